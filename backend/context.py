@@ -1,0 +1,52 @@
+"""What every service may ask for: who is calling, and the parts of the running process. Owns no rule."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Depends, Request
+
+from backend.clock import Clock
+from backend.db import Database
+from backend.policy import Policy
+from backend.settings import Settings
+from contract.permissions import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who acts: a signed-in person, a service token, or the system itself."""
+
+    subject: str
+    """User name, `executor:NAME`, or `system:NAME`; written to the audit log as user_id."""
+    kind: Literal["user", "service", "system", "anonymous"]
+    role: str
+    permissions: frozenset[Permission]
+    request_id: str
+    session_id: str | None = None
+    ip: str | None = None
+    user_agent: str | None = None
+
+
+def system_caller(name: str, request_id: str = "") -> Caller:
+    """The caller of a monitor: it acts in its own name, never in a person's."""
+    return Caller(
+        subject=f"system:{name}", kind="system", role="system", permissions=frozenset(), request_id=request_id
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The parts of one backend process; `app.state.runtime`."""
+
+    settings: Settings
+    policy: Policy
+    clock: Clock
+    database: Database
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+CurrentRuntime = Annotated[Runtime, Depends(_runtime)]

@@ -1,0 +1,88 @@
+"""The database edge: engine, sessions, and the only place that commits. Owns no table of an area."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request
+from sqlalchemy import DateTime, MetaData, Numeric, String
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+from backend.events import flush_events
+from backend.settings import Settings
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+UtcTime = Annotated[datetime, mapped_column(DateTime(timezone=True))]
+IdColumn = Annotated[UUID, mapped_column(PG_UUID(as_uuid=True), primary_key=True)]
+Name = Annotated[str, mapped_column(String(100))]
+Json = Annotated[dict[str, Any], mapped_column(JSONB)]
+ETH_COLUMN = Numeric(38, 18)
+"""Wei precision for amounts up to 10^20 ETH."""
+USD_COLUMN = Numeric(38, 18)
+"""Sources give USD with up to 16 decimals; nothing is rounded on the way in."""
+
+
+class Base(DeclarativeBase):
+    """Parent of every table."""
+
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class Database:
+    """One engine and its sessions. `transaction()` is the only way to change anything."""
+
+    def __init__(self, settings: Settings) -> None:
+        options = (
+            f"-c statement_timeout={settings.statement_timeout_ms} -c lock_timeout={settings.lock_timeout_ms}"
+            " -c timezone=UTC -c idle_in_transaction_session_timeout=30000"
+        )
+        self.engine: AsyncEngine = create_async_engine(
+            settings.database_url,
+            pool_size=settings.pool_size,
+            max_overflow=settings.pool_overflow,
+            pool_pre_ping=True,
+            connect_args={"options": options, "connect_timeout": 5, "application_name": "watchfloor"},
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """One unit of work: commits on a clean exit together with its stream events, rolls back on any exception."""
+        async with self._sessions() as session:
+            yield session
+            await session.flush()
+            await flush_events(session)
+            await session.commit()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session that is never committed."""
+        async with self._sessions() as session:
+            yield session
+
+    async def close(self) -> None:
+        """Give every connection back."""
+        await self.engine.dispose()
+
+
+async def request_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """The one transaction of a request."""
+    database: Database = request.app.state.runtime.database
+    async with database.transaction() as session:
+        yield session
+
+
+Tx = Annotated[AsyncSession, Depends(request_session, scope="function")]
+"""A route's session. Scope "function": the commit happens before the answer is sent, so a 2xx is never a lie."""

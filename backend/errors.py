@@ -1,0 +1,33 @@
+"""Refusals and the one error envelope. The only module that turns an exception into an HTTP answer."""
+
+from typing import TYPE_CHECKING
+
+from contract.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from backend.audit.service import AuditDraft
+
+
+class WatchfloorError(Exception):
+    """A refusal with a machine-readable code; the edge answers it with the error envelope.
+
+    `audit` is written in a transaction of its own, because the refused request's transaction is rolled back.
+    """
+
+    def __init__(
+        self, code: ErrorCode, message: str, *, hint: str | None = None, audit: "AuditDraft | None" = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.audit = audit
+
+
+class ConfigurationError(Exception):
+    """The process cannot start as configured; commands print the one line and exit with code 3."""
+
+
+def not_found(what: str, ident: str) -> WatchfloorError:
+    """The refusal for an id that names nothing."""
+    return WatchfloorError(ErrorCode.NOT_FOUND, f"There is no {what} {ident!r}.")

@@ -1,0 +1,1 @@
+"""Executors: what each trading bot reports, and the permits it trades under."""

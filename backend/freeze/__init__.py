@@ -1,0 +1,1 @@
+"""Holds on trading: freezing takes one person, thawing two."""

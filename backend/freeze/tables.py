@@ -1,0 +1,69 @@
+"""Tables of holds and of the executors' answers to them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db import Base, IdColumn, UtcTime
+
+
+class FreezeRow(Base):
+    """One hold. Rows are never deleted; a lifted hold keeps its history."""
+
+    __tablename__ = "freezes"
+
+    id: Mapped[IdColumn]
+    number: Mapped[int] = mapped_column(Integer, unique=True)
+    """Printed as FRZ-0001; handed out without gaps under a lock."""
+    epoch: Mapped[int] = mapped_column(BigInteger, unique=True)
+    scope_kind: Mapped[str] = mapped_column(String(20))
+    scope_name: Mapped[str] = mapped_column(String(100), default="")
+    mode: Mapped[str] = mapped_column(String(20))
+    status: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    created_by: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[UtcTime]
+    automatic_rule: Mapped[str | None] = mapped_column(String(50))
+    idempotency_key: Mapped[str | None] = mapped_column(String(64))
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    thaw_requested_by: Mapped[str | None] = mapped_column(String(100))
+    thaw_requested_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    thaw_reason: Mapped[str | None] = mapped_column(Text)
+    thawed_by: Mapped[str | None] = mapped_column(String(100))
+    thawed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (
+        Index("ix_freezes_in_force", "scope_kind", "scope_name", postgresql_where=text("status <> 'thawed'")),
+        Index("ix_freezes_time", "created_at", "id"),
+        Index(
+            "uq_freezes_idempotency",
+            "created_by",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+
+
+class FreezeState(Base):
+    """One row: the last epoch and the last freeze number, locked while either rises."""
+
+    __tablename__ = "freeze_state"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    epoch: Mapped[int] = mapped_column(BigInteger, default=0)
+    last_number: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class HaltAck(Base):
+    """One executor's acknowledgement of one hold."""
+
+    __tablename__ = "halt_acks"
+
+    freeze_id: Mapped[UUID] = mapped_column(ForeignKey("freezes.id", ondelete="RESTRICT"), primary_key=True)
+    executor: Mapped[str] = mapped_column(String(100), primary_key=True)
+    acked_at: Mapped[UtcTime]
+    last_order_seq: Mapped[int] = mapped_column(BigInteger)
+    in_flight: Mapped[int | None] = mapped_column(Integer)

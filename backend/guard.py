@@ -1,0 +1,66 @@
+"""Authorisation of routes: each names its permission, the default is deny. Credential checks are `auth.service`'s."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+
+from backend.auth import service as auth
+from backend.context import Caller, CurrentRuntime
+from backend.db import Tx
+from contract.permissions import Permission
+
+PUBLIC = "public"
+"""Marks the few routes that need no sign-in: login and the process probes."""
+_MARK = "x-permission"
+
+
+def _require(permission: Permission) -> Callable[..., Awaitable[Caller]]:
+    async def caller_with_permission(request: Request, session: Tx, runtime: CurrentRuntime) -> Caller:
+        caller = await auth.authenticate(session, runtime, request)
+        auth.require(caller, permission, route=f"{request.method} {request.url.path}")
+        request.state.caller = caller
+        return caller
+
+    return caller_with_permission
+
+
+def needs(permission: Permission) -> dict[str, Any]:
+    """Keyword arguments of a route decorator: `@router.get("/v1/x", **needs(Permission.VIEW_RISK))`."""
+    return {"dependencies": [Depends(_require(permission))], "openapi_extra": {_MARK: permission.value}}
+
+
+def public() -> dict[str, Any]:
+    """Keyword arguments of a route that anyone may call."""
+    return {"openapi_extra": {_MARK: PUBLIC}}
+
+
+def _current_caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+CurrentCaller = Annotated[Caller, Depends(_current_caller)]
+"""The caller that `needs(...)` let through."""
+
+
+def stated_permission(route: APIRoute) -> str | None:
+    """What a route says it needs: a permission's value, `public`, or None if it forgot to say."""
+    mark: str | None = (route.openapi_extra or {}).get(_MARK)
+    return mark
+
+
+def refuse_unguarded_routes(app: FastAPI) -> None:
+    """Stop the process from starting with a route that does not state its permission.
+
+    Raises:
+        RuntimeError: naming the routes.
+    """
+    silent = [
+        f"{sorted(r.methods or ())} {r.path}"
+        for r in app.routes
+        if isinstance(r, APIRoute) and not stated_permission(r)
+    ]
+    if silent:
+        raise RuntimeError(f"routes without a stated permission: {', '.join(silent)}")

@@ -1,0 +1,71 @@
+"""Puts one backend process together: areas' routes, the edge, the stream and the monitors. Owns no rule."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from backend import http, ops
+from backend.alerts import routes as alerts_routes
+from backend.audit import routes as audit_routes
+from backend.auth import routes as auth_routes
+from backend.clock import SYSTEM_CLOCK, Clock
+from backend.compliance import routes as compliance_routes
+from backend.context import Runtime
+from backend.db import Database
+from backend.executors import monitor as executors_monitor
+from backend.executors import routes as executors_routes
+from backend.freeze import routes as freeze_routes
+from backend.guard import refuse_unguarded_routes
+from backend.leader import run_monitors
+from backend.monitors import Monitor
+from backend.policy.load import load_policy
+from backend.risk import monitor as risk_monitor
+from backend.risk import routes as risk_routes
+from backend.settings import Settings
+from backend.stream import Broker
+from backend.stream import routes as stream_routes
+from backend.transactions import routes as transactions_routes
+from contract.version import __version__
+
+ROUTERS: tuple[APIRouter, ...] = (
+    ops.router,
+    auth_routes.router,
+    compliance_routes.router,
+    risk_routes.router,
+    alerts_routes.router,
+    freeze_routes.router,
+    executors_routes.router,
+    transactions_routes.router,
+    audit_routes.router,
+    stream_routes.router,
+)
+MONITORS: tuple[Monitor, ...] = (risk_monitor.MONITOR, executors_monitor.MONITOR, *ops.MONITORS)
+
+
+def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: bool = True) -> FastAPI:
+    """Build the application; nothing connects to the database before the lifespan starts.
+
+    Raises:
+        ConfigurationError: the policy file is wrong.
+        RuntimeError: a route does not state its permission.
+    """
+    runtime = Runtime(settings=settings, policy=load_policy(settings.policy), clock=clock, database=Database(settings))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(runtime.database.close)
+            broker = await stack.enter_async_context(Broker(runtime).running())
+            app.state.broker = broker
+            if monitors:
+                await stack.enter_async_context(run_monitors(runtime, broker, MONITORS))
+            yield
+
+    app = FastAPI(title="Watchfloor", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.runtime = runtime
+    http.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    refuse_unguarded_routes(app)
+    return app

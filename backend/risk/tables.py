@@ -1,0 +1,42 @@
+"""Tables of assessments and requested strategy reviews."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import DateTime, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db import Base, IdColumn, Json, UtcTime
+
+
+class Assessment(Base):
+    """One assessment: the snapshot the screens show, kept for sparklines and for the record."""
+
+    __tablename__ = "risk_assessments"
+
+    id: Mapped[IdColumn]
+    assessed_at: Mapped[UtcTime] = mapped_column(index=True)
+    snapshot: Mapped[Json]
+
+
+class StrategyReview(Base):
+    """A review of a strategy that the policy requested after a low success rate."""
+
+    __tablename__ = "strategy_reviews"
+
+    id: Mapped[IdColumn]
+    scope_kind: Mapped[str] = mapped_column(String(20))
+    scope_name: Mapped[str] = mapped_column(String(100))
+    alert_id: Mapped[UUID] = mapped_column(ForeignKey("alerts.id", ondelete="RESTRICT"))
+    requested_at: Mapped[UtcTime]
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    __table_args__ = (
+        Index(
+            "uq_strategy_reviews_open",
+            "scope_kind",
+            "scope_name",
+            unique=True,
+            postgresql_where=text("closed_at IS NULL"),
+        ),
+    )

@@ -1,0 +1,34 @@
+"""Settings from the environment (`WATCHFLOOR_*`). Numbers of the compliance policy do not belong here."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What differs between two installations of the same policy."""
+
+    model_config = SettingsConfigDict(env_prefix="WATCHFLOOR_", extra="ignore", frozen=True)
+
+    database_url: str = Field(description="PostgreSQL ≥ 14, e.g. postgresql://user:password@host/watchfloor")
+    policy: str = Field(
+        default="mev",
+        description="Name of a built-in policy (mev, methtrader) or path of a TOML file layered over one",
+    )
+    host: str = Field(default="127.0.0.1", description="Address the backend listens on; loopback only until TLS is set")
+    port: int = Field(default=8420, ge=0, le=65535, description="Port the backend listens on; 0 picks a free one")
+    log_level: str = Field(default="info", description="debug, info, warning or error")
+    statement_timeout_ms: int = Field(default=5_000, ge=100, description="Longest time one SQL statement may take (ms)")
+    lock_timeout_ms: int = Field(default=4_000, ge=100, description="Longest wait for one database lock (ms)")
+    pool_size: int = Field(default=10, ge=1, description="Database connections kept by one backend process")
+    pool_overflow: int = Field(default=10, ge=0, description="Further connections opened under load")
+    data_dir: Path | None = Field(default=None, description="Where one backend keeps files of its own; none by default")
+
+    @field_validator("database_url")
+    @classmethod
+    def _psycopg_url(cls, value: str) -> str:
+        for prefix in ("postgresql+psycopg://", "postgresql://", "postgres://"):
+            if value.startswith(prefix):
+                return "postgresql+psycopg://" + value.removeprefix(prefix)
+        raise ValueError("WATCHFLOOR_DATABASE_URL must start with postgresql://")

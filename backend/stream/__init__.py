@@ -1,0 +1,5 @@
+"""The event stream: fan-out of committed events to consoles, on any number of backends."""
+
+from backend.stream.broker import Broker
+
+__all__ = ["Broker"]

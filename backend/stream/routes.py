@@ -1,0 +1,5 @@
+"""The stream route."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["stream"])

@@ -1,0 +1,1 @@
+"""Trading transactions: batches, file imports, queries."""

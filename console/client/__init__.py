@@ -1,0 +1,1 @@
+"""HTTP client and event stream. Imports no textual."""

@@ -1,0 +1,1 @@
+"""What the screens show: frozen dataclasses and reducers. Imports no textual."""

@@ -1,0 +1,44 @@
+"""Base classes and scalar types of everything that crosses the wire. Owns no domain type."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+
+T = TypeVar("T")
+
+
+def _plain_decimal(value: Decimal) -> str:
+    return format(value, "f")
+
+
+Money = Annotated[Decimal, PlainSerializer(_plain_decimal, return_type=str, when_used="json")]
+"""An exact decimal amount; the field's name carries the unit (eth, usd). Travels as a JSON string, never a float."""
+
+UtcDatetime = AwareDatetime
+"""An aware instant; the backend always sends UTC."""
+
+
+class Wire(BaseModel):
+    """An answer: immutable; unknown fields are ignored so that an older console reads a newer backend."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class WireRequest(BaseModel):
+    """A request: immutable; unknown fields are refused so that a typing mistake is never silently dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Page(Wire, Generic[T]):
+    """One page of a keyset-paged list, newest first unless the route says otherwise."""
+
+    items: list[T]
+    next_cursor: str | None = None
+    """Opaque; pass it back as `cursor`. None on the last page."""
+    total: int | None = None
+    """Exact count of matches where counting is cheap, capped at `total_cap`; None when not counted."""
+    total_cap: int = 10_000
+    as_of: datetime | None = None

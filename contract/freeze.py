@@ -1,0 +1,116 @@
+"""Wire types of freezes and thaws."""
+
+from enum import StrEnum
+
+from pydantic import Field, field_validator
+
+from contract.base import Money, UtcDatetime, Wire, WireRequest
+from contract.scope import Scope
+
+MAX_REASON_CHARS = 2_000
+"""Room for a paragraph; a reason is evidence, not an essay."""
+
+
+class FreezeMode(StrEnum):
+    """What an executor under the hold may still do. Cancels always pass."""
+
+    HALT = "halt"
+    REDUCE_ONLY = "reduce-only"
+
+
+class FreezeStatus(StrEnum):
+    """active → thaw_requested → thawed; a refused or lapsed request returns to active."""
+
+    ACTIVE = "active"
+    THAW_REQUESTED = "thaw_requested"
+    THAWED = "thawed"
+
+
+def _has_words(value: str) -> str:
+    value = value.strip()
+    if not value:
+        raise ValueError("a reason is required: say in a few words why")
+    return value
+
+
+class FreezeRequest(WireRequest):
+    """Stop everything a scope covers, now."""
+
+    scope: Scope
+    mode: FreezeMode = FreezeMode.HALT
+    reason: str = Field(max_length=MAX_REASON_CHARS)
+    idempotency_key: str = Field(default="", max_length=64)
+    """The same key answers with the same freeze; a retry after a dropped line never freezes twice."""
+
+    _reason = field_validator("reason")(_has_words)
+
+
+class ThawRequest(WireRequest):
+    """Ask for a hold to be lifted; somebody else has to approve."""
+
+    reason: str = Field(max_length=MAX_REASON_CHARS)
+
+    _reason = field_validator("reason")(_has_words)
+
+
+class HaltState(StrEnum):
+    """What is known of one executor under one hold; derived from its own answers, never from the command."""
+
+    REQUESTED = "requested"
+    ACKED = "acked"
+    EXPIRED = "expired"
+    """It has not answered, but its permit has run out: it may not send."""
+
+
+class HaltProof(Wire):
+    """One executor's answer to one freeze."""
+
+    executor: str
+    state: HaltState
+    acked_at: UtcDatetime | None = None
+    halted_after_seconds: Money | None = None
+    last_order_seq: int | None = None
+    in_flight: int | None = None
+
+
+class Freeze(Wire):
+    """One hold."""
+
+    id: str
+    ref: str
+    """FRZ-0001, for people and scripts; routes take either."""
+    epoch: int
+    scope: Scope
+    mode: FreezeMode
+    status: FreezeStatus
+    reason: str
+    created_by: str
+    created_at: UtcDatetime
+    automatic_rule: str | None = None
+    """The alert rule that froze it; None when a person did."""
+    thaw_requested_by: str | None = None
+    thaw_requested_at: UtcDatetime | None = None
+    thaw_reason: str | None = None
+    thawed_by: str | None = None
+    thawed_at: UtcDatetime | None = None
+    covered: int = 0
+    """Executors the scope covers."""
+    halted: int = 0
+    """Of these, how many have acknowledged or lost their permit."""
+    proofs: list[HaltProof] = []
+    """Filled on the detail route only."""
+
+
+class BlastRadius(Wire):
+    """What a freeze of a scope would stop, shown before the reason is asked for."""
+
+    scope: Scope
+    executors: int
+    trading: int
+    open_orders: int
+    in_flight: int
+    position_eth: Money
+    already_frozen: int
+    executor_names: list[str]
+    """At most 50, so that the dialog can list them; `executors` is the true count."""
+    computed_at: UtcDatetime

@@ -1,0 +1,46 @@
+"""Wire types of the overview and of `watchfloor status`."""
+
+from contract.alerts import Alert, AlertCounts
+from contract.base import UtcDatetime, Wire
+from contract.executors import Executor
+from contract.freeze import Freeze
+from contract.risk import RiskSnapshot
+
+
+class Overview(Wire):
+    """Everything the first screen shows, read in one transaction."""
+
+    server_time: UtcDatetime
+    event_id: int
+    """The last stream event contained in here: resume the stream after it."""
+    risk: RiskSnapshot
+    alerts: list[Alert]
+    """The 50 most urgent alerts that are not cleared."""
+    alert_counts: AlertCounts
+    freezes: list[Freeze]
+    """All holds in force."""
+    executors: list[Executor]
+    """At most 500."""
+    executors_total: int
+
+
+class Status(Wire):
+    """One line's worth: is the floor up, is anything frozen or burning."""
+
+    server_time: UtcDatetime
+    version: str
+    alert_counts: AlertCounts
+    freezes: int
+    executors_total: int
+    executors_trading: int
+    executors_silent: int
+    assessed_at: UtcDatetime | None
+
+
+class ComplianceMetrics(Wire):
+    """The dashboard body of the compliance document: `{risks, metrics, alerts}`."""
+
+    risks: dict[str, str]
+    """regulatory, operational, security → LOW | MEDIUM | HIGH | CRITICAL | UNKNOWN."""
+    metrics: RiskSnapshot
+    alerts: list[Alert]

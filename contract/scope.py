@@ -1,0 +1,77 @@
+"""Scopes: what a freeze, a limit or an alert is about. Pure; owns parsing, printing and covering."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import field_validator, model_validator
+
+from contract.base import Wire
+
+MAX_NAME_CHARS = 100
+"""Longer than any real wallet, chain or strategy name; keeps a hostile name out of indexes and dialogs."""
+
+
+class ScopeKind(StrEnum):
+    """The dimensions along which operations can be frozen and limited."""
+
+    GLOBAL = "global"
+    CHAIN = "chain"
+    STRATEGY = "strategy"
+    WALLET = "wallet"
+
+
+class Scope(Wire):
+    """One scope, printed as `global` or `kind:name`."""
+
+    kind: ScopeKind
+    name: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _bounded(cls, value: str) -> str:
+        if len(value) > MAX_NAME_CHARS:
+            raise ValueError(f"a scope name has at most {MAX_NAME_CHARS} characters")
+        if "\x00" in value:
+            raise ValueError("a scope name cannot contain NUL")
+        return value
+
+    @model_validator(mode="after")
+    def _name_fits_kind(self) -> Self:
+        if (self.kind is ScopeKind.GLOBAL) == bool(self.name):
+            raise ValueError("write global, chain:NAME, strategy:NAME or wallet:ADDRESS")
+        return self
+
+    def __str__(self) -> str:
+        return self.kind.value if self.kind is ScopeKind.GLOBAL else f"{self.kind.value}:{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the printed form; wallet addresses are compared in lower case.
+
+        Raises:
+            ValueError: the text is not one of the four printed forms.
+        """
+        kind, _, name = text.strip().partition(":")
+        try:
+            parsed = ScopeKind(kind.strip().lower())
+        except ValueError:
+            raise ValueError(
+                f"unknown scope {text!r}: write global, chain:NAME, strategy:NAME or wallet:ADDRESS"
+            ) from None
+        name = name.strip()
+        return cls(kind=parsed, name=name.lower() if parsed is ScopeKind.WALLET else name)
+
+    def covers(self, *, chain: str, strategy: str, wallet: str) -> bool:
+        """Whether an executor that trades this chain, strategy and wallet falls under the scope."""
+        match self.kind:
+            case ScopeKind.GLOBAL:
+                return True
+            case ScopeKind.CHAIN:
+                return chain == self.name
+            case ScopeKind.STRATEGY:
+                return strategy == self.name
+            case ScopeKind.WALLET:
+                return wallet.lower() == self.name.lower()
+
+
+GLOBAL = Scope(kind=ScopeKind.GLOBAL)

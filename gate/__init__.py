@@ -1,0 +1,1 @@
+"""The client library that executors embed: they may send only while it says so."""

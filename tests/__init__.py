@@ -1,0 +1,1 @@
+"""Tests: unit (pure), backend (real PostgreSQL), console (Pilot), e2e (programs in a pty), bench (measurements)."""

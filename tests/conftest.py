@@ -1,0 +1,30 @@
+"""Fixtures every test may use."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.support import databases
+from tests.support.app import App, started_app
+
+
+@pytest.fixture(scope="session")
+def template_database() -> Iterator[str]:
+    """The migrated database of this worker."""
+    with databases.migrated_template() as name:
+        yield name
+
+
+@pytest.fixture
+def database_url(template_database: str) -> Iterator[str]:
+    """A database of the test's own, at the newest schema."""
+    name, url = databases.create_database(template_database)
+    yield url
+    databases.drop_database(name)
+
+
+@pytest.fixture
+async def app(database_url: str) -> AsyncIterator[App]:
+    """A started backend on a database of its own, monitors off."""
+    async with started_app(database_url) as running:
+        yield running

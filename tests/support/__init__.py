@@ -1,0 +1,1 @@
+"""What tests share: a PostgreSQL server, shared data, an application under test."""

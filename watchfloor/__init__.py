@@ -1,0 +1,1 @@
+"""The composition root: the `watchfloor` command, the embedded PostgreSQL and the demo."""
