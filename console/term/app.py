@@ -36,11 +36,9 @@ class TerminalApp(App[ResultT], Generic[ResultT]):
 
     def get_driver_class(self) -> type[Driver]:
         """Use our driver where it fits the installed Textual."""
-        return (
-            ConsoleDriver
-            if painter.is_supported() and "TEXTUAL_DRIVER" not in os.environ
-            else super().get_driver_class()
-        )
+        if painter.is_supported() and "TEXTUAL_DRIVER" not in os.environ:
+            return ConsoleDriver
+        return super().get_driver_class()
 
     def exit(self, result: ResultT | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         """Leave; from now on the deadline of the lifecycle runs."""
@@ -76,11 +74,8 @@ class TerminalApp(App[ResultT], Generic[ResultT]):
             return
         update = self.painter.reduce(renderable, self.console)
         cursor = self.screen.outer_size.clamp_offset(self.cursor_position)
-        if (
-            isinstance(update, painter.PaintedUpdate)
-            and not update.sequence
-            and cursor == self._previous_cursor_position
-        ):
+        unchanged = isinstance(update, painter.PaintedUpdate) and not update.sequence
+        if unchanged and cursor == self._previous_cursor_position:
             self.post_display_hook()
         else:
             super()._display(screen, update)
@@ -96,7 +91,7 @@ class TerminalApp(App[ResultT], Generic[ResultT]):
             and self._driver is not None
         )
 
-    def _on_resize(self, _: events.Resize) -> None:
+    async def _on_resize(self, _: events.Resize) -> None:
         """A terminal that changed its size shows anything; Textual ignores a change there and back."""
         self.painter.forget()
         if self._running and self._screen_stack:

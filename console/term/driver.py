@@ -9,6 +9,7 @@ import sys
 from codecs import getincrementaldecoder
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Any, Final, TextIO, cast
 
 from textual._xterm_parser import XTermParser
@@ -77,7 +78,7 @@ class ConsoleDriver(LinuxDriver):
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._link: TerminalLink = getattr(app, "terminal_link", None) or TerminalLink()
         # Standard output, not error: a redirected error log must not swallow the screen.
-        self._file = cast("TextIO", _TerminalFile(sys.__stdout__ or sys.stdout, self._link.on_lost))
+        self._file = cast("TextIOWrapper", _TerminalFile(sys.__stdout__ or sys.stdout, self._link.on_lost))
         self._wake: tuple[int, int] | None = None
         self._skip_alternate = False
 
@@ -86,13 +87,13 @@ class ConsoleDriver(LinuxDriver):
         frame, self._link.first_frame = self._link.first_frame, None
         self._skip_alternate = frame is not None
         self._wake = os.pipe()
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual leaves it bare
         if frame is not None:
             self.attrs_before = frame.adopt()
         self._link.on_start()
 
     def resume_application_mode(self) -> None:
-        """Start again after a stop; one that nobody announced (SIGSTOP) left the old threads running: end them first."""
+        """Start again after a stop; after an unannounced one (SIGSTOP) the old threads still run: end them first."""
         if self._wake is not None:
             self.suspend_application_mode()
         super().resume_application_mode()

@@ -78,6 +78,7 @@ def paint(target: str = "") -> FirstFrame | None:
 
 def restore_terminal(attributes: list[Any] | None) -> None:
     """Switch everything off and reset the line settings; never raises, never blocks on a stalled terminal."""
+    import contextlib
     import select
 
     try:
@@ -86,10 +87,8 @@ def restore_terminal(attributes: list[Any] | None) -> None:
     except (OSError, ValueError):
         pass  # the terminal is gone
     if attributes is not None:
-        try:
+        with contextlib.suppress(termios.error):  # the terminal is gone
             termios.tcsetattr(_STDIN, termios.TCSANOW, attributes)
-        except termios.error:
-            pass  # the terminal is gone
 
 
 def speaks_utf8() -> bool:

@@ -1,8 +1,8 @@
 """Owns what the terminal is believed to show, and turns Textual's repaints into the cells that differ from it.
 
-Textual repaints regions; over a slow line that costs 200 times the bytes of what changed. Relies on internals of the one
-Textual version named here: with any other, or after any error, painting is left to Textual. Must never change a screen:
-tests compare the result with plain painting, cell by cell.
+Textual repaints regions; over a slow line that costs 200 times the bytes of what changed. Relies on internals of the
+one Textual version named here: with any other, or after any error, painting is left to Textual. Must never change a
+screen: tests compare the result with plain painting, cell by cell.
 """
 
 from collections.abc import Iterable, Iterator
@@ -125,13 +125,14 @@ class Painter:
 
     def _paint(self, line: _Line, y: int, row: list[Piece], console: Console, *, joined: bool) -> str:
         """Return what brings one line up to date."""
-        if all(_SINGLE_CELL.issuperset(strip.text) for _, strip in row):
-            if line.pieces is None or _covers(row, len(line.texts)):
-                if line.pieces is not None:
-                    line.pieces = None
-                    line.forget()
-                return self._paint_cells(line, y, row)
-        return self._paint_whole(line, y, row, console, joined=joined)
+        if not all(_SINGLE_CELL.issuperset(strip.text) for _, strip in row):
+            return self._paint_whole(line, y, row, console, joined=joined)
+        if line.pieces is not None:
+            if not _covers(row, len(line.texts)):
+                return self._paint_whole(line, y, row, console, joined=joined)
+            line.pieces = None
+            line.forget()
+        return self._paint_cells(line, y, row)
 
     def _paint_whole(self, line: _Line, y: int, row: list[Piece], console: Console, *, joined: bool) -> str:
         """Paint as Textual does: terminals disagree about the width of some characters, so cells cannot be compared."""

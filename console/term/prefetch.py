@@ -68,7 +68,7 @@ def take_prefetched(url: str, wait_s: float = 0.0) -> bytes | None:
 
     Waits at most `wait_s` for an answer under way.
     """
-    global _pending  # noqa: PLW0603  one request per process, handed from the entry point to the client
+    global _pending
     request, _pending = _pending, None
     if request is None or request.url.rstrip("/") != url.rstrip("/"):
         return None

@@ -39,6 +39,7 @@ _INVISIBLE = re.compile(
 _JOINERS: Final = frozenset("\u200c\u200d\ufe0e\ufe0f")
 """Harmless inside a word or an emoji of a script that uses them: dropped there without a mark."""
 
+_GROWING_BLOCKS: Final = (("\U0001f300", "\U0001faff"), ("\U00020000", "\U000323af"))
 _KEYCAP: Final = "\u20e3"
 _FIRST_NON_LATIN: Final = "\u0300"
 
@@ -96,7 +97,8 @@ def _joins(kept: list[str], following: str) -> bool:
     """Whether a joiner or variation selector stands where ordinary writing puts one."""
     if not kept:
         return False
-    return kept[-1] >= _FIRST_NON_LATIN and kept[-1] != MARK or (kept[-1] in "0123456789#*" and following == _KEYCAP)
+    inside_writing = kept[-1] >= _FIRST_NON_LATIN and kept[-1] != MARK
+    return inside_writing or (kept[-1] in "0123456789#*" and following == _KEYCAP)
 
 
 def _shown(char: str) -> str:
@@ -115,9 +117,7 @@ def _shown(char: str) -> str:
 
 def _is_newer_emoji_or_ideograph(char: str) -> bool:
     """Characters assigned after this Python's Unicode tables, in blocks where only ordinary ones are added."""
-    code = ord(char)
-    in_block = 0x1F300 <= code <= 0x1FAFF or 0x20000 <= code <= 0x323AF
-    return in_block and code & 0xFFFE != 0xFFFE  # noqa: PLR2004  the two noncharacters that end every plane
+    return any(first <= char <= last for first, last in _GROWING_BLOCKS)
 
 
 def clean_text(text: str, style: str = "", *, limit: int = LIMIT_CHARS) -> "Text":
