@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from backend.auth import service as auth
 from backend.context import Caller, CurrentRuntime
@@ -51,6 +51,12 @@ def stated_permission(route: APIRoute) -> str | None:
     return mark
 
 
+def api_routes(app: FastAPI) -> list[APIRoute]:
+    """Every route of the application, those of included routers too (`app.routes` holds only their wrappers)."""
+    found = [context.original_route for context in iter_route_contexts(app.routes)]
+    return [route for route in found if isinstance(route, APIRoute)]
+
+
 def refuse_unguarded_routes(app: FastAPI) -> None:
     """Stop the process from starting with a route that does not state its permission.
 
@@ -58,9 +64,7 @@ def refuse_unguarded_routes(app: FastAPI) -> None:
         RuntimeError: naming the routes.
     """
     silent = [
-        f"{sorted(r.methods or ())} {r.path}"
-        for r in app.routes
-        if isinstance(r, APIRoute) and not stated_permission(r)
+        f"{sorted(route.methods or ())} {route.path}" for route in api_routes(app) if not stated_permission(route)
     ]
     if silent:
         raise RuntimeError(f"routes without a stated permission: {', '.join(silent)}")
