@@ -1,0 +1,39 @@
+# The commands of this repository. Owns names only: what they do is in scripts/.
+# ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
+.DEFAULT_GOAL := help
+.PHONY: help install develop demo test lint bench lock clean
+ARGS ?=
+
+help:
+	@echo "make demo     the console on live data: database, backend, simulated trading"
+	@echo "make test     every test"
+	@echo "make lint     every gate: style, types, boundaries, migrations, lock files, sizes"
+	@echo "make bench    measure; results in bench-results/"
+	@echo "make install  set up .venv only"
+	@echo "make lock     resolve the lock files again (ARGS=--upgrade for newer versions)"
+	@echo "make clean    remove .venv, caches and builds; the demo's data in .watchfloor stay"
+
+install:
+	@sh scripts/install.sh runtime
+
+develop:
+	@sh scripts/install.sh dev
+
+demo: install
+	@exec .venv/bin/watchfloor demo $(ARGS)
+
+test: develop
+	@exec .venv/bin/python -m pytest -n auto -m "not bench" $(ARGS)
+
+lint: develop
+	@exec .venv/bin/python -m scripts.lint $(ARGS)
+
+bench: develop
+	@exec .venv/bin/python -m pytest -m bench tests/bench $(ARGS)
+
+lock: develop
+	@exec .venv/bin/python -m scripts.lock $(ARGS)
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build bench-results
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Programs for people who work on Watchfloor: gates, lock files, generated documents. Never part of the wheel."""
