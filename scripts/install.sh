@@ -9,6 +9,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 cd -- "$root"
 venv=.venv
 log=$venv/install.log
+compiler="(cc|clang|c[+][+]|g[+][+]|cargo|rustc)[0-9.-]*'"
+no_compiler="(command|directory:|execute) '[^']*$compiler|no working compiler|unknown compiler|unable to find a compiler"
 newer_than_floor='import sys; sys.exit(sys.version_info < (3, 11))'
 
 case $kind in
@@ -26,7 +28,7 @@ explain() {
     # The one thing a person has to change, from pip's output.
     if grep -q "No space left on device" "$log"; then
         echo "the disk is full"
-    elif grep -Eqi "command '[^']*(cc|clang|c\+\+|g\+\+|cargo|rustc)[^']*' failed: No such file|unable to find .*compiler|no acceptable C compiler|unknown compiler|compiler .* cannot|can't find (rust|c) compiler" "$log"; then
+    elif grep -Eqi "$no_compiler" "$log"; then
         echo "a package has no ready-made build for this platform and there is no compiler (Debian: apt-get install gcc python3-dev)"
     elif grep -q "THESE PACKAGES DO NOT MATCH THE HASHES" "$log"; then
         echo "a downloaded package differs from the lock file"
@@ -68,9 +70,9 @@ for stamp in "$venv/.installed-$kind" "$venv/.installed-dev"; do
     fi
 done
 
-echo "watchfloor: installing into $venv (once)" >&2
 if ! "$venv/bin/python" -c "$newer_than_floor" 2>/dev/null || [ "$(cat "$venv/.root" 2>/dev/null)" != "$root" ]; then
     choose_python
+    echo "watchfloor: making $venv with $("$python" -V)" >&2
     rm -rf "$venv" 2>/dev/null || fail "cannot replace $root/$venv: remove it"
     mkdir "$venv" 2>/dev/null || fail "cannot write to $root"
     "$python" -m venv "$venv" >"$log.new" 2>&1 || {
@@ -85,6 +87,7 @@ if ! "$venv/bin/python" -c "$newer_than_floor" 2>/dev/null || [ "$(cat "$venv/.r
     printf '%s' "$root" >"$venv/.root"
 fi
 
+echo "watchfloor: installing the packages of $lock into $venv" >&2
 : >"$log" || fail "cannot write to $root/$venv: is the disk full?"
 export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 run "$venv/bin/python" -m pip install --require-hashes -r "$lock"
