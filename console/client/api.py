@@ -1,0 +1,273 @@
+"""Owns one method per backend route: typed arguments in, contract models out. No rule and no screen lives here."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Final, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from console.client.errors import NotUnderstood, Unreachable
+from console.client.transport import failures_named, open_http, refuse_unless_success
+from contract.alerts import AcknowledgeRequest, Alert
+from contract.audit import AuditEntry
+from contract.auth import LoginAnswer, LoginRequest, WhoAmI
+from contract.base import Page
+from contract.executors import Executor
+from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawRequest
+from contract.overview import ComplianceMetrics, Overview, Status
+from contract.risk import RiskSnapshot
+from contract.scope import Scope
+from contract.transactions import BatchRequest, ImportOpened, ImportResult, ImportStart, Transaction
+
+M = TypeVar("M", bound=BaseModel)
+Query = Mapping[str, str | int | None]
+
+FREEZE_ATTEMPTS: Final = 3
+"""A freeze is sent again under the same key when the line drops: it must get through, and never twice."""
+_RETRY_DELAY_S: Final = 0.3
+_COMMIT_TIMEOUT_S: Final = 120.0
+"""Storing a large file is one transaction."""
+_LOGIN_TIMEOUT_S: Final = 15.0
+"""Checking a password is slow on purpose, and many may log in at once during an emergency."""
+
+
+class Api:
+    """A connection to one backend, signed in with one token or with none."""
+
+    def __init__(
+        self, url: str, token: str | None = None, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """Prepare a client; nothing is sent yet.
+
+        Raises:
+            AddressRefused: not an address, or plain HTTP to another machine.
+        """
+        self.url = url
+        self.signed_in = bool(token)
+        self._http = open_http(url, token, transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self._http.aclose()
+
+    # sign-in
+
+    async def login(self, username: str, password: str, totp: str = "") -> LoginAnswer:
+        """Exchange password and one-time code for a token; this client itself stays as it is."""
+        body = LoginRequest(username=username, password=password, totp=totp)
+        return await self._post("/v1/auth/login", LoginAnswer, body, timeout_s=_LOGIN_TIMEOUT_S)
+
+    async def logout(self) -> None:
+        """End the session of the token."""
+        await self._send("POST", "/v1/auth/logout")
+
+    async def whoami(self) -> WhoAmI:
+        """Who the token belongs to and what it may do."""
+        return await self._get("/v1/auth/me", WhoAmI)
+
+    # what is going on
+
+    async def overview(self, *, timeout_s: float | None = None) -> Overview:
+        """Everything the first screen shows."""
+        return await self._get("/v1/overview", Overview, timeout_s=timeout_s)
+
+    async def status(self) -> Status:
+        """One line's worth of the overview."""
+        return await self._get("/v1/status", Status)
+
+    async def risk(self) -> RiskSnapshot:
+        """The latest assessment."""
+        return await self._get("/v1/risk", RiskSnapshot)
+
+    async def compliance_metrics(self) -> ComplianceMetrics:
+        """The dashboard body of the compliance document."""
+        return await self._get("/api/compliance/metrics", ComplianceMetrics)
+
+    async def executors(self, *, limit: int | None = None, cursor: str | None = None, **where: str) -> Page[Executor]:
+        """Executors by name, optionally only those of a `chain`, `strategy` or `state`."""
+        return await self._get("/v1/executors", Page[Executor], {"limit": limit, "cursor": cursor, **where})
+
+    # alerts
+
+    async def alerts(
+        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Alert]:
+        """Alerts, newest first."""
+        return await self._get("/v1/alerts", Page[Alert], {"status": status, "limit": limit, "cursor": cursor})
+
+    async def alert(self, ident: str) -> Alert:
+        """One alert."""
+        return await self._get(f"/v1/alerts/{_part(ident)}", Alert)
+
+    async def acknowledge(self, ident: str, comment: str = "") -> Alert:
+        """Say that the caller has seen an alert."""
+        return await self._post(f"/v1/alerts/{_part(ident)}/ack", Alert, AcknowledgeRequest(comment=comment))
+
+    # freezes
+
+    async def blast_radius(self, scope: Scope) -> BlastRadius:
+        """What a freeze of the scope would stop."""
+        return await self._get("/v1/freezes/preview", BlastRadius, {"scope": str(scope)})
+
+    async def freeze(self, request: FreezeRequest) -> Freeze:
+        """Stop a scope; sent again under the same key if the line drops before the answer."""
+        if not request.idempotency_key:
+            request = request.model_copy(update={"idempotency_key": new_idempotency_key()})
+        for attempt in range(1, FREEZE_ATTEMPTS):
+            try:
+                return await self._post("/v1/freezes", Freeze, request)
+            except Unreachable:
+                await asyncio.sleep(_RETRY_DELAY_S * attempt)
+        return await self._post("/v1/freezes", Freeze, request)
+
+    async def freezes(
+        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Freeze]:
+        """Freezes, newest first."""
+        return await self._get("/v1/freezes", Page[Freeze], {"status": status, "limit": limit, "cursor": cursor})
+
+    async def freeze_detail(self, ident: str) -> Freeze:
+        """One freeze with the answer of every executor it covers; takes the id or the reference."""
+        return await self._get(f"/v1/freezes/{_part(ident)}", Freeze)
+
+    async def request_thaw(self, ident: str, reason: str) -> Freeze:
+        """Ask for a freeze to be lifted."""
+        return await self._post(f"/v1/freezes/{_part(ident)}/thaw", Freeze, ThawRequest(reason=reason))
+
+    async def approve_thaw(self, ident: str) -> Freeze:
+        """Lift a freeze as the second person."""
+        return await self._post(f"/v1/freezes/{_part(ident)}/thaw/approve", Freeze)
+
+    # audit
+
+    async def audit(self, *, limit: int | None = None, cursor: str | None = None, **where: str) -> Page[AuditEntry]:
+        """Audit entries, newest first; filters are named as in the route's documentation."""
+        return await self._get("/v1/audit", Page[AuditEntry], {"limit": limit, "cursor": cursor, **where})
+
+    async def audit_entry(self, ident: str) -> AuditEntry:
+        """One audit entry."""
+        return await self._get(f"/v1/audit/{_part(ident)}", AuditEntry)
+
+    # transactions
+
+    async def transactions(
+        self, *, limit: int | None = None, cursor: str | None = None, **where: str
+    ) -> Page[Transaction]:
+        """Stored trades, newest first."""
+        return await self._get("/v1/transactions", Page[Transaction], {"limit": limit, "cursor": cursor, **where})
+
+    async def store(self, batch: BatchRequest) -> ImportResult:
+        """Store a batch: all of it or nothing."""
+        return await self._post("/v1/transactions", ImportResult, batch)
+
+    async def open_import(self, start: ImportStart) -> ImportOpened:
+        """Open a file import."""
+        return await self._post("/v1/imports", ImportOpened, start)
+
+    async def stage(self, import_id: str, rows_json: bytes) -> ImportResult:
+        """Stage a chunk of parsed lines, already encoded as a `StageRequest`: encoding is the importer's hot path."""
+        path = f"/v1/imports/{_part(import_id)}/rows"
+        return _parsed(self.url, ImportResult, await self._send("POST", path, content=rows_json))
+
+    async def commit_import(self, import_id: str, *, skip_bad: bool = False) -> ImportResult:
+        """Store all staged lines in one transaction."""
+        path = f"/v1/imports/{_part(import_id)}/commit"
+        query = {"skip_bad": "true"} if skip_bad else {}
+        return _parsed(self.url, ImportResult, await self._send("POST", path, query=query, timeout_s=_COMMIT_TIMEOUT_S))
+
+    async def abandon_import(self, import_id: str) -> None:
+        """Drop what was staged."""
+        await self._send("DELETE", f"/v1/imports/{_part(import_id)}")
+
+    # the stream
+
+    @asynccontextmanager
+    async def stream(self, *, after: int | None, silence_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open the event stream after an event; yields its bytes, and fails after `silence_s` without any.
+
+        Raises:
+            ApiError: the backend refused.
+            NotUnderstood: something answered that is no event stream.
+            Unreachable: no connection, or it broke, or it fell silent.
+        """
+        headers = {"accept": "text/event-stream", "accept-encoding": "identity"}
+        if after is not None:
+            headers["last-event-id"] = str(after)
+        timeout = httpx.Timeout(silence_s, read=silence_s)
+        async with (
+            failures_named(self.url),
+            self._http.stream("GET", "/v1/stream", headers=headers, timeout=timeout) as answer,
+        ):
+            if not answer.is_success:
+                await answer.aread()
+                refuse_unless_success(self.url, answer)
+            if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+                raise NotUnderstood(f"{self.url} gives no event stream.", "A proxy in between may not allow it.")
+            yield answer.aiter_raw()
+
+    # how all of them travel
+
+    async def _get(self, path: str, model: type[M], query: Query | None = None, *, timeout_s: float | None = None) -> M:
+        return _parsed(self.url, model, await self._send("GET", path, query=query, timeout_s=timeout_s))
+
+    async def _post(
+        self, path: str, model: type[M], body: BaseModel | None = None, *, timeout_s: float | None = None
+    ) -> M:
+        content = body.model_dump_json().encode() if body is not None else None
+        return _parsed(self.url, model, await self._send("POST", path, content=content, timeout_s=timeout_s))
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        content: bytes | None = None,
+        timeout_s: float | None = None,
+    ) -> bytes:
+        params = {name: value for name, value in (query or {}).items() if value not in {None, ""}}
+        headers = {"content-type": "application/json"} if content is not None else {}
+        timeout = (
+            self._http.timeout if timeout_s is None else httpx.Timeout(timeout_s, connect=self._http.timeout.connect)
+        )
+        async with failures_named(self.url):
+            answer = await self._http.request(
+                method, path, params=params, content=content, headers=headers, timeout=timeout
+            )
+        refuse_unless_success(self.url, answer)
+        return answer.content
+
+
+def new_idempotency_key() -> str:
+    """A key that makes a repeated request the same request."""
+    return secrets.token_hex(16)
+
+
+def _part(ident: str) -> str:
+    """One path segment: an id typed by a person must not reach another route."""
+    return quote(ident, safe="") if ident not in {".", ".."} else "%2E" * len(ident)
+
+
+def _parsed(url: str, model: type[M], content: bytes) -> M:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the answer"
+        raise NotUnderstood(
+            f"{url} gave an answer this version does not understand ({where}: {first['msg']}).",
+            "Use the console of the backend's version.",
+        ) from error

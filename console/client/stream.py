@@ -1,0 +1,224 @@
+"""Owns the live feed: the overview, then every change, through lost lines, restarts and proxies without streaming.
+
+One loop that the console iterates; nothing is queued here, so a slow reader holds the connection back and memory stays
+bounded. Imports no textual. The clock and the dice are parameters.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+
+from console.client.api import Api
+from console.client.errors import ApiError, ClientError, NotUnderstood, TimedOut
+from console.client.sse import Parser, ServerSentEvent, StreamTooLarge
+from contract.alerts import Alert
+from contract.errors import ErrorCode
+from contract.freeze import Freeze
+from contract.overview import Overview
+from contract.risk import RiskSnapshot
+from contract.stream import Beat, ExecutorsChanged, Topic, TransactionsStored
+
+SILENCE_S: Final = 2.0
+"""The backend beats every second; a line silent for two is dead, and the operator sees it within two."""
+BACKOFF_FIRST_S: Final = 0.2
+BACKOFF_LAST_S: Final = 5.0
+"""A restarted backend is found within 5 s, by a hundred consoles spread over these 5 s."""
+POLL_S: Final = 30.0
+"""How often the overview is read where no stream can be had."""
+SILENT_OPENINGS: Final = 3
+"""A stream that opens this often without a single byte is held back by a proxy: poll instead."""
+
+OVERVIEW_TIMEOUT_S: Final = 5.0
+"""Longer than one statement may take; shorter than a person waits before asking whether it hangs."""
+
+MODELS: Final[dict[Topic, type[BaseModel]]] = {
+    Topic.ALERT: Alert,
+    Topic.FREEZE: Freeze,
+    Topic.RISK: RiskSnapshot,
+    Topic.EXECUTORS: ExecutorsChanged,
+    Topic.TRANSACTIONS: TransactionsStored,
+    Topic.BEAT: Beat,
+}
+_SIGNED_OUT: Final = frozenset({ErrorCode.NOT_AUTHENTICATED, ErrorCode.NOT_ALLOWED})
+
+
+class Line(StrEnum):
+    """How current what the console shows can be."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    POLLING = "polling"
+    """No stream can be had: the overview is read every 30 s."""
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionState:
+    """A change of the line's state."""
+
+    line: Line
+    since: datetime
+    detail: str = ""
+    """Why, in one plain sentence; empty while all is well."""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole overview: replaces everything shown."""
+
+    overview: Overview
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event; `event_id` is None for beats."""
+
+    event_id: int | None
+    topic: Topic
+    model: BaseModel
+    received_at: datetime
+
+
+Update = Snapshot | Change | ConnectionState
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Feed:
+    """The updates of one backend for one console."""
+
+    api: Api
+    first: Overview | None = None
+    """An overview that was asked for before the console was loaded; saves one round trip."""
+    now: Callable[[], datetime] = _now
+    dice: random.Random = field(default_factory=random.SystemRandom)
+    silence_s: float = SILENCE_S
+    poll_s: float = POLL_S
+    _line: Line | None = None
+    _detail: str = ""
+    _seen: int | None = None
+    _failures: int = 0
+    _openings: int = 0
+    """Streams opened since one last gave a byte."""
+
+    async def updates(self) -> AsyncIterator[Update]:
+        """Every update until the caller stops; a lost line is reported and found again by itself.
+
+        Raises:
+            ApiError: the token is not valid any more, or may not see the overview.
+        """
+        for state in self._become(Line.CONNECTING):
+            yield state
+        while True:
+            try:
+                async with aclosing(self._connected()) as life:
+                    async for update in life:
+                        yield update
+                failure = ClientError("The backend closed the stream.")
+            except StreamTooLarge as error:
+                failure = NotUnderstood(f"The backend sends more than it may: {error}.")
+            except ClientError as error:
+                failure = _unless_signed_out(error)
+            async with aclosing(self._fallen_back(failure)) as instead:
+                async for update in instead:
+                    yield update
+            await asyncio.sleep(self.poll_s if self._line is Line.POLLING else self._backoff_s())
+
+    async def _connected(self) -> AsyncGenerator[Update]:
+        """One life of the stream."""
+        if self._seen is None:
+            yield await self._snapshot()
+        self._openings += 1
+        parser = Parser()
+        async with self.api.stream(after=self._seen, silence_s=self.silence_s) as chunks:
+            async for chunk in chunks:
+                self._failures = self._openings = 0
+                for state in self._become(Line.LIVE):
+                    yield state
+                for event in parser.feed(chunk):
+                    update = await self._taken(event)
+                    if update is not None:
+                        yield update
+
+    async def _taken(self, event: ServerSentEvent) -> Update | None:
+        return await self._snapshot() if event.event == Topic.RESET else self._change(event)
+
+    def _change(self, event: ServerSentEvent) -> Change | None:
+        """The typed change, or None for what is already contained in the last overview, or of a newer backend."""
+        try:
+            topic = Topic(event.event)
+        except ValueError:
+            return None
+        ident = None
+        if topic is not Topic.BEAT:
+            if not (event.last_event_id.isascii() and event.last_event_id.isdecimal()):
+                raise NotUnderstood("The backend sent an event without a number.")
+            ident = int(event.last_event_id)
+            if self._seen is not None and ident <= self._seen:
+                return None
+        try:
+            model = MODELS[topic].model_validate_json(event.data)
+        except ValidationError as error:
+            raise NotUnderstood(f"The backend sent a {topic} event this version does not understand.") from error
+        if ident is not None:
+            self._seen = ident
+        return Change(ident, topic, model, self.now())
+
+    async def _snapshot(self) -> Snapshot:
+        overview, self.first = self.first, None
+        if overview is None:
+            overview = await self.api.overview(timeout_s=OVERVIEW_TIMEOUT_S)
+        self._seen = overview.event_id
+        return Snapshot(overview, self.now())
+
+    async def _fallen_back(self, failure: ClientError) -> AsyncGenerator[Update]:
+        """Say that the line is lost, or read the overview where the backend answers and yet gives no stream."""
+        snapshot = None
+        if self._streamless(failure):
+            try:
+                snapshot = await self._snapshot()
+            except ClientError as error:
+                failure = _unless_signed_out(error)
+        for state in self._become(Line.LOST if snapshot is None else Line.POLLING, failure):
+            yield state
+        if snapshot is not None:
+            yield snapshot
+
+    def _streamless(self, failure: ClientError) -> bool:
+        refused = isinstance(failure, NotUnderstood) or (
+            isinstance(failure, ApiError) and failure.code in {ErrorCode.NOT_FOUND, ErrorCode.INVALID_REQUEST}
+        )
+        return refused or (isinstance(failure, TimedOut) and self._openings >= SILENT_OPENINGS)
+
+    def _become(self, line: Line, failure: ClientError | None = None) -> list[ConnectionState]:
+        """The state to report, if it differs from the last one reported."""
+        detail = failure.message if failure else ""
+        if line is self._line and detail == self._detail:
+            return []
+        self._line, self._detail = line, detail
+        return [ConnectionState(line, self.now(), detail, (failure.hint or "") if failure else "")]
+
+    def _backoff_s(self) -> float:
+        """Full jitter above the first delay: many consoles must not come back in step."""
+        ceiling = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        return self.dice.uniform(BACKOFF_FIRST_S, max(ceiling, BACKOFF_FIRST_S))
+
+
+def _unless_signed_out(error: ClientError) -> ClientError:
+    """Give the error back, but raise the one that only a new sign-in cures."""
+    if isinstance(error, ApiError) and error.code in _SIGNED_OUT:
+        raise error
+    return error
