@@ -162,6 +162,9 @@ def upgrade() -> None:
         sa.Column("unchanged", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_imports")),
     )
+    op.create_index(
+        "ix_imports_open", "imports", ["started_at"], unique=False, postgresql_where=sa.text("committed_at IS NULL")
+    )
     op.create_table(
         "leader_leases",
         sa.Column("name", sa.String(length=50), nullable=False),
@@ -208,6 +211,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stream_events")),
     )
     op.create_index(op.f("ix_stream_events_created_at"), "stream_events", ["created_at"], unique=False)
+    op.create_table(
+        "transaction_hours",
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("chain", sa.String(length=100), nullable=False),
+        sa.Column("strategy", sa.String(length=100), nullable=False),
+        sa.Column("wallet", sa.String(length=100), nullable=False),
+        sa.Column("trades", sa.Integer(), nullable=False),
+        sa.Column("profit_eth", sa.Numeric(), nullable=False),
+        sa.Column("profit_unknown", sa.Integer(), nullable=False),
+        sa.Column("gas_eth", sa.Numeric(), nullable=False),
+        sa.Column("gas_unknown", sa.Integer(), nullable=False),
+        sa.Column("succeeded", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("reportable", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", "chain", "strategy", "wallet", name=op.f("pk_transaction_hours")),
+    )
     op.create_table(
         "users",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -267,6 +286,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("chain", "tx_hash", name=op.f("uq_mev_transactions_chain_tx_hash")),
     )
     op.create_index("ix_mev_transactions_chain_time", "mev_transactions", ["chain", "block_time"], unique=False)
+    op.create_index(
+        "ix_mev_transactions_import",
+        "mev_transactions",
+        ["import_id"],
+        unique=False,
+        postgresql_where=sa.text("import_id IS NOT NULL"),
+    )
     op.create_index("ix_mev_transactions_strategy_time", "mev_transactions", ["strategy", "block_time"], unique=False)
     op.create_index("ix_mev_transactions_time", "mev_transactions", ["block_time", "id"], unique=False)
     op.create_index("ix_mev_transactions_wallet_time", "mev_transactions", ["wallet", "block_time"], unique=False)
@@ -327,11 +353,13 @@ def downgrade() -> None:
     op.drop_table("sessions")
     op.drop_index("ix_mev_transactions_wallet_time", table_name="mev_transactions")
     op.drop_index("ix_mev_transactions_time", table_name="mev_transactions")
+    op.drop_index("ix_mev_transactions_import", table_name="mev_transactions")
     op.drop_index("ix_mev_transactions_strategy_time", table_name="mev_transactions")
     op.drop_index("ix_mev_transactions_chain_time", table_name="mev_transactions")
     op.drop_table("mev_transactions")
     op.drop_table("halt_acks")
     op.drop_table("users")
+    op.drop_table("transaction_hours")
     op.drop_index(op.f("ix_stream_events_created_at"), table_name="stream_events")
     op.drop_table("stream_events")
     op.drop_table("signing_keys")
@@ -339,6 +367,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_risk_assessments_assessed_at"), table_name="risk_assessments")
     op.drop_table("risk_assessments")
     op.drop_table("leader_leases")
+    op.drop_index("ix_imports_open", table_name="imports")
     op.drop_table("imports")
     op.drop_index(
         "uq_freezes_idempotency", table_name="freezes", postgresql_where=sa.text("idempotency_key IS NOT NULL")
