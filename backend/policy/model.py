@@ -1,11 +1,80 @@
-"""The validated shape of a policy file."""
+"""The validated shape of a policy: every section of the compliance documents, and what services ask of it."""
 
-from pydantic import BaseModel
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from backend.policy import programme
+from backend.policy.access import PermissionRules, Role, RoleTable, SignIn, resolve_roles
+from backend.policy.base import PolicyTable, each_of
+from backend.policy.operations import Audit, Permits, Risk, SeverityTable, Stream, Transactions, Watchfloor
+from contract.alerts import Severity
 
 
-class Policy(BaseModel):
-    """A loaded policy."""
+class Policy(PolicyTable):
+    """A loaded policy. Built by `backend.policy.load` only, which has checked that its names fit together."""
+
+    document: programme.Document
+    standards: tuple[programme.Standard, ...]
+
+    permission_rules: PermissionRules = Field(alias="permissions")
+    role_tables: dict[str, RoleTable] = Field(alias="roles")
+    sign_in: SignIn
+    controls: tuple[programme.SecurityControl, ...]
+    data_classification: dict[str, programme.DataClass]
+    privacy: programme.Privacy
+
+    transactions: Transactions
+    risk: Risk
+    risk_register: tuple[programme.RegisteredRisk, ...]
+    risk_mitigation: dict[str, tuple[programme.NamedText, ...]] = {}
+    severities: Annotated[dict[Severity, SeverityTable], AfterValidator(each_of(Severity))]
+    incidents: programme.Incidents
+    audit: Audit
+
+    audit_schedule: tuple[programme.ScheduledAudit, ...]
+    audit_checklist: dict[str, tuple[str, ...]]
+    continuity: programme.Continuity
+    backups: tuple[programme.Backup, ...]
+    kpis: dict[str, programme.Kpi]
+    ratings: programme.Ratings
+    dashboard: programme.Dashboard
+    monthly_report: tuple[programme.MonthlyMetric, ...]
+    attestation: programme.Attestation | None = None
+
+    organisation: programme.Organisation | None = None
+    changes: programme.Changes | None = None
+    monitoring: programme.Monitoring | None = None
+    security_controls: dict[str, tuple[programme.NamedText, ...]] = {}
+    models: programme.Models | None = None
+    logs: programme.Logs | None = None
+    criteria: dict[str, programme.Criterion] = {}
+    status: programme.Status | None = None
+
+    watchfloor: Watchfloor
+
+    @cached_property
+    def roles(self) -> Mapping[str, Role]:
+        """The roles with what each holds worked out."""
+        return resolve_roles(self.role_tables, self.permission_rules)
+
+    @property
+    def session_hours(self) -> int:
+        """How long a sign-in lasts."""
+        return self.sign_in.session_hours
+
+    @property
+    def permits(self) -> Permits:
+        """How long an executor may trade unheard."""
+        return self.watchfloor.permits
+
+    @property
+    def stream(self) -> Stream:
+        """Numbers of the event stream."""
+        return self.watchfloor.stream
 
     def audit_category(self, event_type: str) -> str:
-        """The audit category of an event type."""
-        raise NotImplementedError(event_type)
+        """The audit category of an event type; an unknown type falls into the fall-back, never into none."""
+        return self.audit.stated_category(event_type) or self.audit.watchfloor.fallback

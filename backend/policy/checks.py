@@ -1,0 +1,95 @@
+"""Checks that span tables of a policy: do the names fit together? Works on raw data, so that it always runs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from backend.policy.mistakes import Path, did_you_mean
+from backend.policy.model import Policy
+from contract.permissions import Permission
+
+Finding = tuple[Path, str]
+_ACTS = frozenset({Permission.EXECUTE_TRADES, Permission.MODIFY_STRATEGIES, Permission.IMPORT_TRANSACTIONS})
+"""What a role that the document calls read-only must not hold; freezing is meant to be held by one."""
+
+
+def wrong_names(data: dict[str, Any]) -> Iterator[Finding]:
+    """Names that refer to nothing, in data that need not be valid otherwise."""
+    roles = _table(data, "roles")
+    inherit = _table(data, "permissions", "inherit")
+    yield from _unknown_permissions(roles, inherit)
+    for name, role in inherit.items():
+        if role not in roles:
+            yield ("permissions", "inherit", name), _no_such("role", role, roles)
+    for index, role in enumerate(_list(data, "sign_in", "hardware_key_roles")):
+        if role not in roles:
+            yield ("sign_in", "hardware_key_roles", index), _no_such("role", role, roles)
+    yield from _circles(roles, inherit)
+    yield from _unknown_categories(data)
+
+
+def _unknown_permissions(roles: dict[str, Any], inherit: dict[str, Any]) -> Iterator[Finding]:
+    known = {permission.value for permission in Permission} | set(inherit)
+    for role in roles:
+        for path in (("permissions",), ("watchfloor", "permissions")):
+            for index, permission in enumerate(_list(roles, role, *path)):
+                if isinstance(permission, str) and permission not in known:
+                    yield ("roles", role, *path, index), _no_such("permission", permission, known)
+
+
+def _circles(roles: dict[str, Any], inherit: dict[str, Any]) -> Iterator[Finding]:
+    for start in roles:
+        path, here = [start], _parents(roles, inherit, start)
+        while here:
+            role = here.pop()
+            if role == start:
+                yield ("roles", start, "permissions"), f"inherits from itself: {' → '.join((*path, start))}"
+                break
+            if role not in path:
+                path.append(role)
+                here += _parents(roles, inherit, role)
+
+
+def _parents(roles: dict[str, Any], inherit: dict[str, Any], role: str) -> list[str]:
+    stated = [*_list(roles, role, "permissions"), *_list(roles, role, "watchfloor", "permissions")]
+    return [inherit[grant] for grant in stated if isinstance(grant, str) and inherit.get(grant) in roles]
+
+
+def _unknown_categories(data: dict[str, Any]) -> Iterator[Finding]:
+    categories = _table(data, "audit", "categories")
+    mapping = _table(data, "audit", "watchfloor")
+    for name in _table(mapping, "event_types"):
+        if name not in categories:
+            yield ("audit", "watchfloor", "event_types", name), _no_such("audit category", name, categories)
+    fallback = mapping.get("fallback")
+    if isinstance(fallback, str) and fallback not in categories:
+        yield ("audit", "watchfloor", "fallback"), _no_such("audit category", fallback, categories)
+
+
+def doubts(policy: Policy) -> Iterator[Finding]:
+    """What is allowed and probably not meant."""
+    held = frozenset[Permission]().union(*(role.permissions for role in policy.roles.values()))
+    for name, role in policy.roles.items():
+        if Permission.OWN_SESSION not in role.permissions:
+            yield ("roles", name), "lacks own_session: its holders can never sign out or see who they are"
+        if role.restrictions.read_only and role.permissions & _ACTS:
+            acts = ", ".join(sorted(role.permissions & _ACTS))
+            yield ("roles", name, "restrictions", "read_only"), f"is set, yet the role holds {acts}"
+    if Permission.FREEZE_OPERATIONS in held and Permission.APPROVE_THAW not in held:
+        yield ("roles",), "a freeze could never be lifted: no role holds approve_thaw"
+    if Permission.FREEZE_OPERATIONS not in held:
+        yield ("roles",), "nobody could stop trading: no role holds freeze_operations"
+
+
+def _no_such(what: str, name: Any, known: Any) -> str:
+    return f"there is no {what} {str(name)!r}{did_you_mean(str(name), known)}"
+
+
+def _table(data: Any, *path: str) -> dict[str, Any]:
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def _list(data: Any, *path: str) -> list[Any]:
+    found = _table(data, *path[:-1]).get(path[-1])
+    return found if isinstance(found, list) else []

@@ -1,0 +1,279 @@
+"""The policy's operating part: limits and rules of trading, severities, audit categories, permits."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from backend.policy.base import (
+    Count,
+    Flag,
+    Percent,
+    PolicyTable,
+    PositiveAmount,
+    PositiveCount,
+    Ratio,
+    Text,
+    Texts,
+    each_of,
+    in_one_place,
+)
+from contract.alerts import Severity
+from contract.risk import RiskRule
+from contract.scope import Scope
+from contract.transactions import Outcome
+
+
+class RiskAction(StrEnum):
+    """What a crossed limit makes Watchfloor do."""
+
+    ENFORCE_POSITION_LIMIT = "enforce_position_limit"
+    """An automatic reduce-only freeze of the scope."""
+    PAUSE_TRADING = "pause_trading"
+    """An automatic halt of the scope."""
+    REQUEST_STRATEGY_REVIEW = "request_strategy_review"
+    NOTIFY = "notify"
+    """Raise the alert and nothing else."""
+
+
+class RiskThresholds(PolicyTable):
+    """The limits that hold overall."""
+
+    max_position_size_eth: PositiveAmount
+    max_daily_loss_eth: PositiveAmount
+    min_success_rate: Ratio
+    max_gas_spend_eth_per_day: PositiveAmount
+
+    def limit(self, rule: RiskRule) -> Decimal:
+        """The limit of one rule, in ETH or as a ratio."""
+        return {
+            RiskRule.POSITION: self.max_position_size_eth,
+            RiskRule.DAILY_LOSS: self.max_daily_loss_eth,
+            RiskRule.SUCCESS_RATE: self.min_success_rate,
+            RiskRule.GAS_SPEND: self.max_gas_spend_eth_per_day,
+        }[rule]
+
+
+class ScopeLimits(PolicyTable):
+    """Limits of one scope; a limit left out is the overall one."""
+
+    max_position_size_eth: PositiveAmount | None = None
+    max_daily_loss_eth: PositiveAmount | None = None
+    min_success_rate: Ratio | None = None
+    max_gas_spend_eth_per_day: PositiveAmount | None = None
+
+    def limit(self, rule: RiskRule) -> Decimal | None:
+        """The limit of one rule in this scope, or None where the overall one holds."""
+        return {
+            RiskRule.POSITION: self.max_position_size_eth,
+            RiskRule.DAILY_LOSS: self.max_daily_loss_eth,
+            RiskRule.SUCCESS_RATE: self.min_success_rate,
+            RiskRule.GAS_SPEND: self.max_gas_spend_eth_per_day,
+        }[rule]
+
+
+class RiskRuleTable(PolicyTable):
+    """What happens when a limit is crossed."""
+
+    alert: Text
+    severity: Severity
+    action: RiskAction
+
+
+def _scope_text(value: str) -> str:
+    return str(Scope.parse(value))
+
+
+ScopeText = Annotated[str, AfterValidator(_scope_text)]
+
+
+class RiskTuning(PolicyTable):
+    """Watchfloor's own numbers of the risk monitor."""
+
+    success_rate_window: PositiveCount
+    """The success rate is that of the last so many transactions."""
+    success_rate_min_samples: PositiveCount
+    """Below so many known outcomes the rate is unknown, not bad."""
+    near_fraction: Ratio
+    """Share of a limit from which a value counts as near."""
+    limits: dict[ScopeText, ScopeLimits] = {}
+
+
+class Risk(PolicyTable):
+    """Risk limits and what crossing them means."""
+
+    assessment_interval_seconds: PositiveCount
+    thresholds: RiskThresholds
+    rules: Annotated[dict[RiskRule, RiskRuleTable], AfterValidator(each_of(RiskRule))]
+    watchfloor: RiskTuning
+
+    @property
+    def success_rate_window(self) -> int:
+        """The success rate is that of the last so many transactions."""
+        return self.watchfloor.success_rate_window
+
+    @property
+    def success_rate_min_samples(self) -> int:
+        """Below so many known outcomes the rate is unknown."""
+        return self.watchfloor.success_rate_min_samples
+
+    @property
+    def near_fraction(self) -> Decimal:
+        """Share of a limit from which a value counts as near."""
+        return self.watchfloor.near_fraction
+
+    @property
+    def limits(self) -> Mapping[str, ScopeLimits]:
+        """Limits of single scopes by their printed form, e.g. `chain:arbitrum`."""
+        return self.watchfloor.limits
+
+    def limit_of(self, rule: RiskRule, scope: Scope) -> Decimal:
+        """The limit of a rule in a scope: the scope's own, else the overall one. ETH, or a ratio for success_rate."""
+        own = self.limits.get(str(scope))
+        special = own.limit(rule) if own else None
+        return self.thresholds.limit(rule) if special is None else special
+
+
+class SeverityTable(PolicyTable):
+    """How fast and by whom an incident of a severity is answered."""
+
+    response_time_minutes: Count
+    """0: immediately."""
+    escalation: Text
+    notification: Text | None = None
+    description: Text | None = None
+
+
+class Reporting(PolicyTable):
+    """Transactions that have to be reported."""
+
+    threshold_usd: PositiveAmount
+    """A transaction of at least this value is reported."""
+    transaction_type: Text
+    jurisdiction: Text
+    fields: Texts
+
+
+class Kyt(PolicyTable):
+    """Know your transaction: what makes one suspicious."""
+
+    large_profit_usd: PositiveAmount
+    large_gas_cost_usd: PositiveAmount
+    hourly_count_factor: PositiveAmount
+    """An hour with more than so many times the average number of transactions is unusual."""
+    hourly_profit_factor: PositiveAmount
+    """An hour with more than so many times the average profit is unusual."""
+
+
+class AntiManipulation(PolicyTable):
+    """One control against market manipulation."""
+
+    control: Text
+    implementation: Text
+    frequency: Text
+
+
+class TransactionMapping(PolicyTable):
+    """How a platform's own words are read."""
+
+    outcomes: dict[Outcome, Texts]
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Self:
+        in_one_place(self.outcomes)
+        return self
+
+
+class Transactions(PolicyTable):
+    """Rules of single transactions."""
+
+    reporting: Reporting
+    kyt: Kyt
+    max_price_impact_percent: Percent
+    large_trade_usd: PositiveAmount
+    """A trade above this counts as large in summaries."""
+    anti_manipulation: tuple[AntiManipulation, ...]
+    watchfloor: TransactionMapping
+
+    @cached_property
+    def _outcome_by_word(self) -> Mapping[str, Outcome]:
+        return {word.lower(): outcome for outcome, words in self.watchfloor.outcomes.items() for word in words}
+
+    def outcome_of(self, status: str) -> Outcome:
+        """Read a status as a platform wrote it; a blank or unrecognised one is UNKNOWN, never a success."""
+        return self._outcome_by_word.get(status.strip().lower(), Outcome.UNKNOWN)
+
+
+class AuditCategory(PolicyTable):
+    """A category of audit entries."""
+
+    title: Text
+    events: Texts
+    retention_days: PositiveCount
+    encryption: Flag
+
+
+class AuditMapping(PolicyTable):
+    """Which event type falls into which category."""
+
+    event_types: dict[str, Texts]
+    """Category → beginnings of event types, cut at a dot; the longest that fits decides."""
+    fallback: Text
+    """Category of an event type that no beginning fits."""
+
+    @model_validator(mode="after")
+    def _one_category(self) -> Self:
+        in_one_place(self.event_types)
+        return self
+
+
+class Audit(PolicyTable):
+    """The audit log's categories."""
+
+    categories: Annotated[dict[str, AuditCategory], Field(min_length=1)]
+    watchfloor: AuditMapping
+
+    @cached_property
+    def _category_by_prefix(self) -> Mapping[str, str]:
+        return {prefix: name for name, prefixes in self.watchfloor.event_types.items() for prefix in prefixes}
+
+    def stated_category(self, event_type: str) -> str | None:
+        """The category that the mapping states for an event type; None when only the fall-back is left."""
+        parts = event_type.split(".")
+        for length in range(len(parts), 0, -1):
+            category = self._category_by_prefix.get(".".join(parts[:length]))
+            if category is not None:
+                return category
+        return None
+
+
+class Permits(PolicyTable):
+    """How long an executor may trade without hearing from Watchfloor."""
+
+    ttl_ms: PositiveCount
+    renew_ms: PositiveCount
+
+    @model_validator(mode="after")
+    def _survives_a_lost_renewal(self) -> Self:
+        if self.renew_ms * 2 > self.ttl_ms:
+            raise ValueError("renew_ms must be at most half of ttl_ms, or one lost renewal stops trading")
+        return self
+
+
+class Stream(PolicyTable):
+    """The event stream to consoles."""
+
+    keep_events_minutes: PositiveCount
+    """How long an event can be resumed from."""
+    beat_seconds: PositiveCount
+    """Longest silence on the stream."""
+
+
+class Watchfloor(PolicyTable):
+    """Numbers that no compliance document states and Watchfloor needs."""
+
+    permits: Permits
+    stream: Stream
