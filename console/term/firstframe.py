@@ -1,43 +1,49 @@
 """Owns the first thing on the screen: a static frame written before anything heavy is imported.
 
-Imports only what the interpreter has at hand. Must restore the terminal itself until Textual takes it over.
+Imports next to nothing: even `typing` would be a quarter of the time to the frame, so constants carry no `Final`. Must
+restore the terminal itself until Textual takes it over.
 """
 
 import os
 import signal
 import sys
 import termios
-from types import FrameType
-from typing import Any, Final, NoReturn
 
-ENTER: Final = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+TYPE_CHECKING = False
+"""What type checkers set, without importing it from `typing`."""
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, NoReturn
+
+ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 """Alternate screen, no cursor, no automatic wrap: the state Textual wants, so that it need not switch again."""
 
-LEAVE: Final = (
+LEAVE = (
     "\x1b\\\x1b[?2026l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l\x1b[?2004l\x1b[?2048l\x1b[?1004l"
     "\x1b[<u\x1b[0m\x1b[?7h\x1b[?1049l\x1b[?25h"
 )
 """Switches off everything that Textual or the first frame may have switched on; harmless where nothing is on."""
 
-_STDIN: Final = 0
-_STDOUT: Final = 1
-_LFLAG: Final = 3
-_CC: Final = 6
-_FALLBACK_SIZE: Final = (80, 24)
-_MESSAGE_ROW: Final = 3
-_EXIT_BY_SIGNAL: Final = 128
+_STDIN = 0
+_STDOUT = 1
+_LFLAG = 3
+_CC = 6
+_FALLBACK_SIZE = (80, 24)
+_MESSAGE_ROW = 3
+_EXIT_BY_SIGNAL = 128
 
 
 class FirstFrame:
     """The painted frame and what it takes to undo it."""
 
-    def __init__(self, attributes: list[Any]) -> None:
+    def __init__(self, attributes: "list[Any]") -> None:
         self.attributes = attributes
         """The terminal's settings as the operator's shell left them."""
         self.adopted = False
         """True once Textual owns the screen."""
 
-    def adopt(self) -> list[Any]:
+    def adopt(self) -> "list[Any]":
         """Hand the screen over and return the settings to restore at the end."""
         self.adopted = True
         return self.attributes
@@ -76,7 +82,7 @@ def paint(target: str = "") -> FirstFrame | None:
     return frame
 
 
-def restore_terminal(attributes: list[Any] | None) -> None:
+def restore_terminal(attributes: "list[Any] | None") -> None:
     """Switch everything off and reset the line settings; never raises, never blocks on a stalled terminal."""
     import contextlib
     import select
@@ -101,7 +107,7 @@ def speaks_utf8() -> bool:
 def _guard(frame: FirstFrame) -> None:
     """Until the console has its own handlers, a signal restores the terminal and ends the process."""
 
-    def leave(number: int, _: FrameType | None) -> NoReturn:
+    def leave(number: int, _: "FrameType | None") -> "NoReturn":
         frame.restore()
         os._exit(_EXIT_BY_SIGNAL + number)
 
@@ -111,7 +117,7 @@ def _guard(frame: FirstFrame) -> None:
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)
 
 
-def _quiet(attributes: list[Any]) -> None:
+def _quiet(attributes: "list[Any]") -> None:
     changed = [*attributes[:_CC], list(attributes[_CC])]
     changed[_LFLAG] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN)
     changed[_CC][termios.VMIN] = 1

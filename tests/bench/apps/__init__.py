@@ -1,0 +1,1 @@
+"""The small applications that the console is measured beside."""

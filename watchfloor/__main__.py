@@ -1,0 +1,5 @@
+"""Runs the `watchfloor` command as `python -m watchfloor`."""
+
+from watchfloor.entry import main
+
+main()

@@ -1,0 +1,100 @@
+"""Owns the `watchfloor` command: which part of the product an invocation reaches, and that it reaches it fast.
+
+Must import nothing heavy at module level: the console's first frame comes before everything else.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+"""What type checkers set, without importing it from `typing`: see `console.term.firstframe`."""
+
+if TYPE_CHECKING:
+    from console.term.app import TerminalApp
+    from console.term.firstframe import FirstFrame
+
+EXIT_USAGE = 2
+EXIT_CONFIGURATION = 3
+_CONSOLE = "console"
+_URL_VARIABLE = "WATCHFLOOR_URL"
+_DEBUG_VARIABLE = "WATCHFLOOR_DEBUG"
+
+_CONSOLE_USAGE = """\
+Usage: watchfloor [console] [--url URL]
+
+  Open the console. The server is --url, else WATCHFLOOR_URL, else the local one.
+"""
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] == _CONSOLE:
+        sys.exit(open_console(arguments[1:]))
+    if arguments[0] == "--url" or arguments[0].startswith("--url="):
+        sys.exit(open_console(arguments))
+    from watchfloor.commands import dispatch
+
+    sys.exit(dispatch(arguments))
+
+
+def open_console(arguments: list[str]) -> int:
+    """Open the console and return its exit code; the first frame is written before anything is imported for it."""
+    if arguments[:1] in (["--help"], ["-h"]):
+        sys.stdout.write(_CONSOLE_USAGE)
+        return 0
+    url = _url(arguments)
+    if url is None:
+        sys.stderr.write(_CONSOLE_USAGE)
+        return EXIT_USAGE
+    from console.term import firstframe
+
+    if not firstframe.is_terminal():
+        sys.stderr.write("watchfloor: the console needs a terminal; try `watchfloor status`.\n")
+        return EXIT_CONFIGURATION
+    frame = firstframe.paint(url)
+    try:
+        return _run(url, frame)
+    except Exception as error:  # boundary: whatever fails, the terminal is usable and one line says what
+        if frame is not None:
+            frame.restore()
+        if os.environ.get(_DEBUG_VARIABLE):
+            raise
+        sys.stderr.write(f"watchfloor: cannot open the console: {_one_line(error)}\n")
+        return EXIT_CONFIGURATION
+
+
+def _run(url: str, frame: "FirstFrame | None") -> int:
+    from console.client import session
+    from console.term import prefetch
+
+    target = session.resolve(os.environ, url or None)
+    if target.token is not None:
+        prefetch.start_prefetch(target.url, target.token)
+    from console.term.run import run_console
+
+    def build() -> "TerminalApp[object]":
+        from console.app import build_app
+
+        return build_app(target.url)
+
+    return run_console(build, frame)
+
+
+def _url(arguments: list[str]) -> str | None:
+    """Return the address asked for ('' if none was), or None if the arguments are not understood."""
+    match arguments:
+        case []:
+            return os.environ.get(_URL_VARIABLE, "")
+        case ["--url", url]:
+            return url
+        case [option] if option.startswith("--url="):
+            return option.removeprefix("--url=")
+        case _:
+            return None
+
+
+def _one_line(error: Exception) -> str:
+    from console.term.sanitize import clean
+
+    return clean(str(error)) or type(error).__name__
