@@ -1,0 +1,247 @@
+"""Puts the demo together and takes it apart again. Must leave no process behind, whichever way it ends."""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from watchfloor.demo import people
+from watchfloor.demo.supervisor import Child, Supervisor
+from watchfloor.demo.workspace import DEFAULT_DIRECTORY, Workspace
+from watchfloor.embedded import ConfigurationError, EmbeddedPostgres
+from watchfloor.embedded.errors import refusal
+
+HOST = "127.0.0.1"
+PREFERRED_PORT = 8420
+BACKLOG = 128
+START_SECONDS = 90.0  # a first migration on a slow disk; usually 2
+CONSOLE_STOP_SECONDS = 0.7  # the console restores the terminal in 0.5
+SERVERS_STOP_SECONDS = 1.7  # one second for open event streams, then the rest
+WATCH_SECONDS = 1.0  # how often the starter and the database are looked at
+RESTART_SECONDS = 1.0
+RESTARTS_AT_MOST = 5  # within a minute; after that it is a fault that restarting does not mend
+RESTART_WINDOW_SECONDS = 60.0
+EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 3
+
+DATABASE_VARIABLE = "WATCHFLOOR_DATABASE_URL"
+USERS_FILE_VARIABLE = "WATCHFLOOR_DEMO_USERS_FILE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """What a person chose. `port` None prefers the usual one and takes a free one when that is in use; 0 is any."""
+
+    headless: bool = False
+    port: int | None = None
+    data_dir: Path = field(default_factory=lambda: Path(DEFAULT_DIRECTORY))
+    scenario: str | None = None
+    seed: int = 7
+    speed: float = 1.0
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo until the console or a signal ends it; the exit code of the command line."""
+    try:
+        if not options.headless:
+            require_terminal()
+        with contextlib.closing(listen(options.port)) as listening, Workspace(options.data_dir) as workspace:
+            return Demo(options, workspace, listening).run()
+    except ConfigurationError as error:
+        say(f"watchfloor: {error}")
+        return EXIT_CONFIGURATION
+    except OSError as error:
+        say(f"watchfloor: {refusal('run the demo', error)}")
+        return EXIT_CONFIGURATION
+
+
+class Demo:
+    """One run: its children, in the order in which they need each other."""
+
+    def __init__(self, options: DemoOptions, workspace: Workspace, listening: socket.socket) -> None:
+        self._options = options
+        self._workspace = workspace
+        self._listening = listening
+        self._url = f"http://{HOST}:{listening.getsockname()[1]}"
+        self._supervisor = Supervisor()
+        self._postgres: EmbeddedPostgres | None = None
+        self._database_url = ""
+        self._starter = os.getppid()
+        self._restarts: list[float] = []
+
+    def run(self) -> int:
+        """Start everything, stay until the end, stop everything."""
+        users, new = people.load_or_make(self._workspace.users_file)
+        self._introduce(users, new=new)
+        with self._supervisor.signals():
+            try:
+                console = None if self._options.headless else self._start_console()
+                return self._serve(users, console)
+            finally:
+                self._stop()
+
+    def _serve(self, users: dict[str, people.DemoUser], console: Child | None) -> int:
+        self._start_database()
+        servers = self._start_servers(console)
+        if servers is None:
+            return self._early_end(console)
+        self._workspace.announce(self._url)
+        if self._options.headless:
+            ready = {"url": self._url, "database_url": self._database_url, "users": people.as_json(users)}
+            print(json.dumps(ready), flush=True)  # noqa: T201  the one line that scripts wait for
+        return self._watch(console, servers)
+
+    def _watch(self, console: Child | None, servers: list[Child]) -> int:
+        while not self._supervisor.stop_requested:
+            if console is not None and console.exit_code() is not None:
+                return console.process.returncode if console.process.returncode > 0 else EXIT_OK
+            if console is not None and self._starter not in (1, os.getppid()):
+                return EXIT_OK  # whoever opened the console is gone, and with it whoever could look at it
+            if self._postgres is not None and not self._postgres.running():
+                raise ConfigurationError(f"the database has ended; see {self._workspace.postgres / 'postgres.log'}")
+            ended = [child for child in servers if child.exit_code() is not None]
+            if ended:
+                servers = self._restart(servers, ended, console)
+            self._supervisor.wait(WATCH_SECONDS)
+        return EXIT_OK
+
+    def _start_console(self) -> Child:
+        environment = {USERS_FILE_VARIABLE: str(self._workspace.users_file)}
+        arguments = ["console", "--url", self._url]
+        return self._supervisor.start("console", "watchfloor", arguments, environment=environment, log=None)
+
+    def _start_database(self) -> None:
+        self._database_url = os.environ.get(DATABASE_VARIABLE, "")
+        if not self._database_url:
+            self._postgres = EmbeddedPostgres(self._workspace.postgres).start()
+            self._database_url = self._postgres.database_url
+
+    def _start_servers(self, console: Child | None) -> list[Child] | None:
+        """Start backend and simulator; None when the demo was ended meanwhile."""
+        backend = self._start_backend(console)
+        return None if backend is None else [backend, self._start_simulator()]
+
+    def _start_backend(self, console: Child | None) -> Child | None:
+        status_reading, status_writing = os.pipe()
+        environment = {
+            DATABASE_VARIABLE: self._database_url,
+            USERS_FILE_VARIABLE: str(self._workspace.users_file),
+            "WATCHFLOOR_DEMO_TOKEN_FILE": str(self._workspace.token_file),
+            "WATCHFLOOR_DEMO_LISTEN_FD": str(self._listening.fileno()),
+            "WATCHFLOOR_DEMO_STATUS_FD": str(status_writing),
+        }
+        try:
+            backend = self._supervisor.start(
+                "backend", "watchfloor.demo.backend", environment=environment,
+                log=self._workspace.logs / "backend.log", pass_fds=[self._listening.fileno(), status_writing],
+            )  # fmt: skip
+            os.close(status_writing)
+            return self._await_ready(backend, status_reading, console)
+        finally:
+            os.close(status_reading)
+
+    def _await_ready(self, backend: Child, status: int, console: Child | None) -> Child | None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._ended(console):
+            if status in self._supervisor.wait(WATCH_SECONDS, status):
+                if os.read(status, 10):
+                    return backend
+                backend.process.wait()
+                raise ConfigurationError(self._why(backend))
+            if time.monotonic() > deadline:
+                raise ConfigurationError(f"the backend is not ready after {START_SECONDS:.0f} s; see {backend.log}")
+        return None
+
+    def _start_simulator(self) -> Child:
+        options = self._options
+        arguments = ["--url", self._url, "--token-file", str(self._workspace.token_file), "--seed", str(options.seed),
+                     "--speed", str(options.speed)]  # fmt: skip
+        if options.scenario:
+            arguments += ["--scenario", options.scenario]
+        log = self._workspace.logs / "simulator.log"
+        return self._supervisor.start("simulator", "simulator", arguments, environment={}, log=log)
+
+    def _restart(self, servers: list[Child], ended: list[Child], console: Child | None) -> list[Child]:
+        now = time.monotonic()
+        self._restarts = [moment for moment in self._restarts if now - moment < RESTART_WINDOW_SECONDS] + [now]
+        if len(self._restarts) > RESTARTS_AT_MOST or ended[0].exit_code() == EXIT_CONFIGURATION:
+            raise ConfigurationError(self._why(ended[0]))
+        self._supervisor.stop(*ended, seconds=0)
+        self._supervisor.wait(RESTART_SECONDS)
+        replaced = [child for child in servers if child not in ended]
+        for child in ended:
+            fresh = self._start_simulator() if child.name == "simulator" else self._start_backend(console)
+            replaced += [] if fresh is None else [fresh]
+        return replaced
+
+    def _ended(self, console: Child | None) -> bool:
+        return self._supervisor.stop_requested or (console is not None and console.exit_code() is not None)
+
+    def _early_end(self, console: Child | None) -> int:
+        code = console.exit_code() if console is not None else None
+        return code if code is not None and code > 0 else EXIT_OK
+
+    def _why(self, child: Child) -> str:
+        line = child.last_line().removeprefix("watchfloor: ")
+        if child.exit_code() == EXIT_CONFIGURATION and line:
+            return line
+        return (
+            f"the {child.name} ended with exit code {child.exit_code()}: {line or 'it said nothing'}; see {child.log}"
+        )
+
+    def _stop(self) -> None:
+        """Stop in the reverse order of need: nobody sees a database vanish while it still writes."""
+        self._workspace.retire()
+        running = self._supervisor.running()
+        self._supervisor.stop(*(child for child in running if child.name == "console"), seconds=CONSOLE_STOP_SECONDS)
+        self._supervisor.stop(*(child for child in running if child.name != "console"), seconds=SERVERS_STOP_SECONDS)
+        if self._postgres is not None:
+            self._postgres.stop()
+        self._supervisor.close()
+
+    def _introduce(self, users: dict[str, people.DemoUser], *, new: bool) -> None:
+        if new:
+            say(f"Demo users of {self._workspace.directory} (shown once; kept in {self._workspace.users_file.name}):")
+            for name, user in users.items():
+                say(f"  {name:<10} {user.role:<18} password {user.password}  TOTP secret {user.totp_secret}")
+        elif not self._options.headless:
+            say(f"Demo users: {self._workspace.users_file}")
+
+
+def listen(port: int | None) -> socket.socket:
+    """Take the port before anything else starts, so that a taken one costs nothing and nobody can take it meanwhile.
+
+    Raises ConfigurationError when the port that was asked for is in use or not allowed.
+    """
+    candidates = (PREFERRED_PORT, 0) if port is None else (port,)
+    for candidate in candidates:
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((HOST, candidate))
+            listening.listen(BACKLOG)
+        except OSError as error:
+            listening.close()
+            if candidate == candidates[-1]:
+                raise ConfigurationError(
+                    f"port {candidate} cannot be used ({error.strerror}):"
+                    " choose another with --port, or any free one with --port 0"
+                ) from error
+        else:
+            return listening
+    raise AssertionError("unreachable: the last candidate either listens or raises")
+
+
+def require_terminal() -> None:
+    """Refuse early what the console would refuse late. Raises ConfigurationError without a terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigurationError("the console needs a terminal; use --headless to run all but the console")
+
+
+def say(line: str) -> None:
+    """Tell a person, if there still is one: after a hang-up the terminal refuses."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())
