@@ -31,6 +31,10 @@ DATABASE_VARIABLE = "WATCHFLOOR_DATABASE_URL"
 USERS_FILE_VARIABLE = "WATCHFLOOR_DEMO_USERS_FILE"
 
 
+class DemoFaultError(Exception):
+    """A part of the demo ended by itself, and nothing a person can configure would have kept it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
     """What a person chose. `port` None prefers the usual one and takes a free one when that is in use; 0 is any."""
@@ -53,6 +57,9 @@ def run_demo(options: DemoOptions) -> int:
     except ConfigurationError as error:
         say(f"watchfloor: {error}")
         return EXIT_CONFIGURATION
+    except DemoFaultError as error:
+        say(f"watchfloor: {error}")
+        return EXIT_FAILED
     except OSError as error:
         say(f"watchfloor: {refusal('run the demo', error)}")
         return EXIT_CONFIGURATION
@@ -101,7 +108,7 @@ class Demo:
             if console is not None and self._starter not in (1, os.getppid()):
                 return EXIT_OK  # whoever opened the console is gone, and with it whoever could look at it
             if self._postgres is not None and not self._postgres.running():
-                raise ConfigurationError(f"the database has ended; see {self._workspace.postgres / 'postgres.log'}")
+                raise DemoFaultError(f"the database has ended; see {self._workspace.postgres / 'postgres.log'}")
             ended = [child for child in servers if child.exit_code() is not None]
             if ended:
                 servers = self._restart(servers, ended, console)
@@ -150,9 +157,9 @@ class Demo:
                 if os.read(status, 10):
                     return backend
                 backend.process.wait()
-                raise ConfigurationError(self._why(backend))
+                raise self._why(backend)
             if time.monotonic() > deadline:
-                raise ConfigurationError(f"the backend is not ready after {START_SECONDS:.0f} s; see {backend.log}")
+                raise DemoFaultError(f"the backend is not ready after {START_SECONDS:.0f} s; see {backend.log}")
         return None
 
     def _start_simulator(self) -> Child:
@@ -168,7 +175,7 @@ class Demo:
         now = time.monotonic()
         self._restarts = [moment for moment in self._restarts if now - moment < RESTART_WINDOW_SECONDS] + [now]
         if len(self._restarts) > RESTARTS_AT_MOST or ended[0].exit_code() == EXIT_CONFIGURATION:
-            raise ConfigurationError(self._why(ended[0]))
+            raise self._why(ended[0])
         self._supervisor.stop(*ended, seconds=0)
         self._supervisor.wait(RESTART_SECONDS)
         replaced = [child for child in servers if child not in ended]
@@ -184,11 +191,11 @@ class Demo:
         code = console.exit_code() if console is not None else None
         return code if code is not None and code > 0 else EXIT_OK
 
-    def _why(self, child: Child) -> str:
+    def _why(self, child: Child) -> Exception:
         line = child.last_line().removeprefix("watchfloor: ")
         if child.exit_code() == EXIT_CONFIGURATION and line:
-            return line
-        return (
+            return ConfigurationError(line)
+        return DemoFaultError(
             f"the {child.name} ended with exit code {child.exit_code()}: {line or 'it said nothing'}; see {child.log}"
         )
 
@@ -203,11 +210,13 @@ class Demo:
         self._supervisor.close()
 
     def _introduce(self, users: dict[str, people.DemoUser], *, new: bool) -> None:
+        if self._options.headless:
+            return
         if new:
             say(f"Demo users of {self._workspace.directory} (shown once; kept in {self._workspace.users_file.name}):")
             for name, user in users.items():
                 say(f"  {name:<10} {user.role:<18} password {user.password}  TOTP secret {user.totp_secret}")
-        elif not self._options.headless:
+        else:
             say(f"Demo users: {self._workspace.users_file}")
 
 
