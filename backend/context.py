@@ -1,12 +1,13 @@
 """What every service may ask for: who is calling, and the parts of the running process. Owns no rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from fastapi import Depends, Request
 
 from backend.clock import Clock
 from backend.db import Database
+from backend.metrics import Metrics
 from backend.policy import Policy
 from backend.settings import Settings
 from contract.permissions import Permission
@@ -42,6 +43,7 @@ class Runtime:
     policy: Policy
     clock: Clock
     database: Database
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def _runtime(request: Request) -> Runtime:

@@ -1,11 +1,12 @@
 """The database edge: engine, sessions, and the only place that commits. Owns no table of an area."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import psycopg
 from fastapi import Depends, Request
 from sqlalchemy import DateTime, MetaData, Numeric, String
 from sqlalchemy.dialects.postgresql import JSONB
@@ -40,20 +41,41 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
 
 
+CONNECT_TIMEOUT_S = 3
+"""A request must hear within a few seconds that the database is away; libpq's smallest useful value is 2."""
+POOL_TIMEOUT_S = 3.0
+"""Longest wait for a free connection of the pool: past it the process is overloaded and says so."""
+IDLE_IN_TRANSACTION_MS = 10_000
+"""The server ends a transaction whose process was stopped in the middle, so that its locks go free."""
+_NETWORK = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+"""Seconds, seconds, tries, milliseconds: a silent peer is given up after about ten seconds."""
+_AFTER_COMMIT = "after_commit"
+
+
+def after_commit(session: AsyncSession, action: Callable[[], None]) -> None:
+    """Have something done once the session's transaction is durable, e.g. counting. It must not fail or wait."""
+    session.info.setdefault(_AFTER_COMMIT, []).append(action)
+
+
 class Database:
     """One engine and its sessions. `transaction()` is the only way to change anything."""
 
     def __init__(self, settings: Settings) -> None:
         options = (
             f"-c statement_timeout={settings.statement_timeout_ms} -c lock_timeout={settings.lock_timeout_ms}"
-            " -c timezone=UTC -c idle_in_transaction_session_timeout=30000"
+            f" -c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
+            " -c plan_cache_mode=force_custom_plan -c jit=off"
         )
+        self._url = settings.database_url
+        self._connect_args: dict[str, Any] = {"options": options, "connect_timeout": CONNECT_TIMEOUT_S, **_NETWORK}
         self.engine: AsyncEngine = create_async_engine(
             settings.database_url,
             pool_size=settings.pool_size,
             max_overflow=settings.pool_overflow,
+            pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=True,
-            connect_args={"options": options, "connect_timeout": 5, "application_name": "watchfloor"},
+            hide_parameters=True,  # an error that is logged must not print what was in the statement
+            connect_args={**self._connect_args, "application_name": "watchfloor"},
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
@@ -65,12 +87,27 @@ class Database:
             await session.flush()
             await flush_events(session)
             await session.commit()
+            for action in session.info.pop(_AFTER_COMMIT, []):
+                action()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A session that is never committed."""
         async with self._sessions() as session:
             yield session
+
+    async def dedicated(self, purpose: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        """A connection outside the pool, autocommit: for listening and leases, which must not wait for a free one.
+
+        Raises:
+            psycopg.OperationalError: the database is not reachable.
+        """
+        return await psycopg.AsyncConnection.connect(
+            self._url.replace("postgresql+psycopg://", "postgresql://", 1),
+            autocommit=True,
+            application_name=f"watchfloor {purpose}",
+            **self._connect_args,
+        )
 
     async def close(self) -> None:
         """Give every connection back."""

@@ -1,6 +1,4 @@
-"""Stream events written with the change they tell of. Owns the table; fan-out to consoles is `backend.stream`."""
-
-from typing import Any
+"""Stream events written with the change they tell of. Writes the table; fan-out to consoles is `backend.stream`."""
 
 from pydantic import BaseModel
 from sqlalchemy import text
@@ -12,25 +10,37 @@ CHANNEL = "watchfloor_events"
 """The NOTIFY channel; its payload is the highest new event id."""
 _ORDER_LOCK_KEY = 0x5746_0001
 """Advisory lock that makes id order equal commit order, so that resuming after an id never skips a late commit."""
+_STALLED_WRITER_MS = 2_000
+"""A process stopped between taking the lock and committing holds up every writer; the server ends it after this."""
 _PENDING = "pending_events"
+
+_LOCK = text("SELECT pg_advisory_xact_lock(:key), set_config('idle_in_transaction_session_timeout', :stalled_ms, true)")
+_INSERT = text(
+    "WITH added AS ("
+    " INSERT INTO stream_events (topic, payload)"
+    " SELECT topic, payload::jsonb"
+    " FROM unnest(CAST(:topics AS text[]), CAST(:payloads AS text[])) WITH ORDINALITY AS q(topic, payload, position)"
+    " ORDER BY position RETURNING id)"
+    " SELECT pg_notify(:channel, max(id)::text) FROM added"
+)
 
 
 def publish(session: AsyncSession, topic: Topic, payload: BaseModel) -> None:
-    """Queue an event; it is written and announced when, and only when, the session's transaction commits."""
+    """Queue an event; it is written and announced when, and only when, the session's transaction commits.
+
+    A rolled-back savepoint does not take its events back: publish after the savepoint has succeeded.
+    """
     session.info.setdefault(_PENDING, []).append((topic.value, payload.model_dump_json()))
 
 
 async def flush_events(session: AsyncSession) -> None:
-    """Write the queued events as the last statements of a transaction. Called by `backend.db` only."""
+    """Write the queued events as the last statements of a transaction. Called by `backend.db` only.
+
+    PostgreSQL releases the lock only after the commit is visible, so the next writer's ids are higher and later.
+    """
     pending: list[tuple[str, str]] = session.info.pop(_PENDING, [])
     if not pending:
         return
-    await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ORDER_LOCK_KEY})
-    rows: list[dict[str, Any]] = [{"topic": topic, "payload": payload} for topic, payload in pending]
-    for row in rows:
-        await session.execute(
-            text("INSERT INTO stream_events (topic, payload) VALUES (:topic, CAST(:payload AS jsonb))"), row
-        )
-    await session.execute(
-        text("SELECT pg_notify(:channel, (SELECT max(id) FROM stream_events)::text)"), {"channel": CHANNEL}
-    )
+    topics, payloads = zip(*pending, strict=True)
+    await session.execute(_LOCK, {"key": _ORDER_LOCK_KEY, "stalled_ms": str(_STALLED_WRITER_MS)})
+    await session.execute(_INSERT, {"topics": list(topics), "payloads": list(payloads), "channel": CHANNEL})

@@ -1,5 +1,135 @@
-"""The stream route."""
+"""The stream route: replay, then live, as server-sent events. Holds no transaction while it streams."""
 
-from fastapi import APIRouter
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
 
+import structlog
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import StreamingResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.auth import service as auth
+from backend.context import CurrentRuntime, Runtime
+from backend.errors import WatchfloorError
+from backend.guard import CurrentCaller, needs
+from backend.stream import service
+from backend.stream.broker import Broker, Subscription
+from backend.stream.frames import beat_frame, reset_frame
+from contract.permissions import Permission
+from contract.stream import Topic
+
+log = structlog.get_logger(__name__)
 router = APIRouter(tags=["stream"])
+
+BEAT_S = 1.0
+"""A console calls the backend lost after two seconds without a sign of life."""
+SESSION_CHECK_S = 5.0
+"""A revoked session hears nothing after this."""
+UNVERIFIED_LIMIT_S = 30.0
+"""While the database is away sessions cannot be checked; streams end when that lasts longer."""
+_MAX_ID = 2**63 - 1
+_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
+"""Nothing on the way may keep or collect events."""
+
+
+class _Session:
+    """Whether the caller may still listen; asks the database now and then."""
+
+    def __init__(self, request: Request, runtime: Runtime) -> None:
+        self._request = request
+        self._runtime = runtime
+        self._verified_at = self._asked_at = time.monotonic()
+
+    async def ended(self) -> bool:
+        now = time.monotonic()
+        if now - self._asked_at < SESSION_CHECK_S:
+            return False
+        self._asked_at = now
+        try:
+            async with self._runtime.database.read() as session:
+                caller = await auth.authenticate(session, self._runtime, self._request)
+        except WatchfloorError:
+            return True
+        except SQLAlchemyError:
+            return now - self._verified_at > UNVERIFIED_LIMIT_S
+        self._verified_at = now
+        return Permission.VIEW_OVERVIEW not in caller.permissions
+
+
+async def _first_part(
+    runtime: Runtime, subscription: Subscription, topics: frozenset[Topic], after: int
+) -> AsyncIterator[tuple[int, bytes]]:
+    """What was committed before the subscription: positions and frames."""
+    async with runtime.database.read() as session:
+        resumable = await service.can_resume(session, after)
+    if not resumable:
+        runtime.metrics.stream_resets.inc()
+        yield subscription.start, reset_frame(subscription.start)
+        return
+    yield after, beat_frame(runtime.clock.now())
+    async for event in service.replay(runtime.database, topics, after=after, up_to=subscription.start):
+        yield event.id, event.frame
+
+
+async def _live(
+    runtime: Runtime, broker: Broker, subscription: Subscription, session: _Session, position: int
+) -> AsyncIterator[bytes]:
+    """What is committed from now on, until the session ends or the server stops."""
+    while True:
+        events = await subscription.take(BEAT_S)
+        if subscription.closed or await session.ended():
+            return
+        if subscription.lost:
+            position = broker.position
+            subscription.recover()
+            runtime.metrics.stream_resets.inc()
+            yield reset_frame(position)
+            continue
+        frames = [event.frame for event in events if event.id > position]
+        yield b"".join(frames) if frames else beat_frame(runtime.clock.now())
+
+
+async def _stream(
+    request: Request, runtime: Runtime, broker: Broker, topics: frozenset[Topic], after: int | None
+) -> AsyncIterator[bytes]:
+    with broker.subscribe(topics) as subscription:
+        position = subscription.start
+        try:
+            if after is None:
+                yield beat_frame(runtime.clock.now())
+            else:
+                async for sent_to, frame in _first_part(runtime, subscription, topics, after):
+                    yield frame
+                    position = sent_to
+            async for frame in _live(runtime, broker, subscription, _Session(request, runtime), position):
+                yield frame
+        except SQLAlchemyError as error:
+            log.warning("stream_ended_without_database", error=str(error))
+
+
+def _resume_point(header: str | None, query: int | None) -> int | None:
+    """The header is newer than the address when a client reconnects; one we never gave out is answered by a reset."""
+    if header is None:
+        return query
+    return int(header) if header.isascii() and header.isdigit() and int(header) <= _MAX_ID else _MAX_ID
+
+
+@router.get(
+    "/v1/stream",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events, see contract.stream"}},
+    **needs(Permission.VIEW_OVERVIEW),
+)
+async def stream(
+    request: Request,
+    runtime: CurrentRuntime,
+    caller: CurrentCaller,
+    after: Annotated[int | None, Query(ge=0, le=_MAX_ID, description="Send events after this id")] = None,
+    last_event_id: Annotated[str | None, Header(max_length=100)] = None,
+) -> StreamingResponse:
+    """Committed events as they happen, after the given one if it is still kept, else after an event `reset`."""
+    broker: Broker = request.app.state.broker
+    broker.refuse_if_full()
+    frames = _stream(request, runtime, broker, service.topics_for(caller), _resume_point(last_event_id, after))
+    return StreamingResponse(frames, media_type="text/event-stream", headers=_HEADERS)

@@ -1,0 +1,99 @@
+"""Runs one backend process on a socket. Owns the order of stopping; knows no route."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from backend.errors import ConfigurationError
+from backend.logging import configure_logging
+from backend.main import create_app
+from backend.settings import Settings
+
+STOP_LIMIT_S = 3
+"""Requests still running this long after the signal are cancelled, so that the process is gone within five seconds."""
+_BACKLOG = 256
+
+
+class BackendServer(uvicorn.Server):
+    """Ends the event streams first: uvicorn alone would wait for them for ever."""
+
+    def __init__(self, app: FastAPI, *, ready: Callable[[], None] = lambda: None, own_signals: bool = True) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=STOP_LIMIT_S,
+                ws="none",
+                lifespan="on",
+            )
+        )
+        self._app = app
+        self._ready = ready
+        self._own_signals = own_signals
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT, unless somebody else in this process decides about them."""
+        with super().capture_signals() if self._own_signals else contextlib.nullcontext():
+            yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the streams, then let the other requests finish."""
+        self._app.state.broker.close()
+        await super().shutdown(sockets)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Take the port before anything else starts, so that a taken one is one clear line.
+
+    Raises:
+        ConfigurationError: the address cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise ConfigurationError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+    sock.listen(_BACKLOG)
+    sock.set_inheritable(False)
+    return sock
+
+
+def url_of(sock: socket.socket) -> str:
+    """The base URL under which a listening socket is reached."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(
+    settings: Settings, *, listening: socket.socket | None = None, on_ready: Callable[[str], None] | None = None
+) -> bool:
+    """Run a backend until SIGTERM or SIGINT; False when it could not start.
+
+    `listening` replaces the host and port of the settings by a socket that is already bound. `on_ready` is called with
+    the base URL once requests are answered.
+
+    Raises:
+        ConfigurationError: the port is taken, or the policy is wrong.
+    """
+    configure_logging(settings.log_level)
+    app = create_app(settings)
+    sock = listening or listening_socket(settings.host, settings.port)
+    server = BackendServer(app, ready=lambda: on_ready(url_of(sock)) if on_ready else None)
+    asyncio.run(server.serve(sockets=[sock]))
+    return server.started
