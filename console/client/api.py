@@ -188,10 +188,6 @@ class Api:
         query = {"skip_bad": "true"} if skip_bad else {}
         return _parsed(self.url, ImportResult, await self._send("POST", path, query=query, timeout_s=_COMMIT_TIMEOUT_S))
 
-    async def abandon_import(self, import_id: str) -> None:
-        """Drop what was staged."""
-        await self._send("DELETE", f"/v1/imports/{_part(import_id)}")
-
     # the stream
 
     @asynccontextmanager

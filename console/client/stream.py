@@ -6,6 +6,7 @@ bounded. Imports no textual. The clock and the dice are parameters.
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ MODELS: Final[dict[Topic, type[BaseModel]]] = {
     Topic.TRANSACTIONS: TransactionsStored,
     Topic.BEAT: Beat,
 }
+_EVENT_ID: Final = re.compile("[0-9]{1,19}")
 _SIGNED_OUT: Final = frozenset({ErrorCode.NOT_AUTHENTICATED, ErrorCode.NOT_ALLOWED})
 
 
@@ -163,7 +165,7 @@ class Feed:
             return None
         ident = None
         if topic is not Topic.BEAT:
-            if not (event.last_event_id.isascii() and event.last_event_id.isdecimal()):
+            if not _EVENT_ID.fullmatch(event.last_event_id):
                 raise NotUnderstood("The backend sent an event without a number.")
             ident = int(event.last_event_id)
             if self._seen is not None and ident <= self._seen:

@@ -1,0 +1,1 @@
+"""Owns reading a file of trades and sending it: formats, columns, values, and the staged upload. Imports no textual."""
