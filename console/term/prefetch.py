@@ -3,10 +3,14 @@
 Standard library only, and no error of it may reach the operator: the client asks again by itself.
 """
 
+import re
 import threading
 import time
-from typing import Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    import socket
 
 TIMEOUT_S: Final = 3.0
 """Longer than a line of 100 ms needs, short enough to be forgotten by the first regular poll."""
@@ -19,6 +23,8 @@ LIMIT_BYTES: Final = 8_000_000
 
 _HEAD_LIMIT_BYTES: Final = 65_536
 _HTTP_PORT: Final = 80
+_SOCKET_SCHEME: Final = "http+unix://"
+_LOOPBACK = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}\Z")
 
 
 class Prefetch:
@@ -56,9 +62,12 @@ _pending: Prefetch | None = None
 
 
 def start_prefetch(url: str, token: str) -> None:
-    """Ask for the overview now; only plain HTTP, because TLS would load half of what is being avoided."""
+    """Ask for the overview now, if the server is on this machine.
+
+    Not over TLS, which would load half of what is being avoided, and never in the clear to another machine.
+    """
     global _pending  # noqa: PLW0603  one request per process, handed from the entry point to the client
-    if url.startswith("http://") and token.isascii() and token.isprintable():
+    if is_local(url) and token.isascii() and token.isprintable():
         _pending = Prefetch(url, token)
         _pending.start()
 
@@ -75,25 +84,41 @@ def take_prefetched(url: str, wait_s: float = 0.0) -> bytes | None:
     return request.take(wait_s)
 
 
-def _get(url: str, path: str, token: str) -> bytes | None:
-    import socket
+def is_local(url: str) -> bool:
+    """Tell whether a token may travel to this address without TLS: a Unix socket or the loopback interface."""
+    if url.startswith(_SOCKET_SCHEME):
+        return True
+    host = urlsplit(url).hostname or ""
+    return url.startswith("http://") and (host in {"localhost", "::1"} or _LOOPBACK.match(host) is not None)
 
-    parts = urlsplit(url)
-    if not parts.hostname:
-        return None
+
+def _get(url: str, path: str, token: str) -> bytes | None:
+    base = "" if url.startswith(_SOCKET_SCHEME) else urlsplit(url).path.rstrip("/")
     request = (
-        f"GET {parts.path.rstrip('/')}{path} HTTP/1.0\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {token}\r\n"
+        f"GET {base}{path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         "Accept: application/json\r\nConnection: close\r\n\r\n"
     )
     deadline_s = time.monotonic() + TIMEOUT_S
     received = bytearray()
-    with socket.create_connection((parts.hostname, parts.port or _HTTP_PORT), timeout=TIMEOUT_S) as connection:
+    with _connect(url) as connection:
         connection.sendall(request.encode("ascii"))
         while chunk := connection.recv(65_536):
             received += chunk
             if len(received) > LIMIT_BYTES or time.monotonic() > deadline_s:
                 return None
     return _body(bytes(received))
+
+
+def _connect(url: str) -> "socket.socket":
+    import socket
+
+    if url.startswith(_SOCKET_SCHEME):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(TIMEOUT_S)
+        connection.connect(unquote(url.removeprefix(_SOCKET_SCHEME)))
+        return connection
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname, parts.port or _HTTP_PORT), timeout=TIMEOUT_S)
 
 
 def _body(answer: bytes) -> bytes | None:
