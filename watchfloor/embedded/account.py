@@ -79,7 +79,7 @@ def choose(cluster: Path) -> Account | None:
 
 def reachable_binaries(binaries: Binaries, account: Account | None, places: Sequence[Path] | None = None) -> Binaries:
     """Give binaries that `account` can run, copied once per content to a root-owned place where it cannot."""
-    if account is None or account.run([binaries.bin / "postgres", "--version"]):
+    if account is None or _runs(account, binaries):
         return binaries
     digest = hashlib.sha256((binaries.bin / "postgres").read_bytes()).hexdigest()[:16]
     target = reachable_place(account, places) / f"postgresql-{binaries.major}-{digest}"
@@ -87,7 +87,7 @@ def reachable_binaries(binaries: Binaries, account: Account | None, places: Sequ
         _stage(binaries.bin.parent, target)
     installation = binaries.bin.parent
     staged = Binaries(target / installation.parent.name / installation.name / "bin", binaries.major)
-    if not account.run([staged.bin / "postgres", "--version"]):
+    if not _runs(account, staged):
         raise ConfigurationError(f"uid {account.uid} can run neither {binaries.bin} nor its copy in {target}")
     return staged
 
@@ -110,6 +110,10 @@ def reachable_place(account: Account, places: Sequence[Path] | None = None) -> P
         f"uid {account.uid} reaches neither the data directory nor another place root can write:"
         " use --data-dir outside private directories, start as an ordinary user or set WATCHFLOOR_DATABASE_URL"
     )
+
+
+def _runs(account: Account, binaries: Binaries) -> bool:
+    return all(account.run([binaries.bin / program, "--version"]) for program in ("postgres", "initdb"))
 
 
 def _owner(cluster: Path) -> Account | None:

@@ -121,7 +121,9 @@ class Guard:
         shutil.rmtree(self._spec["socket_dir"], ignore_errors=True)
         (self._home / "server.json").unlink(missing_ok=True)
         if self._spec["ephemeral"]:
-            shutil.rmtree(self._home, ignore_errors=True)
+            doomed = self._home.with_name(f".{self._home.name}.{os.getpid()}")
+            self._home.rename(doomed)  # gone at once for whoever waits for it
+            shutil.rmtree(doomed, ignore_errors=True)
 
     def _report(self, word: str) -> None:
         if word == "ready" and self._server is not None:
