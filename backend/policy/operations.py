@@ -95,10 +95,16 @@ class RiskTuning(PolicyTable):
 
     success_rate_window: PositiveCount
     """The success rate is that of the last so many transactions."""
+    success_rate_window_hours: PositiveCount
+    """Transactions older than this say nothing about how trading goes now."""
     success_rate_min_samples: PositiveCount
     """Below so many known outcomes the rate is unknown, not bad."""
     near_fraction: Ratio
     """Share of a limit from which a value counts as near."""
+    clear_margin: Ratio
+    """How far back under its limit, as a share of it, a value must come before its alert clears."""
+    max_unknown_fraction: Ratio
+    """Above this share of transactions without a value, a figure that looks good is unknown, not ok."""
     limits: dict[ScopeText, ScopeLimits] = {}
 
 
@@ -272,8 +278,30 @@ class Stream(PolicyTable):
     """Longest silence on the stream."""
 
 
+class Steps(PolicyTable):
+    """From how many on a fact raises an indicator to medium, and to high."""
+
+    medium: PositiveCount
+    high: PositiveCount
+
+
+class Indicators(PolicyTable):
+    """How much of something raises the regulatory, operational or security indicator."""
+
+    reportable_trades: Steps
+    """Transactions of the day at or above the reporting threshold."""
+    trades_without_value_percent: Steps
+    """Share of the day's transactions whose profit nobody stated."""
+    silent_executors_percent: Steps
+    failed_sign_ins: Steps
+    """In the last 24 hours."""
+    denied_requests: Steps
+    """In the last 24 hours."""
+
+
 class Watchfloor(PolicyTable):
     """Numbers that no compliance document states and Watchfloor needs."""
 
     permits: Permits
     stream: Stream
+    indicators: Indicators

@@ -1,0 +1,93 @@
+"""The words of the risk rules: parts, figures, limits. Pure; knows neither the database nor the policy's file."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from contract.risk import RiskRule
+from contract.scope import GLOBAL, Scope, ScopeKind
+
+DAILY_RULES = frozenset({RiskRule.DAILY_LOSS, RiskRule.GAS_SPEND})
+"""Rules whose figure starts afresh with every UTC day."""
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where trading happens: the three dimensions a scope can name. Blank where a source did not say."""
+
+    chain: str
+    strategy: str
+    wallet: str
+
+    def scopes(self) -> Iterable[Scope]:
+        """Every scope the place falls under."""
+        yield GLOBAL
+        for kind, name in (
+            (ScopeKind.CHAIN, self.chain),
+            (ScopeKind.STRATEGY, self.strategy),
+            (ScopeKind.WALLET, self.wallet),
+        ):
+            if name:
+                yield Scope(kind=kind, name=name)
+
+    def under(self, scopes: Iterable[Scope]) -> bool:
+        """Whether any of the scopes covers the place."""
+        return any(scope.covers(chain=self.chain, strategy=self.strategy, wallet=self.wallet) for scope in scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one place contributes to one figure."""
+
+    place: Place
+    amount: Decimal
+    """ETH: absolute position, net profit or gas. For the success rate: how many succeeded."""
+    known: int
+    """Samples that carried a value. For the success rate: successes and failures."""
+    unknown: int = 0
+    """Samples that carried none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A rule's value over some parts."""
+
+    value: Decimal | None
+    """None: nothing is known."""
+    known: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The policy's numbers, as the rules need them."""
+
+    overall: Mapping[RiskRule, Decimal]
+    special: Mapping[tuple[RiskRule, Scope], Decimal]
+    near_fraction: Decimal
+    """Share of a limit from which a value is near it."""
+    clear_margin: Decimal
+    """How far back under its limit, as a share of it, a value has to come before its alert clears."""
+    max_unknown_fraction: Decimal
+    """Above this share of unknown samples a value that looks good is not called ok."""
+    window: int
+    """The success rate is that of so many trades."""
+    min_samples: int
+
+    def of(self, rule: RiskRule, scope: Scope) -> Decimal:
+        """The limit of a rule in a scope: its own, else the overall one."""
+        own = self.special.get((rule, scope))
+        return self.overall[rule] if own is None else own
+
+
+PartsOfScopes = Mapping[Scope, list[Part]]
+
+
+def by_scope(parts: Iterable[Part]) -> dict[Scope, list[Part]]:
+    """Sort parts under every scope that covers them."""
+    found: dict[Scope, list[Part]] = {}
+    for part in parts:
+        for scope in part.place.scopes():
+            found.setdefault(scope, []).append(part)
+    return found
