@@ -29,6 +29,8 @@ class Clock:
 
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    """Fit for secrets."""
 
     def new_id(self) -> UUID:
         """A fresh time-ordered id, so that keyset paging by id follows creation."""

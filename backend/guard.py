@@ -19,8 +19,8 @@ _MARK = "x-permission"
 def _require(permission: Permission) -> Callable[..., Awaitable[Caller]]:
     async def caller_with_permission(request: Request, session: Tx, runtime: CurrentRuntime) -> Caller:
         caller = await auth.authenticate(session, runtime, request)
+        request.state.caller = caller  # before the check: a refusal is recorded in the caller's name
         auth.require(caller, permission, route=f"{request.method} {request.url.path}")
-        request.state.caller = caller
         return caller
 
     return caller_with_permission

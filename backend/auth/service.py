@@ -1,17 +1,203 @@
-"""Credential checks."""
+"""Who is calling and what they may do: sign-in, sessions, machine tokens. Which role may do what is policy data."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
 
 from fastapi import Request
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit.service import AuditDraft
+from backend.auth import tokens
+from backend.auth.tables import ServiceToken, Session, SigningKey, User
 from backend.context import Caller, Runtime
+from backend.errors import WatchfloorError
+from backend.http import caller_of
+from backend.policy.access import may_come_from
+from contract.audit import AuditResult
+from contract.auth import WhoAmI
+from contract.errors import ErrorCode
 from contract.permissions import Permission
+
+_MAX_AUDIT_CHARS = 100
+"""Width of the audit log's action and resource columns."""
 
 
 async def authenticate(session: AsyncSession, runtime: Runtime, request: Request) -> Caller:
-    """Who is calling."""
-    raise NotImplementedError
+    """Work out who is calling, with one query.
+
+    The session's row is read each time, so that signing out or disabling an account counts at once on every backend.
+
+    Raises:
+        WatchfloorError: NOT_AUTHENTICATED without a valid token; NOT_ALLOWED from an address the role may not use.
+    """
+    anonymous = caller_of(request)
+    token = _bearer(request)
+    if not token:
+        raise _not_signed_in(request, "sent no token")
+    try:
+        if token.startswith(tokens.SERVICE_PREFIX):
+            return await _service_caller(session, runtime, token, anonymous)
+        caller = await _user_caller(session, runtime, token, anonymous)
+    except tokens.BadTokenError as error:
+        raise _not_signed_in(request, f"the token {error}") from error
+    role = runtime.policy.roles.get(caller.role)
+    if role is not None and not may_come_from(role, runtime.policy.sign_in.watchfloor, caller.ip):
+        request.state.caller = caller
+        raise _from_elsewhere(caller, request)
+    return caller
 
 
 def require(caller: Caller, permission: Permission, *, route: str) -> None:
-    """Refuse a caller who lacks the permission."""
-    raise NotImplementedError
+    """Let a caller pass who holds the permission.
+
+    Raises:
+        WatchfloorError: NOT_ALLOWED, recorded in the audit log.
+    """
+    if permission in caller.permissions:
+        return
+    raise WatchfloorError(
+        ErrorCode.NOT_ALLOWED,
+        f"This needs the permission {permission.value}, which {caller.role} does not hold.",
+        audit=AuditDraft(
+            event_type="auth.permission.denied",
+            action=_short(route),
+            resource_type="permission",
+            resource_id=permission.value,
+            result=AuditResult.DENIED,
+            error_message=f"{caller.role} lacks {permission.value}",
+        ),
+    )
+
+
+async def still_signed_in(session: AsyncSession, runtime: Runtime, caller: Caller) -> bool:
+    """Whether a caller let through earlier would still be: for connections that stay open, such as the stream."""
+    now = runtime.clock.now()
+    if caller.session_id is None:
+        name = caller.subject.partition(":")[2]
+        found = await session.scalar(
+            select(ServiceToken.id).where(
+                ServiceToken.name == name, ServiceToken.disabled.is_(False), ServiceToken.expires_at > now
+            )
+        )
+    else:
+        found = await session.scalar(
+            select(Session.id)
+            .join(User, User.id == Session.user_id)
+            .where(
+                Session.id == UUID(caller.session_id),
+                Session.ended_at.is_(None),
+                Session.expires_at > now,
+                User.disabled.is_(False),
+                User.role == caller.role,
+            )
+        )
+    return found is not None
+
+
+async def who_am_i(session: AsyncSession, caller: Caller) -> WhoAmI:
+    """The caller as it sees itself."""
+    expires_at = None
+    if caller.session_id is not None:
+        expires_at = await session.scalar(select(Session.expires_at).where(Session.id == UUID(caller.session_id)))
+    return WhoAmI(
+        username=caller.subject,
+        role=caller.role,
+        permissions=caller.permissions,
+        session_id=caller.session_id,
+        expires_at=expires_at,
+    )
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    return token if scheme.lower() == "bearer" and len(token) <= tokens.MAX_TOKEN_CHARS else ""
+
+
+async def _user_caller(session: AsyncSession, runtime: Runtime, token: str, anonymous: Caller) -> Caller:
+    claimed = tokens.read_unverified(token)
+    row = (
+        await session.execute(
+            select(Session, User, SigningKey)
+            .join(User, User.id == Session.user_id)
+            .join(SigningKey, SigningKey.kid == claimed.kid)
+            .where(Session.id == claimed.session_id)
+        )
+    ).one_or_none()
+    if row is None:
+        raise tokens.BadTokenError("names no session of ours")
+    signed_in, user, key = row.tuple()
+    now = runtime.clock.now()
+    claims = tokens.verify(token, key.private_key, now)
+    longest = timedelta(hours=runtime.policy.session_hours)
+    if key.retired_at is not None and now > key.retired_at + longest:
+        raise tokens.BadTokenError("was signed with a key retired long ago")
+    if claims["username"] != user.username:
+        raise tokens.BadTokenError("belongs to somebody else's session")
+    if signed_in.ended_at is not None or now >= signed_in.expires_at:
+        raise tokens.BadTokenError("belongs to a session that has ended")
+    if user.disabled:
+        raise tokens.BadTokenError("belongs to a disabled account")
+    return user_caller(runtime, user, str(signed_in.id), anonymous)
+
+
+def user_caller(runtime: Runtime, user: User, session_id: str | None, anonymous: Caller) -> Caller:
+    """The caller a person becomes by signing in; what they may do is the policy's word of today, not the token's."""
+    role = runtime.policy.roles.get(user.role)
+    return replace(
+        anonymous,
+        subject=user.username,
+        kind="user",
+        role=user.role,
+        permissions=role.permissions if role else frozenset(),
+        session_id=session_id,
+    )
+
+
+async def _service_caller(session: AsyncSession, runtime: Runtime, token: str, anonymous: Caller) -> Caller:
+    row = await session.scalar(select(ServiceToken).where(ServiceToken.token_hash == tokens.service_token_hash(token)))
+    if row is None or row.disabled or runtime.clock.now() >= row.expires_at:
+        raise tokens.BadTokenError("is no machine's token, or has ended")
+    return replace(
+        anonymous,
+        subject=f"executor:{row.name}",
+        kind="service",
+        role="service",
+        permissions=frozenset(Permission(name) for name in row.permissions),
+    )
+
+
+def _not_signed_in(request: Request, why: str) -> WatchfloorError:
+    return WatchfloorError(
+        ErrorCode.NOT_AUTHENTICATED,
+        "You are not signed in, or your session has ended.",
+        hint="Sign in again.",
+        audit=_refusal(request, why),
+    )
+
+
+def _from_elsewhere(caller: Caller, request: Request) -> WatchfloorError:
+    return WatchfloorError(
+        ErrorCode.NOT_ALLOWED,
+        f"{caller.role} may not be used from {caller.ip}.",
+        hint="Connect from a network that the policy names for this role.",
+        audit=_refusal(request, f"{caller.role} may not be used from {caller.ip}"),
+    )
+
+
+def _refusal(request: Request, why: str) -> AuditDraft:
+    return AuditDraft(
+        event_type="auth.request.refused",
+        action=_short(f"{request.method} {request.url.path}"),
+        resource_type="route",
+        resource_id=_short(request.url.path),
+        result=AuditResult.DENIED,
+        error_message=why,
+    )
+
+
+def _short(text: str) -> str:
+    """Text of a URL as the audit log takes it: no control characters, no longer than its columns."""
+    return "".join(char if char.isprintable() else "?" for char in text)[:_MAX_AUDIT_CHARS]

@@ -1,0 +1,123 @@
+"""Session tokens (JWT, Ed25519) and the keys that sign them; machine tokens. Decides nothing about who may do what."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.auth.tables import SigningKey
+from backend.context import Runtime
+
+ALGORITHM = "EdDSA"
+"""The only algorithm ever accepted; what a token's header says about it is not asked."""
+ISSUER = "watchfloor"
+SERVICE_PREFIX = "wfs_"
+"""Marks a machine token, so that it is recognised in a leak and never parsed as a JWT."""
+MAX_TOKEN_CHARS = 4_096
+"""Longer than any token of ours; keeps a hostile header out of the parsers."""
+_KEY_BYTES = 32
+_KID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a token says before it is verified; good for looking up the key, for nothing else."""
+
+    kid: str
+    session_id: UUID
+
+
+class BadTokenError(Exception):
+    """The text is not a token this system signed, or no longer counts."""
+
+
+def read_unverified(token: str) -> Claimed:
+    """Find out which key and which session a token refers to.
+
+    Raises:
+        BadTokenError: it is not shaped like one of ours.
+    """
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+        session_id = jwt.decode(token, options={"verify_signature": False}).get("session_id")
+        if not isinstance(kid, str) or not _KID.fullmatch(kid):
+            raise BadTokenError("names no key")
+        return Claimed(kid, UUID(session_id))
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+        raise BadTokenError("is not a session token") from error
+
+
+def verify(token: str, private_key: bytes, now: datetime) -> Mapping[str, Any]:
+    """The claims of a token signed by one key.
+
+    Raises:
+        BadTokenError: signed by another key or with another algorithm, incomplete, or expired.
+    """
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            _public_key(private_key),
+            algorithms=[ALGORITHM],
+            issuer=ISSUER,
+            # the clock is a parameter here, so the two times are compared below
+            options={"require": ["exp", "iat", "iss", "username"], "verify_exp": False, "verify_iat": False},
+        )
+        expires = datetime.fromtimestamp(int(claims["exp"]), UTC)
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
+        raise BadTokenError(f"does not verify: {type(error).__name__}") from error
+    if now >= expires:
+        raise BadTokenError("has expired")
+    return claims
+
+
+def sign(claims: Mapping[str, Any], key: SigningKey) -> str:
+    """A token with these claims."""
+    private = Ed25519PrivateKey.from_private_bytes(key.private_key)
+    return jwt.encode({**claims, "iss": ISSUER}, private, algorithm=ALGORITHM, headers={"kid": key.kid})
+
+
+async def current_key(session: AsyncSession, runtime: Runtime) -> SigningKey:
+    """The key to sign with: the newest, or a new one once that is as old as the policy allows.
+
+    Two backends that make a key at the same instant make two; both verify, so that needs no lock.
+    """
+    now = runtime.clock.now()
+    newest = await session.scalar(
+        select(SigningKey).where(SigningKey.retired_at.is_(None)).order_by(SigningKey.created_at.desc()).limit(1)
+    )
+    if newest is not None and now - newest.created_at < timedelta(
+        days=runtime.policy.sign_in.watchfloor.signing_key_days
+    ):
+        return newest
+    if newest is not None:
+        newest.retired_at = now
+    fresh = SigningKey(
+        kid=runtime.clock.random_bytes(16).hex(), private_key=runtime.clock.random_bytes(_KEY_BYTES), created_at=now
+    )
+    session.add(fresh)
+    return fresh
+
+
+def new_service_token(runtime: Runtime) -> str:
+    """A machine's credential: 256 random bits behind a recognisable prefix."""
+    return SERVICE_PREFIX + base64.urlsafe_b64encode(runtime.clock.random_bytes(_KEY_BYTES)).decode().rstrip("=")
+
+
+def service_token_hash(token: str) -> str:
+    """What is stored of a machine token; 256 random bits need neither salt nor stretching."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _public_key(private_key: bytes) -> Ed25519PublicKey:
+    return Ed25519PrivateKey.from_private_bytes(private_key).public_key()
