@@ -35,12 +35,15 @@ def run_console(app_factory: AppFactory, frame: FirstFrame | None = None) -> int
     app.terminal_link.first_frame = frame
     app.terminal_link.on_lost = lifecycle.terminal_lost
     lifecycle.install()
-    asyncio.run(_run(app, lifecycle))
-    sys.stdout.flush()
-    if lifecycle.exit_code is None:
-        lifecycle.arm(app.return_code or 0)
-    if app.return_code is None:
+    try:
+        asyncio.run(_run(app, lifecycle))
+    except BaseException:
         restore_terminal(attributes)
+        raise
+    sys.stdout.flush()
+    lifecycle.arm(app.return_code or 0)
+    if frame is not None and not frame.adopted:
+        raise RuntimeError("Textual did not start; set WATCHFLOOR_DEBUG=1 to see why")
     return app.return_code or 0
 
 

@@ -1,0 +1,78 @@
+"""A program for the tests of the terminal layer: starts as the console does, shows little, and can be made to hang."""
+
+import sys
+import threading
+import time
+
+from console.term import firstframe
+from console.term.run import run_console
+
+
+def build() -> object:  # noqa: C901  one class with many small handlers
+    """Import Textual, as late as the console does, and return the application."""
+    from textual.app import ComposeResult
+    from textual.binding import Binding
+    from textual.widgets import Static
+
+    from console.term.app import TerminalApp
+
+    class StandIn(TerminalApp[None]):
+        """Shows which keys arrived."""
+
+        BINDINGS = [
+            Binding("q", "quit"),
+            Binding("h", "hang"),
+            Binding("w", "block_worker"),
+            Binding("z", "suspend_process"),
+            Binding("c", "copy"),
+            Binding("C", "copy_large"),
+            Binding("x", "crash"),
+            Binding("f", "flood"),
+        ]
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.typed = ""
+
+        def compose(self) -> ComposeResult:
+            yield Static("ready", id="line")
+
+        def on_key(self, event: object) -> None:
+            self.typed += getattr(event, "character", None) or "?"
+            self.query_one(Static).update(f"ready typed={self.typed!r}")
+
+        def action_hang(self) -> None:
+            self.set_timer(0.2, lambda: time.sleep(60))
+
+        def action_block_worker(self) -> None:
+            self.run_worker(lambda: time.sleep(60), thread=True)
+            threading.Thread(target=time.sleep, args=(60,)).start()
+
+        def action_copy(self) -> None:
+            self.copy_to_clipboard("FRZ-31")
+
+        def action_copy_large(self) -> None:
+            self.copy_to_clipboard("x" * 100_000)
+
+        def action_flood(self) -> None:
+            """Write more than the kernel, and then Textual's own queue, will hold."""
+            for _ in range(1_000):
+                self._driver.write(" \r" * 5_000)  # type: ignore[union-attr]  # it is running
+
+        def action_crash(self) -> None:
+            raise RuntimeError("made up for the test")
+
+    return StandIn()
+
+
+def main() -> int:
+    frame = firstframe.paint("http://127.0.0.1:1")
+    if "wait" in sys.argv:
+        time.sleep(60)
+    if "slow" in sys.argv:
+        time.sleep(1)
+    return run_console(build, frame)  # type: ignore[arg-type]  # the class is local to `build`
+
+
+if __name__ == "__main__":
+    sys.exit(main())
