@@ -73,10 +73,10 @@ def _run(url: str, frame: "FirstFrame | None") -> int:
         prefetch.start_prefetch(target.url, target.token)
     from console.term.run import run_console
 
-    def build() -> "TerminalApp[object]":
-        from console.app import build_app
+    def build() -> "TerminalApp[None]":
+        from console.app import create_app
 
-        return build_app(target.url)
+        return create_app(target.url, target.token, os.environ)
 
     return run_console(build, frame)
 
