@@ -4,9 +4,9 @@ from backend.alerts import tables as alerts_tables
 from backend.audit import tables as audit_tables
 from backend.auth import tables as auth_tables
 from backend.db import Base
-from backend.executors import tables as executors_tables
 from backend.freeze import tables as freeze_tables
 from backend.risk import tables as risk_tables
+from backend.roster import tables as roster_tables
 from backend.stream import tables as stream_tables
 from backend.transactions import tables as transactions_tables
 
@@ -15,9 +15,9 @@ __all__ = [
     "alerts_tables",
     "audit_tables",
     "auth_tables",
-    "executors_tables",
     "freeze_tables",
     "risk_tables",
+    "roster_tables",
     "stream_tables",
     "transactions_tables",
 ]

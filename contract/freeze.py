@@ -53,6 +53,13 @@ class ThawRequest(WireRequest):
     _reason = field_validator("reason")(_has_words)
 
 
+class ThawApproval(WireRequest):
+    """Approve a requested thaw as the second person."""
+
+    version: int | None = Field(default=None, ge=1)
+    """The version that was on the screen; refused if the freeze has changed since. None approves whatever stands."""
+
+
 class HaltState(StrEnum):
     """What is known of one executor under one hold; derived from its own answers, never from the command."""
 
@@ -99,6 +106,8 @@ class Freeze(Wire):
     """Of these, how many have acknowledged or lost their permit."""
     proofs: list[HaltProof] = []
     """Filled on the detail route only."""
+    version: int = 1
+    """Rises with every change of status; an approval may name the version it was shown."""
 
 
 class BlastRadius(Wire):

@@ -24,6 +24,8 @@ class RenewRequest(WireRequest):
     last_order_seq: int = Field(default=0, ge=0)
     halted_epoch: int = Field(default=0, ge=0)
     """The highest epoch whose holds this executor has obeyed: its acknowledgement, repeated until seen."""
+    request_no: int = Field(default=0, ge=0)
+    """Counts the requests of one process; the answer repeats it, so that an answer to another request is noticed."""
 
 
 class Hold(Wire):
@@ -45,3 +47,5 @@ class Permit(Wire):
     ttl_ms: int
     renew_ms: int
     holds: list[Hold] = []
+    request_no: int = 0
+    """That of the request this answers."""

@@ -62,16 +62,19 @@ class Scope(Wire):
         return cls(kind=parsed, name=name.lower() if parsed is ScopeKind.WALLET else name)
 
     def covers(self, *, chain: str, strategy: str, wallet: str) -> bool:
-        """Whether an executor that trades this chain, strategy and wallet falls under the scope."""
+        """Whether an executor that trades this chain, strategy and wallet falls under the scope.
+
+        Capitals never matter: a freeze typed in a hurry as `chain:Arbitrum` must not cover nothing.
+        """
         match self.kind:
             case ScopeKind.GLOBAL:
                 return True
             case ScopeKind.CHAIN:
-                return chain == self.name
+                return chain.casefold() == self.name.casefold()
             case ScopeKind.STRATEGY:
-                return strategy == self.name
+                return strategy.casefold() == self.name.casefold()
             case ScopeKind.WALLET:
-                return wallet.lower() == self.name.lower()
+                return wallet.casefold() == self.name.casefold()
 
 
 GLOBAL = Scope(kind=ScopeKind.GLOBAL)

@@ -1,5 +1,76 @@
 """HTTP routes of the freeze area."""
 
-from fastapi import APIRouter
+from typing import Annotated, Literal
 
-router = APIRouter(tags=["freeze"])
+from fastapi import APIRouter, Query
+
+from backend.context import CurrentRuntime
+from backend.db import Tx
+from backend.errors import WatchfloorError
+from backend.freeze import service
+from backend.guard import CurrentCaller, needs
+from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
+from contract.base import Page
+from contract.errors import ErrorCode
+from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
+from contract.permissions import Permission
+from contract.scope import Scope
+
+router = APIRouter(prefix="/v1/freezes", tags=["freeze"])
+
+
+@router.post("", status_code=201, **needs(Permission.FREEZE_OPERATIONS))
+async def create_freeze(session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, request: FreezeRequest) -> Freeze:
+    """Stop everything a scope covers, now."""
+    return await service.create(session, runtime, caller, request)
+
+
+@router.get("", **needs(Permission.VIEW_FREEZES))
+async def list_freezes(
+    session: Tx,
+    runtime: CurrentRuntime,
+    status: Literal["in-force", "all"] = "in-force",
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = DEFAULT_PAGE_ROWS,
+) -> Page[Freeze]:
+    """Holds, newest first."""
+    return await service.list_freezes(session, runtime, status=status, cursor=cursor, limit=limit)
+
+
+@router.get("/preview", **needs(Permission.VIEW_FREEZES))
+async def preview(session: Tx, runtime: CurrentRuntime, scope: str) -> BlastRadius:
+    """What a freeze of a scope would stop."""
+    try:
+        parsed = Scope.parse(scope)
+    except ValueError as error:
+        hint = "Write global, chain:NAME, strategy:NAME or wallet:ADDRESS."
+        raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"{scope[:100]!r} is not a scope.", hint=hint) from error
+    return await service.blast_radius(session, runtime, parsed)
+
+
+@router.get("/{ident}", **needs(Permission.VIEW_FREEZES))
+async def get_freeze(session: Tx, runtime: CurrentRuntime, ident: str) -> Freeze:
+    """One hold by id or ref, with every covered executor's answer."""
+    return await service.get_freeze(session, runtime, ident)
+
+
+@router.post("/{ident}/thaw", **needs(Permission.FREEZE_OPERATIONS))
+async def request_thaw(
+    session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, ident: str, request: ThawRequest
+) -> Freeze:
+    """Ask for a hold to be lifted."""
+    return await service.request_thaw(session, runtime, caller, ident, request)
+
+
+@router.post("/{ident}/thaw/approve", **needs(Permission.APPROVE_THAW))
+async def approve_thaw(
+    session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, ident: str, approval: ThawApproval | None = None
+) -> Freeze:
+    """Lift a hold as the second person."""
+    return await service.approve_thaw(session, runtime, caller, ident, approval or ThawApproval())
+
+
+@router.post("/{ident}/thaw/withdraw", **needs(Permission.FREEZE_OPERATIONS))
+async def withdraw_thaw(session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, ident: str) -> Freeze:
+    """Take back or turn down a request; the hold stays."""
+    return await service.withdraw_thaw(session, runtime, caller, ident)

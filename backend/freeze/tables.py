@@ -33,6 +33,8 @@ class FreezeRow(Base):
     thaw_reason: Mapped[str | None] = mapped_column(Text)
     thawed_by: Mapped[str | None] = mapped_column(String(100))
     thawed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    shown_progress: Mapped[str | None] = mapped_column(String(40))
+    """Halted and covered as consoles were last told, so that a change is published once."""
 
     __table_args__ = (
         Index("ix_freezes_in_force", "scope_kind", "scope_name", postgresql_where=text("status <> 'thawed'")),

@@ -101,9 +101,20 @@ def upgrade() -> None:
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("permit_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("shown", sa.String(length=200), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_executors")),
     )
     op.create_index("ix_executors_scope", "executors", ["chain", "strategy", "wallet"], unique=False)
+    op.create_table(
+        "executor_boots",
+        sa.Column("executor", sa.String(length=100), nullable=False),
+        sa.Column("boot_id", sa.String(length=64), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["executor"], ["executors.name"], name=op.f("fk_executor_boots_executor_executors"), ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("executor", "boot_id", name=op.f("pk_executor_boots")),
+    )
     op.create_table(
         "freeze_state",
         sa.Column("id", sa.Integer(), sa.Identity(always=False), nullable=False),
@@ -131,6 +142,7 @@ def upgrade() -> None:
         sa.Column("thaw_reason", sa.Text(), nullable=True),
         sa.Column("thawed_by", sa.String(length=100), nullable=True),
         sa.Column("thawed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("shown_progress", sa.String(length=40), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_freezes")),
         sa.UniqueConstraint("epoch", name=op.f("uq_freezes_epoch")),
         sa.UniqueConstraint("number", name=op.f("uq_freezes_number")),
@@ -376,6 +388,7 @@ def downgrade() -> None:
     op.drop_index("ix_freezes_in_force", table_name="freezes", postgresql_where=sa.text("status <> 'thawed'"))
     op.drop_table("freezes")
     op.drop_table("freeze_state")
+    op.drop_table("executor_boots")
     op.drop_index("ix_executors_scope", table_name="executors")
     op.drop_table("executors")
     op.drop_index("ix_audit_logs_user", table_name="audit_logs")

@@ -1,9 +1,9 @@
-"""Table of executors: one row a bot, overwritten by its reports."""
+"""Tables of the roster: one row a bot, overwritten by its reports, and the processes that ran under its name."""
 
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, DateTime, Index, Integer, String
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import ETH_COLUMN, Base, UtcTime
@@ -27,8 +27,20 @@ class ExecutorRow(Base):
     registered_at: Mapped[UtcTime]
     last_seen_at: Mapped[UtcTime]
     changed_at: Mapped[UtcTime]
-    """When anything but last_seen_at last changed."""
+    """When anything but last_seen_at and permit_until last changed."""
     permit_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """Latest instant at which a permit this executor was given can still be alive, by the database's clock."""
+    """No permit this executor was given is alive after this instant, by the database's clock."""
+    shown: Mapped[str | None] = mapped_column(String(200))
+    """What consoles were last told of it, so that a change is published once, also across a change of leader."""
 
     __table_args__ = (Index("ix_executors_scope", "chain", "strategy", "wallet"),)
+
+
+class ExecutorBoot(Base):
+    """One process that ran under an executor's name. The newest holds the name; an older one never gets it back."""
+
+    __tablename__ = "executor_boots"
+
+    executor: Mapped[str] = mapped_column(ForeignKey("executors.name", ondelete="RESTRICT"), primary_key=True)
+    boot_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    first_seen_at: Mapped[UtcTime]

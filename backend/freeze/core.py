@@ -1,0 +1,212 @@
+"""The rules of holds, pure: what a hold covers, what holds add up to, who may lift one. Does no I/O."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+from uuid import UUID
+
+from contract.executors import ExecutorState
+from contract.freeze import FreezeMode, FreezeStatus, HaltState
+from contract.scope import Scope, ScopeKind
+
+COMMIT_GRACE = timedelta(seconds=1)
+"""A freeze bears the time at which it took its lock, not that of its commit a few milliseconds later: permits given
+in between count as alive for so much longer."""
+REPORT_EVERY = timedelta(seconds=1)
+"""How far a stored report may lag behind the last renewal: keeps a quiet floor nearly free of writes."""
+_REF = re.compile(r"FRZ-(\d{1,9})", re.IGNORECASE)
+
+
+class Place(Protocol):
+    """Where an executor trades: the three dimensions a scope can name."""
+
+    @property
+    def chain(self) -> str:
+        """The chain."""
+
+    @property
+    def strategy(self) -> str:
+        """The strategy."""
+
+    @property
+    def wallet(self) -> str:
+        """The wallet's address."""
+
+
+class Reporter(Place, Protocol):
+    """What an executor's own reports say."""
+
+    @property
+    def name(self) -> str:
+        """The executor."""
+
+    @property
+    def last_seen_at(self) -> datetime:
+        """Its last stored report."""
+
+    @property
+    def permit_until(self) -> datetime | None:
+        """No permit it was given is alive after this instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A freeze that is in force."""
+
+    id: UUID
+    number: int
+    epoch: int
+    scope: Scope
+    mode: FreezeMode
+    created_at: datetime
+
+    @property
+    def ref(self) -> str:
+        """FRZ-0001."""
+        return ref_of(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class ThawState:
+    """Where a hold stands on its way to being lifted."""
+
+    status: FreezeStatus
+    requested_by: str | None
+    lifted_by: str | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a step is not taken."""
+
+    reason: str
+    hint: str | None = None
+    needs_second_person: bool = False
+
+
+def ref_of(number: int) -> str:
+    """A freeze's number as people say it."""
+    return f"FRZ-{number:04d}"
+
+
+def parse_ident(text: str) -> UUID | int | None:
+    """Read a freeze's id or ref; None when the text is neither."""
+    if match := _REF.fullmatch(text.strip()):
+        return int(match[1])
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
+
+
+def normalised(scope: Scope) -> Scope:
+    """A scope as it is stored: no blanks around the name, wallets in lower case."""
+    name = scope.name.strip()
+    return Scope(kind=scope.kind, name=name.lower() if scope.kind is ScopeKind.WALLET else name)
+
+
+def covers(scope: Scope, place: Place) -> bool:
+    """Whether an executor at this place falls under the scope."""
+    return scope.covers(chain=place.chain, strategy=place.strategy, wallet=place.wallet)
+
+
+def covering(holds: Iterable[Hold], place: Place) -> tuple[Hold, ...]:
+    """The holds an executor at this place stands under: it is free only when there is none."""
+    return tuple(hold for hold in holds if covers(hold.scope, place))
+
+
+def effective_mode(holds: Iterable[Hold]) -> FreezeMode | None:
+    """What holds add up to: the strictest of them, None without any."""
+    modes = {hold.mode for hold in holds}
+    if FreezeMode.HALT in modes:
+        return FreezeMode.HALT
+    return FreezeMode.REDUCE_ONLY if modes else None
+
+
+def at_least_as_strict(mode: FreezeMode, than: FreezeMode) -> bool:
+    """Whether a hold in one mode already does what another asks for."""
+    return mode is FreezeMode.HALT or than is FreezeMode.REDUCE_ONLY
+
+
+def same_person(one: str | None, other: str | None) -> bool:
+    """Whether two user names are one person; spelling in capitals does not make a second one."""
+    return one is not None and other is not None and one.casefold() == other.casefold()
+
+
+def request_thaw(state: ThawState, *, by: str) -> ThawState | Refusal:
+    """Ask for a hold to be lifted. The freezer may ask: the approval is what needs another person."""
+    if state.status is FreezeStatus.THAWED:
+        return Refusal(f"it was lifted by {state.lifted_by}")
+    if state.status is FreezeStatus.THAW_REQUESTED:
+        return Refusal(
+            f"{state.requested_by} has asked for its thaw already",
+            hint="A second person has to approve or withdraw it.",
+        )
+    return replace(state, status=FreezeStatus.THAW_REQUESTED, requested_by=by, version=state.version + 1)
+
+
+def approve_thaw(state: ThawState, *, by: str, seen_version: int | None) -> ThawState | Refusal:
+    """Lift a hold as the second person.
+
+    Requester and approver are two people, so whoever froze is never alone in lifting it.
+    """
+    if state.status is FreezeStatus.THAWED:
+        return Refusal(f"it was lifted by {state.lifted_by}")
+    if state.status is FreezeStatus.ACTIVE:
+        return Refusal("nobody has asked for its thaw", hint="Ask for the thaw first; a second person then approves.")
+    if same_person(state.requested_by, by):
+        return Refusal(
+            "you asked for its thaw, so another person has to approve",
+            hint="Ask somebody who may approve thaws.",
+            needs_second_person=True,
+        )
+    if seen_version is not None and seen_version != state.version:
+        return Refusal("it has changed since you looked at it", hint="Look at it again, then approve.")
+    return replace(state, status=FreezeStatus.THAWED, lifted_by=by, version=state.version + 1)
+
+
+def withdraw_thaw(state: ThawState) -> ThawState | Refusal:
+    """Take a request back, or turn it down; anybody who may freeze may do so, because the hold stays."""
+    if state.status is FreezeStatus.THAWED:
+        return Refusal(f"it was lifted by {state.lifted_by}")
+    if state.status is FreezeStatus.ACTIVE:
+        return Refusal("nobody has asked for its thaw")
+    return replace(state, status=FreezeStatus.ACTIVE, requested_by=None, version=state.version + 1)
+
+
+def halt_state(
+    reporter: Reporter | None, *, acknowledged: bool, frozen_at: datetime, now: datetime, permit_life: timedelta
+) -> HaltState:
+    """What is known of one executor under one hold. Never derived from the freeze having been ordered."""
+    if acknowledged:
+        return HaltState.ACKED
+    if reporter is None:
+        return HaltState.REQUESTED
+    last_permit_dead = reporter.permit_until is None or reporter.permit_until < now
+    none_under_way = frozen_at + permit_life + COMMIT_GRACE < now
+    return HaltState.EXPIRED if last_permit_dead and none_under_way else HaltState.REQUESTED
+
+
+def executor_state(
+    reporter: Reporter, *, holds: Iterable[Hold], acknowledged: frozenset[UUID], now: datetime, permit_life: timedelta
+) -> ExecutorState:
+    """How an executor is shown. Silence comes first: a dead executor is never shown as an obedient one."""
+    if reporter.last_seen_at + permit_life + REPORT_EVERY < now:
+        return ExecutorState.SILENT
+    held_by = covering(holds, reporter)
+    if not held_by:
+        return ExecutorState.TRADING
+    mode = effective_mode(held_by)
+    obeyed = any(hold.mode is mode and hold.id in acknowledged for hold in held_by)
+    if not obeyed:
+        return ExecutorState.FREEZING
+    return ExecutorState.FROZEN if mode is FreezeMode.HALT else ExecutorState.REDUCING
+
+
+def seconds_between(start: datetime, end: datetime) -> Decimal:
+    """A span in seconds, to the millisecond; clocks that disagree never make it negative."""
+    return max(Decimal(0), Decimal((end - start) // timedelta(milliseconds=1)) / 1000)

@@ -1,0 +1,173 @@
+"""Putting holds on: by a person at once, by a risk rule, and the executors' acknowledgements of them."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit import service as audit
+from backend.context import Caller, Runtime, system_caller
+from backend.errors import WatchfloorError
+from backend.freeze import core, store, views
+from backend.freeze.tables import FreezeRow
+from contract.errors import ErrorCode
+from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus
+from contract.gate import RenewRequest
+from contract.scope import Scope
+
+AUTOMATIC_FREEZER = "risk"
+"""In whose name a risk rule freezes: `system:risk`, never a person's."""
+MAX_LIVE_PROGRESS = 100
+"""Up to so many covered executors each acknowledgement is published at once; beyond, the monitor gathers them."""
+
+
+async def create(session: AsyncSession, runtime: Runtime, caller: Caller, request: FreezeRequest) -> Freeze:
+    """Stop what a scope covers, from this commit on. Never needs a second person and never an executor's consent.
+
+    Raises:
+        WatchfloorError: CONFLICT if the idempotency key was used for another freeze.
+    """
+    counters = await store.lock_counters(session)
+    scope = core.normalised(request.scope)
+    if request.idempotency_key:
+        earlier = await store.row_by_key(session, caller.subject, request.idempotency_key)
+        if earlier is not None:
+            return await _repeat(session, runtime, earlier, scope=scope, mode=request.mode)
+    row = await _add(
+        session, runtime, caller, counters, scope=scope, mode=request.mode, reason=request.reason,
+        idempotency_key=request.idempotency_key or None,
+    )  # fmt: skip
+    return await views.announce(session, runtime, row)
+
+
+async def freeze_automatically(
+    session: AsyncSession,
+    runtime: Runtime,
+    *,
+    scope: Scope,
+    mode: FreezeMode,
+    rule: str,
+    reason: str,
+    alert_id: str | None = None,
+) -> Freeze:
+    """Put a rule's hold on a scope, once: while it is in force the same rule and scope answer with the same hold.
+
+    Two people lift it like any other: one asks, another approves.
+    """
+    counters = await store.lock_counters(session)
+    scope = core.normalised(scope)
+    for standing in await store.automatic_rows(session, rule, scope):
+        if core.at_least_as_strict(FreezeMode(standing.mode), mode):
+            [freeze] = await views.show(session, runtime, [standing])
+            return freeze
+    caller = system_caller(AUTOMATIC_FREEZER)
+    row = await _add(
+        session, runtime, caller, counters, scope=scope, mode=mode, reason=reason, rule=rule, alert_id=alert_id
+    )
+    return await views.announce(session, runtime, row)
+
+
+async def acknowledge(
+    session: AsyncSession, runtime: Runtime, caller: Caller, request: RenewRequest, standing: store.Standing
+) -> None:
+    """Store which holds an executor says it has obeyed; each is stored and audited the first time only.
+
+    An epoch that does not exist yet acknowledges nothing: nobody obeys a freeze before it is made.
+    """
+    if request.halted_epoch > standing.epoch:
+        return
+    new = [h for h in standing.holds if h.id not in standing.acknowledged and h.epoch <= request.halted_epoch]
+    stored = [hold for hold in new if await _acknowledge_one(session, runtime, caller, request, hold)]
+    if stored and await _few_covered(session, runtime, stored):
+        await views.publish_progress(session, runtime, {hold.id for hold in stored})
+
+
+async def _few_covered(session: AsyncSession, runtime: Runtime, holds: list[core.Hold]) -> bool:
+    now_on_floor = await views.floor(session, runtime)
+    covered = sum(any(core.covers(hold.scope, facts) for hold in holds) for facts, _ in now_on_floor.executors)
+    return covered <= MAX_LIVE_PROGRESS
+
+
+async def _acknowledge_one(
+    session: AsyncSession, runtime: Runtime, caller: Caller, request: RenewRequest, hold: core.Hold
+) -> bool:
+    acked_at = await store.add_acknowledgement(
+        session, hold.id, request.executor, last_order_seq=request.last_order_seq, in_flight=request.in_flight
+    )
+    if acked_at is None:
+        return False
+    await audit.record(
+        session,
+        runtime,
+        caller,
+        audit.AuditDraft(
+            event_type="freeze.halt.acknowledged",
+            action="acknowledge halt",
+            resource_type="freeze",
+            resource_id=hold.ref,
+            new_value={
+                "executor": request.executor,
+                "halted_after_seconds": str(core.seconds_between(hold.created_at, acked_at)),
+                "last_order_seq": request.last_order_seq,
+                "in_flight": request.in_flight,
+            },
+        ),
+    )
+    return True
+
+
+async def _repeat(
+    session: AsyncSession, runtime: Runtime, earlier: FreezeRow, *, scope: Scope, mode: FreezeMode
+) -> Freeze:
+    if store.scope_of(earlier) != scope or earlier.mode != mode.value:
+        raise WatchfloorError(
+            ErrorCode.CONFLICT,
+            f"This idempotency key belongs to {core.ref_of(earlier.number)}, a freeze of {store.scope_of(earlier)}.",
+            hint="Send a fresh key with every new freeze.",
+        )
+    [freeze] = await views.show(session, runtime, [earlier])
+    return freeze
+
+
+async def _add(
+    session: AsyncSession,
+    runtime: Runtime,
+    caller: Caller,
+    counters: store.Counters,
+    *,
+    scope: Scope,
+    mode: FreezeMode,
+    reason: str,
+    idempotency_key: str | None = None,
+    rule: str | None = None,
+    alert_id: str | None = None,
+) -> FreezeRow:
+    row = FreezeRow(
+        id=runtime.clock.new_id(),
+        number=counters.number + 1,
+        epoch=counters.epoch + 1,
+        scope_kind=scope.kind.value,
+        scope_name=scope.name,
+        mode=mode.value,
+        status=FreezeStatus.ACTIVE.value,
+        reason=reason,
+        created_by=caller.subject,
+        created_at=counters.now,
+        automatic_rule=rule,
+        idempotency_key=idempotency_key,
+        version=1,
+    )
+    await store.raise_counters(session, epoch=row.epoch, number=row.number)
+    session.add(row)
+    metadata = {"rule": rule, "alert_id": alert_id} if rule else {}
+    await audit.record(
+        session,
+        runtime,
+        caller,
+        audit.AuditDraft(
+            event_type="freeze.hold.created",
+            action="freeze",
+            resource_type="freeze",
+            resource_id=core.ref_of(row.number),
+            new_value={"scope": str(scope), "mode": mode.value, "reason": reason, "epoch": row.epoch},
+            metadata=metadata,
+        ),
+    )
+    return row

@@ -1,0 +1,57 @@
+"""What other areas may use of freezes: putting holds on, lifting them with two people, and what they cover."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.freeze import core, store
+from backend.freeze.core import REPORT_EVERY, effective_mode
+from backend.freeze.holds import acknowledge, create, freeze_automatically
+from backend.freeze.store import Standing, standing_of
+from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
+from backend.freeze.views import (
+    Floor,
+    blast_radius,
+    floor,
+    get_freeze,
+    list_freezes,
+    list_in_force,
+    permit_life,
+    publish_progress,
+)
+from contract.freeze import FreezeMode
+
+__all__ = [
+    "REPORT_EVERY",
+    "Floor",
+    "Standing",
+    "acknowledge",
+    "approve_thaw",
+    "blast_radius",
+    "create",
+    "effective_hold_for",
+    "effective_mode",
+    "floor",
+    "freeze_automatically",
+    "get_freeze",
+    "list_freezes",
+    "list_in_force",
+    "permit_life",
+    "publish_progress",
+    "request_thaw",
+    "standing_of",
+    "withdraw_thaw",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    chain: str
+    strategy: str
+    wallet: str
+
+
+async def effective_hold_for(session: AsyncSession, *, chain: str, strategy: str, wallet: str) -> FreezeMode | None:
+    """What all holds in force add up to at one place; None when it may trade freely."""
+    holds = core.covering(await store.holds_in_force(session), _At(chain, strategy, wallet))
+    return effective_mode(holds)

@@ -1,0 +1,192 @@
+"""Reading and locking of holds and acknowledgements. Owns the SQL of the area; decides nothing."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, func, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.errors import not_found
+from backend.freeze import core
+from backend.freeze.tables import FreezeRow, FreezeState, HaltAck
+from contract.freeze import FreezeMode, FreezeStatus
+from contract.scope import Scope, ScopeKind
+
+_STATE_ID = 1
+"""`freeze_state` has one row."""
+_IN_FORCE = FreezeRow.status != FreezeStatus.THAWED.value
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The last epoch and number given out, and the database's clock once they were locked."""
+
+    epoch: int
+    number: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an executor stands under at one instant."""
+
+    now: datetime
+    epoch: int
+    """The last epoch of all holds, whether they cover the executor or not."""
+    holds: tuple[core.Hold, ...]
+    """Those that cover it."""
+    acknowledged: frozenset[UUID]
+    """Those of them it has acknowledged."""
+
+
+def scope_of(row: FreezeRow) -> Scope:
+    """The scope a stored hold is about."""
+    return Scope(kind=ScopeKind(row.scope_kind), name=row.scope_name)
+
+
+async def lock_counters(session: AsyncSession) -> Counters:
+    """Take the lock under which epochs and numbers rise; held until the transaction ends."""
+    statement = (
+        pg_insert(FreezeState)
+        .values(id=_STATE_ID, epoch=0, last_number=0)
+        .on_conflict_do_update(index_elements=[FreezeState.id], set_={"epoch": FreezeState.epoch})
+        .returning(FreezeState.epoch, FreezeState.last_number, func.clock_timestamp())
+    )
+    epoch, number, now = (await session.execute(statement)).one()
+    return Counters(epoch=epoch, number=number, now=now)
+
+
+async def raise_counters(session: AsyncSession, *, epoch: int, number: int) -> None:
+    """Give out an epoch and a number; the caller holds the lock."""
+    statement = update(FreezeState).where(FreezeState.id == _STATE_ID).values(epoch=epoch, last_number=number)
+    await session.execute(statement)
+
+
+_HOLD_COLUMNS = (
+    FreezeRow.id,
+    FreezeRow.number,
+    FreezeRow.epoch,
+    FreezeRow.scope_kind,
+    FreezeRow.scope_name,
+    FreezeRow.mode,
+    FreezeRow.created_at,
+)
+
+
+def _hold(row: Sequence[Any]) -> core.Hold:
+    ident, number, epoch, kind, name, mode, created_at = row
+    scope = Scope(kind=ScopeKind(kind), name=name)
+    return core.Hold(id=ident, number=number, epoch=epoch, scope=scope, mode=FreezeMode(mode), created_at=created_at)
+
+
+async def holds_in_force(session: AsyncSession) -> tuple[core.Hold, ...]:
+    """Every hold that is in force. Without a limit: a hold left out would let somebody trade."""
+    rows = (await session.execute(select(*_HOLD_COLUMNS).where(_IN_FORCE).order_by(FreezeRow.epoch))).all()
+    return tuple(_hold(row) for row in rows)
+
+
+_ONE_ROW = select(
+    func.clock_timestamp().label("now"),
+    func.coalesce(select(func.max(FreezeState.epoch)).scalar_subquery(), 0).label("epoch"),
+).subquery("one_row")
+"""Joined from the left, so that the clock and the epoch come back also when nothing is frozen."""
+
+
+async def standing_of(session: AsyncSession, executor: str, place: core.Place) -> Standing:
+    """What covers an executor now, in one statement: the freeze state is never cached."""
+    acked = and_(HaltAck.freeze_id == FreezeRow.id, HaltAck.executor == executor)
+    statement = (
+        select(_ONE_ROW.c.now, _ONE_ROW.c.epoch, HaltAck.freeze_id, *_HOLD_COLUMNS)
+        .select_from(_ONE_ROW)
+        .outerjoin(FreezeRow, _IN_FORCE)
+        .outerjoin(HaltAck, acked)
+        .order_by(FreezeRow.epoch)
+    )
+    rows = (await session.execute(statement)).all()
+    holds = core.covering((_hold(row[3:]) for row in rows if row.id is not None), place)
+    covering = {hold.id for hold in holds}
+    acknowledged = frozenset(row.freeze_id for row in rows if row.freeze_id in covering)
+    return Standing(now=rows[0].now, epoch=rows[0].epoch, holds=holds, acknowledged=acknowledged)
+
+
+async def row_by_ident(session: AsyncSession, ident: str, *, lock: bool = False) -> FreezeRow:
+    """The hold of an id or a ref, locked against other changes of status if asked.
+
+    Raises:
+        WatchfloorError: NOT_FOUND.
+    """
+    parsed = core.parse_ident(ident)
+    if parsed is None:
+        raise not_found("freeze", ident)
+    wanted = FreezeRow.number == parsed if isinstance(parsed, int) else FreezeRow.id == parsed
+    statement = select(FreezeRow).where(wanted)
+    if lock:
+        # leaves the key alone, so that acknowledgements, which refer to it, do not wait for a thaw
+        statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
+    row = (await session.execute(statement)).scalar_one_or_none()
+    if row is None:
+        raise not_found("freeze", ident)
+    return row
+
+
+async def row_by_key(session: AsyncSession, created_by: str, idempotency_key: str) -> FreezeRow | None:
+    """The hold that a request with this key created before."""
+    statement = select(FreezeRow).where(
+        FreezeRow.created_by == created_by, FreezeRow.idempotency_key == idempotency_key
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def automatic_rows(session: AsyncSession, rule: str, scope: Scope) -> Sequence[FreezeRow]:
+    """The holds in force that a rule has put on a scope."""
+    statement = select(FreezeRow).where(
+        _IN_FORCE,
+        FreezeRow.automatic_rule == rule,
+        FreezeRow.scope_kind == scope.kind.value,
+        FreezeRow.scope_name == scope.name,
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
+def newest_first(*, in_force_only: bool, after: tuple[datetime, UUID] | None, limit: int) -> Select[FreezeRow]:
+    """The query of one page of holds."""
+    statement = select(FreezeRow).order_by(FreezeRow.created_at.desc(), FreezeRow.id.desc()).limit(limit)
+    if in_force_only:
+        statement = statement.where(_IN_FORCE)
+    if after is not None:
+        statement = statement.where(tuple_(FreezeRow.created_at, FreezeRow.id) < tuple_(*map(literal, after)))
+    return statement
+
+
+async def acknowledgements(session: AsyncSession, freezes: Collection[UUID]) -> Mapping[UUID, Mapping[str, HaltAck]]:
+    """The executors' answers to these holds, by hold and executor."""
+    found: dict[UUID, dict[str, HaltAck]] = defaultdict(dict)
+    if freezes:
+        rows = await session.execute(select(HaltAck).where(HaltAck.freeze_id.in_(freezes)))
+        for ack in rows.scalars():
+            found[ack.freeze_id][ack.executor] = ack
+    return found
+
+
+async def add_acknowledgement(
+    session: AsyncSession, freeze_id: UUID, executor: str, *, last_order_seq: int, in_flight: int | None
+) -> datetime | None:
+    """Store an executor's first answer to a hold; None if it has answered before."""
+    statement = (
+        pg_insert(HaltAck)
+        .values(
+            freeze_id=freeze_id,
+            executor=executor,
+            acked_at=func.clock_timestamp(),
+            last_order_seq=last_order_seq,
+            in_flight=in_flight,
+        )
+        .on_conflict_do_nothing()
+        .returning(HaltAck.acked_at)
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
