@@ -20,12 +20,16 @@ PREFERRED_PORT = 8420
 BACKLOG = 128
 START_SECONDS = 90.0  # a first migration on a slow disk; usually 2
 CONSOLE_STOP_SECONDS = 0.7  # the console restores the terminal in 0.5
-SERVERS_STOP_SECONDS = 1.7  # one second for open event streams, then the rest
+SERVERS_STOP_SECONDS = 2.5  # requests that run; usually 0.1
 WATCH_SECONDS = 1.0  # how often the starter and the database are looked at
 RESTART_SECONDS = 1.0
 RESTARTS_AT_MOST = 5  # within a minute; after that it is a fault that restarting does not mend
 RESTART_WINDOW_SECONDS = 60.0
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 3
+
+SCENARIOS = ("drawdown", "gas-spike", "key-compromise")
+DEFAULT_SEED = 7
+REAL_TIME = 1.0
 
 DATABASE_VARIABLE = "WATCHFLOOR_DATABASE_URL"
 USERS_FILE_VARIABLE = "WATCHFLOOR_DEMO_USERS_FILE"
@@ -43,8 +47,8 @@ class DemoOptions:
     port: int | None = None
     data_dir: Path = field(default_factory=lambda: Path(DEFAULT_DIRECTORY))
     scenario: str | None = None
-    seed: int = 7
-    speed: float = 1.0
+    seed: int = DEFAULT_SEED
+    speed: float = REAL_TIME
 
 
 def run_demo(options: DemoOptions) -> int:
