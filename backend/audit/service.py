@@ -2,14 +2,17 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
+from sqlalchemy import func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.tables import AuditLog
 from backend.context import Caller, Runtime
+from backend.paging import COUNT_CAP
 from contract.audit import AuditResult
 
 
@@ -72,3 +75,14 @@ async def record(session: AsyncSession, runtime: Runtime, caller: Caller, draft:
     row.hash = _entry_hash(row)
     session.add(row)
     return row.id
+
+
+async def count_since(session: AsyncSession, event_type: str, since: datetime) -> int:
+    """How many entries of one event type were written since an instant; counts no further than the counting cap."""
+    capped = (
+        select(literal(1))
+        .where(AuditLog.event_type == event_type, AuditLog.timestamp >= since)
+        .limit(COUNT_CAP)
+        .subquery()
+    )
+    return (await session.execute(select(func.count()).select_from(capped))).scalar_one()

@@ -5,19 +5,24 @@ that explains a crossing speaks for it: a broader scope gets an alert of its own
 limit without the places that narrower ones (or ones already alerted) cover. So a strategy that lost 12 ETH is frozen
 and the rest of the platform trades on, while three strategies that lost 4 ETH each freeze the platform.
 
+Should more than a handful of narrower scopes be needed to explain a broader one, the broader one speaks for all of
+them: one alert and one hold instead of fifty.
+
 "Narrowest" means fewest samples; between scopes with the very same samples a strategy comes before a chain, a wallet
 and the overall scope, because that is the name people act on.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from backend.risk.measures import crosses, figure
-from backend.risk.model import Figure, Limits, PartsOfScopes
+from backend.risk.model import Figure, Limits, Part, PartsOfScopes
 from contract.risk import RiskRule
 from contract.scope import Scope, ScopeKind
 
+MAX_SPEAKERS = 3
+"""Narrower scopes that may explain a broader one before it speaks for itself."""
 _PREFERRED = (ScopeKind.STRATEGY, ScopeKind.CHAIN, ScopeKind.WALLET, ScopeKind.GLOBAL)
 
 
@@ -60,18 +65,30 @@ def unexplained(
         ),
     )
     chosen: list[Scope] = []
-    explained: dict[Scope, list[Scope]] = {}
+    explained: list[Scope] = []
     for scope in order:
         rest = [part for part in scopes[scope] if not part.place.under(chosen)]
-        if scope in alerted or crosses(rule, figure(rule, rest, limits).value, limits.of(rule, scope)):
-            chosen.append(scope)
-        else:
-            explained[scope] = [one for one in chosen if any(part.place.under([one]) for part in scopes[scope])]
+        alone = scope in alerted or crosses(rule, figure(rule, rest, limits).value, limits.of(rule, scope))
+        (chosen if alone else explained).append(scope)
+    for broader in explained:
+        members = [one for one in chosen if one not in alerted and _within(scopes[one], broader)]
+        if len(members) > MAX_SPEAKERS:
+            chosen = [broader, *(one for one in chosen if one not in members)]
     return [
-        Crossing(rule, scope, crossed[scope], limits.of(rule, scope), _explained_by(scope, explained))
+        Crossing(
+            rule,
+            scope,
+            crossed[scope],
+            limits.of(rule, scope),
+            tuple(other for other in explained if other not in chosen and _touches(scopes[other], scope)),
+        )
         for scope in chosen
     ]
 
 
-def _explained_by(scope: Scope, explained: Mapping[Scope, list[Scope]]) -> tuple[Scope, ...]:
-    return tuple(broader for broader, narrower in explained.items() if scope in narrower)
+def _within(parts: Iterable[Part], scope: Scope) -> bool:
+    return all(part.place.under([scope]) for part in parts)
+
+
+def _touches(parts: Iterable[Part], scope: Scope) -> bool:
+    return any(part.place.under([scope]) for part in parts)

@@ -156,15 +156,16 @@ def rolled(
     previous: Sequence[Decimal | None], previous_at: datetime | None, now: datetime, value: Decimal | None
 ) -> list[Decimal | None]:
     """An hourly history moved on to now: the hour under way holds the newest value, hours nobody measured hold None."""
-    kept = list(previous)[-HISTORY_HOURS:]
-    kept = [None] * (HISTORY_HOURS - len(kept)) + kept
+    kept: list[Decimal | None] = list(previous)[-HISTORY_HOURS:]
+    kept = [*[None for _ in range(HISTORY_HOURS - len(kept))], *kept]
     if previous_at is None:
         return [*kept[1:], value]
     passed = int(now.timestamp()) // 3600 - int(previous_at.timestamp()) // 3600
     if passed <= 0:
         return [*kept[:-1], value]
     missed = min(passed - 1, HISTORY_HOURS - 1)
-    return [*kept, *([None] * missed), value][-HISTORY_HOURS:]
+    gap: list[Decimal | None] = [None] * missed
+    return [*kept, *gap, value][-HISTORY_HOURS:]
 
 
 def displayed(measures: Iterable[Measure]) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from contract.risk import RiskRule
 from contract.scope import GLOBAL, Scope, ScopeKind
@@ -10,6 +11,12 @@ from contract.scope import GLOBAL, Scope, ScopeKind
 DAILY_RULES = frozenset({RiskRule.DAILY_LOSS, RiskRule.GAS_SPEND})
 """Rules whose figure starts afresh with every UTC day."""
 ZERO = Decimal(0)
+
+
+@lru_cache(maxsize=50_000)
+def _scope(kind: ScopeKind, name: str) -> Scope:
+    """Scopes are validated when they are made; an assessment meets the same few thousand again and again."""
+    return Scope(kind=kind, name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Place:
             (ScopeKind.WALLET, self.wallet),
         ):
             if name:
-                yield Scope(kind=kind, name=name)
+                yield _scope(kind, name)
 
     def under(self, scopes: Iterable[Scope]) -> bool:
         """Whether any of the scopes covers the place."""
