@@ -1,7 +1,7 @@
 """Owns one program in one pty and the times at which its output would reach the operator. Judges nothing.
 
-Times are taken when bytes leave the pty; a synchronised update (mode 2026) counts when it ends. With a `Line` they are the
-times at the far end of a slow connection, computed rather than waited for.
+Times are taken when bytes leave the pty; a synchronised update (mode 2026) counts when it ends. With a `Line` they are
+the times at the far end of a slow connection, computed rather than waited for.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import psutil
 import pyte
@@ -61,7 +61,7 @@ class Session:
         self.screen = pyte.Screen(self.columns, self.rows)
         self._stream = pyte.ByteStream(self.screen)
         self._pending = b""
-        self._shown: list[str] = []
+        self._shown: dict[int, tuple[object, ...]] = {}
         self.received = bytearray()
         self.started_s = 0.0
         self.last_read_s = 0.0
@@ -70,7 +70,7 @@ class Session:
         self.pid = self._fd = -1
         self.exit_code: int | None = None
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> Self:
         self.started_s = time.monotonic()
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
@@ -126,7 +126,7 @@ class Session:
             pass
 
     def key(self, key: str, limit_s: float = 3.0) -> tuple[float, int] | None:
-        """Press a key; return seconds until the first visible change and all bytes it caused, or None if nothing came."""
+        """Press a key; return seconds until the first visible change and the bytes it caused, or None without one."""
         before = len(self.received)
         sent_s = time.monotonic()
         self.type(key)
@@ -186,7 +186,8 @@ class Session:
         if self.ignore_hang_up:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", **self.env}
-        environ.pop("NO_COLOR", None)
+        for name in ("NO_COLOR", "COLUMNS", "LINES"):
+            environ.pop(name, None)
         os.execvpe(self.argv[0], list(self.argv), environ)  # noqa: S606  no shell
 
     def _read_once(self, patience_s: float) -> bool | None:
@@ -210,8 +211,18 @@ class Session:
             return False
         self._stream.feed(_PYTE_TROUBLE.sub(b"", self._pending))
         self._pending = b""
-        if self.screen.display == self._shown:
+        if not self._differs():
             return False
-        self._shown = list(self.screen.display)
         self.painted_s = arrival_s
         return True
+
+    def _differs(self) -> bool:
+        """Whether a cell's character or look is not what it was."""
+        differs = False
+        for y in self.screen.dirty:
+            line = tuple(self.screen.buffer[y][x] for x in range(self.columns))
+            if self._shown.get(y) != line:
+                self._shown[y] = line
+                differs = True
+        self.screen.dirty.clear()
+        return differs

@@ -5,7 +5,6 @@ import threading
 import time
 
 from console.term import firstframe
-from console.term.run import run_console
 
 
 def build() -> object:  # noqa: C901  one class with many small handlers
@@ -71,6 +70,8 @@ def main() -> int:
         time.sleep(60)
     if "slow" in sys.argv:
         time.sleep(1)
+    from console.term.run import run_console
+
     return run_console(build, frame)  # type: ignore[arg-type]  # the class is local to `build`
 
 
