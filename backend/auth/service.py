@@ -1,11 +1,11 @@
 """Who is calling and what they may do: sign-in, sessions, machine tokens. Which role may do what is policy data."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import AuditDraft
@@ -96,6 +96,12 @@ async def still_signed_in(session: AsyncSession, runtime: Runtime, caller: Calle
     return found is not None
 
 
+async def accounts_waiting(session: AsyncSession, now: datetime) -> int:
+    """How many accounts have to wait before they may try to sign in again, after too many failures."""
+    waiting = select(func.count()).where(User.locked_until > now, User.disabled.is_(False))
+    return (await session.execute(waiting)).scalar_one()
+
+
 async def who_am_i(session: AsyncSession, caller: Caller) -> WhoAmI:
     """The caller as it sees itself."""
     expires_at = None
@@ -128,7 +134,7 @@ async def _user_caller(session: AsyncSession, runtime: Runtime, token: str, anon
     ).one_or_none()
     if row is None:
         raise tokens.BadTokenError("names no session of ours")
-    signed_in, user, key = row.tuple()
+    signed_in, user, key = row
     now = runtime.clock.now()
     claims = tokens.verify(token, key.private_key, now)
     longest = timedelta(hours=runtime.policy.session_hours)
