@@ -1,1 +1,1 @@
-"""Screens: compose and route, nothing more."""
+"""Screens, one folder an area: `screen.py` composes and routes, `screen.tcss` lays out."""

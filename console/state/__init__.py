@@ -1,1 +1,1 @@
-"""What the screens show: frozen dataclasses and reducers. Imports no textual."""
+"""What the screens show, as frozen values and pure functions. Must never import Textual, do I/O or read a clock."""

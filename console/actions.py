@@ -1,0 +1,304 @@
+"""The one table of everything an operator can do: keys, names, help, permission and danger of each action.
+
+Key line, `?` help, palette, `:` line, documents and tests read it. Must never import Textual or act by itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from contract.permissions import Permission
+
+FORBIDDEN_KEYS: Final = frozenset({"ctrl+m", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+left_square_bracket"})
+"""Terminals send these as Enter, Backspace, Tab, line feed and Escape: nobody can press them apart."""
+
+
+class Danger(StrEnum):
+    """What an action may do to the trading floor."""
+
+    NONE = "none"
+    CHANGES = "changes"
+    """Recorded in the audit log, undone easily."""
+    STOPS = "stops"
+    """Stops or restarts trading: asks for a reason and the typed name first."""
+
+
+class Context(StrEnum):
+    """Where a key works."""
+
+    ALWAYS = "always"
+    """Also before anybody has logged in."""
+    EVERYWHERE = "everywhere"
+    """On every screen of somebody who is logged in."""
+    LIST = "list"
+    OVERVIEW = "overview"
+    ALERTS = "alerts"
+    OPERATIONS = "operations"
+    AUDIT = "audit"
+    LOGIN = "login"
+    DIALOG = "dialog"
+    READING = "reading"
+    """Help and other full-screen texts."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing an operator can do."""
+
+    id: str
+    keys: tuple[str, ...]
+    """Textual's names, the first one shown; two keys in a row are joined by a space."""
+    label: str
+    """One or two words for the key line; empty keeps it out of there."""
+    help: str
+    """One sentence for the help."""
+    contexts: tuple[Context, ...] = (Context.EVERYWHERE,)
+    permission: Permission | None = None
+    danger: Danger = Danger.NONE
+    command: str = ""
+    """What to type after `:`; empty if it makes no sense there."""
+    argument: str = ""
+    """What the command takes, as shown in the help."""
+
+    @property
+    def method(self) -> str:
+        """The name of the method that does it, on the widget, screen or application in reach."""
+        return "do_" + self.id.replace(".", "_").replace("-", "_")
+
+
+_ALERTS = (Context.ALERTS, Context.OVERVIEW)
+
+ACTIONS: Final[tuple[Action, ...]] = (
+    Action(
+        "alert.ack",
+        ("a",),
+        "ack",
+        "Say that you have seen the selected alert; it stays until its rule clears it.",
+        _ALERTS,
+        Permission.ACKNOWLEDGE_ALERTS,
+        Danger.CHANGES,
+        "ack",
+    ),
+    Action(
+        "open",
+        ("enter",),
+        "open",
+        "Open what is selected.",
+        (Context.OVERVIEW, Context.ALERTS, Context.OPERATIONS, Context.AUDIT),
+    ),
+    Action("follow", ("f",), "follow", "Follow a link of what is selected.", (Context.ALERTS, Context.AUDIT)),
+    Action(
+        "why",
+        ("w",),
+        "why",
+        "Show the facts behind the three risk indicators, with their links.",
+        (Context.OVERVIEW,),
+        Permission.VIEW_RISK,
+        command="why",
+    ),
+    Action(
+        "thaw.request",
+        ("t",),
+        "thaw",
+        "Ask for the selected freeze to be lifted; another person has to approve.",
+        (Context.OPERATIONS,),
+        Permission.FREEZE_OPERATIONS,
+        Danger.STOPS,
+        "thaw",
+        "[FREEZE]",
+    ),
+    Action(
+        "thaw.approve",
+        ("T",),
+        "approve",
+        "Approve a thaw that somebody else has requested.",
+        (Context.OPERATIONS,),
+        Permission.APPROVE_THAW,
+        Danger.STOPS,
+        "approve",
+        "[FREEZE]",
+    ),
+    Action(
+        "pane.next",
+        ("tab",),
+        "",
+        "Go to the other list of the screen.",
+        (Context.OPERATIONS,),
+    ),
+    Action(
+        "audit.search",
+        ("s",),
+        "search",
+        "Search the audit log: words and filters such as user:ana result:denied since:2h.",
+        (Context.AUDIT,),
+        Permission.VIEW_AUDIT_LOGS,
+        command="search",
+        argument="[WORDS AND FILTERS]",
+    ),
+    Action(
+        "audit.more",
+        ("m",),
+        "more",
+        "Load the next page of older entries.",
+        (Context.AUDIT,),
+        Permission.VIEW_AUDIT_LOGS,
+    ),
+    Action(
+        "filter",
+        ("slash",),
+        "filter",
+        "Show only rows that contain the words you type.",
+        (Context.ALERTS, Context.OPERATIONS, Context.AUDIT),
+    ),
+    Action("list.down", ("j", "down"), "", "Next row.", (Context.LIST,)),
+    Action("list.up", ("k", "up"), "", "Previous row.", (Context.LIST,)),
+    Action("list.top", ("g", "home"), "", "First row.", (Context.LIST,)),
+    Action("list.bottom", ("G", "end"), "", "Last row.", (Context.LIST,)),
+    Action("list.page_down", ("pagedown", "space", "ctrl+f"), "", "One page on.", (Context.LIST,)),
+    Action("list.page_up", ("pageup", "b", "ctrl+b"), "", "One page back.", (Context.LIST,)),
+    Action(
+        "freeze",
+        ("F F",),
+        "freeze",
+        "Stop trading of a scope: opens the freeze dialog, which shows what it would stop before it asks.",
+        permission=Permission.FREEZE_OPERATIONS,
+        danger=Danger.STOPS,
+        command="freeze",
+        argument="[SCOPE]",
+    ),
+    Action("go.overview", ("1",), "", "Overview: can I go back to sleep?", command="overview"),
+    Action(
+        "go.alerts",
+        ("2",),
+        "",
+        "Alerts: what crossed a limit, who has seen it.",
+        permission=Permission.VIEW_ALERTS,
+        command="alerts",
+        argument="[FILTER]",
+    ),
+    Action(
+        "go.operations",
+        ("3",),
+        "",
+        "Operations: executors and freezes.",
+        permission=Permission.VIEW_EXECUTORS,
+        command="operations",
+    ),
+    Action(
+        "go.audit",
+        ("4",),
+        "",
+        "Audit: who did what to which resource.",
+        permission=Permission.VIEW_AUDIT_LOGS,
+        command="audit",
+        argument="[WORDS AND FILTERS]",
+    ),
+    Action("pause", ("p",), "pause", "Hold the screen still; updates are kept and shown on resume.", command="pause"),
+    Action("copy", ("y",), "copy", "Copy what is selected to your clipboard (OSC 52).", command="copy"),
+    Action("command", ("colon",), "command", "Type a command; Tab completes."),
+    Action("palette", ("ctrl+p", "f2"), "", "List every action and run one.", command="palette"),
+    Action(
+        "help",
+        ("question_mark", "f1"),
+        "help",
+        "What every key does here, and what you may not do.",
+        (Context.ALWAYS,),
+        command="help",
+    ),
+    Action("redraw", ("ctrl+l", "f5"), "", "Paint the whole screen again.", (Context.ALWAYS,), command="redraw"),
+    Action("back", ("escape",), "", "Back: close, clear the filter, dismiss the message."),
+    Action("logout", ("f12",), "", "End your session and return to the login.", command="logout"),
+    Action("quit", ("q",), "quit", "Quit at the root; elsewhere go back.", command="quit"),
+    Action("quit.now", ("ctrl+q", "ctrl+c"), "", "Quit at once, from anywhere.", (Context.ALWAYS,), command="quit!"),
+    Action("login.send", ("enter",), "log in", "Log in with what the fields hold.", (Context.LOGIN,)),
+    Action("login.fill", ("f3",), "demo user", "Fill in the next demonstration user.", (Context.LOGIN,)),
+    Action("dialog.next", ("tab", "down"), "next field", "Go to the next field.", (Context.DIALOG,)),
+    Action("dialog.previous", ("shift+tab", "up"), "", "Go to the previous field.", (Context.DIALOG,)),
+    Action("dialog.close", ("escape",), "cancel", "Close without doing anything.", (Context.DIALOG,)),
+    Action("reading.close", ("escape", "q"), "close", "Close.", (Context.READING,)),
+)
+
+_BY_ID: Final = {action.id: action for action in ACTIONS}
+
+_SHOWN: Final = {
+    "colon": ":",
+    "slash": "/",
+    "question_mark": "?",
+    "enter": "Enter",
+    "escape": "Esc",
+    "tab": "Tab",
+    "shift+tab": "Shift+Tab",
+    "pagedown": "PgDn",
+    "pageup": "PgUp",
+    "space": "Space",
+    "down": "Down",
+    "up": "Up",
+    "home": "Home",
+    "end": "End",
+}
+
+
+def by_id(action_id: str) -> Action:
+    """The action of an id.
+
+    Raises:
+        KeyError: no such action.
+    """
+    return _BY_ID[action_id]
+
+
+def shown_key(key: str) -> str:
+    """A key as an operator knows it."""
+    return " ".join(_shown_part(part) for part in key.split(" "))
+
+
+def _shown_part(key: str) -> str:
+    if key.startswith("ctrl+"):
+        return f"Ctrl+{key[5:].upper()}"
+    if len(key) > 1 and key[0] == "f" and key[1:].isdigit():
+        return key.upper()
+    return _SHOWN.get(key, key)
+
+
+def is_typed(key: str) -> bool:
+    """Whether a key types a character where a text field has the focus."""
+    return len(key) == 1 or key in {"colon", "slash", "question_mark", "space"} or " " in key
+
+
+def in_contexts(contexts: Iterable[Context]) -> list[Action]:
+    """All actions that work in any of these contexts, in the order of the table."""
+    wanted = set(contexts)
+    return [action for action in ACTIONS if wanted.intersection(action.contexts)]
+
+
+def find(keys: str, contexts: Iterable[Context]) -> Action | None:
+    """The action of a key, or of two keys joined by a space; the first context that knows the key decides."""
+    for context in contexts:
+        for action in ACTIONS:
+            if context in action.contexts and keys in action.keys:
+                return action
+    return None
+
+
+def starts_sequence(key: str, contexts: Iterable[Context]) -> bool:
+    """Whether a key is the first of two."""
+    start = f"{key} "
+    return any(known.startswith(start) for action in in_contexts(contexts) for known in action.keys)
+
+
+def refusal(action: Action, permissions: frozenset[Permission] | None, role: str) -> str:
+    """Why a role may not do this, in one plain sentence; empty if it may."""
+    if action.permission is None or permissions is None or action.permission in permissions:
+        return ""
+    return f"Your role {role or 'has no name'} may not do this: it lacks {action.permission.value}."
+
+
+def commands(contexts: Iterable[Context]) -> dict[str, Action]:
+    """What can be typed after `:` in these contexts, by name."""
+    return {action.command: action for action in in_contexts(contexts) if action.command}
+
+
+def all_commands() -> dict[str, Action]:
+    """Every command, by name."""
+    return {action.command: action for action in ACTIONS if action.command}

@@ -1,0 +1,278 @@
+"""Owns the wiring: looks, session, live feed, the floor, and which screen is shown. Decides nothing else.
+
+Everything heavier than Textual itself is imported when it is first needed: the first frame must not wait for it.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual import on
+from textual.message import Message
+from textual.worker import Worker, WorkerState
+
+from console.asking import Answered, Questions, Refused, ask
+from console.doing import Doing
+from console.feeding import Arrived, Box, FeedEnded, feed_updates, take_in
+from console.screens import registry
+from console.screens.base import FloorScreen
+from console.term.firstframe import speaks_utf8
+from console.widgets.frame import Pulse, Who, quiet_seconds
+from console.widgets.looks import Looks, choose_theme, looks_for, textual_theme
+
+if TYPE_CHECKING:
+    import httpx
+
+    from console.client.api import Api
+    from console.client.errors import ClientError
+    from console.state.floor import Floor
+    from contract.overview import Overview
+
+THEME_VARIABLE: Final = "WATCHFLOOR_THEME"
+ASCII_VARIABLE: Final = "WATCHFLOOR_ASCII"
+
+PAINT_GAP_S: Final = 0.5
+"""Live data is painted at most this often: a burst of updates must not cost a burst of repaints."""
+
+Now = Callable[[], datetime]
+
+
+def _system_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Tick(Message):
+    """Time has passed: something that shows an age may read differently now."""
+
+    def can_replace(self, message: Message) -> bool:
+        """One look at the clock is enough."""
+        return isinstance(message, Tick)
+
+
+class WatchfloorApp(Doing):
+    """The console."""
+
+    ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
+    BINDINGS: ClassVar[list[Any]] = []
+    TITLE: str | None = "Watchfloor"
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        *,
+        environ: Mapping[str, str],
+        theme: str = "auto",
+        now: Now = _system_now,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
+        """Prepare the console of one backend; nothing is sent before the first screen is shown."""
+        self.environ = environ
+        self.url = url
+        self._now = now
+        palette = choose_theme(environ.get(THEME_VARIABLE, "auto") if theme == "auto" else theme, environ)
+        self.looks: Looks = looks_for(palette, unicode=speaks_utf8() and not environ.get(ASCII_VARIABLE))
+        self.who = Who()
+        self.floor: Floor | None = None
+        """What the screens show; stands still while paused."""
+        self.latest: Floor | None = None
+        """What is known."""
+        self.paused_at: datetime | None = None
+        self.message: tuple[str, str] = ("", "")
+        """Kind and text of what happened last."""
+        self.api: Api | None = None
+        self.questions = Questions()
+        self._token = token
+        self.transport = transport
+        self._box = Box()
+        self._generation = 0
+        self._painted_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        super().__init__()
+        chosen = textual_theme(palette)
+        self.register_theme(chosen)
+        self.theme = chosen.name
+
+    def now(self) -> datetime:
+        """The operator's clock."""
+        return self._now()
+
+    # start and session
+
+    async def on_mount(self) -> None:
+        """Show the first screen, then look for the backend."""
+        await self.push_screen(registry.root(self, "overview"))
+        self.call_after_refresh(self._begin)
+
+    async def _begin(self) -> None:
+        if self._token is None:
+            await self.sign_in()
+        else:
+            await self.begin_session(self._token)
+
+    async def begin_session(self, token: str) -> None:
+        """Take in live data with this token."""
+        from console.opening import first_overview, open_feed
+
+        self._generation += 1
+        self._token = token
+        overview = first_overview(self.url)
+        if overview is not None:
+            self._show_first(overview)
+            await asyncio.sleep(0)
+        if self.api is not None:
+            await self.api.close()
+        self.api, feed = open_feed(self.url, token, overview, self.transport, self._now)
+        updates = feed_updates(self, feed, self._box, self._generation)
+        self.run_worker(updates, name="feed", group="feed", exclusive=True, exit_on_error=False)
+        question = self.questions.put("whoami")
+        asking = ask(self, self.api, question, lambda api: api.whoami())
+        self.run_worker(asking, name="whoami", group="whoami", exclusive=True, exit_on_error=False)
+
+    def _show_first(self, overview: "Overview") -> None:
+        from console.state.floor import Floor, load
+
+        self.floor = self.latest = load(self.latest or Floor(), overview, self.now())
+        self.repaint()
+
+    async def sign_in(self, reason: str = "") -> None:
+        """Ask who the operator is, above whatever is shown: after it they are back where they were."""
+        self.workers.cancel_group(self, "feed")
+        if not isinstance(self.screen, registry.login_class()):
+            await self.push_screen(registry.login(reason))
+
+    async def signed_in(self, token: str, problem: str = "") -> None:
+        """The login screen has a token; `problem` says why it could not be kept for the next start."""
+        self.say("refused" if problem else "", problem)
+        self.pop_screen()
+        await self.begin_session(token)
+
+    def end_session(self) -> None:
+        """Forget who is signed in, here and on the server."""
+        self.who = Who()
+        self._generation += 1
+        if self.api is not None:
+            question = self.questions.put("logout")
+            asking = ask(self, self.api, question, lambda api: api.logout())
+            self.run_worker(asking, name="logout", group="logout", exclusive=True, exit_on_error=False)
+
+    @on(Answered)
+    def _know_who(self, event: Answered) -> None:
+        if self.questions.settle(event.question) and event.question.topic == "whoami":
+            person = event.value
+            self.who = Who(person.username, person.role, person.permissions)
+            self.repaint()
+
+    @on(Refused)
+    async def _not_known_who(self, event: Refused) -> None:
+        if self.questions.settle(event.question):
+            self.complain(event.error)
+
+    # live data
+
+    @on(Arrived)
+    def _arrived(self) -> None:
+        waited_s = self._loop_s() - self._painted_s
+        if waited_s >= PAINT_GAP_S:
+            self._take_in()
+        elif self._timer is None or self._timer.when() > self._painted_s + PAINT_GAP_S:
+            self._tick_in(PAINT_GAP_S - waited_s)
+
+    @on(Tick)
+    def _tick(self) -> None:
+        self._take_in()
+
+    def _take_in(self) -> None:
+        """Bring the floor up to date with all that arrived, and the screen with the floor."""
+        from console.state.floor import Floor
+
+        updates = self._box.empty()
+        if updates or self.latest is None:
+            self.latest = take_in(self.latest or Floor(), updates)
+        if self.paused_at is None:
+            self.floor = self.latest
+        self.repaint()
+
+    def repaint(self) -> None:
+        """Redraw what is shown and plan the next look at the clock."""
+        self._painted_s = self._loop_s()
+        for screen in self.screen_stack[-2:]:
+            if isinstance(screen, FloorScreen):
+                screen.redraw()
+        from console.state.pulse import next_look_s
+
+        if self.latest is not None:
+            self._tick_in(next_look_s(self.latest, self.now()))
+
+    def _tick_in(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self.post_message, Tick())
+
+    @staticmethod
+    def _loop_s() -> float:
+        return asyncio.get_running_loop().time()
+
+    def pulse(self) -> Pulse:
+        """How current the screen is."""
+        now = self.now()
+        floor = self.latest
+        paused_s = (now - self.paused_at).total_seconds() if self.paused_at is not None else None
+        if floor is None:
+            return Pulse("connecting", None, None, now, paused_s)
+        quiet_s = quiet_seconds(floor.data_at, now)
+        return Pulse(floor.connection.link.value, floor.heard_s(now), quiet_s, floor.now(now), paused_s)
+
+    def holds(self) -> list[str]:
+        """What is frozen, for the banner: true even while the screen is paused."""
+        if self.latest is None or not self.latest.freezes:
+            return []
+        from console.state.pulse import hold_texts
+
+        return hold_texts(self.latest)
+
+    # what happened
+
+    def say(self, kind: str, text: str) -> None:
+        """Show what happened: `error` stays until dismissed, `refused` and `done` until the next key."""
+        self.message = (kind, text)
+        if isinstance(self.screen, FloorScreen):
+            self.screen.redraw()
+
+    def clear_note(self) -> None:
+        """Drop a message that has been read."""
+        if self.message[1] and self.message[0] != "error":
+            self.say("", "")
+
+    def notify(self, message: str, *, severity: str = "information", **_: Any) -> None:
+        """Textual's own notices appear where all others do."""
+        self.say("error" if severity == "error" else "refused" if severity == "warning" else "done", message)
+
+    def complain(self, error: "ClientError") -> None:
+        """Show a refusal in the backend's own words; an ended session goes to the login."""
+        from console.state.problems import describe, ends_session
+
+        if ends_session(error):
+            self.call_later(self.sign_in, describe(error))
+        else:
+            self.say("error", describe(error))
+
+    def worker_failed(self, worker: Worker[Any]) -> None:
+        """A worker failed in a way nobody foresaw: say so, and keep saying so."""
+        self.say("error", f"{worker.name} failed: {type(worker.error).__name__}: {worker.error}")
+
+    @on(Worker.StateChanged)
+    def _worker_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            self.worker_failed(event.worker)
+
+    @on(FeedEnded)
+    def _feed_ended(self, event: FeedEnded) -> None:
+        if event.generation == self._generation:
+            self.complain(event.error)
+
+
+def create_app(url: str, token: str | None, environ: Mapping[str, str], theme: str = "auto") -> WatchfloorApp:
+    """The console of one backend, for `run_console`."""
+    return WatchfloorApp(url, token, environ=environ, theme=theme)

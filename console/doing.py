@@ -1,0 +1,158 @@
+"""Owns what the application itself does for an action: switching screens, pausing, opening dialogs, leaving."""
+
+from typing import TYPE_CHECKING
+
+from console.screens import registry
+from console.term.app import TerminalApp
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from console.client.api import Api
+    from console.screens.base import FloorScreen
+    from console.state.floor import Floor
+    from console.widgets.frame import Who
+
+
+class Doing(TerminalApp[None]):
+    """The actions that belong to no single screen."""
+
+    if TYPE_CHECKING:
+        api: Api | None
+        floor: Floor | None
+        url: str
+        latest: Floor | None
+        paused_at: datetime | None
+        who: Who
+
+        def now(self) -> datetime:
+            """The operator's clock."""
+
+        def say(self, kind: str, text: str) -> None:
+            """Show what happened."""
+
+        def repaint(self) -> None:
+            """Redraw what is shown."""
+
+        def end_session(self) -> None:
+            """Forget who is signed in."""
+
+        async def sign_in(self, reason: str = "") -> None:
+            """Ask who the operator is."""
+
+    async def go(self, name: str) -> "FloorScreen":
+        """Show one of the four root screens; dialogs above it are closed."""
+        while len(self.screen_stack) > 2:  # noqa: PLR2004  Textual's own blank screen and the root
+            await self.pop_screen()
+        screen = registry.root(self, name)
+        if self.screen is not screen:
+            await self.switch_screen(screen)
+        return screen
+
+    def leave(self, screen: "FloorScreen") -> None:
+        """Close a dialog; from another root screen go to the overview."""
+        if len(self.screen_stack) > 2:  # noqa: PLR2004  as above
+            self.pop_screen()
+        elif screen.TITLE_TEXT != "Overview":
+            self.call_later(self.go, "overview")
+
+    async def do_go_overview(self, _: str) -> None:
+        """Show the overview."""
+        await self.go("overview")
+
+    async def do_go_alerts(self, argument: str) -> None:
+        """Show the alerts, filtered by what was typed."""
+        screen = await self.go("alerts")
+        if argument:
+            screen.set_filter(argument)
+
+    async def do_go_operations(self, _: str) -> None:
+        """Show executors and freezes."""
+        await self.go("operations")
+
+    async def do_go_audit(self, argument: str) -> None:
+        """Show the audit log, searched for what was typed."""
+        from console.screens.audit.screen import AuditScreen
+
+        screen = await self.go("audit")
+        if argument and isinstance(screen, AuditScreen):
+            screen.search(argument)
+
+    async def do_audit_search(self, argument: str) -> None:
+        """Search the audit log from anywhere."""
+        await self.do_go_audit(argument)
+
+    async def show_link(self, kind: str, ident: str) -> None:
+        """Go to what a link points at."""
+        from console.screens.audit.screen import AuditScreen
+
+        match kind:
+            case "alert":
+                (await self.go("alerts")).reveal(ident)
+            case "freeze" | "executor":
+                (await self.go("operations")).reveal(ident)
+            case _:
+                screen = await self.go("audit")
+                if isinstance(screen, AuditScreen):
+                    screen.search(f"resource:{ident}" if kind != "audit" else f"id:{ident}")
+
+    async def do_freeze(self, argument: str) -> None:
+        """Open the freeze dialog."""
+        from console.screens.freeze.screen import FreezeScreen
+
+        if not isinstance(self.screen, FreezeScreen):
+            await self.push_screen(FreezeScreen(argument))
+
+    async def do_palette(self, _: str) -> None:
+        """List every action of the screen below."""
+        from console.screens.palette.screen import PaletteScreen
+
+        below = self.screen
+        if not isinstance(below, PaletteScreen):
+            await self.push_screen(PaletteScreen(below))
+
+    async def do_help(self, _: str) -> None:
+        """Show what every key does here."""
+        from console.screens.reading.screen import ReadingScreen
+
+        if not isinstance(self.screen, ReadingScreen):
+            await self.push_screen(ReadingScreen.of_help(self.screen))
+
+    def do_pause(self, _: str) -> None:
+        """Hold the screen still, or let it catch up."""
+        if self.paused_at is None:
+            self.paused_at = self.now()
+        else:
+            self.paused_at = None
+            self.floor = self.latest
+        self.repaint()
+
+    def do_redraw(self, _: str) -> None:
+        """Paint everything again."""
+        self.action_redraw()
+
+    async def do_logout(self, _: str) -> None:
+        """End the session on the server and return to the login."""
+        self.end_session()
+        await self.sign_in()
+
+    def do_quit_now(self, _: str) -> None:
+        """Quit from anywhere."""
+        self.exit()
+
+    def arguments(self, command: str) -> list[str]:
+        """What can follow a command's name: the names that exist."""
+        floor = self.latest
+        if floor is None:
+            return []
+        from console.state.scopes import known_scopes
+
+        match command:
+            case "freeze":
+                return [str(scope) for scope in known_scopes(floor)]
+            case "thaw" | "approve":
+                return sorted(hold.ref for hold in floor.freezes.values())
+            case "search" | "audit":
+                return ["result:denied", "result:failure", "since:1h", "since:24h", "user:", "event:", "resource:"]
+            case _:
+                return []

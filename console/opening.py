@@ -1,0 +1,77 @@
+"""Owns how a session begins: the overview that was asked for ahead of time, then the client and its feed.
+
+Imported late: the client costs a third of the start and is not needed for the first screen.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
+
+    from console.client.api import Api
+    from console.client.stream import Feed
+    from contract.overview import Overview
+
+PREFETCH_WAIT_S = 0.25
+"""How long the first picture waits for an answer that is already on its way."""
+
+
+def first_overview(url: str) -> "Overview | None":
+    """The overview asked for before Textual was loaded, if it has come and can be read."""
+    from console.term.prefetch import take_prefetched
+
+    body = take_prefetched(url, PREFETCH_WAIT_S)
+    if body is None:
+        return None
+    from pydantic import ValidationError
+
+    from contract.overview import Overview
+
+    try:
+        return Overview.model_validate_json(body)
+    except ValidationError:
+        return None  # the feed asks again and says what is wrong
+
+
+def open_feed(
+    url: str,
+    token: str,
+    first: "Overview | None",
+    transport: "httpx.AsyncBaseTransport | None",
+    now: Callable[[], datetime],
+) -> "tuple[Api, Feed]":
+    """The client of a session and its live feed."""
+    from console.client.api import Api
+    from console.client.stream import Feed
+
+    options: dict[str, Any] = {"first": first, "now": now}
+    api = Api(url, token, transport=transport)
+    return api, Feed(api, **options)
+
+
+async def log_in(
+    url: str,
+    transport: "httpx.AsyncBaseTransport | None",
+    environ: Mapping[str, str],
+    credentials: tuple[str, str, str],
+) -> tuple[str, str]:
+    """Sign in with name, password and code; keep the token for the next start.
+
+    Returns the token, and why it could not be kept (empty if it was).
+    """
+    import asyncio
+
+    from console.client.api import Api
+    from console.client.session import Session, SessionError, save
+
+    username, password, code = credentials
+    async with Api(url, None, transport=transport) as api:
+        answer = await api.login(username, password, code)
+    session = Session(url=url, username=username, token=answer.token, expires_at=answer.expires_at.isoformat())
+    try:
+        await asyncio.to_thread(save, environ, session)
+    except SessionError as error:
+        return answer.token, f"Signed in for this run only: {error.message}"
+    return answer.token, ""

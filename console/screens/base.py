@@ -1,0 +1,319 @@
+"""Owns what all screens share: the frame, the way of a key to its action, questions to the backend, the message line.
+
+Screens compose and route. Must never decide a business rule: the backend does.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Final, cast
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from console import actions
+from console.actions import Action, Context
+from console.asking import Answered, Call, Question, Questions, Refused, ask
+from console.widgets import frame
+from console.widgets.command_line import COMMAND, FILTER, CommandLine
+from console.widgets.field import Field
+from console.widgets.lines import EMPTY, Line, line, outside
+from console.widgets.panel import Panel
+from console.widgets.rows import Rows
+from console.widgets.view import View
+
+if TYPE_CHECKING:
+    from console.app import WatchfloorApp
+    from console.client.errors import ClientError
+
+BODY_ROWS_MIN: Final = 3
+"""Below this many rows the body gets all and the frame shrinks."""
+
+
+class FloorScreen(Screen[None]):
+    """One screen with its frame."""
+
+    CSS_PATH: ClassVar[str] = "base.tcss"
+    TITLE_TEXT: ClassVar[str] = ""
+    CONTEXTS: ClassVar[tuple[Context, ...]] = ()
+    AUTO_FOCUS: ClassVar[str | None] = "Rows"
+    IS_ROOT: ClassVar[bool] = False
+    """Whether `q` here leaves the program."""
+    CLOSED: ClassVar[bool] = False
+    """Whether only the screen's own actions work here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions = Questions()
+        self._prefix = ""
+        self.filter_text = ""
+
+    @property
+    def desk(self) -> "WatchfloorApp":
+        """The application."""
+        return cast("WatchfloorApp", self.app)
+
+    # what subclasses say
+
+    def compose_body(self) -> ComposeResult:
+        """What stands between line 2 and the key line."""
+        yield from ()
+
+    def draw(self, view: View) -> None:
+        """Bring the body up to date."""
+
+    def sentence(self, view: View) -> Line:  # noqa: ARG002  for subclasses
+        """Line 2: the sentence that matters here."""
+        return EMPTY
+
+    def answered(self, question: Question, value: object) -> None:
+        """Take in an answer that is still waited for."""
+
+    def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  for subclasses
+        """Take in a refusal; True if the screen shows it itself, so that the message line need not."""
+        return False
+
+    def arguments(self, command: str) -> list[str]:
+        """What can follow a command's name."""
+        return self.desk.arguments(command)
+
+    def reveal(self, ident: str) -> None:
+        """Select what a link points at."""
+
+    def copy_text(self) -> str:
+        """What `y` copies."""
+        return ""
+
+    # the frame
+
+    def compose(self) -> ComposeResult:
+        """Line 1, line 2, the banner, the body, messages and keys."""
+        yield Panel(id="top", fill="bar", grows=False)
+        yield Panel(id="sentence", grows=False)
+        yield Panel(id="banner", fill="banner")
+        yield from self.compose_body()
+        yield Panel(id="message")
+        yield CommandLine(id="command")
+        yield Panel(id="keys", grows=False)
+
+    def on_mount(self) -> None:
+        """Draw at once: a screen is never empty."""
+        self.redraw()
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.redraw()
+
+    def on_screen_resume(self) -> None:
+        """Something may have happened meanwhile."""
+        self.redraw()
+
+    def view(self) -> View:
+        """The conditions under which to draw now."""
+        size = self.app.size
+        return View(size.width, size.height, self.desk.looks.glyphs, self.desk.now())
+
+    def redraw(self) -> None:
+        """Bring everything up to date; only lines that differ are painted."""
+        if not self.is_attached or not self.query("#keys"):
+            return
+        view = self.view()
+        self.query_one("#top", Panel).show([frame.top_line(self.TITLE_TEXT, self.desk.who, self.desk.pulse(), view)])
+        self.query_one("#sentence", Panel).show([self.sentence(view)])
+        banner = self.query_one("#banner", Panel)
+        holds = self.desk.holds()
+        banner.show([frame.banner_line(holds, view)] if holds else [])
+        banner.display = bool(holds)
+        self.redraw_message(view)
+        self.redraw_keys(view)
+        self.draw(view)
+
+    def redraw_keys(self, view: View) -> None:
+        """Show the keys that work here."""
+        known = actions.in_contexts(self.reach())
+        typing = isinstance(self.focused, Field)
+        self.query_one("#keys", Panel).show(
+            [frame.keys_line(known, self.desk.who, view, prefix=self._prefix, typing=typing)]
+        )
+
+    def redraw_message(self, view: View) -> None:
+        """Show what happened last."""
+        kind, text = self.desk.message
+        panel = self.query_one("#message", Panel)
+        panel.show([frame.message_line(kind, text, view)] if text else [])
+        panel.display = bool(text)
+
+    def headline_line(self, mood: str, text: str) -> Line:
+        """A sentence with its mark."""
+        mark, style = frame.mark_of(mood, self.desk.looks.glyphs)
+        return line((f" {mark} ", style), (outside(text), "bold" if mood in {"bad", "near"} else ""))
+
+    # keys
+
+    def reach(self) -> tuple[Context, ...]:
+        """Where the operator is, the nearest first."""
+        nearest = (*self.CONTEXTS, Context.LIST) if isinstance(self.focused, Rows) else self.CONTEXTS
+        return (*nearest, Context.ALWAYS) if self.CLOSED else (*nearest, Context.EVERYWHERE, Context.ALWAYS)
+
+    async def on_key(self, event: events.Key) -> None:
+        """Find the action of a key and do it."""
+        known = self.reach()
+        prefix, self._prefix = self._prefix, ""
+        keys = f"{prefix} {event.key}" if prefix else event.key
+        action = actions.find(keys, known)
+        if action is None and not prefix and actions.starts_sequence(event.key, known):
+            self._prefix = event.key
+        if prefix or self._prefix:
+            event.stop()
+            self.redraw_keys(self.view())
+        if action is not None:
+            event.stop()
+            event.prevent_default()
+            await self.perform(action)
+
+    async def perform(self, action: Action, argument: str = "") -> None:
+        """Do an action where it belongs: the focused widget, the screen, or the application. Refusals are said."""
+        refusal = actions.refusal(action, self.desk.who.permissions, self.desk.who.role)
+        if refusal:
+            self.desk.say("refused", refusal)
+            return
+        if action.id != "back":
+            self.desk.clear_note()
+        for target in (self.focused, self, self.desk):
+            do = getattr(target, action.method, None)
+            if do is not None:
+                await self._attempt(do, action, argument)
+                return
+
+    async def _attempt(self, do: Callable[[str], object], action: Action, argument: str) -> None:
+        try:
+            done = do(argument)
+            if inspect.isawaitable(done):
+                await done
+        except Exception as error:  # noqa: BLE001  boundary of one action: it must not take the console down
+            self.desk.say("error", f"{action.id} failed: {type(error).__name__}: {error}")
+
+    async def do_back(self, _: str) -> None:
+        """Undo the nearest thing: the message, the filter, the screen."""
+        if self.desk.message[1]:
+            self.desk.say("", "")
+        elif self.filter_text:
+            self.set_filter("")
+        else:
+            self.desk.leave(self)
+
+    def do_quit(self, _: str) -> None:
+        """Quit at the root, else go back."""
+        if self.IS_ROOT:
+            self.desk.exit()
+        else:
+            self.desk.leave(self)
+
+    def do_copy(self, _: str) -> None:
+        """Copy what is selected, and say how much."""
+        text = self.copy_text()
+        if not text:
+            self.desk.say("refused", "Nothing is selected to copy.")
+            return
+        self.desk.say("done", f"Copied {len(text)} characters to your clipboard.")
+        self.desk.copy_to_clipboard(text)
+
+    # command and filter line
+
+    def do_command(self, argument: str) -> None:
+        """Open the command line."""
+        self._open_prompt(COMMAND, argument)
+
+    def do_filter(self, _: str) -> None:
+        """Open the filter line."""
+        self._open_prompt(FILTER, self.filter_text)
+
+    def _open_prompt(self, mode: str, text: str) -> None:
+        from console.state.completion import complete
+
+        known = actions.commands(self.reach())
+        self.query_one("#keys", Panel).display = False
+        prompt = self.query_one(CommandLine)
+        prompt.open(mode, text, lambda typed: complete(typed, known, self.arguments) if mode == COMMAND else [])
+
+    def close_prompt(self) -> None:
+        """Give the keys back to the screen."""
+        self.query_one(CommandLine).close()
+        self.query_one("#keys", Panel).display = True
+        for rows in self.query(Rows):
+            if rows.display:
+                rows.focus()
+                return
+        self.set_focus(None)
+
+    @on(CommandLine.Edited)
+    def _prompt_edited(self, event: CommandLine.Edited) -> None:
+        if event.mode == FILTER and self.query_one(CommandLine).has_class("-open"):
+            self.set_filter(event.text)
+
+    @on(CommandLine.Dropped)
+    def _prompt_dropped(self, event: CommandLine.Dropped) -> None:
+        if event.mode == FILTER:
+            self.set_filter("")
+        self.close_prompt()
+
+    @on(CommandLine.Entered)
+    async def _prompt_entered(self, event: CommandLine.Entered) -> None:
+        self.close_prompt()
+        if event.mode == COMMAND:
+            await self.run_command(event.text)
+
+    async def run_command(self, text: str) -> None:
+        """Do what was typed after the colon."""
+        from console.state.completion import closest
+
+        name, _, argument = text.strip().partition(" ")
+        if not name:
+            return
+        known = actions.commands(self.reach())
+        found = closest(name, known)
+        if found is not None:
+            await self.perform(known[found], argument.strip())
+        elif name in actions.all_commands():
+            where = ", ".join(context.value for context in actions.all_commands()[name].contexts)
+            self.desk.say("refused", f":{name} works on {where}, not here.")
+        else:
+            self.desk.say("refused", f"There is no command :{outside(name, 40)}. Tab completes, ? lists all.")
+
+    def set_filter(self, text: str) -> None:
+        """Show only rows that contain these words."""
+        self.filter_text = text
+        self.redraw()
+
+    # questions to the backend
+
+    def ask(self, topic: str, call: Call, about: str = "") -> None:
+        """Ask the backend in a worker; `answered` or `refused` takes what comes back, unless a newer question does."""
+        api = self.desk.api
+        if api is None:
+            self.desk.say("error", "Not connected: there is nobody to ask.")
+            return
+        question = self.questions.put(topic, about)
+        self.run_worker(ask(self, api, question, call), name=topic, group=topic, exclusive=True, exit_on_error=False)
+
+    @on(Answered)
+    def _answered(self, event: Answered) -> None:
+        event.stop()
+        if self.questions.settle(event.question):
+            self.answered(event.question, event.value)
+            self.redraw()
+
+    @on(Refused)
+    def _refused(self, event: Refused) -> None:
+        event.stop()
+        if self.questions.settle(event.question):
+            if not self.refused(event.question, event.error):
+                self.desk.complain(event.error)
+            self.redraw()
+
+    @on(Worker.StateChanged)
+    def _worker_changed(self, event: Worker.StateChanged) -> None:
+        """Every failed worker becomes an error that stays on the screen."""
+        if event.state is WorkerState.ERROR:
+            self.desk.worker_failed(event.worker)

@@ -1,0 +1,227 @@
+"""Owns the picture of the trading floor: one frozen value, and the reducers that bring it up to date.
+
+Everything a screen shows of live data is read from a `Floor`. Must never import Textual or read a clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from console.state.freshness import POLL_S, Freshness, freshness, seconds_between
+from contract.alerts import Alert, AlertCounts, AlertStatus, Severity
+from contract.executors import Executor, ExecutorState
+from contract.freeze import Freeze, FreezeStatus
+from contract.overview import Overview
+from contract.risk import RiskSnapshot
+
+T = TypeVar("T")
+
+SEVERITIES: Final = tuple(Severity)
+"""Most urgent first, as the contract lists them."""
+
+
+class Link(StrEnum):
+    """How the console is connected to the backend."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    """The stream is open."""
+    POLLING = "polling"
+    """The stream is down, the backend answers: asked every half minute."""
+    LOST = "lost"
+    """No answer."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The line to the backend."""
+
+    link: Link = Link.CONNECTING
+    heard_at: datetime | None = None
+    """When anything last arrived, by the operator's clock."""
+    problem: str = ""
+    """Why it is not live, in the words of whoever noticed."""
+
+
+def _nothing() -> Mapping[str, T]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What is known, and since when."""
+
+    connection: Connection = Connection()
+    skew: timedelta = timedelta(0)
+    """Server's clock minus the operator's: ages must not depend on a wrong clock at the desk."""
+    loaded_at: datetime | None = None
+    """The server's time of the last snapshot; None before the first."""
+    data_at: datetime | None = None
+    """When data (not only a sign of life) last arrived, by the operator's clock."""
+    risk: RiskSnapshot | None = None
+    alerts: Mapping[str, Alert] = field(default_factory=_nothing)
+    """Alerts that are not cleared, by id: the most urgent ones and all that changed since."""
+    counts: AlertCounts = field(default_factory=AlertCounts)
+    freezes: Mapping[str, Freeze] = field(default_factory=_nothing)
+    """Holds in force, by id."""
+    executors: Mapping[str, Executor] = field(default_factory=_nothing)
+    executors_total: int = 0
+
+    def now(self, desk_now: datetime) -> datetime:
+        """The server's time, as well as it is known."""
+        return desk_now + self.skew
+
+    def heard_s(self, desk_now: datetime) -> float | None:
+        """Seconds since anything arrived."""
+        return seconds_between(self.connection.heard_at, desk_now)
+
+    def feed_freshness(self, desk_now: datetime) -> Freshness:
+        """Whether alerts, freezes and executors may be believed: they are as fresh as the line they come by."""
+        if self.loaded_at is None:
+            return Freshness.NEVER
+        if self.connection.link is Link.LIVE:
+            return Freshness.LIVE
+        return freshness(self.heard_s(desk_now), POLL_S)
+
+    def risk_freshness(self, desk_now: datetime) -> Freshness:
+        """Whether the measures may be believed: the backend must have assessed within twice the policy's interval."""
+        if self.risk is None:
+            return Freshness.NEVER
+        age_s = seconds_between(self.risk.assessed_at, self.now(desk_now))
+        return freshness(age_s, max(self.risk.interval_seconds, 1))
+
+
+def load(floor: Floor, overview: Overview, desk_now: datetime) -> Floor:
+    """Replace everything by a snapshot."""
+    return replace(
+        floor,
+        skew=overview.server_time - desk_now,
+        loaded_at=overview.server_time,
+        data_at=desk_now,
+        risk=overview.risk,
+        alerts=MappingProxyType({alert.id: alert for alert in overview.alerts}),
+        counts=overview.alert_counts,
+        freezes=MappingProxyType({freeze.id: freeze for freeze in overview.freezes}),
+        executors=MappingProxyType({executor.name: executor for executor in overview.executors}),
+        executors_total=overview.executors_total,
+    )
+
+
+def with_alert(floor: Floor, alert: Alert, desk_now: datetime) -> Floor:
+    """Take in one changed alert. One that is not known but older than the snapshot was counted in it already."""
+    counted = floor.loaded_at is not None and alert.raised_at <= floor.loaded_at
+    before = floor.alerts.get(alert.id, alert if counted else None)
+    after = None if alert.status is AlertStatus.CLEARED else alert
+    return replace(
+        floor,
+        alerts=_with(floor.alerts, alert.id, after),
+        counts=_recount(floor.counts, before, after),
+        data_at=desk_now,
+    )
+
+
+def with_freeze(floor: Floor, freeze: Freeze, desk_now: datetime) -> Floor:
+    """Take in one changed freeze; a thawed one leaves the board."""
+    kept = None if freeze.status is FreezeStatus.THAWED else freeze
+    return replace(floor, freezes=_with(floor.freezes, freeze.id, kept), data_at=desk_now)
+
+
+def with_risk(floor: Floor, risk: RiskSnapshot, desk_now: datetime) -> Floor:
+    """Take in a new assessment."""
+    return replace(floor, risk=risk, data_at=desk_now)
+
+
+def with_executors(floor: Floor, changed: list[Executor], desk_now: datetime) -> Floor:
+    """Take in executors whose state changed; a name not seen before counts as one more."""
+    executors = dict(floor.executors)
+    new = 0
+    for executor in changed:
+        new += executor.name not in executors
+        executors[executor.name] = executor
+    total = max(floor.executors_total, len(executors)) if new else floor.executors_total
+    return replace(floor, executors=MappingProxyType(executors), executors_total=total, data_at=desk_now)
+
+
+def connected(floor: Floor, link: Link, desk_now: datetime, *, heard: bool, problem: str = "") -> Floor:
+    """Take in what is known of the line; `heard` says that something arrived now."""
+    heard_at = desk_now if heard else floor.connection.heard_at
+    return replace(floor, connection=Connection(link=link, heard_at=heard_at, problem=problem))
+
+
+def heard(floor: Floor, desk_now: datetime) -> Floor:
+    """Take in a sign of life."""
+    return replace(floor, connection=replace(floor.connection, heard_at=desk_now))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Executors of one chain, or of all."""
+
+    name: str
+    executors: int = 0
+    trading: int = 0
+    reducing: int = 0
+    frozen: int = 0
+    freezing: int = 0
+    silent: int = 0
+
+
+def tally(name: str, executors: list[Executor]) -> Tally:
+    """Count executors by state."""
+    states = [executor.state for executor in executors]
+    return Tally(
+        name=name,
+        executors=len(states),
+        trading=states.count(ExecutorState.TRADING),
+        reducing=states.count(ExecutorState.REDUCING),
+        frozen=states.count(ExecutorState.FROZEN),
+        freezing=states.count(ExecutorState.FREEZING),
+        silent=states.count(ExecutorState.SILENT),
+    )
+
+
+def chains(floor: Floor) -> list[Tally]:
+    """Executors by chain, the largest chain first."""
+    by_chain: dict[str, list[Executor]] = {}
+    for executor in floor.executors.values():
+        by_chain.setdefault(executor.chain, []).append(executor)
+    tallies = [tally(chain, executors) for chain, executors in by_chain.items()]
+    return sorted(tallies, key=lambda one: (-one.executors, one.name))
+
+
+def all_executors(floor: Floor) -> Tally:
+    """All executors by state."""
+    return tally("all", list(floor.executors.values()))
+
+
+def urgent(alerts: Mapping[str, Alert]) -> list[Alert]:
+    """Alerts in the order in which a person should look: unseen before seen, severe first, oldest first."""
+    return sorted(
+        alerts.values(),
+        key=lambda alert: (
+            alert.status is not AlertStatus.OPEN,
+            SEVERITIES.index(alert.severity),
+            alert.raised_at,
+            alert.id,
+        ),
+    )
+
+
+def _with(known: Mapping[str, T], ident: str, value: T | None) -> Mapping[str, T]:
+    changed = dict(known)
+    changed.pop(ident, None)
+    if value is not None:
+        changed[ident] = value
+    return MappingProxyType(changed)
+
+
+def _recount(counts: AlertCounts, before: Alert | None, after: Alert | None) -> AlertCounts:
+    changed = {severity.value: getattr(counts, severity.value) for severity in Severity}
+    if before is not None:
+        changed[before.severity.value] -= 1
+    if after is not None:
+        changed[after.severity.value] += 1
+    return AlertCounts(**{name: max(count, 0) for name, count in changed.items()})

@@ -1,0 +1,208 @@
+"""Owns the one sentence on line 2 of the overview: what matters most right now, in plain English.
+
+A pure function of the floor and the time. Must never call something unknown good.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from console.state.floor import Floor, Link, all_executors, urgent
+from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
+from contract.alerts import AlertStatus, Severity
+from contract.executors import ExecutorState
+from contract.freeze import Freeze, FreezeStatus
+from contract.risk import Measure, MeasureState, RiskRule
+from contract.scope import Scope, ScopeKind
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The sentence and how bad it is: ok, near, bad, frozen or unknown."""
+
+    mood: str
+    text: str
+
+
+_NAMES: Final = {
+    RiskRule.POSITION: "position",
+    RiskRule.DAILY_LOSS: "daily loss",
+    RiskRule.SUCCESS_RATE: "success rate",
+    RiskRule.GAS_SPEND: "gas spend",
+}
+
+
+def headline(floor: Floor, desk_now: datetime) -> Headline:
+    """The sentence that matters most: a lost line, then what is crossed, missing, frozen or close, and last of all calm."""
+    now = floor.now(desk_now)
+    for found in (
+        _line(floor, desk_now),
+        _crossed(floor, desk_now),
+        _critical(floor, now),
+        _silent(floor),
+        _frozen(floor),
+        _unknown(floor, desk_now),
+        _near(floor, now),
+        _open(floor, now),
+    ):
+        if found is not None:
+            return found
+    return _calm(floor)
+
+
+def scope_words(scope: Scope) -> str:
+    """A scope as it reads in a sentence."""
+    match scope.kind:
+        case ScopeKind.GLOBAL:
+            return "everything"
+        case ScopeKind.WALLET:
+            return f"wallet {_short(scope.name)}"
+        case _:
+            return scope.name
+
+
+def amount(rule: RiskRule, value: Decimal) -> str:
+    """A measured value with its unit, as precise as a person reads it."""
+    if rule is RiskRule.SUCCESS_RATE:
+        return f"{value * 100:.1f} %"
+    digits = 1 if abs(value) >= 1 or value == 0 else 3
+    return f"{value:,.{digits}f} ETH"
+
+
+def _short(name: str) -> str:
+    long = 14
+    return f"{name[:6]}…{name[-4:]}" if len(name) > long else name
+
+
+def _line(floor: Floor, desk_now: datetime) -> Headline | None:
+    if floor.loaded_at is None:
+        if floor.connection.link is Link.LOST:
+            return Headline("bad", f"The backend cannot be reached: {floor.connection.problem or 'no answer'}")
+        return Headline("unknown", "Connecting: nothing is known yet.")
+    if floor.connection.link is not Link.LOST:
+        return None
+    heard_s = floor.heard_s(desk_now)
+    since = f" for {exact_age(heard_s)}" if heard_s is not None else ""
+    shown = floor.now(floor.connection.heard_at or desk_now).strftime("%H:%M:%S")
+    return Headline("bad", f"Backend unreachable{since}; this is the floor as of {shown} UTC.")
+
+
+def _crossed(floor: Floor, desk_now: datetime) -> Headline | None:
+    if floor.risk is None or floor.risk_freshness(desk_now) is Freshness.LOST:
+        return None
+    crossed = [one for one in floor.risk.measures if one.state is MeasureState.CROSSED and one.value is not None]
+    if not crossed:
+        return None
+    first = max(crossed, key=lambda one: (one.used or Decimal(0), one.scope.kind is not ScopeKind.GLOBAL))
+    more = f" {len(crossed) - 1} more crossed." if len(crossed) > 1 else ""
+    return Headline("bad", _crossed_text(first) + more)
+
+
+def _crossed_text(measure: Measure) -> str:
+    value = measure.value if measure.value is not None else Decimal(0)
+    where = "" if measure.scope.kind is ScopeKind.GLOBAL else f" on {scope_words(measure.scope)}"
+    what = _NAMES[measure.rule].capitalize()
+    shown, limit = amount(measure.rule, value), amount(measure.rule, measure.limit)
+    if measure.rule is RiskRule.SUCCESS_RATE:
+        return f"{what}{where} is {shown}, below the {limit} it must keep."
+    return f"{what}{where} is {shown}, over the limit of {limit}."
+
+
+def _critical(floor: Floor, now: datetime) -> Headline | None:
+    waiting = [one for one in urgent(floor.alerts) if one.severity is Severity.CRITICAL]
+    unseen = [one for one in waiting if one.status is AlertStatus.OPEN]
+    if not unseen:
+        return None
+    age_s = seconds_between(unseen[0].raised_at, now) or 0.0
+    count = f"{len(unseen)} critical alerts wait" if len(unseen) > 1 else "A critical alert waits"
+    return Headline("bad", f"{count} for somebody, the oldest {coarse_age(age_s)}: {unseen[0].message}")
+
+
+def _silent(floor: Floor) -> Headline | None:
+    silent = sorted(one.name for one in floor.executors.values() if one.state is ExecutorState.SILENT)
+    if not silent:
+        return None
+    names = ", ".join(silent[:3]) + ("…" if len(silent) > 3 else "")  # noqa: PLR2004  what fits the line
+    verb = "is" if len(silent) == 1 else "are"
+    return Headline("bad", f"{names} {verb} silent: no permit, no answer, state not known.")
+
+
+def _frozen(floor: Floor) -> Headline | None:
+    holds = list(floor.freezes.values())
+    if not holds:
+        return None
+    unproven = [hold for hold in holds if hold.halted < hold.covered]
+    if unproven:
+        first = unproven[0]
+        return Headline(
+            "bad", f"{_scope_title(first.scope)} freeze: only {first.halted} of {first.covered} executors have halted."
+        )
+    return Headline("frozen", _frozen_text(holds))
+
+
+def _frozen_text(holds: list[Freeze]) -> str:
+    waiting = [hold for hold in holds if hold.status is FreezeStatus.THAW_REQUESTED]
+    names = ", ".join(scope_words(hold.scope) for hold in holds[:3]) + ("…" if len(holds) > 3 else "")  # noqa: PLR2004
+    covered = sum(hold.covered for hold in holds)
+    text = f"Trading is stopped on {names}: all {covered} executors have halted."
+    if not covered:
+        text = f"Trading is stopped on {names}: no executor is covered at present."
+    if waiting:
+        text += f" {waiting[0].ref} waits for a second person."
+    return text
+
+
+def _scope_title(scope: Scope) -> str:
+    return "Global" if scope.kind is ScopeKind.GLOBAL else scope_words(scope).capitalize()
+
+
+def _unknown(floor: Floor, desk_now: datetime) -> Headline | None:
+    if floor.risk is None or floor.risk.assessed_at is None:
+        return Headline("unknown", "Risk has not been assessed yet; nothing is known about the limits.")
+    if floor.risk_freshness(desk_now) in {Freshness.STALE, Freshness.LOST}:
+        age_s = seconds_between(floor.risk.assessed_at, floor.now(desk_now)) or 0.0
+        return Headline("unknown", f"Risk was last assessed {coarse_age(age_s)} ago: the limits are not being watched.")
+    unknown = [one for one in floor.risk.measures if one.state is MeasureState.UNKNOWN]
+    overall = [one for one in unknown if one.scope.kind is ScopeKind.GLOBAL]
+    if overall:
+        names = ", ".join(_NAMES[one.rule] for one in overall)
+        return Headline("unknown", f"Not known: {names}. Nothing has been reported to measure it by.")
+    return None
+
+
+def _near(floor: Floor, now: datetime) -> Headline | None:
+    if floor.risk is None:
+        return None
+    near = [one for one in floor.risk.measures if one.state is MeasureState.NEAR and one.value is not None]
+    if not near:
+        return None
+    first = max(near, key=lambda one: one.used or Decimal(0))
+    where = "Overall" if first.scope.kind is ScopeKind.GLOBAL else scope_words(first.scope).capitalize()
+    value = amount(first.rule, first.value or Decimal(0))
+    limit = amount(first.rule, first.limit)
+    text = f"{where} {_NAMES[first.rule]} stands at {value} of {limit}"
+    if first.projected_hit_at is not None and first.projected_hit_at > now:
+        return Headline("near", f"{text}; at this pace the limit is hit {first.projected_hit_at:%H:%M} UTC.")
+    return Headline("near", f"{text}.")
+
+
+def _open(floor: Floor, now: datetime) -> Headline | None:
+    unseen = [one for one in urgent(floor.alerts) if one.status is AlertStatus.OPEN]
+    if not unseen:
+        return None
+    age_s = seconds_between(unseen[0].raised_at, now) or 0.0
+    count = "1 alert has" if len(unseen) == 1 else f"{len(unseen)} alerts have"
+    return Headline("near", f"{count} not been seen by anybody, the first raised {coarse_age(age_s)} ago.")
+
+
+def _calm(floor: Floor) -> Headline:
+    counted = all_executors(floor)
+    acknowledged = floor.counts.total
+    text = f"All quiet: every limit holds, {counted.trading} of {floor.executors_total} executors trade"
+    if not floor.executors_total:
+        return Headline("unknown", "Every limit holds, but no executor has registered.")
+    if acknowledged:
+        plural = "s" if acknowledged > 1 else ""
+        return Headline("ok", f"{text}, {acknowledged} acknowledged alert{plural} still open.")
+    return Headline("ok", f"{text}, no alerts.")

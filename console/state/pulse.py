@@ -1,0 +1,46 @@
+"""Owns when a screen has to be looked at again although nothing arrived, and what the banner says. Pure."""
+
+from datetime import datetime
+from typing import Final
+
+from console.state.floor import Floor, Link
+from console.state.freshness import SECONDS_SHOWN_FOR_S, STALE_AFTER_INTERVALS, seconds_between
+from console.state.headline import scope_words
+from contract.freeze import FreezeMode, FreezeStatus
+
+_ALARM_S: Final = 1.0
+"""While the line is lost its age counts up by the second."""
+_POLLING_S: Final = 10.0
+_MINUTE_S: Final = 60.0
+_SLACK_S: Final = 0.02
+"""Just after the instant, so that the new text is the one read."""
+
+
+def next_look_s(floor: Floor, desk_now: datetime) -> float:
+    """Seconds until something shown may read differently: the next whole minute, unless something is wrong."""
+    if floor.connection.link is Link.LOST:
+        return _ALARM_S
+    if floor.connection.link is Link.POLLING:
+        return _POLLING_S
+    now = floor.now(desk_now)
+    looks = [_MINUTE_S - (now.second + now.microsecond / 1_000_000)]
+    quiet_s = seconds_between(floor.data_at, desk_now)
+    if quiet_s is not None and quiet_s <= SECONDS_SHOWN_FOR_S:
+        looks.append(SECONDS_SHOWN_FOR_S - quiet_s)
+    assessed_s = seconds_between(floor.risk.assessed_at, now) if floor.risk else None
+    if floor.risk is not None and assessed_s is not None:
+        stale_s = floor.risk.interval_seconds * STALE_AFTER_INTERVALS
+        if assessed_s <= stale_s:
+            looks.append(stale_s - assessed_s)
+    return max(min(looks), 0.0) + _SLACK_S
+
+
+def hold_texts(floor: Floor) -> list[str]:
+    """Every hold in force in a few words."""
+    holds = sorted(floor.freezes.values(), key=lambda hold: (hold.created_at, hold.ref))
+    texts = []
+    for hold in holds:
+        mode = "halt" if hold.mode is FreezeMode.HALT else "reduce only"
+        asked = ", thaw asked" if hold.status is FreezeStatus.THAW_REQUESTED else ""
+        texts.append(f"{scope_words(hold.scope)} {mode} {hold.halted}/{hold.covered} halted{asked}")
+    return texts

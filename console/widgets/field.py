@@ -1,0 +1,26 @@
+"""Owns the text field: Textual's input without blinking, frame or animation."""
+
+from typing import Any, ClassVar
+
+from textual.widgets._input import Input
+
+
+class Field(Input):
+    """One line of text. The cursor does not blink: a blink repaints the field twice a second."""
+
+    DEFAULT_CSS: ClassVar[str] = """
+    Field {
+        height: 1; border: none; padding: 0; width: 1fr; background: $panel; color: $foreground;
+        &:focus { border: none; background-tint: $foreground 0%; }
+        &.-disabled, &:disabled { opacity: 100%; color: $foreground 60%; }
+        &:ansi { background: ansi_default; color: ansi_default; border: none; text-style: underline; }
+        &:ansi:focus { border: none; }
+        &:ansi > .input--cursor { background: ansi_default; color: ansi_default; text-style: reverse; }
+    }
+    """
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("compact", True)
+        options.setdefault("select_on_focus", False)
+        super().__init__(**options)
+        self.cursor_blink = False

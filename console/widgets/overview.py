@@ -1,0 +1,322 @@
+"""Owns how the overview is drawn: limits, chains, indicators, alerts, freezes and executors as lines."""
+
+from decimal import Decimal
+from typing import Final
+
+from console.state.floor import Floor, Tally, all_executors, chains
+from console.state.freshness import Freshness, coarse_age, due_text, exact_age, seconds_between
+from console.state.headline import amount
+from console.widgets import words
+from console.widgets.glyphs import Glyphs
+from console.widgets.lines import (
+    EMPTY,
+    Line,
+    cut,
+    dimmed,
+    left,
+    line,
+    middle_cut,
+    outside,
+    pad,
+    right,
+    titled_rule,
+    width_of,
+)
+from console.widgets.view import View
+from contract.alerts import Alert, AlertStatus
+from contract.freeze import Freeze, FreezeMode, FreezeStatus
+from contract.risk import Indicator, Measure, MeasureState, RiskLevel, RiskRule
+from contract.scope import Scope, ScopeKind
+
+RULES: Final = {
+    RiskRule.POSITION: "Position",
+    RiskRule.DAILY_LOSS: "Daily loss",
+    RiskRule.SUCCESS_RATE: "Success",
+    RiskRule.GAS_SPEND: "Gas today",
+}
+_LABEL, _VALUE, _LIMIT, _USED, _STATE = 10, 11, 7, 5, 9
+"""Widths of the risk table's columns, in cells."""
+_SPARK_SHORT, _SPARK_LONG = 8, 24
+"""Hours of history drawn: eight where room is short, the whole day where it is not."""
+_GAPS: Final = 5
+_LONG_SPARK_FROM: Final = 74
+CHAINS_COLUMNS: Final = 22
+INDICATORS: Final = ("regulatory", "operational", "security")
+
+
+def scope_text(scope: Scope, width: int, view: View) -> str:
+    """A scope in a given number of cells; an address loses its middle, not its ends."""
+    if scope.kind is ScopeKind.GLOBAL:
+        return cut("global", width, view.glyphs)
+    name = outside(scope.name, 120)
+    prefix = f"{scope.kind.value} "
+    if scope.kind is ScopeKind.WALLET:
+        return prefix + middle_cut(name, max(width - len(prefix), 0), view.glyphs)
+    return cut(prefix + name, width, view.glyphs)
+
+
+def risk_lines(floor: Floor, view: View) -> list[Line]:
+    """The four limits: value, limit, history, share used, state. What is stale is dimmed; what is lost is `--`."""
+    fresh = floor.risk_freshness(view.desk_now)
+    spark = _SPARK_LONG if view.width >= _LONG_SPARK_FROM else _SPARK_SHORT
+    if view.width < _LABEL + _VALUE + _LIMIT + spark + _USED + _STATE + _GAPS:
+        spark = 0
+    head = _risk_head(floor, view, fresh, spark)
+    measures = (
+        {one.rule: one for one in floor.risk.measures if one.scope.kind is ScopeKind.GLOBAL} if floor.risk else {}
+    )
+    rows = [_risk_row(rule, measures.get(rule), view, spark, lost=fresh is Freshness.LOST) for rule in RULES]
+    return [head, *(dimmed(rows) if fresh is not Freshness.LIVE else rows)]
+
+
+def _risk_head(floor: Floor, view: View, fresh: Freshness, spark: int) -> Line:
+    assessed = floor.risk.assessed_at if floor.risk else None
+    age_s = seconds_between(assessed, floor.now(view.desk_now))
+    age = coarse_age(age_s) if age_s is not None else ""
+    name = left("RISK", _LABEL, view.glyphs)
+    cells = name + right("now", _VALUE, view.glyphs) + right("limit", _LIMIT, view.glyphs)
+    if spark:
+        cells += "  " + left(f"{spark} h", spark, view.glyphs)
+    cells += right("used", _USED + 1, view.glyphs)
+    mark = words.stale(fresh, age) or (((age, "dim"),) if age else EMPTY)
+    return line((cells + "  ", "head"), *mark)
+
+
+def _risk_row(rule: RiskRule, measure: Measure | None, view: View, spark: int, *, lost: bool) -> Line:
+    g = view.glyphs
+    if measure is None:
+        return line(left(RULES[rule], _LABEL, g), (right("--", _VALUE, g), "dim"), ("  no data", "dim"))
+    sign = words.measure(MeasureState.UNKNOWN if lost else measure.state, g)
+    known = measure.value is not None and not lost
+    value = amount(rule, measure.value) if known and measure.value is not None else "--"
+    used = f"{measure.used * 100:.0f} %" if measure.used is not None and not lost else "--"
+    limit = _limit_text(rule, measure.limit, g)
+    value_style = sign.style if sign.style in {"near", "bad"} else "bold"
+    history: Line = EMPTY
+    if spark:
+        bars = words.sparkline(list(measure.history), spark, g)
+        history = (("  ", ""), (bars, "spark"))
+    return line(
+        left(RULES[rule], _LABEL, g),
+        (right(value, _VALUE, g), value_style),
+        (right(limit, _LIMIT, g), "dim"),
+        *history,
+        (right(used, _USED + 1, g), "" if sign.style == "ok" else sign.style),
+        ("  ", ""),
+        (left(f"{sign.glyph} {sign.word}", _STATE, g), sign.style),
+    )
+
+
+def _limit_text(rule: RiskRule, limit: Decimal, g: Glyphs) -> str:
+    if rule is RiskRule.SUCCESS_RATE:
+        return f"{g.at_least}{limit * 100:.0f} %"
+    return f"{limit.normalize():,f}"
+
+
+def chains_lines(floor: Floor, view: View, rows: int) -> list[Line]:
+    """Executors by chain: how many there are and how many trade."""
+    g = view.glyphs
+    name_width = view.width - 11
+    head = line((left("CHAINS", name_width, g) + right("exec", 5, g) + right("trade", 6, g), "head"))
+    tallies = chains(floor)
+    if not tallies:
+        return [head, line(("no executors", "dim"))]
+    kept = tallies if len(tallies) <= rows else tallies[: rows - 1]
+    lines = [_chain_row(one, name_width, view) for one in kept]
+    if len(kept) < len(tallies):
+        lines.append(line((f"and {len(tallies) - len(kept)} more: 3", "dim")))
+    fresh = floor.feed_freshness(view.desk_now)
+    return [head, *(dimmed(lines) if fresh is not Freshness.LIVE else lines)]
+
+
+def _chain_row(one: Tally, name_width: int, view: View) -> Line:
+    g = view.glyphs
+    if one.silent:
+        mark, style = g.bad, "bad"
+    elif one.freezing:
+        mark, style = g.partial, "near"
+    elif one.frozen:
+        mark, style = g.frozen, "frozen"
+    else:
+        mark, style = (g.ok, "ok") if one.trading == one.executors else (g.near, "near")
+    return line(
+        (f"{mark} ", style),
+        left(outside(one.name, 60), name_width - 2, g),
+        right(str(one.executors), 5, g),
+        (right(str(one.trading), 6, g), style),
+    )
+
+
+def indicators_line(floor: Floor, view: View) -> Line:
+    """The three indicators on one line."""
+    g = view.glyphs
+    fresh = floor.risk_freshness(view.desk_now)
+    known = {one.name.lower(): one for one in floor.risk.indicators} if floor.risk else {}
+    spans: list[tuple[str, str]] = []
+    for name in INDICATORS:
+        indicator = known.get(name)
+        level = indicator.level if indicator and fresh is not Freshness.LOST else RiskLevel.UNKNOWN
+        sign = words.level(level, g)
+        style = sign.style if fresh is Freshness.LIVE else "dim"
+        spans += [(f"{name.capitalize()} ", ""), (f"{sign.glyph} {sign.word}", style), ("   ", "")]
+    return (*spans, ("w", "key"), (" why?", "dim"))
+
+
+def reasons_lines(indicators: list[Indicator], view: View, per_indicator: int) -> list[Line]:
+    """The facts behind the indicators, worst first."""
+    g = view.glyphs
+    order = list(RiskLevel)
+    lines: list[Line] = []
+    for indicator in indicators:
+        sign = words.level(indicator.level, g)
+        lines.append(line((f"{indicator.name.capitalize()} ", "bold"), (f"{sign.glyph} {sign.word}", sign.style)))
+        reasons = sorted(indicator.reasons, key=lambda reason: -order.index(reason.level))
+        for reason in reasons[:per_indicator]:
+            mark = words.level(reason.level, g)
+            text = cut(outside(reason.text), view.width - 4, g)
+            lines.append(line("  ", (f"{mark.glyph} ", mark.style), text))
+        if not reasons:
+            lines.append(line(("  nothing raised it", "dim")))
+        elif len(reasons) > per_indicator:
+            lines.append(line((f"  and {len(reasons) - per_indicator} more: w", "dim")))
+    return lines
+
+
+def alerts_title(floor: Floor, view: View) -> Line:
+    """The heading of the alerts: how many by severity, and their age if the line is down."""
+    g = view.glyphs
+    counts = floor.counts
+    spans: list[tuple[str, str]] = [("ALERTS ", "head")]
+    if floor.loaded_at is None:
+        spans.append(("no data yet", "dim"))
+    elif not counts.total:
+        spans.append(("none", "ok"))
+    for count, word, style in (
+        (counts.critical, "critical", "bad"),
+        (counts.high, "high", "near"),
+        (counts.medium, "medium", ""),
+        (counts.low, "low", "dim"),
+    ):
+        if count:
+            spans.append((f"{count:,} {word}  ", style))
+    return titled_rule(tuple(spans), view.width, g, (*_feed_age(floor, view), ("age  response", "head")))
+
+
+def _feed_age(floor: Floor, view: View) -> Line:
+    fresh = floor.feed_freshness(view.desk_now)
+    heard_s = floor.heard_s(view.desk_now)
+    mark = words.stale(fresh, exact_age(heard_s) if heard_s is not None else "")
+    return (*mark, ("  ", "")) if mark and floor.loaded_at is not None else EMPTY
+
+
+def alert_row(alert: Alert, floor: Floor, view: View) -> Line:
+    """One alert: severity, rule, scope, what happened, how old, how long there is left to respond."""
+    g = view.glyphs
+    now = floor.now(view.desk_now)
+    sign = words.severity(alert.severity, g)
+    seen = alert.status is not AlertStatus.OPEN
+    age_s = seconds_between(alert.raised_at, now) or 0.0
+    due, over = due_text(alert.due_at, now)
+    clock = f"{g.done} {outside(alert.acknowledged_by or 'seen', 12)}" if seen else due
+    tail = right(coarse_age(age_s), 6, g) + right(cut(clock, 12, g), 13, g)
+    rule_width, scope_width = (22, 26) if view.width >= 100 else (20, 18)  # noqa: PLR2004  room for a wider table
+    if view.width < 64:  # noqa: PLR2004  only rule and clock fit
+        rule_width, scope_width = max(view.width - 7 - width_of(((tail, ""),)), 8), 0
+    message_width = view.width - 7 - rule_width - scope_width - width_of(((tail, ""),)) - 2
+    middle: Line = EMPTY
+    if scope_width:
+        middle = ((" " + left(scope_text(alert.scope, scope_width, view), scope_width, g), ""),)
+    if message_width > 0:
+        middle = (*middle, (" " + left(outside(alert.message), message_width, g), "dim"))
+    style = "dim" if seen else sign.style
+    return pad(
+        line(
+            (f"{sign.glyph} {left(sign.word, 5, g)}", style),
+            (left(outside(alert.rule, 60), rule_width, g), "" if seen else "bold"),
+            *middle,
+            (tail, "bad" if over and not seen else "dim" if seen else ""),
+        ),
+        view.width,
+        g,
+    )
+
+
+def no_alerts(floor: Floor, view: View) -> list[Line]:
+    """What the list says when it is empty."""
+    if floor.loaded_at is None:
+        return [line(("No alerts known yet: waiting for the backend.", "dim"))]
+    heard_s = floor.heard_s(view.desk_now)
+    live = floor.feed_freshness(view.desk_now) is Freshness.LIVE
+    age = "now" if live or heard_s is None else f"{exact_age(heard_s)} ago"
+    return [line(("No alerts. ", "ok" if live else "dim"), (f"Last word from the backend: {age}.", "dim"))]
+
+
+def freezes_lines(floor: Floor, view: View, rows: int) -> list[Line]:
+    """Holds in force: scope, mode, who, when, why, and how many have halted."""
+    g = view.glyphs
+    holds = sorted(floor.freezes.values(), key=lambda hold: (hold.created_at, hold.ref), reverse=True)
+    if not holds:
+        state = ("none in force", "dim") if floor.loaded_at is not None else ("no data yet", "dim")
+        return [titled_rule((("FREEZES ", "head"), state), view.width, g)]
+    kept = holds if len(holds) <= rows else holds[: rows - 1]
+    lines = [freeze_row(hold, view) for hold in kept]
+    if len(kept) < len(holds):
+        lines.append(line((f"and {len(holds) - len(kept)} more: 3", "dim")))
+    fresh = floor.feed_freshness(view.desk_now)
+    title = titled_rule((("FREEZES ", "head"), (f"{len(holds)} in force", "frozen")), view.width, g)
+    return [title, *(dimmed(lines) if fresh is not Freshness.LIVE else lines)]
+
+
+def freeze_row(hold: Freeze, view: View) -> Line:
+    """One hold on one line."""
+    g = view.glyphs
+    proof, style = proof_text(hold, view)
+    mode = "halt" if hold.mode is FreezeMode.HALT else "reduce"
+    who = outside(hold.automatic_rule or hold.created_by, 40)
+    wide = view.width >= 100  # noqa: PLR2004  room for whole names
+    head = line(
+        (f"{g.frozen} ", "frozen"),
+        (left(outside(hold.ref, 20), 9, g), "bold"),
+        left(scope_text(hold.scope, 24 if wide else 18, view), 25 if wide else 19, g),
+        (left(mode, 7, g), "frozen"),
+        (left(f"{hold.created_at:%H:%M:%S}", 9, g), "dim"),
+        (left(who, 20 if wide else 9, g), "dim"),
+    )
+    room = view.width - width_of(head) - len(proof) - 1
+    reason = (" " + left(f'"{outside(hold.reason)}"', room - 1, g), "dim") if room > 8 else ("", "")  # noqa: PLR2004
+    return line(*head, reason, (" " + proof, style))
+
+
+def proof_text(hold: Freeze, view: View) -> tuple[str, str]:
+    """How many executors have halted, or that the freeze waits to be lifted."""
+    g = view.glyphs
+    count = f"{hold.halted} of {hold.covered}"
+    if hold.halted < hold.covered:
+        return f"{g.bad} {count} halted", "bad"
+    if hold.status is FreezeStatus.THAW_REQUESTED:
+        return f"{g.partial} {count}, thaw asked", "near"
+    return f"{g.done} {count} halted", "ok" if hold.covered else "dim"
+
+
+def executors_line(floor: Floor, view: View) -> Line:
+    """All executors in one line."""
+    g = view.glyphs
+    counted = all_executors(floor)
+    fresh = floor.feed_freshness(view.desk_now)
+    spans: list[tuple[str, str]] = [("EXECUTORS ", "head")]
+    if floor.loaded_at is None:
+        return (*spans, ("no data yet", "dim"))
+    spans.append((f"{floor.executors_total} ", "bold"))
+    for count, glyph, word, style in (
+        (counted.trading, g.ok, "trading", "ok"),
+        (counted.reducing, g.partial, "reducing", "near"),
+        (counted.freezing, g.partial, "freezing", "near"),
+        (counted.frozen, g.frozen, "frozen", "frozen"),
+        (counted.silent, g.bad, "SILENT", "bad"),
+    ):
+        if count:
+            spans.append((f"  {glyph} {count} {word}", style if fresh is Freshness.LIVE else "dim"))
+    open_orders = [one.open_orders for one in floor.executors.values()]
+    if fresh is not Freshness.LOST and any(one is not None for one in open_orders):
+        spans.append((f"   {sum(one or 0 for one in open_orders):,} open orders", "dim"))
+    return tuple(spans)

@@ -1,0 +1,202 @@
+"""A backend on paper: answers the client's requests from contract models, through httpx's own transport seam."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import httpx
+from pydantic import BaseModel
+
+from contract.alerts import Alert, AlertStatus
+from contract.audit import AuditEntry
+from contract.auth import LoginAnswer, WhoAmI
+from contract.base import Page
+from contract.freeze import BlastRadius, Freeze
+from contract.overview import Overview
+from contract.permissions import Permission
+from contract.scope import Scope
+from contract.stream import Topic
+from tests.console import floor_models as models
+
+Answer = httpx.Response
+
+
+class _Events(httpx.AsyncByteStream):
+    def __init__(self, queue: "asyncio.Queue[bytes | None]") -> None:
+        self._queue = queue
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (chunk := await self._queue.get()) is not None:
+            yield chunk
+
+
+@dataclass
+class Paper:
+    """What the backend says, and what it was asked."""
+
+    overview: Overview = field(default_factory=models.overview)
+    role: str = "compliance_officer"
+    permissions: frozenset[Permission] = frozenset(Permission)
+    freezes: dict[str, Freeze] = field(default_factory=lambda: {"freeze-1": models.freeze()})
+    alerts: list[Alert] = field(default_factory=models.alerts)
+    entries: list[AuditEntry] = field(default_factory=list)
+    asked: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
+    refuse: dict[str, httpx.Response | Exception] = field(default_factory=dict)
+    """By "METHOD path": what to answer instead."""
+    signed_in: bool = True
+    up: bool = True
+    _queues: list["asyncio.Queue[bytes | None]"] = field(default_factory=list)
+    _event: int = 100
+
+    def transport(self) -> httpx.MockTransport:
+        """What an `Api` talks to."""
+        return httpx.MockTransport(self._handle)
+
+    def emit(self, topic: Topic, model: BaseModel) -> None:
+        """Send one event to every open stream."""
+        self._event += 1
+        text = f"id: {self._event}\nevent: {topic}\ndata: {model.model_dump_json()}\n\n"
+        self._send(text)
+
+    def beat(self) -> None:
+        """A sign of life."""
+        self._send(f'event: beat\ndata: {{"at": "{models.NOW.isoformat()}"}}\n\n')
+
+    def drop(self) -> None:
+        """End every stream and refuse new ones."""
+        self.up = False
+        for queue in self._queues:
+            queue.put_nowait(None)
+        self._queues.clear()
+
+    def _send(self, text: str) -> None:
+        for queue in self._queues:
+            queue.put_nowait(text.encode())
+
+    async def _handle(self, request: httpx.Request) -> httpx.Response:
+        if not self.up:
+            raise httpx.ConnectError("Connection refused")
+        path = request.url.path
+        body = json.loads(request.content) if request.content else dict(request.url.params)
+        self.asked.append((request.method, path, body))
+        key = f"{request.method} {path}"
+        if key in self.refuse:
+            planned = self.refuse[key]
+            if isinstance(planned, Exception):
+                raise planned
+            return planned
+        if path == "/v1/stream":
+            queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+            self._queues.append(queue)
+            self.beat()
+            return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Events(queue))
+        return self._answer(request.method, path, body)
+
+    def _answer(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
+        if path == "/v1/auth/login":
+            self.signed_in = True
+            return _json(LoginAnswer(token="t" * 20, expires_at=models.NOW + timedelta(hours=8)))
+        if not self.signed_in:
+            return refusal(401, "not_authenticated", "Your session has ended.", "Log in again.")
+        routes: dict[str, Callable[[], httpx.Response]] = {
+            "/v1/auth/whoami": lambda: _json(WhoAmI(username="officer1", role=self.role, permissions=self.permissions)),
+            "/v1/auth/logout": lambda: httpx.Response(204),
+            "/v1/overview": lambda: _json(self.overview),
+            "/v1/alerts": lambda: self._alerts_page(body),
+            "/v1/audit": lambda: self._audit_page(body),
+            "/v1/freezes/preview": lambda: _json(self.blast(str(body["scope"]))),
+        }
+        if method == "GET" and path in routes:
+            return routes[path]()
+        if path == "/v1/auth/logout":
+            return httpx.Response(204)
+        if path.startswith("/v1/alerts/"):
+            return self._one_alert(method, path)
+        if path.startswith("/v1/freezes"):
+            return self._one_freeze(method, path, body)
+        return refusal(404, "not_found", f"There is nothing at {path}.")
+
+    def blast(self, scope: str) -> BlastRadius:
+        """What a freeze would stop."""
+        parsed = Scope.parse(scope)
+        hit = [
+            one
+            for one in self.overview.executors
+            if parsed.covers(chain=one.chain, strategy=one.strategy, wallet=one.wallet)
+        ]
+        trading = [one for one in hit if one.state == "trading"]
+        return BlastRadius(
+            scope=parsed,
+            executors=len(hit),
+            trading=len(trading),
+            open_orders=sum(one.open_orders or 0 for one in hit),
+            in_flight=sum(one.in_flight or 0 for one in hit),
+            position_eth=sum((one.position_eth or 0 for one in hit), start=models.measures()[0].limit * 0),
+            already_frozen=len(hit) - len(trading),
+            executor_names=[one.name for one in hit][:50],
+            computed_at=models.NOW,
+        )
+
+    def _alerts_page(self, query: dict[str, object]) -> httpx.Response:
+        start = int(str(query.get("cursor") or 0))
+        limit = int(str(query.get("limit") or 100))
+        chosen = [one for one in self.alerts if query.get("status") in {None, one.status}]
+        more = start + limit < len(chosen)
+        return _json(
+            Page[Alert](
+                items=chosen[start : start + limit], next_cursor=str(start + limit) if more else None, total=len(chosen)
+            )
+        )
+
+    def _audit_page(self, query: dict[str, object]) -> httpx.Response:
+        start = int(str(query.get("cursor") or 0))
+        limit = int(str(query.get("limit") or 100))
+        more = start + limit < len(self.entries)
+        return _json(
+            Page[AuditEntry](
+                items=self.entries[start : start + limit],
+                next_cursor=str(start + limit) if more else None,
+                total=len(self.entries),
+            )
+        )
+
+    def _one_alert(self, method: str, path: str) -> httpx.Response:
+        ident = path.split("/")[3]
+        found = next((one for one in self.alerts if one.id == ident), None)
+        if found is None:
+            return refusal(404, "not_found", f"There is no alert {ident}.")
+        if method == "POST":
+            found = found.model_copy(
+                update={
+                    "status": AlertStatus.ACKNOWLEDGED,
+                    "acknowledged_by": "officer1",
+                    "acknowledged_at": models.NOW,
+                }
+            )
+            self.emit(Topic.ALERT, found)
+        return _json(found)
+
+    def _one_freeze(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
+        parts = path.split("/")
+        if len(parts) == 3:
+            if method == "GET":
+                return _json(Page[Freeze](items=list(self.freezes.values())))
+            blast = self.blast(str(Scope.model_validate(body["scope"])))
+            made = models.freeze("freeze-2", scope=str(blast.scope), covered=blast.executors, halted=0)
+            made = made.model_copy(update={"ref": "FRZ-0032", "reason": body["reason"], "created_at": models.NOW})
+            self.freezes[made.id] = made
+            self.emit(Topic.FREEZE, made.model_copy(update={"proofs": []}))
+            return _json(made)
+        found = next((one for one in self.freezes.values() if parts[3] in {one.id, one.ref}), None)
+        return _json(found) if found else refusal(404, "not_found", f"There is no freeze {parts[3]}.")
+
+
+def _json(model: BaseModel) -> httpx.Response:
+    return httpx.Response(200, content=model.model_dump_json(), headers={"content-type": "application/json"})
+
+
+def refusal(status: int, code: str, message: str, hint: str | None = None) -> httpx.Response:
+    """An error envelope."""
+    return httpx.Response(status, json={"code": code, "message": message, "hint": hint, "request_id": "req-1"})
