@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -18,14 +18,14 @@ from contract.audit import AuditEntry
 from contract.auth import LoginAnswer, LoginRequest, WhoAmI
 from contract.base import Page
 from contract.executors import Executor
-from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawRequest
+from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
 from contract.overview import ComplianceMetrics, Overview, Status
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
 from contract.transactions import BatchRequest, ImportOpened, ImportResult, ImportStart, Transaction
 
 M = TypeVar("M", bound=BaseModel)
-Query = Mapping[str, str | int | None]
+Query = Mapping[str, str | int | Sequence[str] | None]
 
 FREEZE_ATTEMPTS: Final = 3
 """A freeze is sent again under the same key when the line drops: it must get through, and never twice."""
@@ -76,7 +76,7 @@ class Api:
 
     async def whoami(self) -> WhoAmI:
         """Who the token belongs to and what it may do."""
-        return await self._get("/v1/auth/me", WhoAmI)
+        return await self._get("/v1/auth/whoami", WhoAmI)
 
     # what is going on
 
@@ -103,10 +103,10 @@ class Api:
     # alerts
 
     async def alerts(
-        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+        self, *, limit: int | None = None, cursor: str | None = None, **where: str | Sequence[str]
     ) -> Page[Alert]:
-        """Alerts, newest first."""
-        return await self._get("/v1/alerts", Page[Alert], {"status": status, "limit": limit, "cursor": cursor})
+        """Alerts, newest first; `where` names `status`, `severity` (one or several), `rule` and `scope`."""
+        return await self._get("/v1/alerts", Page[Alert], {"limit": limit, "cursor": cursor, **where})
 
     async def alert(self, ident: str) -> Alert:
         """One alert."""
@@ -114,7 +114,7 @@ class Api:
 
     async def acknowledge(self, ident: str, comment: str = "") -> Alert:
         """Say that the caller has seen an alert."""
-        return await self._post(f"/v1/alerts/{_part(ident)}/ack", Alert, AcknowledgeRequest(comment=comment))
+        return await self._post(f"/v1/alerts/{_part(ident)}/acknowledge", Alert, AcknowledgeRequest(comment=comment))
 
     # freezes
 
@@ -147,9 +147,13 @@ class Api:
         """Ask for a freeze to be lifted."""
         return await self._post(f"/v1/freezes/{_part(ident)}/thaw", Freeze, ThawRequest(reason=reason))
 
-    async def approve_thaw(self, ident: str) -> Freeze:
-        """Lift a freeze as the second person."""
-        return await self._post(f"/v1/freezes/{_part(ident)}/thaw/approve", Freeze)
+    async def approve_thaw(self, ident: str, version: int | None = None) -> Freeze:
+        """Lift a freeze as the second person; `version` is the one on the screen, None approves whatever stands."""
+        return await self._post(f"/v1/freezes/{_part(ident)}/thaw/approve", Freeze, ThawApproval(version=version))
+
+    async def withdraw_thaw(self, ident: str) -> Freeze:
+        """Take back or turn down a requested thaw; the freeze stays."""
+        return await self._post(f"/v1/freezes/{_part(ident)}/thaw/withdraw", Freeze)
 
     # audit
 
@@ -234,7 +238,7 @@ class Api:
         content: bytes | None = None,
         timeout_s: float | None = None,
     ) -> bytes:
-        params = {name: value for name, value in (query or {}).items() if value not in {None, ""}}
+        params = {name: value for name, value in (query or {}).items() if value}
         headers = {"content-type": "application/json"} if content is not None else {}
         timeout = (
             self._http.timeout if timeout_s is None else httpx.Timeout(timeout_s, connect=self._http.timeout.connect)

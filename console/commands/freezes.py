@@ -1,0 +1,276 @@
+"""`watchfloor freeze`, `freezes list|show|watch` and `thaw`: stop, see that it has stopped, let go by two people."""
+
+import asyncio
+import time
+from functools import partial
+from typing import Final
+
+import click
+from pydantic import ValidationError
+
+from console.client.api import Api, new_idempotency_key
+from console.client.errors import ClientError
+from console.client.stream import Change, ConnectionState, Feed, Line, Snapshot
+from console.commands import output
+from console.commands.base import Call, cell, command, finish, glyph_set, paging
+from console.commands.output import age, counted, instant, now_of, outside, table, wrapped
+from console.widgets import words
+from contract.errors import ExitCode
+from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus, HaltState
+from contract.scope import Scope
+from contract.stream import Topic
+
+POLL_S: Final = 0.3
+"""How often an answer of the executors is looked for while a command waits."""
+WAIT_S: Final = 60
+"""Executors renew their permits every few seconds; one that is silent for a minute needs a person."""
+
+
+def _scope(_context: click.Context, _option: click.Parameter, value: str) -> Scope:
+    try:
+        return Scope.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(_first_reason(error)) from error
+
+
+def _first_reason(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    return str(error)
+
+
+def _reason(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("say in a few words why.")
+    return value
+
+
+@click.command()
+@click.option("--scope", callback=_scope, required=True, help="global, chain:X, strategy:X or wallet:X.")
+@click.option("--mode", type=click.Choice([m.value for m in FreezeMode]), default="halt", show_default=True)
+@click.option("--reason", required=True, callback=_reason, help="Why; it becomes evidence.")
+@click.option("--wait", type=click.Choice(["acked", "verified"]), help="Wait until every executor has answered.")
+@click.option("--timeout", type=click.IntRange(1, 3600), default=WAIT_S, show_default=True, help="Seconds to wait.")
+@command("freeze")
+def freeze(call: Call, *, scope: Scope, mode: str, reason: str, wait: str | None, timeout: int) -> None:
+    """Stop trading in a scope, now."""
+    if wait == "verified":
+        raise click.UsageError("Verified proofs are not part of this version: use --wait acked.")
+    request = FreezeRequest(scope=scope, mode=FreezeMode(mode), reason=reason, idempotency_key=new_idempotency_key())
+    frozen, failure = call.ask(lambda api: _freeze(api, request, timeout if wait else None))
+    outcome = _outcome(frozen, waited=wait is not None)
+    waiting_for = unconfirmed(frozen)
+    body = frozen.model_dump(mode="json") | {"outcome": outcome, "not_confirmed": waiting_for}
+    call.answer(body, lambda: _told(frozen, outcome, waiting_for))
+    if failure is not None:
+        output.note(f"Not known whether all have stopped: {failure.message}")
+    finish(failure.exit_code if failure else _exit_code(outcome))
+
+
+async def _freeze(api: Api, request: FreezeRequest, timeout_s: int | None) -> tuple[Freeze, ClientError | None]:
+    frozen = await api.freeze(request)
+    return (frozen, None) if timeout_s is None else await confirmed(api, frozen, timeout_s)
+
+
+async def confirmed(api: Api, frozen: Freeze, timeout_s: float) -> tuple[Freeze, ClientError | None]:
+    """The freeze as last seen once all have answered, it was lifted, or time is up; and what hid it, if anything."""
+    ends_s = time.monotonic() + timeout_s
+    failure: ClientError | None = None
+    while True:
+        try:
+            frozen, failure = await api.freeze_detail(frozen.id), None
+        except ClientError as error:
+            failure = error
+            if error.exit_code not in {ExitCode.UNREACHABLE, ExitCode.TIMED_OUT}:
+                return frozen, failure
+        if failure is None and (not unconfirmed(frozen) or frozen.status is FreezeStatus.THAWED):
+            return frozen, None
+        if time.monotonic() >= ends_s:
+            return frozen, failure
+        await asyncio.sleep(POLL_S)
+
+
+def unconfirmed(frozen: Freeze) -> list[str]:
+    """Who has neither acknowledged nor lost the permit; by name where known."""
+    names = [proof.executor for proof in frozen.proofs if proof.state is HaltState.REQUESTED]
+    missing = frozen.covered - frozen.halted
+    return names or ([f"{missing} not named"] if missing > 0 else [])
+
+
+def _outcome(frozen: Freeze, *, waited: bool) -> str:
+    if frozen.status is FreezeStatus.THAWED:
+        return "failed"
+    if not unconfirmed(frozen):
+        return "done"
+    return "unknown" if waited else "requested"
+
+
+def _exit_code(outcome: str) -> ExitCode:
+    match outcome:
+        case "failed":
+            return ExitCode.CHECK_FAILED
+        case "unknown":
+            return ExitCode.TIMED_OUT
+        case _:
+            return ExitCode.OK
+
+
+def _told(frozen: Freeze, outcome: str, waiting_for: list[str]) -> list[str]:
+    g = glyph_set()
+    head = f"{g.frozen} {outside(frozen.ref)} {outside(str(frozen.scope))} {frozen.mode}: "
+    halted = f"{frozen.halted} of {counted(frozen.covered, 'executor')} halted"
+    match outcome:
+        case "done" if frozen.covered == 0:
+            return [head + "in force; no executor is known under this scope."]
+        case "done":
+            return [f"{head}done, {halted}."]
+        case "failed":
+            return [head + f"lifted by {outside(frozen.thawed_by)} before all had stopped; {halted}."]
+        case "unknown":
+            text = f"UNKNOWN, {halted}. Not confirmed: {', '.join(outside(name, 60) for name in waiting_for)}."
+        case _:
+            text = f"in force, {halted}. Follow it: watchfloor freezes show {outside(frozen.ref)}"
+    return wrapped(head + text, 0)
+
+
+@click.group()
+def freezes() -> None:
+    """Freezes: what is stopped, by whom, and who has confirmed."""
+
+
+@freezes.command("list")
+@click.option("--status", type=click.Choice(["in-force", "all"]), default="in-force", show_default=True)
+@paging
+@command("freezes.list")
+def list_freezes(call: Call, status: str, limit: int, cursor: str | None) -> None:
+    """Freezes, newest first."""
+    page = call.ask(lambda api: api.freezes(status=status, limit=limit, cursor=cursor))
+    now = now_of(page.as_of)
+
+    def lines() -> list[str]:
+        if not page.items:
+            return [f"No freezes ({status}). As of {instant(now)}."]
+        return [line for one in page.items for line in _entry(one, age(one.created_at, now))]
+
+    call.answer_page(page, lines)
+
+
+def _entry(one: Freeze, created: str) -> list[str]:
+    g = glyph_set()
+    in_force = one.status is not FreezeStatus.THAWED
+    mark = output.painted(g.frozen if in_force else g.done, "frozen" if in_force else "ok")
+    halted = f"{one.halted} of {one.covered} halted"
+    head = f"{mark} {outside(one.ref, 12)}  {outside(str(one.scope), 30)}  {one.mode}  {_word(one.status)}  {halted}"
+    by = f"by {outside(one.automatic_rule or one.created_by, 40)} {created} ago: {outside(one.reason, 300)}"
+    return [head, *wrapped(by, 2)]
+
+
+def _word(status: FreezeStatus) -> str:
+    return status.value.replace("_", " ")
+
+
+@freezes.command("show")
+@click.argument("ident", metavar="ID")
+@command("freezes.show")
+def show(call: Call, ident: str) -> None:
+    """One freeze, with the answer of every executor it covers."""
+    one = call.ask(lambda api: api.freeze_detail(ident))
+    call.answer(one, lambda: _details(one))
+
+
+def _details(one: Freeze) -> list[str]:
+    lines = _entry(one, age(one.created_at, now_of(None)))
+    lines.append(f"  since  {instant(one.created_at)}")
+    if one.thaw_requested_by and one.status is not FreezeStatus.ACTIVE:
+        asked = f"thaw asked for by {outside(one.thaw_requested_by)} at {instant(one.thaw_requested_at)}: "
+        lines += wrapped(asked + outside(one.thaw_reason), 2)
+    if one.thawed_by:
+        lines.append(f"  thawed by {outside(one.thawed_by)} at {instant(one.thawed_at)}")
+    if one.proofs:
+        rows = [
+            (
+                cell(words.halt(proof.state, glyph_set())),
+                outside(proof.executor, 40),
+                "-" if proof.halted_after_seconds is None else f"{proof.halted_after_seconds} s",
+                words.number(proof.in_flight),
+                words.number(proof.last_order_seq),
+            )
+            for proof in one.proofs
+        ]
+        lines += table(("state", "executor", "halted after", "in flight", "last order"), rows, right=(2, 3, 4))
+    return lines
+
+
+@freezes.command("watch")
+@click.argument("ident", metavar="[ID]", required=False)
+@command("freezes.watch")
+def watch(call: Call, ident: str | None) -> None:
+    """Freezes as they change, one line each, until Ctrl-C; with ID only that one, until it is thawed."""
+    call.ask(lambda api: _watch(call, api, ident))
+
+
+async def _watch(call: Call, api: Api, ident: str | None) -> None:
+    async for update in Feed(api).updates():
+        match update:
+            case ConnectionState() if update.line is not Line.CONNECTING:
+                output.note(f"{update.line}: {update.detail}" if update.detail else str(update.line))
+            case Snapshot():
+                changed = update.overview.freezes
+            case Change(topic=Topic.FREEZE, model=Freeze() as one):
+                changed = [one]
+            case _:
+                continue
+        if isinstance(update, ConnectionState):
+            continue
+        for one in changed:
+            if ident is None or ident in {one.id, one.ref}:
+                line = _entry(one, age(one.created_at, now_of(None)))[0]
+                call.answer(one, partial(list, [line]))
+                if ident is not None and one.status is FreezeStatus.THAWED:
+                    return
+
+
+class ThawGroup(click.Group):
+    """`thaw ID` asks, `thaw approve ID` approves: a first word that is no subcommand is an id."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the hidden subcommand in front of an id."""
+        if args and args[0] not in self.commands and args[0] not in {"--help", "-h"}:
+            args = ["request", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ThawGroup, subcommand_metavar="ID --reason TEXT | approve ID | withdraw ID")
+def thaw() -> None:
+    """Ask for a freeze to be lifted; somebody else approves."""
+
+
+@thaw.command("request", hidden=True)
+@click.argument("ident", metavar="ID")
+@click.option("--reason", required=True, callback=_reason, help="Why it is safe to go on.")
+@command("thaw")
+def request_thaw(call: Call, ident: str, reason: str) -> None:
+    """Ask for a freeze to be lifted."""
+    one = call.ask(lambda api: api.request_thaw(ident, reason))
+    call.answer(
+        one,
+        lambda: [f"{outside(one.ref)} stays in force until a second person runs: watchfloor thaw approve {one.ref}"],
+    )
+
+
+@thaw.command("approve")
+@click.argument("ident", metavar="ID")
+@command("thaw.approve")
+def approve_thaw(call: Call, ident: str) -> None:
+    """Lift a freeze as the second person."""
+    one = call.ask(lambda api: api.approve_thaw(ident))
+    call.answer(one, lambda: [f"{outside(one.ref)} {outside(str(one.scope))} is {_word(one.status)}."])
+
+
+@thaw.command("withdraw")
+@click.argument("ident", metavar="ID")
+@command("thaw.withdraw")
+def withdraw_thaw(call: Call, ident: str) -> None:
+    """Take back or turn down a request; the freeze stays."""
+    one = call.ask(lambda api: api.withdraw_thaw(ident))
+    call.answer(one, lambda: [f"{outside(one.ref)} {outside(str(one.scope))} stays in force."])

@@ -1,0 +1,113 @@
+"""`watchfloor login`, `logout` and `whoami`. A password or token never appears in argv, a message or a log."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from console.client import session
+from console.client.errors import ClientError
+from console.client.session import Session, SessionError
+from console.commands import output
+from console.commands.base import Call, command, finish
+from console.commands.output import instant, note, outside
+from contract.errors import ExitCode
+
+_MAX_PASSWORD_BYTES: Final = 4_096
+
+
+@click.command()
+@click.option("--user", required=True, metavar="NAME", help="The account.")
+@click.option("--password-file", metavar="FILE", help="Its first line is the password; - reads stdin.")
+@click.option("--totp", metavar="CODE", help="The one-time code; asked for on a terminal.")
+@command("login")
+def login(call: Call, user: str, password_file: str | None, totp: str | None) -> None:
+    """Sign in and keep the session for further commands and the console."""
+    password = _password(user, password_file)
+    code = totp if totp is not None else _code()
+    answer = call.ask(lambda api: api.login(user, password, code))
+    kept = Session(call.target.url, user, answer.token, answer.expires_at.isoformat())
+    try:
+        session.save(os.environ, kept)
+    except SessionError as error:
+        if not call.as_json:
+            raise
+        note(f"The session is not kept: {error.message} {error.hint}")
+    until = instant(answer.expires_at)
+    call.answer(answer, lambda: [f"Signed in to {call.target.url} as {outside(user)} until {until}."])
+    if os.environ.get(session.TOKEN_VARIABLE):
+        note(f"{session.TOKEN_VARIABLE} is set and wins over the session just stored.")
+
+
+def _password(user: str, file: str | None) -> str:
+    if file == "-":
+        return _first_line(sys.stdin.buffer.read(_MAX_PASSWORD_BYTES + 1), "stdin")
+    if file is not None:
+        try:
+            with Path(file).open("rb") as opened:
+                return _first_line(opened.read(_MAX_PASSWORD_BYTES + 1), file)
+        except OSError as error:
+            raise click.UsageError(f"Cannot read {file}: {error.strerror}.") from error
+    if not sys.stdin.isatty():
+        raise click.UsageError("No terminal to ask for the password on: give --password-file FILE, or - for stdin.")
+    prompted: str = click.prompt(f"Password of {outside(user)}", hide_input=True, err=True)
+    return prompted
+
+
+def _first_line(raw: bytes, name: str) -> str:
+    line = raw.split(b"\n", 1)[0].removesuffix(b"\r")
+    if len(line) > _MAX_PASSWORD_BYTES or not line:
+        raise click.UsageError(f"{name} holds no password in its first line.")
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"The password in {name} is not UTF-8.") from None
+
+
+def _code() -> str:
+    if not sys.stdin.isatty():
+        return ""
+    prompted: str = click.prompt("One-time code (empty if none)", default="", show_default=False, err=True)
+    return prompted.strip()
+
+
+@click.command()
+@command("logout")
+def logout(call: Call) -> None:
+    """End the session, here and on the server."""
+    if call.target.token is None:
+        call.answer({"signed_out": False}, lambda: [f"Not signed in to {call.target.url}."])
+        return
+    failure: ClientError | None = None
+    try:
+        call.ask(lambda api: api.logout())
+    except ClientError as error:
+        failure = error
+    session.forget(os.environ, call.target.url)
+    if failure is not None and failure.exit_code is not ExitCode.NOT_ALLOWED:
+        note(f"Forgotten here, but the server was not told: {failure.message}")
+        finish(failure.exit_code)
+    call.answer({"signed_out": True}, lambda: [f"Signed out of {call.target.url}."])
+
+
+@click.command()
+@command("whoami")
+def whoami(call: Call) -> None:
+    """Who the session belongs to and what it may do."""
+    me = call.ask(lambda api: api.whoami())
+    body = me.model_dump(mode="json") | {"permissions": sorted(me.permissions)}
+    call.answer(
+        body,
+        lambda: [
+            f"{outside(me.username)} ({outside(me.role)}) at {call.target.url}",
+            f"  until  {instant(me.expires_at)}",
+            *_folded("may", sorted(me.permissions)),
+        ],
+    )
+
+
+def _folded(word: str, names: list[str]) -> list[str]:
+    lines = output.wrapped(", ".join(names) or "nothing", 9)
+    return [f"  {word}    {lines[0].lstrip()}", *lines[1:]]
