@@ -170,21 +170,20 @@ class Painter:
             x = column
             for text, style, _ in strip:
                 end = x + len(text)
-                new_texts = list(text)
                 new_style = self._sgr(style)
-                new_styles = [new_style] * len(text)
-                if styles[x:end] != new_styles:
-                    texts_before = [
-                        old if old_style == new_style else ""
-                        for old, old_style in zip(texts[x:end], styles[x:end], strict=True)
-                    ]
+                old_texts, old_styles = texts[x:end], styles[x:end]
+                if old_styles == [new_style] * len(text):
+                    changed = [at for at, (old, new) in enumerate(zip(old_texts, text, strict=True)) if old != new]
                 else:
-                    texts_before = texts[x:end]
-                if texts_before != new_texts:
-                    for start, stop in _runs(texts_before, new_texts):
+                    cells = zip(old_texts, old_styles, text, strict=True)
+                    changed = [
+                        at for at, (old, old_style, new) in enumerate(cells) if old != new or old_style != new_style
+                    ]
+                if changed:
+                    texts[x:end] = text
+                    styles[x:end] = [new_style] * len(text)
+                    for start, stop in _runs(changed):
                         yield x + start, text[start:stop], new_style
-                    texts[x:end] = new_texts
-                    styles[x:end] = new_styles
                 x = end
 
     def _sgr(self, style: Style | None) -> str:
@@ -209,19 +208,15 @@ def _switch(pen: str, style: str) -> str:
     return f"{close}\x1b[0;{style}m" if pen else f"\x1b[{style}m"
 
 
-def _runs(old: list[str], new: list[str]) -> Iterator[tuple[int, int]]:
-    """Yield the ranges that differ, joining those with fewer than `_GAP_CELLS` equal cells between them."""
-    start = stop = -1
-    for index, (before, after) in enumerate(zip(old, new, strict=True)):
-        if before != after:
-            if start < 0:
-                start = index
-            elif index - stop >= _GAP_CELLS:
-                yield start, stop
-                start = index
-            stop = index + 1
-    if start >= 0:
-        yield start, stop
+def _runs(changed: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of changed cells, joining those with fewer than `_GAP_CELLS` unchanged cells between them."""
+    start = last = changed[0]
+    for index in changed:
+        if index - last > _GAP_CELLS:
+            yield start, last + 1
+            start = index
+        last = index
+    yield start, last + 1
 
 
 def _move(x: int, y: int) -> str:
