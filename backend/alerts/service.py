@@ -145,21 +145,24 @@ async def raise_alert(session: AsyncSession, runtime: Runtime, caller: Caller, d
     )
     row = added.scalar_one_or_none()
     if row is None:
-        return await _updated(session, runtime, draft), False
+        live = await _live_one(session, draft.fingerprint)
+        if live is None:  # it was cleared between the two statements
+            return await raise_alert(session, runtime, caller, draft)
+        return await _updated(session, live, draft, now), False
     await audit.record(session, runtime, caller, _note(row, "raised", message=row.message, facts=row.facts))
     alert = _wire(row)
     publish(session, Topic.ALERT, alert)
     return alert, True
 
 
-async def _updated(session: AsyncSession, runtime: Runtime, draft: AlertDraft) -> Alert:
-    found = await session.execute(
-        select(AlertRow).where(AlertRow.fingerprint == draft.fingerprint, _LIVE).with_for_update()
-    )
-    row = found.scalar_one()
-    now = runtime.clock.now()
-    links = [link.model_dump() for link in draft.links]
+async def _live_one(session: AsyncSession, fingerprint: str) -> AlertRow | None:
+    found = await session.execute(select(AlertRow).where(AlertRow.fingerprint == fingerprint, _LIVE).with_for_update())
+    return found.scalar_one_or_none()
+
+
+async def _updated(session: AsyncSession, row: AlertRow, draft: AlertDraft, now: datetime) -> Alert:
     if row.message != draft.message and now - row.updated_at >= UPDATE_GAP:
+        links = [link.model_dump() for link in draft.links]
         row.message, row.facts, row.updated_at = draft.message, dict(draft.facts), now
         row.links = [*links, *(link for link in row.links if link not in links and link["kind"] == "freeze")]
         await session.flush()

@@ -1,0 +1,236 @@
+"""Reading trades: the keyset-paged list, and the sums the risk rules are computed from. Changes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Date, Select, cast, func, literal, select, tuple_, union_all
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.expression import ColumnElement
+
+from backend.paging import COUNT_CAP, decode_cursor, encode_cursor
+from backend.transactions.rows import hexadecimal_in_lower_case
+from backend.transactions.tables import TransactionHour, TransactionRow
+from contract.base import Page
+from contract.scope import Scope, ScopeKind
+from contract.transactions import Outcome, Transaction
+
+_HOURS = TransactionHour.__table__.c
+_ROWS = TransactionRow.__table__.c
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionFilter:
+    """What a page of trades is narrowed to; None leaves a field open. `since` is included, `until` is not."""
+
+    chain: str | None = None
+    strategy: str | None = None
+    wallet: str | None = None
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The filter as SQL conditions."""
+        found: list[ColumnElement[bool]] = []
+        if self.chain is not None:
+            found.append(_ROWS.chain == self.chain.strip().lower())
+        if self.strategy is not None:
+            found.append(_ROWS.strategy == self.strategy)
+        if self.wallet is not None:
+            found.append(_ROWS.wallet == hexadecimal_in_lower_case(self.wallet.strip()))
+        if self.outcome is not None:
+            found.append(_ROWS.outcome == self.outcome.value)
+        if self.since is not None:
+            found.append(_ROWS.block_time >= self.since)
+        if self.until is not None:
+            found.append(_ROWS.block_time < self.until)
+        return found
+
+
+async def list_transactions(
+    session: AsyncSession, wanted: TransactionFilter, *, cursor: str | None, limit: int, as_of: datetime
+) -> Page[Transaction]:
+    """One page of trades, newest block first, with the count of matches up to the cap on the first page.
+
+    Raises:
+        WatchfloorError: INVALID_REQUEST for a cursor that is not ours.
+    """
+    conditions = wanted.conditions()
+    query = select(TransactionRow).where(*conditions)
+    if cursor is not None:
+        at, ident = decode_cursor(cursor)
+        query = query.where(tuple_(_ROWS.block_time, _ROWS.id) < tuple_(literal(at), literal(ident)))
+    query = query.order_by(_ROWS.block_time.desc(), _ROWS.id.desc()).limit(limit + 1)
+    rows = list((await session.execute(query)).scalars())
+    total = None
+    if cursor is None:
+        capped = select(literal(1)).select_from(TransactionRow).where(*conditions).limit(COUNT_CAP).subquery()
+        total = (await session.execute(select(func.count()).select_from(capped))).scalar_one()
+    more = encode_cursor(rows[limit - 1].block_time, rows[limit - 1].id) if len(rows) > limit else None
+    return Page(items=[_wire(row) for row in rows[:limit]], next_cursor=more, total=total, as_of=as_of)
+
+
+def _wire(row: TransactionRow) -> Transaction:
+    values = {name: getattr(row, name) for name in Transaction.model_fields}
+    return Transaction.model_validate({**values, "id": str(row.id)})
+
+
+@dataclass(frozen=True, slots=True)
+class TradeSums:
+    """Sums over the trades of one chain, strategy and wallet; ETH. What is unknown is counted, never added as 0."""
+
+    chain: str
+    strategy: str
+    wallet: str
+    trades: int
+    profit_eth: Decimal
+    profit_unknown: int
+    gas_eth: Decimal
+    gas_unknown: int
+    succeeded: int
+    failed: int
+    reportable: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecentSums:
+    """One chain, strategy and wallet over the three periods an assessment needs."""
+
+    today: TradeSums
+    window_succeeded: int
+    window_failed: int
+    pace_profit_eth: Decimal
+    """Net profit of about the last 60 minutes: this hour's, and the last hour's share that lies within them."""
+    pace_gas_eth: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class HourSums:
+    """All trades of one hour."""
+
+    hour: datetime
+    trades: int
+    profit_eth: Decimal
+    profit_unknown: int
+    gas_eth: Decimal
+    gas_unknown: int
+    succeeded: int
+    failed: int
+
+
+def midnight(day: date) -> datetime:
+    """The instant a UTC day begins."""
+    return datetime.combine(day, time(), UTC)
+
+
+def hour_of(instant: datetime) -> datetime:
+    """The instant its hour began."""
+    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+_SUMMED = ("trades", "profit_eth", "profit_unknown", "gas_eth", "gas_unknown", "succeeded", "failed", "reportable")
+
+
+def _sums(condition: ColumnElement[bool] | None = None, names: Sequence[str] = _SUMMED) -> list[ColumnElement[Any]]:
+    def total(name: str) -> ColumnElement[Any]:
+        plain = func.sum(_HOURS[name])
+        summed = func.coalesce(plain if condition is None else plain.filter(condition), 0)
+        return summed if name.endswith("_eth") else cast(summed, BigInteger)
+
+    return [total(name) for name in names]
+
+
+async def recent_sums(session: AsyncSession, now: datetime, *, window_since: datetime) -> list[RecentSums]:
+    """Everything traded today or since the window began, one row a chain, strategy and wallet."""
+    today = midnight(now.astimezone(UTC).date())
+    this_hour = hour_of(now)
+    last_hour = this_hour - timedelta(hours=1)
+    share = Decimal(3600 - int((now - this_hour).total_seconds())) / 3600
+    key = (_HOURS.chain, _HOURS.strategy, _HOURS.wallet)
+    paced = ("profit_eth", "gas_eth")
+    query = (
+        select(
+            *key,
+            *_sums(_HOURS.hour >= today),
+            *_sums(_HOURS.hour >= window_since, ("succeeded", "failed")),
+            *_sums(_HOURS.hour >= this_hour, paced),
+            *_sums(_HOURS.hour == last_hour, paced),
+        )
+        .where(_HOURS.hour >= min(today, window_since, last_hour))
+        .group_by(*key)
+    )
+    found = await session.execute(query)
+    width = len(key) + len(_SUMMED)
+    return [
+        RecentSums(TradeSums(*row[:width]), won, lost, profit + share * profit_before, gas + share * gas_before)
+        for row in found
+        for won, lost, profit, gas, profit_before, gas_before in [row[width:]]
+    ]
+
+
+async def hourly_sums(session: AsyncSession, since: datetime) -> list[HourSums]:
+    """All trades hour by hour, oldest first; hours without trades are absent."""
+    query = select(_HOURS.hour, *_sums(names=_SUMMED[:-1])).where(_HOURS.hour >= since)
+    found = await session.execute(query.group_by(_HOURS.hour).order_by(_HOURS.hour))
+    return [HourSums(*row) for row in found]
+
+
+async def day_sums(session: AsyncSession, days: Sequence[date]) -> list[tuple[date, TradeSums]]:
+    """The sums of whole UTC days, one row a day, chain, strategy and wallet."""
+    if not days:
+        return []
+    day = cast(func.timezone("UTC", _HOURS.hour), Date)
+    key = (day, _HOURS.chain, _HOURS.strategy, _HOURS.wallet)
+    query = (
+        select(*key, *_sums())
+        .where(_HOURS.hour >= midnight(min(days)), _HOURS.hour < midnight(max(days) + timedelta(days=1)))
+        .where(day.in_(set(days)))
+        .group_by(*key)
+    )
+    return [(row[0], TradeSums(*row[1:])) for row in await session.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeSums:
+    """Outcomes of one chain, strategy and wallet within a scope's window."""
+
+    chain: str
+    strategy: str
+    wallet: str
+    succeeded: int
+    failed: int
+
+
+def _window(scope: Scope, *, size: int, since: datetime) -> Select[Any]:
+    column = {
+        ScopeKind.CHAIN: _ROWS.chain,
+        ScopeKind.STRATEGY: _ROWS.strategy,
+        ScopeKind.WALLET: _ROWS.wallet,
+    }.get(scope.kind)
+    newest = select(_ROWS.chain, _ROWS.strategy, _ROWS.wallet, _ROWS.outcome).where(
+        _ROWS.block_time >= since, _ROWS.outcome != Outcome.UNKNOWN.value
+    )
+    if column is not None:
+        newest = newest.where(column == scope.name)
+    rows = newest.order_by(_ROWS.block_time.desc(), _ROWS.id.desc()).limit(size).subquery()
+    won = func.count().filter(rows.c.outcome == Outcome.SUCCESS.value)
+    lost = func.count().filter(rows.c.outcome == Outcome.FAILED.value)
+    return select(literal(str(scope)), rows.c.chain, rows.c.strategy, rows.c.wallet, won, lost).group_by(
+        rows.c.chain, rows.c.strategy, rows.c.wallet
+    )
+
+
+async def outcome_windows(
+    session: AsyncSession, scopes: Sequence[Scope], *, size: int, since: datetime
+) -> dict[str, list[OutcomeSums]]:
+    """For each scope, its last `size` trades with a known outcome by block time, none older than `since`."""
+    windows: dict[str, list[OutcomeSums]] = {str(scope): [] for scope in scopes}
+    if not scopes:
+        return windows
+    parts = [_window(scope, size=size, since=since) for scope in scopes]
+    for printed, *sums in await session.execute(union_all(*parts)):
+        windows[printed].append(OutcomeSums(*sums))
+    return windows
