@@ -2,4 +2,29 @@
 
 from fastapi import APIRouter
 
+from backend.compliance import service
+from backend.context import CurrentRuntime
+from backend.db import Tx
+from backend.guard import needs
+from contract.overview import ComplianceMetrics, Overview, Status
+from contract.permissions import Permission
+
 router = APIRouter(tags=["compliance"])
+
+
+@router.get("/v1/overview", **needs(Permission.VIEW_OVERVIEW))
+async def overview(session: Tx, runtime: CurrentRuntime) -> Overview:
+    """Everything the first screen shows, and the event to resume the stream after."""
+    return await service.overview(session, runtime)
+
+
+@router.get("/v1/status", **needs(Permission.VIEW_OVERVIEW))
+async def status(session: Tx, runtime: CurrentRuntime) -> Status:
+    """Is the floor up, is anything frozen or burning."""
+    return await service.status(session, runtime)
+
+
+@router.get("/api/compliance/metrics", **needs(Permission.VIEW_RISK))
+async def metrics(session: Tx, runtime: CurrentRuntime) -> ComplianceMetrics:
+    """The body of the compliance document's dashboard: `{risks, metrics, alerts}`."""
+    return await service.metrics(session, runtime)

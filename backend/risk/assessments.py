@@ -39,6 +39,12 @@ async def newest(session: AsyncSession) -> Stored | None:
     return Stored(RiskSnapshot.model_validate(body), datetime.fromisoformat(published) if published else None)
 
 
+async def newest_at(session: AsyncSession) -> datetime | None:
+    """When the newest assessment was made."""
+    at: datetime | None = (await session.execute(_newest_first(Assessment.assessed_at))).scalar_one_or_none()
+    return at
+
+
 def _newest_first(*columns: Any) -> Any:
     return select(*columns).order_by(Assessment.assessed_at.desc(), Assessment.id.desc()).limit(1)
 

@@ -83,6 +83,11 @@ async def latest(session: AsyncSession, runtime: Runtime) -> RiskSnapshot:
     return snapshot
 
 
+async def assessed_at(session: AsyncSession) -> datetime | None:
+    """When risk was last assessed; None before the first time."""
+    return await assessments.newest_at(session)
+
+
 def _before_the_first(runtime: Runtime, interval: int) -> RiskSnapshot:
     nothing = Inputs(now=runtime.clock.now(), parts={}, paces={}, history={})
     return RiskSnapshot(
