@@ -1,0 +1,209 @@
+"""The demo as scripts and people meet it: ready in one line, stopped in every way, refused in one line."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pyotp
+import pytest
+
+from tests.support import databases
+from tests.support.demo import HeadlessDemo, command, environment, headless_demo, refused
+from tests.support.places import public_directory
+from tests.support.processes import marked, until, until_gone
+from tests.support.terminal import Terminal
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = {
+    "operator1": "mev_operator",
+    "admin1": "mev_admin",
+    "admin2": "mev_admin",
+    "officer1": "compliance_officer",
+    "officer2": "compliance_officer",
+    "auditor1": "external_auditor",
+}
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with public_directory() as directory:
+        yield directory / "data dir"
+
+
+@pytest.fixture
+def demo(data_dir: Path) -> Iterator[HeadlessDemo]:
+    with headless_demo(data_dir) as running:
+        yield running
+
+
+def pid_of(data_dir: Path, module: str) -> int:
+    """The process that runs one module of this demo."""
+    lines = [line for line in marked(str(data_dir)) if "demo.child" in line and f" {module} " in f"{line} "]
+    assert len(lines) == 1, lines
+    return int(lines[0].split()[0])
+
+
+def transactions(database_url: str) -> int:
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM transactions").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def sign_in(demo: HeadlessDemo, name: str) -> httpx.Response:
+    user = demo.ready["users"][name]
+    body = {"username": name, "password": user["password"], "totp": pyotp.TOTP(user["totp_secret"]).now()}
+    return httpx.post(f"{demo.url}/v1/auth/login", json=body)
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr.strip()
+
+
+def test_ready_means_usable_and_a_restart_keeps_everything(data_dir: Path) -> None:
+    with headless_demo(data_dir) as first:
+        assert set(first.ready) == {"url", "database_url", "users"}
+        assert {name: user["role"] for name, user in first.ready["users"].items()} == ROLES
+        assert httpx.get(f"{first.url}/readyz").status_code == 200
+        for name in ROLES:
+            assert sign_in(first, name).status_code == 200, name
+        until(lambda: transactions(first.ready["database_url"]) > 0, "simulated trades in the database")
+        first.process.terminate()
+        assert first.process.wait(30) == 0
+        assert first.process.stdout is not None
+        assert first.process.stdout.read() == ""
+        assert not marked(str(data_dir))
+    with headless_demo(data_dir) as second:
+        assert second.ready["users"] == first.ready["users"]
+        assert transactions(second.ready["database_url"]) > 0
+        refusal = one_line(refused(data_dir))
+        assert f"pid {second.process.pid}" in refusal
+        assert second.url in refusal
+
+
+def test_killing_the_demo_leaves_nothing_and_loses_nothing(demo: HeadlessDemo, data_dir: Path) -> None:
+    until(lambda: transactions(demo.ready["database_url"]) > 0, "simulated trades in the database")
+    before = transactions(demo.ready["database_url"])
+    demo.process.kill()
+    until_gone(str(data_dir))
+    with headless_demo(data_dir) as again:
+        assert transactions(again.ready["database_url"]) >= before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_other_signals_stop_it_too(demo: HeadlessDemo, data_dir: Path, number: signal.Signals) -> None:
+    demo.process.send_signal(number)
+    assert demo.process.wait(30) == 0
+    assert not marked(str(data_dir))
+
+
+def test_a_stop_during_the_start(data_dir: Path) -> None:
+    with subprocess.Popen(
+        command(data_dir), env=environment(data_dir), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as early:
+        until((data_dir / "logs" / "backend.log").exists, "the start of the backend")
+        early.terminate()
+        assert early.wait(30) == 0
+    assert not marked(str(data_dir))
+
+
+def test_a_backend_or_simulator_that_is_killed_comes_back(demo: HeadlessDemo, data_dir: Path) -> None:
+    for module in ("watchfloor.demo.backend", "simulator"):
+        kill_and_await_successor(data_dir, module)
+    until(lambda: answers(demo.url), "the new backend's answer")
+
+
+def kill_and_await_successor(data_dir: Path, module: str) -> None:
+    old = pid_of(data_dir, module)
+    os.kill(old, signal.SIGKILL)
+
+    def is_replaced() -> bool:
+        running = [line for line in marked(str(data_dir)) if f" {module} " in f"{line} "]
+        return len(running) == 1 and not running[0].startswith(f"{old} ")
+
+    until(is_replaced, f"a new {module}")
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=1).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_an_external_database_is_used_as_it_is(data_dir: Path) -> None:
+    name, url = databases.create_database()
+    try:
+        with headless_demo(data_dir, more={"WATCHFLOOR_DATABASE_URL": url}) as demo:
+            assert demo.ready["database_url"] == url
+            assert sign_in(demo, "admin1").status_code == 200
+            assert not (data_dir / "postgres").exists()
+    finally:
+        databases.drop_database(name)
+
+
+def test_a_taken_port(data_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"port {port} cannot be used" in one_line(refused(data_dir, "--port", port))
+
+
+def test_data_of_a_newer_version(data_dir: Path) -> None:
+    with headless_demo(data_dir) as demo, psycopg.connect(demo.ready["database_url"]) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999_from_the_future'")
+    assert "newer" in one_line(refused(data_dir))
+    assert not marked(str(data_dir))
+
+
+def test_without_a_terminal_there_is_no_console(data_dir: Path) -> None:
+    done = subprocess.run(command(data_dir, headless=False), env=environment(data_dir), stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert "needs a terminal" in one_line(done)
+
+
+@pytest.mark.parametrize("end", ["quit", "hang up", "terminate", "kill"])
+def test_the_end_of_the_console_is_the_end_of_everything(data_dir: Path, end: str) -> None:
+    argv = command(data_dir, headless=False)
+    with Terminal(argv, env=environment(data_dir)) as terminal:
+        terminal.wait_for("admin1")
+        until((data_dir / "simulator.token").exists, "the backend's start")
+        match end:
+            case "quit":
+                terminal.press("ctrl+c")
+            case "hang up":
+                terminal.hang_up()
+            case "terminate":
+                os.kill(terminal.pid, signal.SIGTERM)
+            case _:
+                os.kill(terminal.pid, signal.SIGKILL)
+
+        def is_over() -> bool:
+            terminal.pump()  # an unread terminal would hold the program back
+            return not marked(str(data_dir))
+
+        until(is_over, "the end of every process")
+
+
+def test_the_wheel_alone_runs_from_an_empty_directory(data_dir: Path) -> None:
+    base = data_dir.parent
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(base / "dist")]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    wheel = next((base / "dist").glob("*.whl"))
+    site = str(base / "site")
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    empty = base / "empty"
+    empty.mkdir()
+    with headless_demo(data_dir, more={"PYTHONPATH": site}, cwd=empty) as demo:
+        assert sign_in(demo, "admin1").status_code == 200
+    assert list(empty.iterdir()) == []
