@@ -86,6 +86,8 @@ class Painter:
         self.enabled = is_supported()
         self._lines: list[_Line] | None = None
         self._color_system = ColorSystem.TRUECOLOR
+        self._pen = ""
+        """The style that is on while an update is being written; none between updates."""
 
     def forget(self) -> None:
         """Assume nothing about the terminal: the next update is painted whole. Safe in a signal handler."""
@@ -115,6 +117,7 @@ class Painter:
         else:
             self._lines = None
             return update
+        painted.append(self._pick_up(""))
         return PaintedUpdate("".join(painted))
 
     def _picture(self, width: int, height: int) -> list[_Line]:
@@ -142,7 +145,7 @@ class Painter:
         line.pieces = set(pieces)
         if any(not _CONTROLS.isdisjoint(strip.text) for _, strip in row):
             self._lines = None  # the text moves the cursor: nothing is known any more
-        return "".join(
+        return self._pick_up("") + "".join(
             text if joined and index else f"{_move(x, y)}{text}" for index, (x, _, text) in enumerate(pieces)
         )
 
@@ -150,17 +153,12 @@ class Painter:
         """Write the runs of cells that differ, with as few moves and style changes as they need."""
         out: list[str] = []
         position = -1
-        pen = ""
         for x, text, style in self._changes(line, row):
             if x != position:
                 out.append(f"\x1b[{x - position}C" if 0 <= position < x else _move(x, y))
-            if style != pen:
-                out.append(_switch(pen, style))
-                pen = style
+            out.append(self._pick_up(style))
             out.append(text)
             position = x + len(text)
-        if pen:
-            out.append(_switch(pen, ""))
         return "".join(out)
 
     def _changes(self, line: _Line, row: list[Piece]) -> Iterator[tuple[int, str, str]]:
@@ -186,6 +184,18 @@ class Painter:
                         yield x + start, text[start:stop], new_style
                 x = end
 
+    def _pick_up(self, style: str) -> str:
+        """Return what changes to another style; it stays until the end of the update."""
+        pen, self._pen = self._pen, style
+        if style == pen:
+            return ""
+        close = "\x1b]8;;\x1b\\" if pen.startswith("\x1b") else ""
+        if style.startswith("\x1b"):
+            return f"{close}\x1b[0m{style}" if pen else style
+        if not style:
+            return f"{close}\x1b[0m"
+        return f"{close}\x1b[0;{style}m" if pen else f"\x1b[{style}m"
+
     def _sgr(self, style: Style | None) -> str:
         """Return the parameters of a style, or whole sequences (recognised by the escape) if it has a link."""
         if style is None:
@@ -196,16 +206,6 @@ class Painter:
         if style._link:  # noqa: SLF001  as Strip.render_style does
             return f"\x1b]8;id={style._link_id};{style._link}\x1b\\\x1b[{ansi}m"  # noqa: SLF001
         return ansi
-
-
-def _switch(pen: str, style: str) -> str:
-    """Return what changes the pen from one style to another."""
-    close = "\x1b]8;;\x1b\\" if pen.startswith("\x1b") else ""
-    if style.startswith("\x1b"):
-        return f"{close}\x1b[0m{style}" if pen else style
-    if not style:
-        return f"{close}\x1b[0m"
-    return f"{close}\x1b[0;{style}m" if pen else f"\x1b[{style}m"
 
 
 def _runs(changed: list[int]) -> Iterator[tuple[int, int]]:
