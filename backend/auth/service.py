@@ -13,15 +13,12 @@ from backend.auth import tokens
 from backend.auth.tables import ServiceToken, Session, SigningKey, User
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
-from backend.http import caller_of
+from backend.http import caller_of, short_path
 from backend.policy.access import may_come_from
 from contract.audit import AuditResult
 from contract.auth import WhoAmI
 from contract.errors import ErrorCode
 from contract.permissions import Permission
-
-_MAX_AUDIT_CHARS = 100
-"""Width of the audit log's action and resource columns."""
 
 
 async def authenticate(session: AsyncSession, runtime: Runtime, request: Request) -> Caller:
@@ -47,28 +44,6 @@ async def authenticate(session: AsyncSession, runtime: Runtime, request: Request
         request.state.caller = caller
         raise _from_elsewhere(caller, request)
     return caller
-
-
-def require(caller: Caller, permission: Permission, *, route: str) -> None:
-    """Let a caller pass who holds the permission.
-
-    Raises:
-        WatchfloorError: NOT_ALLOWED, recorded in the audit log.
-    """
-    if permission in caller.permissions:
-        return
-    raise WatchfloorError(
-        ErrorCode.NOT_ALLOWED,
-        f"This needs the permission {permission.value}, which {caller.role} does not hold.",
-        audit=AuditDraft(
-            event_type="auth.permission.denied",
-            action=_short(route),
-            resource_type="permission",
-            resource_id=permission.value,
-            result=AuditResult.DENIED,
-            error_message=f"{caller.role} lacks {permission.value}",
-        ),
-    )
 
 
 async def still_signed_in(session: AsyncSession, runtime: Runtime, caller: Caller) -> bool:
@@ -196,14 +171,9 @@ def _from_elsewhere(caller: Caller, request: Request) -> WatchfloorError:
 def _refusal(request: Request, why: str) -> AuditDraft:
     return AuditDraft(
         event_type="auth.request.refused",
-        action=_short(f"{request.method} {request.url.path}"),
+        action=f"{request.method} {short_path(request)}",
         resource_type="route",
-        resource_id=_short(request.url.path),
+        resource_id=short_path(request),
         result=AuditResult.DENIED,
         error_message=why,
     )
-
-
-def _short(text: str) -> str:
-    """Text of a URL as the audit log takes it: no control characters, no longer than its columns."""
-    return "".join(char if char.isprintable() else "?" for char in text)[:_MAX_AUDIT_CHARS]
