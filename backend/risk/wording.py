@@ -21,11 +21,16 @@ def amount(rule: RiskRule, value: Decimal) -> str:
     return f"{value:,.2f} ETH" if abs(value) >= _SMALL_ETH or not value else f"{value:,.6f} ETH"
 
 
+def exact(value: Decimal) -> str:
+    """All digits of a value, without idle zeros."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def plain(rule: RiskRule, value: Decimal) -> str:
     """A limit without idle zeros: `10 ETH`, `80 %`."""
     number = value * 100 if rule is RiskRule.SUCCESS_RATE else value
-    text = f"{number:,f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
+    text = exact(number)
     return f"{text} %" if rule is RiskRule.SUCCESS_RATE else f"{text} ETH"
 
 
@@ -58,8 +63,8 @@ def crossing_message(crossing: Crossing) -> str:
 def crossing_facts(crossing: Crossing, day: date) -> dict[str, str]:
     """What the rule saw when it fired."""
     facts = {
-        "value": format(crossing.value, "f"),
-        "limit": format(crossing.limit, "f"),
+        "value": exact(crossing.value),
+        "limit": exact(crossing.limit),
         "unit": "ratio" if crossing.rule is RiskRule.SUCCESS_RATE else "ETH",
         "samples": str(crossing.figure.known + crossing.figure.unknown),
         "unknown": str(crossing.figure.unknown),
@@ -96,8 +101,8 @@ def past_message(crossing: PastCrossing) -> str:
 def past_facts(crossing: PastCrossing) -> dict[str, str]:
     """What the judgement of past days found."""
     facts = {
-        "value": format(crossing.worst, "f"),
-        "limit": format(crossing.limit, "f"),
+        "value": exact(crossing.worst),
+        "limit": exact(crossing.limit),
         "unit": "ratio" if crossing.rule is RiskRule.SUCCESS_RATE else "ETH",
         "worst_day": crossing.worst_day.isoformat(),
         "days_over_the_limit": str(len(crossing.days)),

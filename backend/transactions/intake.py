@@ -10,9 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
-from sqlalchemy import Integer, Select, String, cast, delete, func, literal, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import Select, delete, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +20,7 @@ from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
 from backend.events import publish
 from backend.transactions.rows import RowRefusedError, Rules, stored_values
-from backend.transactions.store import Added, add_new, differing, rows_of_batch, rows_of_import
+from backend.transactions.store import Added, add_new, differing, lines_with_bodies, rows_of_batch, rows_of_import
 from backend.transactions.tables import Import, StagedTransaction
 from contract.audit import AuditResult
 from contract.errors import ErrorCode
@@ -224,12 +222,9 @@ async def stage_rows(
         )
     good, refused = _judge(runtime, [(staged.line, staged.transaction) for staged in request.rows])
     bodies = {values.pop("line"): values for values in good} | {r.line: {"refused": r.reason} for r in refused}
-    lines = func.unnest(
-        cast(literal(list(bodies), ARRAY(Integer)), ARRAY(Integer)),
-        cast(literal([orjson.dumps(body).decode() for body in bodies.values()], ARRAY(String)), ARRAY(String)),
-    ).table_valued("line", "body")
+    lines = lines_with_bodies(bodies)
     statement = upsert(StagedTransaction).from_select(
-        ["import_id", "line", "body"], select(literal(row.id), lines.c.line, cast(lines.c.body, JSONB))
+        ["import_id", "line", "body"], select(literal(row.id), lines.c.line, lines.c.body)
     )
     await session.execute(
         statement.on_conflict_do_update(index_elements=["import_id", "line"], set_={"body": statement.excluded.body})
