@@ -62,6 +62,16 @@ class TerminalApp(App[ResultT], Generic[ResultT]):
         self.painter.forget()
         self.screen.refresh()
 
+    def _fatal_error(self) -> None:
+        """Show where it failed, but not with which values: among them are tokens and passwords."""
+        from rich.segment import Segments
+        from rich.traceback import Traceback
+
+        self.bell()
+        traceback = Traceback(show_locals=False, width=None)
+        self._exit_renderables.append(Segments(self.console.render(traceback, self.console.options)))
+        self._close_messages_no_wait()
+
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         """Write what differs; an update that changes nothing writes nothing at all."""
         if not self._shows_updates():

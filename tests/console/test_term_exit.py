@@ -126,6 +126,7 @@ def test_a_crash_restores_the_terminal() -> None:
         terminal.press("x")
         assert terminal.wait_exit() == 1
         assert b"made up for the test" in terminal.received
+        assert b"tok_secret" not in terminal.received
 
 
 def test_copying_reaches_the_terminal_and_a_refusal_is_shown() -> None:

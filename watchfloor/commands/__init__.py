@@ -4,6 +4,7 @@ Server commands live here: one module each, whose `command` (click) is run by `r
 `console.cli`.
 """
 
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,8 @@ SERVER_COMMANDS: Final = {
 CONSOLE_SUMMARY: Final = "Open the console (also: no command at all)."
 EXIT_USAGE: Final = 2
 EXIT_CONFIGURATION: Final = 3
+_EXIT_FAULT: Final = 1
+_DEBUG_VARIABLE: Final = "WATCHFLOOR_DEBUG"
 _EXIT_INTERRUPTED: Final = 130
 _SUGGESTIONS: Final = 2
 
@@ -82,12 +85,23 @@ def run_server_command(name: str, arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _EXIT_INTERRUPTED
     except ConfigurationError as error:
-        sys.stderr.write(f"watchfloor {name}: {error}\n")
+        sys.stderr.write(f"watchfloor {name}: {_one_line(error)}\n")
         return EXIT_CONFIGURATION
     except ValidationError as error:
         sys.stderr.writelines(f"watchfloor {name}: {line}\n" for line in _setting_mistakes(error))
         return EXIT_CONFIGURATION
+    except Exception as error:  # boundary of the server commands: a fault of ours is told in one line
+        if os.environ.get(_DEBUG_VARIABLE):
+            raise
+        sys.stderr.write(f"watchfloor {name}: unexpected: {_one_line(error)} (WATCHFLOOR_DEBUG=1 shows where)\n")
+        return _EXIT_FAULT
     return result if isinstance(result, int) else 0
+
+
+def _one_line(error: Exception) -> str:
+    from console.term.sanitize import clean
+
+    return clean(str(error)) or type(error).__name__
 
 
 def _setting_mistakes(error: "ValidationError") -> list[str]:
