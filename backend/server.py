@@ -19,9 +19,12 @@ _BACKLOG = 256
 
 
 class BackendServer(uvicorn.Server):
-    """Ends the event streams first: uvicorn alone would wait for them for ever."""
+    """Ends the event streams first: uvicorn alone would wait for them for ever.
 
-    def __init__(self, app: FastAPI, *, ready: Callable[[], None] = lambda: None, own_signals: bool = True) -> None:
+    A guest serves an application that somebody else in this process has started and will stop.
+    """
+
+    def __init__(self, app: FastAPI, *, ready: Callable[[], None] = lambda: None, guest: bool = False) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -30,17 +33,17 @@ class BackendServer(uvicorn.Server):
                 server_header=False,
                 timeout_graceful_shutdown=STOP_LIMIT_S,
                 ws="none",
-                lifespan="on",
+                lifespan="off" if guest else "on",
             )
         )
         self._app = app
         self._ready = ready
-        self._own_signals = own_signals
+        self._guest = guest
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT, unless somebody else in this process decides about them."""
-        with super().capture_signals() if self._own_signals else contextlib.nullcontext():
+        """Stop on SIGTERM and SIGINT, unless the host decides about them."""
+        with contextlib.nullcontext() if self._guest else super().capture_signals():
             yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -1,6 +1,5 @@
 """The stream route: replay, then live, as server-sent events. Holds no transaction while it streams."""
 
-import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -10,20 +9,16 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.auth import service as auth
-from backend.context import CurrentRuntime, Runtime
-from backend.errors import WatchfloorError
+from backend.context import Caller, CurrentRuntime, Runtime
 from backend.guard import CurrentCaller, needs
 from backend.stream import service
 from backend.stream.broker import Broker, Subscription
 from backend.stream.frames import beat_frame, reset_frame
 from contract.permissions import Permission
-from contract.stream import Topic
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["stream"])
 
-BEAT_S = 1.0
-"""A console calls the backend lost after two seconds without a sign of life."""
 SESSION_CHECK_S = 5.0
 """A revoked session hears nothing after this."""
 UNVERIFIED_LIMIT_S = 30.0
@@ -36,30 +31,26 @@ _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 class _Session:
     """Whether the caller may still listen; asks the database now and then."""
 
-    def __init__(self, request: Request, runtime: Runtime) -> None:
-        self._request = request
+    def __init__(self, runtime: Runtime, caller: Caller) -> None:
         self._runtime = runtime
-        self._verified_at = self._asked_at = time.monotonic()
+        self._caller = caller
+        self._verified_at = self._asked_at = runtime.clock.monotonic()
 
     async def ended(self) -> bool:
-        now = time.monotonic()
+        now = self._runtime.clock.monotonic()
         if now - self._asked_at < SESSION_CHECK_S:
             return False
         self._asked_at = now
         try:
             async with self._runtime.database.read() as session:
-                caller = await auth.authenticate(session, self._runtime, self._request)
-        except WatchfloorError:
-            return True
+                signed_in = await auth.still_signed_in(session, self._runtime, self._caller)
         except SQLAlchemyError:
             return now - self._verified_at > UNVERIFIED_LIMIT_S
         self._verified_at = now
-        return Permission.VIEW_OVERVIEW not in caller.permissions
+        return not signed_in
 
 
-async def _first_part(
-    runtime: Runtime, subscription: Subscription, topics: frozenset[Topic], after: int
-) -> AsyncIterator[tuple[int, bytes]]:
+async def _first_part(runtime: Runtime, subscription: Subscription, after: int) -> AsyncIterator[tuple[int, bytes]]:
     """What was committed before the subscription: positions and frames."""
     async with runtime.database.read() as session:
         resumable = await service.can_resume(session, after)
@@ -68,7 +59,7 @@ async def _first_part(
         yield subscription.start, reset_frame(subscription.start)
         return
     yield after, beat_frame(runtime.clock.now())
-    async for event in service.replay(runtime.database, topics, after=after, up_to=subscription.start):
+    async for event in service.replay(runtime.database, subscription.topics, after=after, up_to=subscription.start):
         yield event.id, event.frame
 
 
@@ -76,8 +67,9 @@ async def _live(
     runtime: Runtime, broker: Broker, subscription: Subscription, session: _Session, position: int
 ) -> AsyncIterator[bytes]:
     """What is committed from now on, until the session ends or the server stops."""
+    beat_s = runtime.policy.stream.beat_seconds
     while True:
-        events = await subscription.take(BEAT_S)
+        events = await subscription.take(beat_s)
         if subscription.closed or await session.ended():
             return
         if subscription.lost:
@@ -90,19 +82,18 @@ async def _live(
         yield b"".join(frames) if frames else beat_frame(runtime.clock.now())
 
 
-async def _stream(
-    request: Request, runtime: Runtime, broker: Broker, topics: frozenset[Topic], after: int | None
-) -> AsyncIterator[bytes]:
+async def _stream(runtime: Runtime, broker: Broker, caller: Caller, after: int | None) -> AsyncIterator[bytes]:
+    topics = service.topics_for(caller)
     with broker.subscribe(topics) as subscription:
         position = subscription.start
         try:
             if after is None:
                 yield beat_frame(runtime.clock.now())
             else:
-                async for sent_to, frame in _first_part(runtime, subscription, topics, after):
+                async for sent_to, frame in _first_part(runtime, subscription, after):
                     yield frame
                     position = sent_to
-            async for frame in _live(runtime, broker, subscription, _Session(request, runtime), position):
+            async for frame in _live(runtime, broker, subscription, _Session(runtime, caller), position):
                 yield frame
         except SQLAlchemyError as error:
             log.warning("stream_ended_without_database", error=str(error))
@@ -131,5 +122,5 @@ async def stream(
     """Committed events as they happen, after the given one if it is still kept, else after an event `reset`."""
     broker: Broker = request.app.state.broker
     broker.refuse_if_full()
-    frames = _stream(request, runtime, broker, service.topics_for(caller), _resume_point(last_event_id, after))
+    frames = _stream(runtime, broker, caller, _resume_point(last_event_id, after))
     return StreamingResponse(frames, media_type="text/event-stream", headers=_HEADERS)

@@ -1,6 +1,7 @@
 """What a console may hear, and what is kept for those that resume. Writes no event: see `backend.events`."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 from sqlalchemy import delete, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,8 +27,6 @@ REPLAY_PAGE_ROWS = 500
 """Events read at once for a console that resumes; bounds the memory of one stream."""
 MAX_REPLAY_EVENTS = 5_000
 """A console further behind loads the overview again: that is one answer instead of thousands."""
-KEEP_HOURS = 24
-"""Longer than any console is worth resuming; older events are deleted."""
 KEEP_ROWS = 50_000
 """Upper bound of the table however busy the feed is: about 50 MB."""
 PRUNE_BATCH_ROWS = 10_000
@@ -74,14 +73,13 @@ async def replay(database: Database, topics: frozenset[Topic], *, after: int, up
         after = page[-1][0]
 
 
-async def prune(session: AsyncSession, _runtime: Runtime) -> None:
+async def prune(session: AsyncSession, runtime: Runtime) -> None:
     """Delete the oldest events, always a prefix and never the newest one, so that `can_resume` can tell."""
     newest = await last_event_id(session)
     oldest_rows = select(StreamEvent.id, StreamEvent.created_at).order_by(StreamEvent.id).limit(PRUNE_BATCH_ROWS)
     batch = oldest_rows.subquery()
-    expired = or_(
-        batch.c.created_at < func.now() - text(f"interval '{KEEP_HOURS} hours'"), batch.c.id <= newest - KEEP_ROWS
-    )
+    cutoff = runtime.clock.now() - timedelta(minutes=runtime.policy.stream.keep_events_minutes)
+    expired = or_(batch.c.created_at < cutoff, batch.c.id <= newest - KEEP_ROWS)
     boundary = await session.scalar(select(func.max(batch.c.id)).where(expired))
     if boundary is not None:
         await session.execute(delete(StreamEvent).where(StreamEvent.id <= boundary, StreamEvent.id < newest))

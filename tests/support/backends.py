@@ -95,12 +95,12 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """Serve an application from this process over a real socket and yield its URL: what streams need."""
+    """Serve a started application from this process over a real socket and yield its URL: what streams need."""
     from backend.server import BackendServer, listening_socket, url_of
 
     sock = listening_socket("127.0.0.1", 0)
     ready = asyncio.Event()
-    server = BackendServer(app, ready=ready.set, own_signals=False)
+    server = BackendServer(app, ready=ready.set, guest=True)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=START_LIMIT_S)
