@@ -7,7 +7,7 @@ bounded. Imports no textual. The clock and the dice are parameters.
 import asyncio
 import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -115,7 +115,7 @@ class Feed:
     _openings: int = 0
     """Streams opened since one last gave a byte."""
 
-    async def updates(self) -> AsyncIterator[Update]:
+    async def updates(self) -> AsyncGenerator[Update, None]:
         """Every update until the caller stops; a lost line is reported and found again by itself.
 
         Raises:
@@ -138,7 +138,7 @@ class Feed:
                     yield update
             await asyncio.sleep(self.poll_s if self._line is Line.POLLING else self._backoff_s())
 
-    async def _connected(self) -> AsyncGenerator[Update]:
+    async def _connected(self) -> AsyncGenerator[Update, None]:
         """One life of the stream."""
         if self._seen is None:
             yield await self._snapshot()
@@ -185,7 +185,7 @@ class Feed:
         self._seen = overview.event_id
         return Snapshot(overview, self.now())
 
-    async def _fallen_back(self, failure: ClientError) -> AsyncGenerator[Update]:
+    async def _fallen_back(self, failure: ClientError) -> AsyncGenerator[Update, None]:
         """Say that the line is lost, or read the overview where the backend answers and yet gives no stream."""
         snapshot = None
         if self._streamless(failure):
