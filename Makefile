@@ -29,7 +29,7 @@ lint: develop
 	@exec .venv/bin/python -m scripts.lint $(ARGS)
 
 bench: develop
-	@exec .venv/bin/python -m pytest -m bench tests/bench $(ARGS)
+	@exec .venv/bin/python -m tests.bench $(ARGS)
 
 lock: develop
 	@exec .venv/bin/python -m scripts.lock $(ARGS)
