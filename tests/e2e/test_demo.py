@@ -202,6 +202,9 @@ def test_the_wheel_alone_runs_from_an_empty_directory(data_dir: Path) -> None:
     site = str(base / "site")
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", site, str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
+    where = [sys.executable, "-P", "-c", "import backend; print(backend.__file__)"]
+    found = subprocess.run(where, env={"PYTHONPATH": site}, capture_output=True, text=True, check=True).stdout
+    assert found.startswith(site)
     empty = base / "empty"
     empty.mkdir()
     with headless_demo(data_dir, more={"PYTHONPATH": site}, cwd=empty) as demo:

@@ -95,7 +95,6 @@ class Demo:
                 self._stop()
 
     def _serve(self, users: dict[str, people.DemoUser], console: Child | None) -> int:
-        self._start_database()
         servers = self._start_servers(console)
         if servers is None:
             return self._early_end(console)
@@ -125,6 +124,8 @@ class Demo:
         return self._supervisor.start("console", "watchfloor", arguments, environment=environment, log=None)
 
     def _start_database(self) -> None:
+        if self._database_url:
+            return
         self._database_url = os.environ.get(DATABASE_VARIABLE, "")
         if not self._database_url:
             self._postgres = EmbeddedPostgres(self._workspace.postgres).start()
@@ -136,29 +137,30 @@ class Demo:
         return None if backend is None else [backend, self._start_simulator()]
 
     def _start_backend(self, console: Child | None) -> Child | None:
-        status_reading, status_writing = os.pipe()
+        ours, theirs = socket.socketpair()
         environment = {
-            DATABASE_VARIABLE: self._database_url,
             USERS_FILE_VARIABLE: str(self._workspace.users_file),
             "WATCHFLOOR_DEMO_TOKEN_FILE": str(self._workspace.token_file),
             "WATCHFLOOR_DEMO_LISTEN_FD": str(self._listening.fileno()),
-            "WATCHFLOOR_DEMO_STATUS_FD": str(status_writing),
+            "WATCHFLOOR_DEMO_CHANNEL_FD": str(theirs.fileno()),
         }
-        try:
-            backend = self._supervisor.start(
-                "backend", "watchfloor.demo.backend", environment=environment,
-                log=self._workspace.logs / "backend.log", pass_fds=[self._listening.fileno(), status_writing],
-            )  # fmt: skip
-            os.close(status_writing)
-            return self._await_ready(backend, status_reading, console)
-        finally:
-            os.close(status_reading)
+        with ours:
+            with theirs:
+                backend = self._supervisor.start(
+                    "backend", "watchfloor.demo.backend", environment=environment,
+                    log=self._workspace.logs / "backend.log", pass_fds=[self._listening.fileno(), theirs.fileno()],
+                )  # fmt: skip
+            self._start_database()  # while the backend imports
+            with contextlib.suppress(BrokenPipeError):  # it has ended; waiting for it finds out why
+                ours.sendall(self._database_url.encode())
+                ours.shutdown(socket.SHUT_WR)
+            return self._await_ready(backend, ours, console)
 
-    def _await_ready(self, backend: Child, status: int, console: Child | None) -> Child | None:
+    def _await_ready(self, backend: Child, channel: socket.socket, console: Child | None) -> Child | None:
         deadline = time.monotonic() + START_SECONDS
         while not self._ended(console):
-            if status in self._supervisor.wait(WATCH_SECONDS, status):
-                if os.read(status, 10):
+            if channel.fileno() in self._supervisor.wait(WATCH_SECONDS, channel.fileno()):
+                if _said(channel):
                     return backend
                 backend.process.wait()
                 raise self._why(backend)
@@ -222,6 +224,13 @@ class Demo:
                 say(f"  {name:<10} {user.role:<18} password {user.password}  TOTP secret {user.totp_secret}")
         else:
             say(f"Demo users: {self._workspace.users_file}")
+
+
+def _said(channel: socket.socket) -> bytes:
+    try:
+        return channel.recv(10)
+    except ConnectionResetError:  # it ended before it read what we sent
+        return b""
 
 
 def listen(port: int | None) -> socket.socket:

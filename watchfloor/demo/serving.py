@@ -1,0 +1,83 @@
+"""Serves the demo: brings the database up to date, makes the demo's users, then runs the backend as always.
+
+One process for all of it, so that the imports are paid for once.
+"""
+
+import hashlib
+import os
+import socket
+import sys
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend import migrate
+from backend.auth import accounts, bootstrap
+from backend.context import Caller, Runtime
+from backend.errors import ConfigurationError, WatchfloorError
+from backend.server import serve
+from backend.settings import Settings
+from contract.permissions import Permission
+from watchfloor.demo import people
+
+EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 3
+SIMULATOR_PERMISSIONS = (Permission.RENEW_PERMIT, Permission.IMPORT_TRANSACTIONS)
+
+
+def run() -> int:
+    """Learn from the supervisor which database to use, prepare it, serve, and tell the supervisor when ready."""
+    supervisor = socket.socket(fileno=int(os.environ["WATCHFLOOR_DEMO_CHANNEL_FD"]))
+    listening = socket.socket(fileno=int(os.environ["WATCHFLOOR_DEMO_LISTEN_FD"]))
+    database_url = supervisor.makefile().read()
+    if not database_url:
+        return EXIT_FAILED  # the supervisor could not start one, or is gone
+
+    def report(_url: str) -> None:
+        supervisor.sendall(b"ready")
+        supervisor.close()
+
+    try:
+        settings = Settings(database_url=database_url)
+        prepare(
+            settings, Path(os.environ["WATCHFLOOR_DEMO_USERS_FILE"]), Path(os.environ["WATCHFLOOR_DEMO_TOKEN_FILE"])
+        )
+        return EXIT_OK if serve(settings, listening=listening, on_ready=report) else EXIT_FAILED
+    except (ConfigurationError, WatchfloorError) as error:
+        sys.stderr.write(f"watchfloor: {error}\n")
+        return EXIT_CONFIGURATION
+
+
+def prepare(settings: Settings, users_file: Path, token_file: Path) -> None:
+    """Migrate, and make the demo's users once per database and its simulator's token; safe to repeat.
+
+    A later start leaves the users as they are: whoever was disabled stays disabled.
+
+    Raises:
+        ConfigurationError: the database cannot be used.
+    """
+    is_new = migrate.current_revision(settings.database_url) is None
+    migrate.upgrade(settings.database_url)
+    users, _ = people.load_or_make(users_file)
+    made_marker = users_file.with_name("users-made")
+    database = settings.database_url.partition("?")[0]  # after it: the embedded server's socket, new at every start
+    digest = hashlib.sha256(users_file.read_bytes() + database.encode()).hexdigest()
+    are_made = not is_new and made_marker.exists() and made_marker.read_text() == digest
+    given_token = token_file.read_text().strip() if token_file.exists() else None
+
+    async def work(session: AsyncSession, runtime: Runtime, caller: Caller) -> str:
+        for name, user in () if are_made else users.items():
+            await accounts.ensure_user(
+                session,
+                runtime,
+                caller,
+                name=name,
+                role=user.role,
+                password=user.password,
+                totp_secret=user.totp_secret,
+            )
+        return await accounts.ensure_service_token(
+            session, runtime, caller, name="simulator", permissions=SIMULATOR_PERMISSIONS, token=given_token
+        )
+
+    people.write_private(token_file, bootstrap.in_database(settings, work))
+    made_marker.write_text(digest)
