@@ -16,6 +16,7 @@ from backend.auth import passwords, tokens, totp
 from backend.auth.tables import ServiceToken, Session, User
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
+from contract.auth import MAX_PASSWORD_CHARS
 from contract.errors import ErrorCode
 from contract.permissions import Permission
 
@@ -54,10 +55,11 @@ async def add_user(
     """Make an account; password and secret are generated unless given.
 
     Raises:
-        WatchfloorError: INVALID_REQUEST for a name or role that cannot be; CONFLICT when the name is taken.
+        WatchfloorError: INVALID_REQUEST for a name, role or password that cannot be; CONFLICT when the name is taken.
     """
     _check_name(name)
     _check_role(runtime, role)
+    _check_password(runtime, password)
     if await session.scalar(select(User.id).where(User.username == name)) is not None:
         raise WatchfloorError(ErrorCode.CONFLICT, f"There is already an account {name!r}.")
     fresh = Credentials(name, role, password or _new_password(runtime), totp_secret or _new_totp_secret(runtime))
@@ -88,7 +90,7 @@ async def ensure_user(
     """Make an account exist with working credentials; given ones that already work are left alone.
 
     Raises:
-        WatchfloorError: INVALID_REQUEST for a name or role that cannot be.
+        WatchfloorError: INVALID_REQUEST for a name, role or password that cannot be.
     """
     user = await session.scalar(select(User).where(User.username == name).with_for_update())
     if user is None:
@@ -96,6 +98,7 @@ async def ensure_user(
             session, runtime, caller, name=name, role=role, password=password, totp_secret=totp_secret
         )
     _check_role(runtime, role)
+    _check_password(runtime, password)
     wanted = Credentials(name, role, password or _new_password(runtime), totp_secret or _new_totp_secret(runtime))
     as_is = (user.role, user.totp_secret, user.disabled) == (role, wanted.totp_secret, False)
     if as_is and password is not None and await passwords.matches(user.password_hash, password):
@@ -194,6 +197,14 @@ def _check_role(runtime: Runtime, role: str) -> None:
     if role not in runtime.policy.roles:
         known = ", ".join(runtime.policy.roles)
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"The policy has no role {role!r}.", hint=f"It has {known}.")
+
+
+def _check_password(runtime: Runtime, password: str | None) -> None:
+    least = runtime.policy.sign_in.watchfloor.min_password_chars
+    if password is not None and not least <= len(password) <= MAX_PASSWORD_CHARS:
+        raise WatchfloorError(
+            ErrorCode.INVALID_REQUEST, f"A password has {least} to {MAX_PASSWORD_CHARS:,} characters."
+        )
 
 
 def _new_password(runtime: Runtime) -> str:

@@ -96,6 +96,8 @@ class SignInRules(PolicyTable):
     first_wait_seconds: PositiveCount
     """The first wait; it doubles with each further failure."""
     longest_wait_seconds: PositiveCount
+    min_password_chars: PositiveCount
+    """Length of a password that a person chooses; generated ones are far beyond it."""
     totp_steps_of_tolerance: Count
     """How many 30 s steps a person's clock may be off, either way."""
     signing_key_days: PositiveCount

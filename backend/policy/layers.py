@@ -54,7 +54,7 @@ def _locate(reference: str, base: Path, layers: list[Layer]) -> tuple[Path, str]
         return _HERE / f"{reference}.toml", f"built-in {reference}"
     path = base / Path(reference).expanduser()
     if path.suffix == ".toml" or path.exists():
-        return path.resolve(), str(path)
+        return path.resolve(), str(path) if layers else reference
     reason = f"there is no such file, and no built-in policy of that name{did_you_mean(reference, BUILT_IN)}"
     if layers:
         raise PolicyError([Mistake(layers[-1].name, _EXTENDS, f"{reference!r}: {reason}")])
