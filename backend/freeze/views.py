@@ -142,8 +142,13 @@ def _progress(freeze: Freeze) -> str:
 
 
 async def publish_progress(session: AsyncSession, runtime: Runtime, only: Collection[UUID] | None = None) -> None:
-    """Publish the holds in force whose count of halted executors differs from what consoles were last told."""
-    rows = (await session.execute(store.newest_first(in_force_only=True, after=None, limit=MAX_PAGE_ROWS))).scalars()
+    """Publish the holds in force whose count of halted executors differs from what consoles were last told.
+
+    A hold that somebody is just changing is left out: an acknowledgement must not wait for a thaw, and the monitor
+    comes by again.
+    """
+    query = store.newest_first(in_force_only=True, after=None, limit=MAX_PAGE_ROWS)
+    rows = (await session.execute(query.with_for_update(key_share=True, skip_locked=True))).scalars()
     wanted = [row for row in rows if only is None or row.id in only]
     for row, freeze in zip(wanted, await show(session, runtime, wanted), strict=True):
         if row.shown_progress != _progress(freeze):

@@ -1,0 +1,60 @@
+"""Shortcuts for tests of freezes: renewals, freezes and thaws through the real services."""
+
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from backend.context import Caller, Runtime
+from backend.executors import service as executors
+from contract.freeze import Freeze
+from contract.gate import Permit, RenewRequest
+
+MACHINE = Caller(
+    subject="executor:test", kind="service", role="service", permissions=frozenset(), request_id="test", ip="127.0.0.1"
+)
+
+
+def person(name: str) -> Caller:
+    """A signed-in person, for calling services directly."""
+    return Caller(subject=name, kind="user", role="mev_admin", permissions=frozenset(), request_id="test")
+
+
+def renewal(name: str = "bot-1", **changes: Any) -> RenewRequest:
+    """A renewal of an executor that trades arbitrage on arbitrum."""
+    usual: dict[str, Any] = {
+        "executor": name,
+        "chain": "arbitrum",
+        "strategy": "arbitrage",
+        "wallet": f"0xab{name}",
+        "boot_id": "boot-1",
+        "position_eth": Decimal("3.5"),
+        "open_orders": 2,
+        "in_flight": 1,
+    }
+    return RenewRequest(**(usual | changes))
+
+
+async def renew(runtime: Runtime, name: str = "bot-1", **changes: Any) -> Permit:
+    """One renewal in a transaction of its own."""
+    async with runtime.database.transaction() as session:
+        return await executors.renew(session, runtime, MACHINE, renewal(name, **changes))
+
+
+async def freeze(client: httpx.AsyncClient, scope: str = "chain:arbitrum", **body: Any) -> Freeze:
+    """Freeze over HTTP."""
+    kind, _, name = scope.partition(":")
+    request = {"scope": {"kind": kind, "name": name}, "reason": "losses nobody can explain"} | body
+    answer = await client.post("/v1/freezes", json=request)
+    assert answer.status_code == 201, answer.text
+    return Freeze.model_validate(answer.json())
+
+
+async def ask_for_thaw(client: httpx.AsyncClient, ref: str, reason: str = "explained and fixed") -> httpx.Response:
+    """Request a thaw over HTTP."""
+    return await client.post(f"/v1/freezes/{ref}/thaw", json={"reason": reason})
+
+
+async def approve(client: httpx.AsyncClient, ref: str, **body: Any) -> httpx.Response:
+    """Approve a thaw over HTTP."""
+    return await client.post(f"/v1/freezes/{ref}/thaw/approve", json=body or None)
