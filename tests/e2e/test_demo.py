@@ -100,13 +100,6 @@ def test_killing_the_demo_leaves_nothing_and_loses_nothing(demo: HeadlessDemo, d
         assert transactions(again.ready["database_url"]) >= before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_other_signals_stop_it_too(demo: HeadlessDemo, data_dir: Path, number: signal.Signals) -> None:
-    demo.process.send_signal(number)
-    assert demo.process.wait(30) == 0
-    assert not marked(str(data_dir))
-
-
 def test_a_stop_during_the_start(data_dir: Path) -> None:
     with subprocess.Popen(
         command(data_dir), env=environment(data_dir), stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE_SECONDS = 30.0  # far above anything normal, so that a busy machine does not fail a test
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 
 
 def marked(mark: str) -> list[str]:
