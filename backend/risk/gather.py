@@ -115,7 +115,7 @@ async def gather(
 
 def _holdings(executors: Iterable[Executor]) -> Iterable[Part]:
     for one in executors:
-        place = Place(one.chain, one.strategy, one.wallet.lower())
+        place = Place(one.chain.lower(), one.strategy, transactions.hexadecimal_in_lower_case(one.wallet))
         if one.position_eth is None:
             yield Part(place, ZERO, known=0, unknown=1)
         else:

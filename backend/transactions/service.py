@@ -15,6 +15,7 @@ from backend.transactions.queries import (
     outcome_windows,
     recent_sums,
 )
+from backend.transactions.rows import hexadecimal_in_lower_case
 from backend.transactions.store import Added
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "TransactionFilter",
     "commit_import",
     "day_sums",
+    "hexadecimal_in_lower_case",
     "hour_of",
     "hourly_sums",
     "list_transactions",
