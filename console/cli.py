@@ -101,7 +101,7 @@ def _ended(name: str, arguments: list[str]) -> int:
     except click.exceptions.Abort:
         code = _EXIT_INTERRUPTED
     except ClientError as error:
-        _say(error.message, error.hint or _sign_in_hint(error))
+        _say(error.message, _sign_in_hint(error) or error.hint)
         code = error.exit_code
     except SessionError as error:
         _say(error.message, error.hint)
