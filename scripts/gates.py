@@ -56,14 +56,14 @@ def docstring_problems(root: Path) -> list[str]:
 
 
 def handler_problems(root: Path) -> list[str]:
-    """List broad handlers without a comment on their line or the next that names the boundary they stand at."""
+    """List broad handlers without a comment beside them that names the boundary they stand at."""
     found = []
     for name, text in sources(root):
         lines = text.splitlines()
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ExceptHandler) and _is_broad(node) and not _reraises(node):
-                nearby = lines[node.lineno - 1 : node.body[0].lineno]
-                if not any("#" in line for line in nearby):
+                above, nearby = lines[node.lineno - 2], lines[node.lineno - 1 : node.body[0].lineno]
+                if not above.lstrip().startswith("#") and not any("#" in line for line in nearby):
                     found.append(f"{name}:{node.lineno}: broad except without a comment naming the boundary")
     return found
 

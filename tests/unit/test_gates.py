@@ -64,8 +64,9 @@ def test_a_module_without_docstring(checkout: Path) -> None:
 def test_a_broad_handler_that_names_no_boundary(checkout: Path, head: str) -> None:
     write(checkout, "gate/broad.py", f'"""Doc."""\ntry:\n    x = 1\n{head}\n    x = 2\n')
     assert gates.handler_problems(checkout) == ["gate/broad.py:4: broad except without a comment naming the boundary"]
-    write(checkout, "gate/broad.py", f'"""Doc."""\ntry:\n    x = 1\n{head}  # boundary: tests\n    x = 2\n')
-    assert gates.handler_problems(checkout) == []
+    for named in (f"{head}  # boundary: tests", f"# boundary: tests\n{head}", f"{head}\n    # boundary: tests"):
+        write(checkout, "gate/broad.py", f'"""Doc."""\ntry:\n    x = 1\n{named}\n    x = 2\n')
+        assert gates.handler_problems(checkout) == []
 
 
 def test_a_dependency_that_is_not_locked(checkout: Path) -> None:
