@@ -38,6 +38,7 @@ class Context(StrEnum):
     AUDIT = "audit"
     LOGIN = "login"
     DIALOG = "dialog"
+    PALETTE = "palette"
     READING = "reading"
     """Help and other full-screen texts."""
 
@@ -60,6 +61,8 @@ class Action:
     """What to type after `:`; empty if it makes no sense there."""
     argument: str = ""
     """What the command takes, as shown in the help."""
+    shown: str = ""
+    """The key as the key line shows it, where one entry stands for several."""
 
     @property
     def method(self) -> str:
@@ -167,7 +170,9 @@ ACTIONS: Final[tuple[Action, ...]] = (
         command="freeze",
         argument="[SCOPE]",
     ),
-    Action("go.overview", ("1",), "", "Overview: can I go back to sleep?", command="overview"),
+    Action(
+        "go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-4", command="overview"
+    ),
     Action(
         "go.alerts",
         ("2",),
@@ -195,7 +200,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         argument="[WORDS AND FILTERS]",
     ),
     Action("pause", ("p",), "pause", "Hold the screen still; updates are kept and shown on resume.", command="pause"),
-    Action("copy", ("y",), "copy", "Copy what is selected to your clipboard (OSC 52).", command="copy"),
+    Action("copy", ("y",), "", "Copy what is selected to your clipboard (OSC 52).", command="copy"),
     Action("command", ("colon",), "command", "Type a command; Tab completes."),
     Action("palette", ("ctrl+p", "f2"), "", "List every action and run one.", command="palette"),
     Action(
@@ -215,7 +220,12 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("login.fill", ("f3",), "demo user", "Fill in the next demonstration user.", (Context.LOGIN,)),
     Action("dialog.next", ("tab", "down"), "next field", "Go to the next field.", (Context.DIALOG,)),
     Action("dialog.previous", ("shift+tab", "up"), "", "Go to the previous field.", (Context.DIALOG,)),
+    Action("dialog.complete", ("right",), "", "Complete the scope you are typing.", (Context.DIALOG,)),
     Action("dialog.close", ("escape",), "cancel", "Close without doing anything.", (Context.DIALOG,)),
+    Action(
+        "reading.follow", ("enter", "f"), "follow link", "Go to what the selected line points at.", (Context.READING,)
+    ),
+    Action("reading.copy", ("y",), "copy", "Copy the whole page to your clipboard.", (Context.READING,)),
     Action("reading.close", ("escape", "q"), "close", "Close.", (Context.READING,)),
 )
 

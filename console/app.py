@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual import on
+from textual import events, on
 from textual.message import Message
 from textual.worker import Worker, WorkerState
 
@@ -168,6 +168,14 @@ class WatchfloorApp(Doing):
     async def _not_known_who(self, event: Refused) -> None:
         if self.questions.settle(event.question):
             self.complain(event.error)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Give keys to the screen before any widget sees them: one after the other, so that none is lost or misread."""
+        screen = self.screen if self._screen_stack else None
+        if isinstance(screen, FloorScreen) and isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            if screen.is_deaf_to(event) or (isinstance(event, events.Key) and await screen.take_key(event)):
+                return
+        await super().on_event(event)
 
     # live data
 

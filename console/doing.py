@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from console.screens.base import FloorScreen
     from console.state.floor import Floor
     from console.widgets.frame import Who
+    from contract.freeze import Freeze
 
 
 class Doing(TerminalApp[None]):
@@ -102,6 +103,15 @@ class Doing(TerminalApp[None]):
 
         if not isinstance(self.screen, FreezeScreen):
             await self.push_screen(FreezeScreen(argument))
+
+    async def show_board(self, freeze: "Freeze", above: "FloorScreen | None" = None) -> None:
+        """Show the board of a freeze, in place of the dialog that made it."""
+        from console.screens.board.screen import BoardScreen
+
+        if above is not None and self.screen is above:
+            await self.switch_screen(BoardScreen(freeze))
+        else:
+            await self.push_screen(BoardScreen(freeze))
 
     async def do_palette(self, _: str) -> None:
         """List every action of the screen below."""

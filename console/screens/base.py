@@ -151,13 +151,25 @@ class FloorScreen(Screen[None]):
 
     # keys
 
+    def is_deaf_to(self, event: events.Event) -> bool:  # noqa: ARG002  for dialogs
+        """Whether to drop a key unread."""
+        return False
+
     def reach(self) -> tuple[Context, ...]:
         """Where the operator is, the nearest first."""
         nearest = (*self.CONTEXTS, Context.LIST) if isinstance(self.focused, Rows) else self.CONTEXTS
         return (*nearest, Context.ALWAYS) if self.CLOSED else (*nearest, Context.EVERYWHERE, Context.ALWAYS)
 
-    async def on_key(self, event: events.Key) -> None:
-        """Find the action of a key and do it."""
+    async def take_key(self, event: events.Key) -> bool:
+        """Do the action of a key before any widget gets it; False leaves the key to the focused widget.
+
+        Called by the application for one key after the other: focus moved by a key is in place for the next one.
+        """
+        prompt = self.query_one(CommandLine)
+        if prompt.is_open:
+            return prompt.take_key(event)
+        if isinstance(self.focused, Field) and event.is_printable:
+            return False
         known = self.reach()
         prefix, self._prefix = self._prefix, ""
         keys = f"{prefix} {event.key}" if prefix else event.key
@@ -165,12 +177,11 @@ class FloorScreen(Screen[None]):
         if action is None and not prefix and actions.starts_sequence(event.key, known):
             self._prefix = event.key
         if prefix or self._prefix:
-            event.stop()
             self.redraw_keys(self.view())
-        if action is not None:
-            event.stop()
-            event.prevent_default()
-            await self.perform(action)
+        if action is None or self._doer(action) is None:
+            return bool(prefix or self._prefix)
+        await self.perform(action)
+        return True
 
     async def perform(self, action: Action, argument: str = "") -> None:
         """Do an action where it belongs: the focused widget, the screen, or the application. Refusals are said."""
@@ -180,11 +191,17 @@ class FloorScreen(Screen[None]):
             return
         if action.id != "back":
             self.desk.clear_note()
+        do = self._doer(action)
+        if do is not None:
+            await self._attempt(do, action, argument)
+
+    def _doer(self, action: Action) -> Callable[[str], object] | None:
+        """The method behind an action: of the focused widget, this screen, or the application."""
         for target in (self.focused, self, self.desk):
-            do = getattr(target, action.method, None)
+            do: Callable[[str], object] | None = getattr(target, action.method, None)
             if do is not None:
-                await self._attempt(do, action, argument)
-                return
+                return do
+        return None
 
     async def _attempt(self, do: Callable[[str], object], action: Action, argument: str) -> None:
         try:
@@ -219,6 +236,10 @@ class FloorScreen(Screen[None]):
         self.desk.say("done", f"Copied {len(text)} characters to your clipboard.")
         self.desk.copy_to_clipboard(text)
 
+    def do_reading_copy(self, argument: str) -> None:
+        """Copy the whole page."""
+        self.do_copy(argument)
+
     # command and filter line
 
     def do_command(self, argument: str) -> None:
@@ -249,7 +270,7 @@ class FloorScreen(Screen[None]):
 
     @on(CommandLine.Edited)
     def _prompt_edited(self, event: CommandLine.Edited) -> None:
-        if event.mode == FILTER and self.query_one(CommandLine).has_class("-open"):
+        if event.mode == FILTER and self.query_one(CommandLine).is_open:
             self.set_filter(event.text)
 
     @on(CommandLine.Dropped)

@@ -23,6 +23,10 @@ SEVERITIES: Final = tuple(Severity)
 """Most urgent first, as the contract lists them."""
 
 
+CLEARED_KEPT: Final = 1_000
+"""Cleared alerts that are remembered, so that longer lists can drop them too."""
+
+
 class Link(StrEnum):
     """How the console is connected to the backend."""
 
@@ -64,6 +68,8 @@ class Floor:
     risk: RiskSnapshot | None = None
     alerts: Mapping[str, Alert] = field(default_factory=_nothing)
     """Alerts that are not cleared, by id: the most urgent ones and all that changed since."""
+    cleared: Mapping[str, Alert] = field(default_factory=_nothing)
+    """The last ones that were cleared while this console was watching."""
     counts: AlertCounts = field(default_factory=AlertCounts)
     freezes: Mapping[str, Freeze] = field(default_factory=_nothing)
     """Holds in force, by id."""
@@ -114,10 +120,12 @@ def with_alert(floor: Floor, alert: Alert, desk_now: datetime) -> Floor:
     """Take in one changed alert. One that is not known but older than the snapshot was counted in it already."""
     counted = floor.loaded_at is not None and alert.raised_at <= floor.loaded_at
     before = floor.alerts.get(alert.id, alert if counted else None)
-    after = None if alert.status is AlertStatus.CLEARED else alert
+    gone = alert.status is AlertStatus.CLEARED
+    after = None if gone else alert
     return replace(
         floor,
         alerts=_with(floor.alerts, alert.id, after),
+        cleared=_last(_with(floor.cleared, alert.id, alert if gone else None), CLEARED_KEPT),
         counts=_recount(floor.counts, before, after),
         data_at=desk_now,
     )
@@ -216,6 +224,12 @@ def _with(known: Mapping[str, T], ident: str, value: T | None) -> Mapping[str, T
     if value is not None:
         changed[ident] = value
     return MappingProxyType(changed)
+
+
+def _last(known: Mapping[str, T], count: int) -> Mapping[str, T]:
+    if len(known) <= count:
+        return known
+    return MappingProxyType(dict(list(known.items())[-count:]))
 
 
 def _recount(counts: AlertCounts, before: Alert | None, after: Alert | None) -> AlertCounts:

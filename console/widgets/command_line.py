@@ -70,6 +70,11 @@ class CommandLine(Widget):
         """Which prompt is open."""
         return self._mode
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the keys go to the prompt."""
+        return self.has_class("-open")
+
     def compose(self) -> ComposeResult:
         """The candidates above, the prompt below."""
         yield Panel(id="candidates", grows=False)
@@ -120,14 +125,15 @@ class CommandLine(Widget):
         event.stop()
         self.post_message(self.Entered(self._mode, event.value))
 
-    def on_key(self, event: events.Key) -> None:
-        """Tab goes through the candidates, Esc drops the prompt."""
+    def take_key(self, event: events.Key) -> bool:
+        """Tab goes through the candidates, Esc drops the prompt; all other keys belong to the text."""
         if event.key == "escape" or (event.key == "backspace" and not self.query_one(Field).value):
-            event.stop()
             self.post_message(self.Dropped(self._mode))
         elif event.key in {"tab", "shift+tab", "down", "up"}:
-            event.stop()
             self._cycle(-1 if event.key in {"shift+tab", "up"} else 1)
+        else:
+            return False
+        return True
 
     def _cycle(self, step: int) -> None:
         entry = self.query_one(Field)

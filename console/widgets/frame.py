@@ -110,7 +110,7 @@ def keys_line(actions: Iterable[Action], who: Who, view: View, *, prefix: str = 
     for action in actions:
         keys = [key for key in action.keys if not (typing and is_typed(key))]
         if keys and action.label and not refusal(action, who.permissions, who.role):
-            shown.append(((shown_key(keys[0]), "key"), (f" {action.label}", "dim")))
+            shown.append(((action.shown or shown_key(keys[0]), "key"), (f" {action.label}", "dim")))
     last = shown[-2:]
     room = view.width - 1 - sum(width_of(part) + 2 for part in last)
     kept: list[Line] = []

@@ -41,6 +41,8 @@ _SPARK_SHORT, _SPARK_LONG = 8, 24
 _GAPS: Final = 5
 _LONG_SPARK_FROM: Final = 74
 CHAINS_COLUMNS: Final = 22
+_RULE_COLUMNS, _SCOPE_COLUMNS, _SCOPE_COLUMNS_MIN, _MESSAGE_COLUMNS_MIN = 23, 26, 12, 20
+"""Widths of an alert's columns; the longest rule has 22 characters."""
 INDICATORS: Final = ("regulatory", "operational", "security")
 
 
@@ -199,10 +201,10 @@ def alerts_title(floor: Floor, view: View) -> Line:
     ):
         if count:
             spans.append((f"{count:,} {word}  ", style))
-    return titled_rule(tuple(spans), view.width, g, (*_feed_age(floor, view), ("age  response", "head")))
+    return titled_rule(tuple(spans), view.width, g, (*feed_age(floor, view), ("age  response", "head")))
 
 
-def _feed_age(floor: Floor, view: View) -> Line:
+def feed_age(floor: Floor, view: View) -> Line:
     fresh = floor.feed_freshness(view.desk_now)
     heard_s = floor.heard_s(view.desk_now)
     mark = words.stale(fresh, exact_age(heard_s) if heard_s is not None else "")
@@ -219,10 +221,7 @@ def alert_row(alert: Alert, floor: Floor, view: View) -> Line:
     due, over = due_text(alert.due_at, now)
     clock = f"{g.done} {outside(alert.acknowledged_by or 'seen', 12)}" if seen else due
     tail = right(coarse_age(age_s), 6, g) + right(cut(clock, 12, g), 13, g)
-    rule_width, scope_width = (22, 26) if view.width >= 100 else (20, 18)  # noqa: PLR2004  room for a wider table
-    if view.width < 64:  # noqa: PLR2004  only rule and clock fit
-        rule_width, scope_width = max(view.width - 7 - width_of(((tail, ""),)), 8), 0
-    message_width = view.width - 7 - rule_width - scope_width - width_of(((tail, ""),)) - 2
+    rule_width, scope_width, message_width = _alert_columns(view.width - 7 - width_of(((tail, ""),)))
     middle: Line = EMPTY
     if scope_width:
         middle = ((" " + left(scope_text(alert.scope, scope_width, view), scope_width, g), ""),)
@@ -239,6 +238,15 @@ def alert_row(alert: Alert, floor: Floor, view: View) -> Line:
         view.width,
         g,
     )
+
+
+def _alert_columns(room: int) -> tuple[int, int, int]:
+    """Widths of rule, scope and message: a message of a few characters says nothing and gives way to the scope."""
+    if room < _RULE_COLUMNS + _SCOPE_COLUMNS_MIN:
+        return max(room, 8), 0, 0
+    if room < _RULE_COLUMNS + _SCOPE_COLUMNS + _MESSAGE_COLUMNS_MIN:
+        return _RULE_COLUMNS, room - _RULE_COLUMNS - 1, 0
+    return _RULE_COLUMNS, _SCOPE_COLUMNS, room - _RULE_COLUMNS - _SCOPE_COLUMNS - 2
 
 
 def no_alerts(floor: Floor, view: View) -> list[Line]:

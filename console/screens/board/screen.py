@@ -1,0 +1,80 @@
+"""The board of one freeze: n of m halted, and every executor's answer. It is read until it proves the freeze."""
+
+from typing import TYPE_CHECKING
+
+from textual.timer import Timer
+
+from console.asking import Question
+from console.screens.reading.screen import ReadingScreen, Row
+from console.state.floor import Floor
+from console.state.freezing import POLL_S, UNKNOWN_AFTER_S, Effect, Outcome, effect_of
+from console.state.freshness import seconds_between
+from console.widgets.freezes import board_rows, board_sentence
+from console.widgets.lines import Line
+from console.widgets.view import View
+from contract.freeze import Freeze
+
+if TYPE_CHECKING:
+    from console.client.errors import ClientError
+
+
+class BoardScreen(ReadingScreen):
+    """Polls one freeze until every executor has confirmed, or nobody can tell any more."""
+
+    def __init__(self, freeze: Freeze) -> None:
+        super().__init__(f"Freeze {freeze.ref}", self._board)
+        self._freeze = freeze
+        self._timer: Timer | None = None
+
+    def on_mount(self) -> None:
+        """Look at once, then again and again while it matters."""
+        self._look()
+        self._timer = self.set_interval(POLL_S, self._look_again)
+
+    def _board(self, view: View) -> list[Row]:
+        return [(row, None) for row in board_rows(self._freeze, view)]
+
+    def sentence(self, view: View) -> Line:
+        """How many have halted, and who has not answered."""
+        mood, text = board_sentence(self._freeze, self._effect(view))
+        return self.headline_line(mood, text)
+
+    def _effect(self, view: View) -> Effect:
+        floor = self.desk.latest or Floor()
+        return effect_of(self._freeze, seconds_between(self._freeze.created_at, floor.now(view.desk_now)) or 0.0)
+
+    def _look_again(self) -> None:
+        waited_s = seconds_between(self._freeze.created_at, (self.desk.latest or Floor()).now(self.desk.now())) or 0.0
+        if self._effect(self.view()).outcome is Outcome.WAITING or waited_s < UNKNOWN_AFTER_S:
+            self._look()
+        elif self._changed():
+            self._look()
+
+    def _changed(self) -> bool:
+        """Whether the stream knows something of this freeze that the board does not."""
+        floor = self.desk.latest
+        if floor is None:
+            return False
+        known = floor.freezes.get(self._freeze.id)
+        if known is None:
+            return self._freeze.status != "thawed" and floor.loaded_at is not None
+        return (known.halted, known.status, known.version) != (
+            self._freeze.halted,
+            self._freeze.status,
+            self._freeze.version,
+        )
+
+    def _look(self) -> None:
+        if not self.questions.is_waiting("board") and self.desk.api is not None:
+            self.ask("board", lambda api: api.freeze_detail(self._freeze.id), self._freeze.id)
+
+    def answered(self, question: Question, value: object) -> None:
+        """The freeze as it stands now."""
+        if isinstance(value, Freeze):
+            self._freeze = value
+
+    def refused(self, question: Question, error: "ClientError") -> bool:
+        """A missed look is followed by another; the frame says that the line is lost."""
+        from console.client.errors import Unreachable
+
+        return isinstance(error, Unreachable)

@@ -1,0 +1,53 @@
+"""Owns what dialogs that change something share: deaf to keys typed before they were seen, Cancel focused, Tab order."""
+
+from time import monotonic
+from typing import ClassVar, Final
+
+from textual import events, on
+
+from console.actions import Context
+from console.screens.base import FloorScreen
+from console.widgets.press import Press
+
+DEAF_S: Final = 0.3
+"""How long after it is first seen a dialog takes no key: what was typed ahead must not answer it."""
+
+
+class DialogScreen(FloorScreen):
+    """A dialog about one dangerous act."""
+
+    CONTEXTS = (Context.DIALOG,)
+    CLOSED = True
+    AUTO_FOCUS = "#cancel"
+    DEAF: ClassVar[float] = DEAF_S
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hears_from = float("inf")
+
+    def on_mount(self) -> None:
+        """Take keys only once the dialog has been painted."""
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        self._hears_from = monotonic() + self.DEAF
+
+    def is_deaf_to(self, event: events.Event) -> bool:
+        """Keys and pastes sent before the dialog could be read answer a question nobody has seen."""
+        return isinstance(event, events.Key | events.Paste) and event.time < self._hears_from
+
+    @on(Press.Pressed, "#cancel")
+    def _cancelled(self) -> None:
+        self.desk.leave(self)
+
+    def do_dialog_close(self, _: str) -> None:
+        """Close without doing anything."""
+        self.desk.leave(self)
+
+    def do_dialog_next(self, _: str) -> None:
+        """Next field."""
+        self.focus_next()
+
+    def do_dialog_previous(self, _: str) -> None:
+        """Previous field."""
+        self.focus_previous()

@@ -1,0 +1,210 @@
+"""The freeze dialog: what, how, what it would stop, why, and the typed name; then the board that proves it."""
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from console.asking import Question
+from console.screens.dialog import DialogScreen
+from console.state.completion import complete
+from console.state.freezing import Draft
+from console.state.scopes import known_scopes, typed_name
+from console.widgets.field import Field
+from console.widgets.freezes import blast_lines
+from console.widgets.lines import Line, left, line, outside
+from console.widgets.panel import Panel
+from console.widgets.press import Press
+from console.widgets.view import View
+from contract.freeze import MAX_REASON_CHARS, BlastRadius, Freeze, FreezeMode, FreezeRequest
+
+if TYPE_CHECKING:
+    from console.client.errors import ClientError
+
+_LABEL_COLUMNS: Final = 10
+_BLAST_DELAY_S: Final = 0.15
+"""The blast radius is asked for when typing has stopped for this long."""
+
+
+class FreezeScreen(DialogScreen):
+    """Stops trading of a scope."""
+
+    CSS_PATH: ClassVar[list[str]] = ["../base.tcss", "screen.tcss"]  # type: ignore[assignment]
+    TITLE_TEXT = "Freeze"
+
+    def __init__(self, scope_text: str = "") -> None:
+        super().__init__()
+        self._draft = Draft(scope_text=scope_text.strip())
+        self._key = ""
+        """Made once for this dialog: sending again never freezes twice."""
+        self._problem = ""
+
+    def compose_body(self) -> ComposeResult:
+        """Fields from top to bottom in the order in which they are thought about; Cancel first at the end."""
+        with Vertical(id="freeze-form"):
+            for name in ("scope", "mode", "reason", "name"):
+                with Vertical(classes="form-row"):
+                    yield Panel(id=f"label-{name}", grows=False)
+                    if name == "mode":
+                        yield Press("halt", id="mode", style="bold")
+                    else:
+                        yield Field(id=name, max_length=MAX_REASON_CHARS if name == "reason" else 120)
+                if name == "scope":
+                    yield Panel(id="choices", grows=False)
+                if name == "mode":
+                    yield Panel(id="blast", grows=False)
+        with Vertical(id="freeze-buttons"):
+            yield Press("Cancel", id="cancel")
+            yield Press("Freeze", id="send", style="bad", on=False)
+            yield Panel(id="missing", grows=False)
+
+    def on_mount(self) -> None:
+        """Start with the scope that was asked for."""
+        from console.client.api import new_idempotency_key
+
+        self._key = new_idempotency_key()
+        self.query_one("#scope", Field).value = self._draft.scope_text
+        if self._draft.scope is not None:
+            self._ask_blast()
+
+    def sentence(self, view: View) -> Line:
+        """What this is."""
+        mark = view.glyphs.near
+        return line((f" {mark} ", "near"), ("Nothing is stopped until you press Freeze. Tab goes on, Esc leaves.", ""))
+
+    def draw(self, view: View) -> None:
+        """Bring labels, choices, blast radius and buttons up to date."""
+        g = view.glyphs
+        draft = self._draft
+        scope = draft.scope
+        name = outside(typed_name(scope), 60) if scope is not None else "the name"
+        for field, text in (("scope", "Scope"), ("mode", "Mode"), ("reason", "Reason"), ("name", "Confirm")):
+            has_focus = self.focused is not None and self.focused.id == field
+            label = left(f"{g.arrow if has_focus else ' '} {text}", _LABEL_COLUMNS, g)
+            self.query_one(f"#label-{field}", Panel).show([line((label, "key" if has_focus else "dim"))])
+        self.query_one("#choices", Panel).show([self._choices_line(view)])
+        mode = "halt: cancels only" if draft.mode is FreezeMode.HALT else "reduce only: positions may shrink"
+        self.query_one("#mode", Press).set(mode, on=True)
+        self.query_one("#blast", Panel).show(self._blast_lines(view.sized(view.width - 4)))
+        self.query_one("#reason", Field).disabled = not draft.knows_blast
+        confirm = self.query_one("#name", Field)
+        confirm.disabled = not (draft.knows_blast and draft.reason.strip())
+        confirm.placeholder = f"type {name} to confirm"
+        sending = self.questions.is_waiting("freeze")
+        label = "Freezing" + g.ellipsis if sending else "Send again" if self._problem else f"Freeze {name}"
+        self.query_one("#send", Press).set(label, on=not draft.missing and not sending)
+        self.query_one("#missing", Panel).show([self._missing_line(view)])
+
+    def _choices_line(self, view: View) -> Line:
+        floor = self.desk.latest
+        if self._draft.scope is not None or floor is None:
+            return ()
+        names = [str(scope) for scope in known_scopes(floor)]
+        fitting = self._matching(names) or names
+        return line(
+            (" " * _LABEL_COLUMNS, ""), ("Right completes: ", "dim"), outside("  ".join(fitting[:12]), view.width)
+        )
+
+    def _matching(self, names: list[str]) -> list[str]:
+        return [one.partition(" ")[2] for one in complete(f"freeze {self._draft.scope_text}", (), lambda _: names)]
+
+    def _blast_lines(self, view: View) -> list[Line]:
+        draft = self._draft
+        if draft.scope is None:
+            return [line(("  What it would stop is shown here, before you say why.", "dim"))]
+        if draft.blast is None or not draft.knows_blast:
+            return [line((f"  Asking what this would stop{view.glyphs.ellipsis}", "dim"))]
+        return blast_lines(draft.blast, view)
+
+    def _missing_line(self, view: View) -> Line:
+        g = view.glyphs
+        if self._problem:
+            return line((f"{g.bad} ", "bad"), outside(self._problem))
+        return line((f"{g.unknown} to do: {outside(self._draft.missing, 120)}", "dim")) if self._draft.missing else ()
+
+    # what is typed
+
+    @on(Field.Changed, "#scope")
+    def _scope_typed(self, event: Field.Changed) -> None:
+        self._edit(scope_text=event.value)
+        self.questions.forget("blast")
+        if self._draft.scope is not None and not self._draft.knows_blast:
+            self.set_timer(_BLAST_DELAY_S, self._ask_blast)
+
+    @on(Field.Changed, "#reason")
+    def _reason_typed(self, event: Field.Changed) -> None:
+        self._edit(reason=event.value)
+
+    @on(Field.Changed, "#name")
+    def _name_typed(self, event: Field.Changed) -> None:
+        self._edit(typed=event.value)
+
+    @on(Field.Submitted)
+    def _next(self, event: Field.Submitted) -> None:
+        """Enter in a field goes on; it never freezes."""
+        event.stop()
+        self.focus_next()
+
+    @on(Press.Pressed, "#mode")
+    def _mode_pressed(self) -> None:
+        other = FreezeMode.REDUCE_ONLY if self._draft.mode is FreezeMode.HALT else FreezeMode.HALT
+        self._edit(mode=other)
+
+    def _edit(self, **changes: object) -> None:
+        from dataclasses import replace
+
+        self._draft = replace(self._draft, **changes)  # type: ignore[arg-type]
+        self.redraw()
+
+    def do_dialog_complete(self, _: str) -> None:
+        """Complete the scope with the first name that fits."""
+        floor = self.desk.latest
+        field = self.query_one("#scope", Field)
+        if self.focused is not field or floor is None or field.cursor_position < len(field.value):
+            field.action_cursor_right()
+            return
+        fitting = self._matching([str(scope) for scope in known_scopes(floor)])
+        if fitting:
+            place = fitting.index(field.value) + 1 if field.value in fitting else 0
+            field.value = fitting[place % len(fitting)]
+            field.cursor_position = len(field.value)
+
+    # the backend
+
+    def _ask_blast(self) -> None:
+        scope = self._draft.scope
+        if scope is not None and not self.questions.is_waiting("blast") and not self._draft.knows_blast:
+            self.ask("blast", lambda api: api.blast_radius(scope), str(scope))
+
+    @on(Press.Pressed, "#send")
+    def _send(self) -> None:
+        """Freeze: only with everything known and typed, and under the one key of this dialog."""
+        scope = self._draft.scope
+        if self._draft.missing or scope is None or self.questions.is_waiting("freeze"):
+            return
+        request = FreezeRequest(
+            scope=scope, mode=self._draft.mode, reason=self._draft.reason, idempotency_key=self._key
+        )
+        self._problem = ""
+        self.ask("freeze", lambda api: api.freeze(request), str(scope))
+        self.redraw()
+
+    def answered(self, question: Question, value: object) -> None:
+        """The blast radius, or the freeze."""
+        if isinstance(value, BlastRadius):
+            self._edit(blast=value)
+        elif isinstance(value, Freeze):
+            self.desk.call_later(self.desk.show_board, value, above=self)
+
+    def refused(self, question: Question, error: "ClientError") -> bool:
+        """Say why; without an answer nobody knows whether the freeze was taken."""
+        from console.client.errors import Unreachable
+        from console.state.problems import describe, ends_session
+
+        if question.topic != "freeze" or ends_session(error):
+            return False
+        self._problem = describe(error)
+        if isinstance(error, Unreachable):
+            self._problem = f"UNKNOWN whether it was taken: {self._problem} Sending again never freezes twice."
+        return True

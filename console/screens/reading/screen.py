@@ -1,0 +1,100 @@
+"""A page to read: help, the facts behind an indicator, everything about one record. Rows with a link can be followed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from textual import on
+from textual.app import ComposeResult
+
+from console.actions import Context
+from console.screens.base import FloorScreen
+from console.widgets.lines import Line, line, text_of
+from console.widgets.panel import Panel
+from console.widgets.rows import Rows
+from console.widgets.view import View
+from contract.alerts import Link
+
+_HERE: Final = Path(__file__).parent
+"""Absolute, because subclasses live in other folders."""
+
+Row = tuple[Line, Link | None]
+"""A line, and where Enter leads."""
+
+Content = Callable[[View], list[Row]]
+"""The page for the room there is; asked again with every repaint."""
+
+
+class ReadingScreen(FloorScreen):
+    """A list of lines; Enter follows the link of the selected one."""
+
+    CSS_PATH = [_HERE.parent / "base.tcss", _HERE / "screen.tcss"]
+    CONTEXTS = (Context.READING,)
+    CLOSED = True
+
+    def __init__(self, title: str, content: Content, sentence: Line = ()) -> None:
+        super().__init__()
+        self.TITLE_TEXT = title  # type: ignore[misc]
+        self._content = content
+        self._sentence = sentence
+        self._rows: list[Row] = []
+
+    @classmethod
+    def of_help(cls, below: FloorScreen) -> "ReadingScreen":
+        """The help of a screen."""
+        from console.widgets.help import help_rows
+
+        desk = below.desk
+        reach = below.reach()
+        title = below.TITLE_TEXT
+        said = line(" ", ("Every key of this screen first, then the others. Refused actions say why.", ""))
+        return cls("Help", lambda view: [(row, None) for row in help_rows(title, reach, desk.who, view)], said)
+
+    def compose_body(self) -> ComposeResult:
+        """The lines."""
+        yield Rows(id="page")
+        yield Panel(id="page-end", grows=False)
+
+    def sentence(self, view: View) -> Line:
+        """What this page is."""
+        return self._sentence or line((f" {view.glyphs.idle} ", "dim"), ("Enter follows a link, Esc closes.", "dim"))
+
+    def draw(self, view: View) -> None:
+        """Bring the lines up to date."""
+        inner = view.sized(view.width - 2)
+        self._rows = self._content(inner)
+        rows = self.query_one("#page", Rows)
+        rows.load([str(index) for index in range(len(self._rows))], self._line)
+        self._draw_end()
+
+    def _draw_end(self) -> None:
+        rows = self.query_one("#page", Rows)
+        place, count = rows.position
+        self.query_one("#page-end", Panel).show([line((f"line {place} of {count}", "dim"))])
+
+    def _line(self, ident: str, _: int) -> Line:
+        index = int(ident)
+        return self._rows[index][0] if index < len(self._rows) else ()
+
+    @on(Rows.Moved, "#page")
+    def _moved(self) -> None:
+        self._draw_end()
+
+    @on(Rows.Opened, "#page")
+    async def _opened(self) -> None:
+        await self.do_reading_follow("")
+
+    async def do_reading_follow(self, _: str) -> None:
+        """Go to what the selected line points at."""
+        selected = self.query_one("#page", Rows).selected
+        link = self._rows[int(selected)][1] if selected is not None else None
+        if link is not None:
+            await self.desk.show_link(link.kind, link.id)
+
+    def do_reading_close(self, _: str) -> None:
+        """Close."""
+        self.desk.leave(self)
+
+    def copy_text(self) -> str:
+        """The whole page."""
+        return "\n".join(text_of(row).rstrip() for row, _ in self._rows)

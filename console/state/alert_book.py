@@ -1,0 +1,80 @@
+"""Owns the alerts that are known: those of the floor, and the pages loaded beside them. Pure.
+
+Sorting ten thousand alerts takes milliseconds, so it is done only when an alert has changed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from console.state.floor import urgent
+from console.state.matching import matches
+from contract.alerts import Alert, AlertStatus
+from contract.base import Page
+
+PAGE_ROWS: Final = 500
+"""The most that the backend gives at once."""
+
+LIVE: Final = ("open", "acknowledged")
+"""What the list holds: loaded one status after the other."""
+
+
+def _no_alerts() -> Mapping[str, Alert]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class AlertBook:
+    """Alerts loaded so far, and where to go on."""
+
+    loaded: Mapping[str, Alert] = field(default_factory=_no_alerts)
+    stage: int = 0
+    """Which of `LIVE` is being loaded; its length when all is loaded."""
+    cursor: str | None = None
+
+    @property
+    def next_page(self) -> tuple[str, str | None] | None:
+        """Status and cursor of the page to load next; None when all are loaded."""
+        return (LIVE[self.stage], self.cursor) if self.stage < len(LIVE) else None
+
+    def with_page(self, page: Page[Alert]) -> "AlertBook":
+        """The book after one more page."""
+        loaded = {**self.loaded, **{alert.id: alert for alert in page.items}}
+        stage = self.stage if page.next_cursor else self.stage + 1
+        return AlertBook(MappingProxyType(loaded), stage, page.next_cursor)
+
+    def with_alert(self, alert: Alert) -> "AlertBook":
+        """The book after one alert was read by itself."""
+        return replace(self, loaded=MappingProxyType({**self.loaded, alert.id: alert}))
+
+
+def current(book: AlertBook, live: Mapping[str, Alert], cleared: Mapping[str, Alert]) -> dict[str, Alert]:
+    """Every known alert by id, most urgent first: what the stream said last counts."""
+    known = dict(book.loaded)
+    for ident, alert in (*live.items(), *cleared.items()):
+        before = known.get(ident)
+        if before is None or alert.updated_at >= before.updated_at:
+            known[ident] = alert
+    still = {ident: alert for ident, alert in known.items() if alert.status is not AlertStatus.CLEARED}
+    return {alert.id: alert for alert in urgent(still)}
+
+
+def filtered(alerts: Mapping[str, Alert], text: str) -> list[str]:
+    """Ids of the alerts in which every word occurs."""
+    words = text.split()
+    if not words:
+        return list(alerts)
+    return [
+        alert.id
+        for alert in alerts.values()
+        if matches(
+            words,
+            alert.rule,
+            alert.message,
+            str(alert.scope),
+            alert.severity.value,
+            alert.status.value,
+            alert.acknowledged_by,
+        )
+    ]

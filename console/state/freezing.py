@@ -1,0 +1,82 @@
+"""Owns the freeze dialog's rules: what must be known and typed before it can freeze, and how the freeze has ended. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from console.state.scopes import typed_name
+from contract.freeze import BlastRadius, Freeze, FreezeMode, FreezeStatus, HaltState
+from contract.scope import Scope
+
+UNKNOWN_AFTER_S: Final = 15.0
+"""Executors answer within a second or two and permits die soon after: later than this nobody can tell."""
+
+POLL_S: Final = 0.5
+"""How often the effect of a freeze is looked at until it is proven."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the dialog holds."""
+
+    scope_text: str = ""
+    mode: FreezeMode = FreezeMode.HALT
+    reason: str = ""
+    typed: str = ""
+    blast: BlastRadius | None = None
+
+    @property
+    def scope(self) -> Scope | None:
+        """The scope, once the text is one."""
+        try:
+            return Scope.parse(self.scope_text)
+        except ValueError:
+            return None
+
+    @property
+    def knows_blast(self) -> bool:
+        """Whether what is shown is the blast radius of the scope as it is typed now."""
+        return self.blast is not None and self.scope is not None and str(self.blast.scope) == str(self.scope)
+
+    @property
+    def missing(self) -> str:
+        """What the dialog still waits for, in plain words; empty when it may freeze."""
+        scope = self.scope
+        if not self.scope_text.strip():
+            return "choose what to freeze"
+        if scope is None:
+            return "write global, chain:NAME, strategy:NAME or wallet:ADDRESS"
+        if not self.knows_blast:
+            return "waiting for what this would stop"
+        if not self.reason.strip():
+            return "say why"
+        if self.typed.strip().casefold() != typed_name(scope).casefold():
+            return f"type {typed_name(scope)} to confirm"
+        return ""
+
+
+class Outcome(StrEnum):
+    """How a freeze has ended, as far as anybody can know."""
+
+    SENDING = "sending"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a freeze has done so far."""
+
+    outcome: Outcome
+    unproven: tuple[str, ...] = ()
+    """Executors that have not confirmed."""
+
+
+def effect_of(freeze: Freeze, waited_s: float) -> Effect:
+    """Judge a freeze by the answers of its executors, never by the fact that it was sent."""
+    unproven = tuple(proof.executor for proof in freeze.proofs if proof.state is HaltState.REQUESTED)
+    if freeze.status is FreezeStatus.THAWED or (freeze.halted >= freeze.covered and not unproven):
+        return Effect(Outcome.DONE)
+    return Effect(Outcome.UNKNOWN if waited_s >= UNKNOWN_AFTER_S else Outcome.WAITING, unproven)

@@ -1,0 +1,81 @@
+"""Owns how alerts are drawn on their own screen: heading and detail."""
+
+from console.state.floor import Floor
+from console.state.freshness import coarse_age, due_text, seconds_between
+from console.widgets import words
+from console.widgets.lines import Line, cut, left, line, outside, titled_rule, wrap
+from console.widgets.overview import feed_age, scope_text
+from console.widgets.view import View
+from contract.alerts import Alert, AlertStatus, Link
+
+_LABEL_COLUMNS = 14
+
+
+def list_title(shown: int, known: int, total: int, position: int, filter_text: str, floor: Floor, view: View) -> Line:
+    """How many alerts are shown of how many there are."""
+    g = view.glyphs
+    count = f"{shown:,} of {known:,}" if filter_text else f"{known:,}"
+    more = f" loaded of {total:,}" if total > known else ""
+    words_shown: Line = ((" containing ", ""), (outside(filter_text, 40), "near")) if filter_text else ()
+    place: Line = ((f"{position:,}/{shown:,}  ", "dim"),) if shown else ()
+    return titled_rule(
+        (("ALERTS ", "head"), (count + more, "bold"), *words_shown),
+        view.width,
+        g,
+        (*feed_age(floor, view), *place, ("age  response", "head")),
+    )
+
+
+def detail_lines(alert: Alert, floor: Floor, view: View) -> list[Line]:
+    """Everything known of one alert, the message first."""
+    return [content for content, _ in detail_rows(alert, floor, view)]
+
+
+def detail_rows(alert: Alert, floor: Floor, view: View) -> list[tuple[Line, Link | None]]:
+    """Everything known of one alert; rows with a link can be followed."""
+    g = view.glyphs
+    sign = words.severity(alert.severity, g)
+    status = words.alert_status(alert.status, g)
+    head = line(
+        (f"{sign.glyph} {sign.word} ", sign.style),
+        (outside(alert.rule, 60), "bold"),
+        "  ",
+        (f"{status.glyph} {status.word}", status.style),
+    )
+    rows: list[tuple[Line, Link | None]] = [(titled_rule(head, view.width, g), None)]
+    rows += [(line((row, "bold")), None) for row in wrap(outside(alert.message), view.width)]
+    facts = [
+        ("scope", scope_text(alert.scope, view.width - _LABEL_COLUMNS, view)),
+        ("raised", f"{alert.raised_at:%Y-%m-%d %H:%M:%S} UTC, {_ago(alert, floor, view)} ago"),
+        ("response", _response(alert, view, floor)),
+        ("action taken", outside(alert.action_taken) if alert.action_taken else "none, only informed"),
+        *((outside(name, 30), outside(value, 200)) for name, value in alert.facts.items()),
+    ]
+    for name, value in facts:
+        label = left(name, _LABEL_COLUMNS, g)
+        rows.append((line((label, "dim"), cut(value, view.width - _LABEL_COLUMNS, g)), None))
+    for link in alert.links:
+        rows.append(
+            (line((left("link", _LABEL_COLUMNS, g), "dim"), (f"{g.arrow} ", "key"), (link_text(link), "link")), link)
+        )
+    return rows
+
+
+def link_text(link: Link) -> str:
+    """What a link says."""
+    return f"{outside(link.kind, 20)} {outside(link.label, 80)}"
+
+
+def _ago(alert: Alert, floor: Floor, view: View) -> str:
+    return coarse_age(seconds_between(alert.raised_at, floor.now(view.desk_now)) or 0.0)
+
+
+def _response(alert: Alert, view: View, floor: Floor) -> str:
+    if alert.status is not AlertStatus.OPEN:
+        by = outside(alert.acknowledged_by or "somebody", 40)
+        at = f" at {alert.acknowledged_at:%H:%M:%S} UTC" if alert.acknowledged_at else ""
+        return f"seen by {by}{at}"
+    due, over = due_text(alert.due_at, floor.now(view.desk_now))
+    if not due:
+        return "no response time in the policy"
+    return f"{due}{': nobody has answered in time' if over else ''}"
