@@ -11,6 +11,7 @@ from backend.policy.mistakes import Mistake, PolicyError, did_you_mean
 
 _HERE = Path(__file__).parent
 BUILT_IN = tuple(sorted(path.stem for path in _HERE.glob("*.toml")))
+_BUILT_IN_PREFIX = "built-in "
 _EXTENDS, _REPLACES = "extends", "replaces"
 _TOML_POSITION = re.compile(r"^(?P<reason>.*) \(at (?P<where>line \d+, column \d+|end of document)\)$", re.DOTALL)
 
@@ -51,7 +52,7 @@ def read_layers(name_or_path: str) -> tuple[Layer, ...]:
 
 def _locate(reference: str, base: Path, layers: list[Layer]) -> tuple[Path, str]:
     if reference in BUILT_IN:
-        return _HERE / f"{reference}.toml", f"built-in {reference}"
+        return _HERE / f"{reference}.toml", f"{_BUILT_IN_PREFIX}{reference}"
     path = base / Path(reference).expanduser()
     if path.suffix == ".toml" or path.exists():
         return path.resolve(), str(path) if layers else reference
@@ -122,8 +123,13 @@ def _without(table: Table, path: list[str]) -> tuple[Table, bool]:
 
 
 def origin(layers: tuple[Layer, ...], path: tuple[str | int, ...]) -> str:
-    """The name of the uppermost file that states a key; for a missing one, the file a person would add it to."""
-    return next((layer.name for layer in layers if _states(layer.data, path)), layers[0].name)
+    """The name of the file to blame for a key: the uppermost that states it, else the one a person would add it to.
+
+    A built-in policy is right by itself, so what is wrong with it comes from the file laid over it.
+    """
+    top = layers[0].name
+    stated = next((layer.name for layer in layers if _states(layer.data, path)), top)
+    return top if stated.startswith(_BUILT_IN_PREFIX) else stated
 
 
 def _states(data: Any, path: tuple[str | int, ...]) -> bool:
