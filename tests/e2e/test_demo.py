@@ -155,6 +155,19 @@ def test_data_of_a_newer_version(data_dir: Path) -> None:
     with headless_demo(data_dir) as demo, psycopg.connect(demo.ready["database_url"]) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999_from_the_future'")
     assert "newer" in one_line(refused(data_dir))
+    with Terminal(command(data_dir, headless=False), env=environment(data_dir)) as terminal:
+        assert terminal.wait_exit() == 3
+        assert "Watchfloor" in terminal.text
+        assert "newer" in terminal.text
+    assert not marked(str(data_dir))
+
+
+def test_a_console_that_is_killed_leaves_a_usable_terminal(data_dir: Path) -> None:
+    with Terminal(command(data_dir, headless=False), env=environment(data_dir)) as terminal:
+        terminal.wait_for("admin1")
+        os.kill(pid_of(data_dir, "watchfloor"), signal.SIGKILL)
+        terminal.wait_exit()
+        assert bytes(terminal.received).rfind(b"\x1b[?1049l") > bytes(terminal.received).rfind(b"\x1b[?1049h")
     assert not marked(str(data_dir))
 
 

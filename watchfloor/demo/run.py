@@ -3,12 +3,16 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
+import termios
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from console.term.firstframe import restore_terminal
 from watchfloor.demo import people
 from watchfloor.demo.supervisor import Child, Supervisor
 from watchfloor.demo.workspace import DEFAULT_DIRECTORY, Workspace
@@ -19,8 +23,8 @@ HOST = "127.0.0.1"
 PREFERRED_PORT = 8420
 BACKLOG = 128
 START_SECONDS = 90.0  # a first migration on a slow disk; usually 2
-CONSOLE_STOP_SECONDS = 0.7  # the console restores the terminal in 0.5
-SERVERS_STOP_SECONDS = 2.5  # requests that run; usually 0.1
+CONSOLE_STOP_SECONDS = 1.2  # the console restores the terminal in 0.5
+SERVERS_STOP_SECONDS = 2.0  # requests that run; usually 0.1
 WATCH_SECONDS = 1.0  # how often the starter and the database are looked at
 RESTART_SECONDS = 1.0
 RESTARTS_AT_MOST = 5  # within a minute; after that it is a fault that restarting does not mend
@@ -82,6 +86,7 @@ class Demo:
         self._database_url = ""
         self._starter = os.getppid()
         self._restarts: list[float] = []
+        self._terminal: list[Any] | None = None
 
     def run(self) -> int:
         """Start everything, stay until the end, stop everything."""
@@ -119,6 +124,7 @@ class Demo:
         return EXIT_OK
 
     def _start_console(self) -> Child:
+        self._terminal = termios.tcgetattr(sys.stdin)
         environment = {USERS_FILE_VARIABLE: str(self._workspace.users_file)}
         arguments = ["console", "--url", self._url]
         return self._supervisor.start("console", "watchfloor", arguments, environment=environment, log=None)
@@ -209,7 +215,10 @@ class Demo:
         """Stop in the reverse order of need: nobody sees a database vanish while it still writes."""
         self._workspace.retire()
         running = self._supervisor.running()
-        self._supervisor.stop(*(child for child in running if child.name == "console"), seconds=CONSOLE_STOP_SECONDS)
+        for console in (child for child in running if child.name == "console"):
+            self._supervisor.stop(console, seconds=CONSOLE_STOP_SECONDS)
+            if console.exit_code() == -signal.SIGKILL:
+                restore_terminal(self._terminal)
         self._supervisor.stop(*(child for child in running if child.name != "console"), seconds=SERVERS_STOP_SECONDS)
         if self._postgres is not None:
             self._postgres.stop()
