@@ -18,6 +18,7 @@ COMMANDS: dict[str, list[str]] = {
     "mypy strict": [sys.executable, "-m", "mypy", "--no-error-summary"],
     "import contracts": [str(TOOLS / "lint-imports"), "--no-cache"],
     "migration drift": [sys.executable, "-m", "scripts.drift"],
+    "generated pages": [sys.executable, "-m", "scripts.generate_docs", "--check"],
 }
 CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "lock files": lock.problems,

@@ -234,7 +234,7 @@ class ThawGroup(click.Group):
     """`thaw ID` asks, `thaw approve ID` approves: a first word that is no subcommand is an id."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the hidden subcommand in front of an id."""
+        """Put the subcommand that is meant in front of an id."""
         if args and args[0] not in self.commands and args[0] not in {"--help", "-h"}:
             args = ["request", *args]
         return super().parse_args(ctx, args)
@@ -245,12 +245,12 @@ def thaw() -> None:
     """Ask for a freeze to be lifted; somebody else approves."""
 
 
-@thaw.command("request", hidden=True)
+@thaw.command("request")
 @click.argument("ident", metavar="ID")
 @click.option("--reason", required=True, callback=_reason, help="Why it is safe to go on.")
 @command("thaw")
 def request_thaw(call: Call, ident: str, reason: str) -> None:
-    """Ask for a freeze to be lifted."""
+    """Ask for a freeze to be lifted; the word `request` may be left out."""
     one = call.ask(lambda api: api.request_thaw(ident, reason))
     call.answer(
         one,
