@@ -72,12 +72,12 @@ class Gate:
             self._thread.start()
         return self
 
-    def close(self) -> None:
-        """Stop renewing. The permit in hand is given up at once."""
+    def close(self, *, wait: bool = True) -> None:
+        """Stop renewing. The permit in hand is given up at once; `wait` also for a request under way."""
         with self._lock:
             self._stopping = True
         self._wake.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if wait and self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(JOIN_TIMEOUT_S)
 
     def __enter__(self) -> Self:

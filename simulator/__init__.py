@@ -1,1 +1,1 @@
-"""Seeded executors that trade, lose and fail in believable ways through the public API and `gate`."""
+"""A seeded trading floor that uses Watchfloor as a real platform would: the public API and `gate`, nothing else."""

@@ -1,0 +1,82 @@
+"""The scripted crises: how each bends one executor's trading at one moment of simulated time. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from simulator.fleet import ARBITRAGE, ARBITRUM, BASE, ETHEREUM, LIQUIDATION, MARKET_MAKING, Spec
+
+BEGINS_S = 20.0
+"""Long enough to see the floor calm before it is not."""
+
+
+class Scenario(StrEnum):
+    """What goes wrong."""
+
+    NONE = "none"
+    DRAWDOWN = "drawdown"
+    GAS_SPIKE = "gas-spike"
+    KEY_COMPROMISE = "key-compromise"
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """How a trade differs from an ordinary one. Amounts in ETH, times in seconds."""
+
+    trade_every_s: float | None = None
+    profit_eth: float | None = None
+    """Median net result instead of the chain's; below 0 for a loss."""
+    gas_factor: float = 1.0
+    fail_share: float | None = None
+    label: str = ""
+    stolen: bool = False
+    """Sent with a stolen key: through the executor's own signer, to an address nobody knows."""
+
+
+CALM = Influence()
+
+
+class _Script(Protocol):
+    def __call__(self, spec: Spec, since_s: float) -> Influence: ...
+
+
+def _drawdown(spec: Spec, since_s: float) -> Influence:
+    """A stale price on arbitrum: its arbitrage bleeds, while liquidations and arbitrage elsewhere profit from the move.
+
+    The windfall keeps the rest of the floor off its own limits, so that one chain crosses and not everything at once.
+    """
+    if spec.chain is ARBITRUM:
+        if spec.strategy == ARBITRAGE and since_s < 100.0:  # noqa: PLR2004  the end of this act
+            return Influence(2.0, -0.12, fail_share=0.1, label="stale price")
+        return CALM
+    if spec.strategy in {ARBITRAGE, LIQUIDATION} and since_s < 30.0:  # noqa: PLR2004  the end of this act
+        return Influence(9.0, 0.8 if spec.strategy == LIQUIDATION else 0.4, fail_share=0.0, label="price move")
+    return CALM
+
+
+def _gas_spike(spec: Spec, since_s: float) -> Influence:
+    """A crowded mint on ethereum: twenty times the gas price, and everybody bids again and again."""
+    if spec.chain is ETHEREUM and since_s < 240.0:  # noqa: PLR2004  the end of this act
+        return Influence(3.0, 0.004, gas_factor=20.0, fail_share=0.12, label="bidding war")
+    return CALM
+
+
+def _key_compromise(spec: Spec, since_s: float) -> Influence:
+    """Somebody has the key of one wallet: transfers to an unknown address, most of them clumsy and failing."""
+    if spec.chain is BASE and spec.strategy == MARKET_MAKING and spec.name.endswith("-1") and since_s < 150.0:  # noqa: PLR2004
+        return Influence(1.5, -0.08, gas_factor=4.0, fail_share=0.65, label="unknown transfer", stolen=True)
+    return CALM
+
+
+_SCRIPTS: Mapping[Scenario, _Script] = {
+    Scenario.DRAWDOWN: _drawdown,
+    Scenario.GAS_SPIKE: _gas_spike,
+    Scenario.KEY_COMPROMISE: _key_compromise,
+}
+
+
+def influence(scenario: Scenario, spec: Spec, now_s: float) -> Influence:
+    """What a scenario does to an executor at a moment of simulated time."""
+    script = _SCRIPTS.get(scenario)
+    return CALM if script is None or now_s < BEGINS_S else script(spec, now_s - BEGINS_S)
