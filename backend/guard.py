@@ -1,6 +1,7 @@
 """Authorisation of routes: each names its permission, the default is deny.
 
-Who is calling is worked out by `app.state.authenticate`, which `backend.main` sets to `auth.service`'s.
+Who is calling and whether they may is worked out by `app.state.admit`, which `backend.main` sets to `auth.service`'s:
+an area's routes import this module, so this module imports no area.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,47 +11,23 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute, iter_route_contexts
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.service import AuditDraft
 from backend.context import Caller, CurrentRuntime, Runtime
 from backend.db import Tx
-from backend.errors import WatchfloorError
-from backend.http import short_path
-from contract.audit import AuditResult
-from contract.errors import ErrorCode
 from contract.permissions import Permission
 
 PUBLIC = "public"
 """Marks the few routes that need no sign-in: login and the process probes."""
-Authenticate = Callable[[AsyncSession, Runtime, Request], Awaitable[Caller]]
-"""Works out who is calling, or raises the refusal."""
+Admit = Callable[[AsyncSession, Runtime, Request, Permission], Awaitable[Caller]]
+"""Works out who is calling and lets them pass if they hold the permission, or raises the refusal."""
 _MARK = "x-permission"
 
 
 def _require(permission: Permission) -> Callable[..., Awaitable[Caller]]:
     async def caller_with_permission(request: Request, session: Tx, runtime: CurrentRuntime) -> Caller:
-        authenticate: Authenticate = request.app.state.authenticate
-        caller = await authenticate(session, runtime, request)
-        request.state.caller = caller  # before the check: a refusal is recorded in the caller's name
-        if permission not in caller.permissions:
-            raise _denied(caller, permission, request)
-        return caller
+        admit: Admit = request.app.state.admit
+        return await admit(session, runtime, request, permission)
 
     return caller_with_permission
-
-
-def _denied(caller: Caller, permission: Permission, request: Request) -> WatchfloorError:
-    return WatchfloorError(
-        ErrorCode.NOT_ALLOWED,
-        f"This needs the permission {permission.value}, which {caller.role} does not hold.",
-        audit=AuditDraft(
-            event_type="auth.permission.denied",
-            action=f"{request.method} {short_path(request)}",
-            resource_type="permission",
-            resource_id=permission.value,
-            result=AuditResult.DENIED,
-            error_message=f"{caller.role} lacks {permission.value}",
-        ),
-    )
 
 
 def needs(permission: Permission) -> dict[str, Any]:

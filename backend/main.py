@@ -9,7 +9,7 @@ from backend import http, ops
 from backend.alerts import routes as alerts_routes
 from backend.audit import routes as audit_routes
 from backend.auth import routes as auth_routes
-from backend.auth.service import authenticate
+from backend.auth.service import admit
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
@@ -65,7 +65,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
 
     app = FastAPI(title="Watchfloor", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.runtime = runtime
-    app.state.authenticate = authenticate
+    app.state.admit = admit
     http.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -21,6 +21,40 @@ from contract.errors import ErrorCode
 from contract.permissions import Permission
 
 
+async def admit(session: AsyncSession, runtime: Runtime, request: Request, permission: Permission) -> Caller:
+    """Let a caller pass who is signed in and holds the permission.
+
+    Raises:
+        WatchfloorError: NOT_AUTHENTICATED or NOT_ALLOWED, recorded in the audit log.
+    """
+    caller = await authenticate(session, runtime, request)
+    request.state.caller = caller  # before the check: a refusal is recorded in the caller's name
+    require(caller, permission, route=f"{request.method} {short_path(request)}")
+    return caller
+
+
+def require(caller: Caller, permission: Permission, *, route: str) -> None:
+    """Let a caller pass who holds the permission; `route` is what they called, for the audit log.
+
+    Raises:
+        WatchfloorError: NOT_ALLOWED, recorded in the audit log.
+    """
+    if permission in caller.permissions:
+        return
+    raise WatchfloorError(
+        ErrorCode.NOT_ALLOWED,
+        f"This needs the permission {permission.value}, which {caller.role} does not hold.",
+        audit=AuditDraft(
+            event_type="auth.permission.denied",
+            action=route,
+            resource_type="permission",
+            resource_id=permission.value,
+            result=AuditResult.DENIED,
+            error_message=f"{caller.role} lacks {permission.value}",
+        ),
+    )
+
+
 async def authenticate(session: AsyncSession, runtime: Runtime, request: Request) -> Caller:
     """Work out who is calling, with one query.
 
