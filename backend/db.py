@@ -74,6 +74,7 @@ class Database:
             max_overflow=settings.pool_overflow,
             pool_timeout=POOL_TIMEOUT_S,
             pool_pre_ping=True,
+            native_inet_types=False,  # addresses are text, as the tables say
             hide_parameters=True,  # an error that is logged must not print what was in the statement
             connect_args={**self._connect_args, "application_name": "watchfloor"},
         )

@@ -1,63 +1,45 @@
-"""The HTTP edge: request ids, the error envelope, refusals into the audit log. Owns no route."""
+"""The HTTP edge: who calls, refusals into the audit log, every exception into the one envelope. Owns no route."""
 
 import re
-import uuid
 from http import HTTPStatus
 
+import psycopg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from psycopg.errors import LockNotAvailable, QueryCanceled
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backend.answers import envelope, request_id_of
 from backend.audit import service as audit
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
-from contract.errors import HTTP_STATUS, ErrorCode, ErrorEnvelope
+from backend.metrics import Metrics
+from backend.middleware import FAILED_HINT, FAILED_MESSAGE, BodyLimit, LastResort, Observed, RequestIds
+from contract.errors import ErrorCode
+
+__all__ = ["caller_of", "client_ip", "envelope", "install", "request_id_of", "short_path"]
 
 log = structlog.get_logger(__name__)
-REQUEST_ID_HEADER = b"x-request-id"
-_ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _MAX_PATH_CHARS = 90
 """Ten less than the width of the audit log's action: room for the method."""
-_CODE_OF_STATUS = {
-    HTTPStatus.NOT_FOUND: ErrorCode.NOT_FOUND,
-    HTTPStatus.METHOD_NOT_ALLOWED: ErrorCode.INVALID_REQUEST,
-    HTTPStatus.UNAUTHORIZED: ErrorCode.NOT_AUTHENTICATED,
-    HTTPStatus.FORBIDDEN: ErrorCode.NOT_ALLOWED,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ErrorCode.TOO_LARGE,
+_RETRY = "Try again in a moment."
+_OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
+    HTTPStatus.BAD_REQUEST: (ErrorCode.INVALID_REQUEST, "The body cannot be read as JSON."),
+    HTTPStatus.UNAUTHORIZED: (ErrorCode.NOT_AUTHENTICATED, ""),
+    HTTPStatus.FORBIDDEN: (ErrorCode.NOT_ALLOWED, ""),
+    HTTPStatus.NOT_FOUND: (ErrorCode.NOT_FOUND, "There is nothing at this address."),
+    HTTPStatus.METHOD_NOT_ALLOWED: (ErrorCode.INVALID_REQUEST, "This address does not take that method."),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (ErrorCode.TOO_LARGE, ""),
 }
-
-
-class RequestIds:
-    """Gives every request an id: the caller's if it is harmless, else a fresh one; it is echoed in the answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = dict(scope["headers"]).get(REQUEST_ID_HEADER, b"")
-        request_id = given if _ACCEPTABLE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, request_id)]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
-
-
-def request_id_of(request: Request) -> str:
-    """The id `RequestIds` gave this request."""
-    ident: str = request.state.request_id
-    return ident
+"""What the framework's own refusals mean; an empty message keeps the framework's."""
+_CONTENTION = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
 
 
 def caller_of(request: Request) -> Caller:
@@ -87,12 +69,6 @@ def short_path(request: Request) -> str:
     return "".join(char if char.isprintable() else "?" for char in request.url.path)[:_MAX_PATH_CHARS]
 
 
-def envelope(request: Request, code: ErrorCode, message: str, *, hint: str | None = None) -> JSONResponse:
-    """The answer of every route that does not succeed."""
-    body = ErrorEnvelope(code=code, message=message, hint=hint, request_id=request_id_of(request))
-    return JSONResponse(body.model_dump(mode="json"), status_code=HTTP_STATUS[code])
-
-
 async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, WatchfloorError)  # noqa: S101  FastAPI dispatches by type
     if error.audit is not None:
@@ -104,48 +80,76 @@ async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  FastAPI dispatches by type
-    first = error.errors()[0]
+    first, *others = error.errors()
     where = ".".join(str(part) for part in first["loc"] if part != "body")
     reason = str(first["msg"]).removeprefix("Value error, ")
-    more = len(error.errors()) - 1
-    hint = f"{more} more of the fields are wrong." if more else None
+    hint = f"{len(others)} more of the fields are wrong." if others else None
     return envelope(request, ErrorCode.INVALID_REQUEST, f"{where}: {reason}" if where else reason, hint=hint)
+
+
+async def _on_unencodable(request: Request, _error: Exception) -> JSONResponse:
+    return envelope(request, ErrorCode.INVALID_REQUEST, "A text is not valid Unicode: it holds half of a pair.")
 
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  FastAPI dispatches by type
-    code = _CODE_OF_STATUS.get(HTTPStatus(error.status_code), ErrorCode.INVALID_REQUEST)
-    answer = envelope(request, code, str(error.detail))
-    answer.status_code = error.status_code
+    code, message = _OF_STATUS.get(error.status_code, (ErrorCode.INVALID_REQUEST, str(error.detail)))
+    keeps_status = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    answer = envelope(request, code, message or str(error.detail), status=error.status_code if keeps_status else None)
+    answer.headers.update(error.headers or {})
     return answer
 
 
 async def _on_database_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, DBAPIError)  # noqa: S101  FastAPI dispatches by type
-    if isinstance(error.orig, QueryCanceled):
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.errors.QueryCanceled):
         return envelope(
             request,
             ErrorCode.QUERY_TOO_SLOW,
             "The question takes too long to answer.",
             hint="Narrow the time or filter.",
         )
-    if isinstance(error, OperationalError | InterfaceError) or isinstance(error.orig, LockNotAvailable):
-        log.warning("database_unavailable", error=str(error.orig))
-        return envelope(request, ErrorCode.UNAVAILABLE, "The database is not answering.", hint="Try again in a moment.")
+    if isinstance(cause, _CONTENTION):
+        log.warning("database_contention", error=type(cause).__name__)
+        return envelope(
+            request, ErrorCode.UNAVAILABLE, "Another change was in the way; nothing was changed.", hint=_RETRY
+        )
+    if isinstance(cause, psycopg.errors.DataError):
+        return envelope(request, ErrorCode.INVALID_REQUEST, f"A value cannot be stored: {_first_line(cause)}")
+    if isinstance(cause, psycopg.errors.IntegrityError):
+        log.warning("integrity_conflict", constraint=cause.diag.constraint_name)
+        return envelope(
+            request,
+            ErrorCode.CONFLICT,
+            "This contradicts what is stored; nothing was changed.",
+            hint="Look again first.",
+        )
+    if _is_away(error, cause):
+        log.warning("database_unavailable", error=_first_line(cause))
+        return envelope(request, ErrorCode.UNAVAILABLE, "The database is not answering.", hint=_RETRY)
     log.error("database_error", exc_info=error)
-    return envelope(request, ErrorCode.INTERNAL, "The request failed; nothing was changed.", hint="See the server log.")
+    return envelope(request, ErrorCode.INTERNAL, FAILED_MESSAGE, hint=FAILED_HINT)
 
 
-async def _on_anything(request: Request, error: Exception) -> JSONResponse:
-    log.error("unhandled", exc_info=error)
-    return envelope(request, ErrorCode.INTERNAL, "The request failed; nothing was changed.", hint="See the server log.")
+def _is_away(error: Exception, cause: BaseException | None) -> bool:
+    """Whether the connection rather than the statement failed."""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return lost or isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeoutError)
 
 
-def install(app: FastAPI) -> None:
+def _first_line(error: BaseException | None) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def install(app: FastAPI, metrics: Metrics) -> None:
     """Put the edge around an application."""
     app.add_exception_handler(WatchfloorError, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(UnicodeEncodeError, _on_unencodable)
     app.add_exception_handler(DBAPIError, _on_database_error)
-    app.add_exception_handler(Exception, _on_anything)
+    app.add_exception_handler(PoolTimeoutError, _on_database_error)
+    app.add_middleware(BodyLimit)  # the one added last is the outermost
+    app.add_middleware(LastResort)
+    app.add_middleware(Observed, metrics=metrics)
     app.add_middleware(RequestIds)

@@ -63,10 +63,17 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS))
             yield
 
-    app = FastAPI(title="Watchfloor", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Watchfloor",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.runtime = runtime
     app.state.admit = admit
-    http.install(app)
+    http.install(app, runtime.metrics)
     for router in ROUTERS:
         app.include_router(router)
     refuse_unguarded_routes(app)

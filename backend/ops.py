@@ -1,8 +1,71 @@
-"""Process probes and metrics."""
+"""Process probes and metrics. Public: a probe has no credential, and the answers name no person and no amount."""
 
-from fastapi import APIRouter
+import asyncio
+import functools
 
+import psycopg
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from backend import migrate
+from backend.answers import envelope
+from backend.context import CurrentRuntime, Runtime
+from backend.guard import public
 from backend.monitors import Monitor
+from backend.stream import Broker
+from backend.stream.service import PRUNE
+from contract.errors import ErrorCode
+from contract.version import __version__
 
 router = APIRouter(tags=["ops"])
-MONITORS: tuple[Monitor, ...] = ()
+MONITORS: tuple[Monitor, ...] = (PRUNE,)
+
+READY_LIMIT_S = 2.0
+"""A database that takes longer to answer a trivial question is not ready."""
+_head_revision = functools.cache(migrate.head_revision)
+
+
+@router.get("/healthz", **public())
+async def healthz() -> dict[str, str]:
+    """The process runs and answers; says nothing about the database."""
+    return {"status": "ok", "version": __version__}
+
+
+@router.get(
+    "/readyz", responses={503: {"description": "The error envelope: what is missing"}}, response_model=None, **public()
+)
+async def readyz(request: Request, runtime: CurrentRuntime) -> Response:
+    """The database answers, holds this version's schema, and its events are heard."""
+    broker: Broker = request.app.state.broker
+    reason = await _schema_problem(runtime)
+    if reason is None and not broker.listening:
+        reason = "The event stream is not connected."
+    if reason is not None:
+        return envelope(request, ErrorCode.UNAVAILABLE, reason)
+    return JSONResponse({"status": "ready", "version": __version__})
+
+
+async def _schema_problem(runtime: Runtime) -> str | None:
+    try:
+        async with asyncio.timeout(READY_LIMIT_S), runtime.database.read() as session:
+            revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
+    except (SQLAlchemyError, psycopg.Error, OSError, TimeoutError):
+        return "The database is not answering, or was never migrated."
+    if revision != _head_revision():
+        return f"The database is at schema {revision}; this version needs {_head_revision()}."
+    return None
+
+
+@router.get("/metrics", response_class=PlainTextResponse, **public())
+async def metrics(runtime: CurrentRuntime) -> Response:
+    """What this process counts, as OpenMetrics 1.0."""
+    pool = runtime.database.engine.pool
+    if isinstance(pool, QueuePool):
+        runtime.metrics.database_connections.labels("in_use").set(pool.checkedout())
+        runtime.metrics.database_connections.labels("idle").set(pool.checkedin())
+    written: bytes = generate_latest(runtime.metrics.registry)  # type: ignore[no-untyped-call]  the library has no types
+    return Response(written, media_type=CONTENT_TYPE_LATEST)

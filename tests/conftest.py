@@ -3,9 +3,23 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 
 from tests.support import databases
 from tests.support.app import App, started_app
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_log() -> None:
+    """Log lines as text: the library's default prints tracebacks with every local variable, which takes seconds."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,24 @@
 """Writing and finding audit entries. `record` joins the caller's transaction; nothing here updates or deletes."""
 
-import hashlib
+import warnings
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
-import orjson
-from sqlalchemy import func, literal, select
+from sqlalchemy import String, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit.canonical import MAX_TEXT_CHARS, clean_address, clean_text, clean_values, digest
+from backend.audit.events import AuditEvent
 from backend.audit.tables import AuditLog
 from backend.context import Caller, Runtime
+from backend.db import after_commit
 from backend.paging import COUNT_CAP
 from contract.audit import AuditResult
+
+_REGISTERED = frozenset(event.value for event in AuditEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,49 +37,73 @@ class AuditDraft:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
+_WIDTH = {column.name: column.type.length for column in AuditLog.__table__.columns if isinstance(column.type, String)}
+
+
+def verify_hash(row: AuditLog) -> bool:
+    """Whether an entry, as read from the database, is the one its hash was made of."""
+    return row.hash == _entry_hash(row)
+
+
 def _entry_hash(row: AuditLog) -> str:
-    body = {
-        "id": str(row.id),
-        "timestamp": row.timestamp.isoformat(),
-        "category": row.category,
-        "event_type": row.event_type,
-        "user_id": row.user_id,
-        "ip_address": row.ip_address,
-        "user_agent": row.user_agent,
-        "action": row.action,
-        "resource_type": row.resource_type,
-        "resource_id": row.resource_id,
-        "old_value": row.old_value,
-        "new_value": row.new_value,
-        "result": row.result,
-        "error_message": row.error_message,
-        "metadata": row.entry_metadata,
-    }
-    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return digest(
+        {
+            "id": str(row.id),
+            "timestamp": row.timestamp.astimezone(UTC).isoformat(timespec="microseconds"),
+            "category": row.category,
+            "event_type": row.event_type,
+            "user_id": row.user_id,
+            "ip_address": None if row.ip_address is None else ip_address(row.ip_address).exploded,
+            "user_agent": row.user_agent,
+            "action": row.action,
+            "resource_type": row.resource_type,
+            "resource_id": row.resource_id,
+            "old_value": row.old_value,
+            "new_value": row.new_value,
+            "result": row.result,
+            "error_message": row.error_message,
+            "metadata": row.entry_metadata,
+        }
+    )
 
 
 async def record(session: AsyncSession, runtime: Runtime, caller: Caller, draft: AuditDraft) -> UUID:
-    """Write one entry in the caller's transaction: either the change and its entry exist, or neither does."""
+    """Write one entry in the caller's transaction: either the change and its entry exist, or neither does.
+
+    Text from outside is made storable and cut to fit rather than refused: hostile text must not hide an act.
+
+    Raises:
+        TypeError: a value of the draft is a float or has no JSON form.
+        ValueError: a value of the draft nests too deeply.
+    """
+    if draft.event_type not in _REGISTERED:
+        warnings.warn(f"audit event type {draft.event_type!r} is not in backend.audit.events", stacklevel=2)
     row = AuditLog(
         id=runtime.clock.new_id(),
         timestamp=runtime.clock.now(),
         category=runtime.policy.audit_category(draft.event_type),
         event_type=draft.event_type,
-        user_id=caller.subject,
-        ip_address=caller.ip,
-        user_agent=caller.user_agent,
-        action=draft.action,
+        user_id=_text("user_id", caller.subject),
+        ip_address=clean_address(caller.ip),
+        user_agent=_text("user_agent", caller.user_agent),
+        action=_text("action", draft.action),
         resource_type=draft.resource_type,
-        resource_id=draft.resource_id,
-        old_value=draft.old_value,
-        new_value=draft.new_value,
+        resource_id=_text("resource_id", draft.resource_id),
+        old_value=None if draft.old_value is None else clean_values(draft.old_value),
+        new_value=None if draft.new_value is None else clean_values(draft.new_value),
         result=draft.result.value,
-        error_message=draft.error_message,
-        entry_metadata={**draft.metadata, "request_id": caller.request_id, "role": caller.role},
+        error_message=_text("error_message", draft.error_message),
+        entry_metadata=clean_values({**draft.metadata, "request_id": caller.request_id, "role": caller.role}),
     )
     row.hash = _entry_hash(row)
     session.add(row)
+    counter = runtime.metrics.audit_entries.labels(row.category)
+    after_commit(session, counter.inc)
     return row.id
+
+
+def _text(column: str, value: str | None) -> str | None:
+    return None if value is None else clean_text(value, _WIDTH[column] or MAX_TEXT_CHARS)
 
 
 async def count_since(session: AsyncSession, event_type: str, since: datetime) -> int:

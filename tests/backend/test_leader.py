@@ -7,10 +7,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 
-from tests.support import databases
 from tests.support.backends import PROBE_TABLE, Backend, backends, eventually
+from tests.support.outage import outage
 
 TAKEOVER_GOAL_S = 5.0
 """What we promise. Asserted against the database's record of ticks, with the slack below for a loaded machine."""
@@ -91,15 +90,10 @@ def test_a_leader_that_stops_properly_is_followed_at_once(probed: str, tmp_path:
 
 
 def test_leadership_comes_back_after_the_database_was_away(probed: str, tmp_path: Path, measured: Record) -> None:
-    name = psycopg.conninfo.conninfo_to_dict(probed)["dbname"]
-    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
     with backends(probed, tmp_path, 2, probe=True) as running:
         _leader(probed, running)
-        with psycopg.connect(databases.admin_url(), autocommit=True) as admin:
-            admin.execute(allow.format(sql.Identifier(str(name)), sql.SQL("false")))
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        with outage(probed):
             time.sleep(4.0)  # longer than a lease
-            admin.execute(allow.format(sql.Identifier(str(name)), sql.SQL("true")))
         last = _ticks(probed)[-1]
         _, seconds = eventually(
             lambda: next((tick for tick in _ticks(probed) if tick[0] > last[0]), None),

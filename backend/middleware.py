@@ -1,0 +1,152 @@
+"""Pure ASGI layers around the application: request ids, counting, the body limit, the last resort. Owns no route."""
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.answers import envelope
+from backend.metrics import Metrics
+from contract.errors import HTTP_STATUS, ErrorCode
+
+log = structlog.get_logger("backend.access")
+
+REQUEST_ID_HEADER = b"x-request-id"
+_ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""Ten times the largest batch of trades; a larger body would only fill memory."""
+FAILED_MESSAGE = "The request failed; nothing was changed."
+FAILED_HINT = "Give the request id to whoever runs the server: its log has the cause."
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_ROUTE = "(none)"
+_QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked every few seconds by machines; logged only at level debug."""
+_STREAM_TYPE = b"text/event-stream"
+
+
+class RequestIds:
+    """Gives every request an id: the caller's if it is harmless, else a fresh one; it is echoed and logged."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  the ASGI interface
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(REQUEST_ID_HEADER, b"")
+        request_id = given if _ACCEPTABLE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, request_id)]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):
+            await self._app(scope, receive, send_with_id)
+
+
+class Observed:
+    """Counts and times every request and writes the one access log line: the route's template, never the address."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  the ASGI interface
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        status, streamed = 0, False
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status, streamed
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                streamed = any(value.startswith(_STREAM_TYPE) for name, value in message["headers"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            self._note(scope, status, time.monotonic() - began, streamed=streamed)
+
+    def _note(self, scope: Scope, status: int, seconds: float, *, streamed: bool) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        route = str(getattr(scope.get("route"), "path", _NO_ROUTE))
+        self._metrics.requests.labels(method, route, str(status)).inc()
+        if not streamed:
+            self._metrics.request_seconds.labels(method, route).observe(seconds)
+        caller = scope["state"].get("caller")
+        write = log.debug if route in _QUIET_ROUTES else log.info
+        write(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            milliseconds=round(seconds * 1000, 1),
+            subject=caller.subject if caller else None,
+        )
+
+
+class LastResort:
+    """The boundary of the process: whatever no handler answered becomes one envelope and one log entry."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  the ASGI interface
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        # the boundary named above: an answer that has begun can only be cut off, which the server does
+        except Exception:
+            log.exception("unhandled")
+            if begun:
+                raise
+            answer = envelope(Request(scope), ErrorCode.INTERNAL, FAILED_MESSAGE, hint=FAILED_HINT)
+            await answer(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses bodies that are too large, whether they say so or not."""
+
+    def __init__(self, app: ASGIApp, limit_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._limit_bytes = limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  the ASGI interface
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        message = f"The body is larger than {self._limit_bytes:,} bytes."
+        stated = dict(scope["headers"]).get(b"content-length", b"0")
+        if not stated.isdigit() or int(stated) > self._limit_bytes:
+            await envelope(Request(scope), ErrorCode.TOO_LARGE, message)(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            part = await receive()
+            received += len(part.get("body", b""))
+            if received > self._limit_bytes:
+                raise HTTPException(HTTP_STATUS[ErrorCode.TOO_LARGE], message)
+            return part
+
+        await self._app(scope, receive_bounded, send)
