@@ -3,6 +3,8 @@
 Knows nothing of what the screens show.
 """
 
+import asyncio
+import contextlib
 import gc
 import os
 from typing import Any, Generic, TypeVar
@@ -31,6 +33,7 @@ class TerminalApp(App[ResultT], Generic[ResultT]):
 
     def __init__(self, **options: Any) -> None:
         self.painter = painter.Painter()
+        self._painted = asyncio.Event()
         self.terminal_link = TerminalLink(on_start=self.painter.forget)
         super().__init__(**options)
 
@@ -57,6 +60,12 @@ class TerminalApp(App[ResultT], Generic[ResultT]):
         if self._driver is not None:
             self._driver.write(sequence)
 
+    async def next_paint(self, limit_s: float) -> None:
+        """Wait until something has been painted, so that heavy work begun after it does not hold it up."""
+        self._painted = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._painted.wait(), limit_s)
+
     def action_redraw(self) -> None:
         """Paint everything again, after another program wrote over the screen."""
         self.painter.forget()
@@ -74,6 +83,11 @@ class TerminalApp(App[ResultT], Generic[ResultT]):
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         """Write what differs; an update that changes nothing writes nothing at all."""
+        self._write_update(screen, renderable)
+        if renderable is not None:
+            self._painted.set()
+
+    def _write_update(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if not self._shows_updates():
             super()._display(screen, renderable)
             return
