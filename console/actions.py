@@ -165,14 +165,13 @@ ACTIONS: Final[tuple[Action, ...]] = (
         ("F F",),
         "freeze",
         "Stop trading of a scope: opens the freeze dialog, which shows what it would stop before it asks.",
+        (Context.EVERYWHERE, Context.READING),
         permission=Permission.FREEZE_OPERATIONS,
         danger=Danger.STOPS,
         command="freeze",
         argument="[SCOPE]",
     ),
-    Action(
-        "go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-4", command="overview"
-    ),
+    Action("go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-4", command="overview"),
     Action(
         "go.alerts",
         ("2",),
@@ -222,6 +221,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("dialog.previous", ("shift+tab", "up"), "", "Go to the previous field.", (Context.DIALOG,)),
     Action("dialog.complete", ("right",), "", "Complete the scope you are typing.", (Context.DIALOG,)),
     Action("dialog.close", ("escape",), "cancel", "Close without doing anything.", (Context.DIALOG,)),
+    Action("palette.do", ("enter",), "do it", "Do the selected action.", (Context.PALETTE,)),
+    Action("palette.close", ("escape",), "close", "Close without doing anything.", (Context.PALETTE,)),
     Action(
         "reading.follow", ("enter", "f"), "follow link", "Go to what the selected line points at.", (Context.READING,)
     ),

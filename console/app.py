@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on
 from textual.message import Message
-from textual.worker import Worker, WorkerState
 
 from console.asking import Answered, Questions, Refused, ask
 from console.doing import Doing
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     import httpx
 
     from console.client.api import Api
-    from console.client.errors import ClientError
     from console.state.floor import Floor
     from contract.overview import Overview
 
@@ -34,6 +32,9 @@ ASCII_VARIABLE: Final = "WATCHFLOOR_ASCII"
 
 PAINT_GAP_S: Final = 0.5
 """Live data is painted at most this often: a burst of updates must not cost a burst of repaints."""
+
+FIRST_PAINT_LIMIT_S: Final = 0.2
+"""How long the client's import waits for the first picture, which it would hold up."""
 
 Now = Callable[[], datetime]
 
@@ -79,8 +80,6 @@ class WatchfloorApp(Doing):
         self.latest: Floor | None = None
         """What is known."""
         self.paused_at: datetime | None = None
-        self.message: tuple[str, str] = ("", "")
-        """Kind and text of what happened last."""
         self.api: Api | None = None
         self.questions = Questions()
         self._token = token
@@ -103,7 +102,7 @@ class WatchfloorApp(Doing):
     async def on_mount(self) -> None:
         """Show the first screen, then look for the backend."""
         await self.push_screen(registry.root(self, "overview"))
-        self.call_after_refresh(self._begin)
+        self.call_after_refresh(self.call_later, self._begin)  # not in the screen: it has to paint meanwhile
 
     async def _begin(self) -> None:
         if self._token is None:
@@ -120,7 +119,7 @@ class WatchfloorApp(Doing):
         overview = first_overview(self.url)
         if overview is not None:
             self._show_first(overview)
-            await asyncio.sleep(0)
+            await self.next_paint(FIRST_PAINT_LIMIT_S)
         if self.api is not None:
             await self.api.close()
         self.api, feed = open_feed(self.url, token, overview, self.transport, self._now)
@@ -173,7 +172,8 @@ class WatchfloorApp(Doing):
         """Give keys to the screen before any widget sees them: one after the other, so that none is lost or misread."""
         screen = self.screen if self._screen_stack else None
         if isinstance(screen, FloorScreen) and isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            if screen.is_deaf_to(event) or (isinstance(event, events.Key) and await screen.take_key(event)):
+            taken = screen.is_deaf_to(event) or (isinstance(event, events.Key) and await screen.take_key(event))
+            if taken:
                 return
         await super().on_event(event)
 
@@ -231,49 +231,6 @@ class WatchfloorApp(Doing):
             return Pulse("connecting", None, None, now, paused_s)
         quiet_s = quiet_seconds(floor.data_at, now)
         return Pulse(floor.connection.link.value, floor.heard_s(now), quiet_s, floor.now(now), paused_s)
-
-    def holds(self) -> list[str]:
-        """What is frozen, for the banner: true even while the screen is paused."""
-        if self.latest is None or not self.latest.freezes:
-            return []
-        from console.state.pulse import hold_texts
-
-        return hold_texts(self.latest)
-
-    # what happened
-
-    def say(self, kind: str, text: str) -> None:
-        """Show what happened: `error` stays until dismissed, `refused` and `done` until the next key."""
-        self.message = (kind, text)
-        if isinstance(self.screen, FloorScreen):
-            self.screen.redraw()
-
-    def clear_note(self) -> None:
-        """Drop a message that has been read."""
-        if self.message[1] and self.message[0] != "error":
-            self.say("", "")
-
-    def notify(self, message: str, *, severity: str = "information", **_: Any) -> None:
-        """Textual's own notices appear where all others do."""
-        self.say("error" if severity == "error" else "refused" if severity == "warning" else "done", message)
-
-    def complain(self, error: "ClientError") -> None:
-        """Show a refusal in the backend's own words; an ended session goes to the login."""
-        from console.state.problems import describe, ends_session
-
-        if ends_session(error):
-            self.call_later(self.sign_in, describe(error))
-        else:
-            self.say("error", describe(error))
-
-    def worker_failed(self, worker: Worker[Any]) -> None:
-        """A worker failed in a way nobody foresaw: say so, and keep saying so."""
-        self.say("error", f"{worker.name} failed: {type(worker.error).__name__}: {worker.error}")
-
-    @on(Worker.StateChanged)
-    def _worker_changed(self, event: Worker.StateChanged) -> None:
-        if event.state is WorkerState.ERROR:
-            self.worker_failed(event.worker)
 
     @on(FeedEnded)
     def _feed_ended(self, event: FeedEnded) -> None:

@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING
 
 from console.screens import registry
-from console.term.app import TerminalApp
+from console.screens.base import FloorScreen
+from console.telling import Telling
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from console.client.api import Api
-    from console.screens.base import FloorScreen
     from console.state.floor import Floor
     from console.widgets.frame import Who
     from contract.freeze import Freeze
 
 
-class Doing(TerminalApp[None]):
+class Doing(Telling):
     """The actions that belong to no single screen."""
 
     if TYPE_CHECKING:
@@ -29,17 +29,19 @@ class Doing(TerminalApp[None]):
         def now(self) -> datetime:
             """The operator's clock."""
 
-        def say(self, kind: str, text: str) -> None:
-            """Show what happened."""
-
         def repaint(self) -> None:
             """Redraw what is shown."""
 
         def end_session(self) -> None:
             """Forget who is signed in."""
 
-        async def sign_in(self, reason: str = "") -> None:
-            """Ask who the operator is."""
+    def holds(self) -> list[str]:
+        """What is frozen, for the banner: true even while the screen is paused."""
+        if self.latest is None or not self.latest.freezes:
+            return []
+        from console.state.pulse import hold_texts
+
+        return hold_texts(self.latest)
 
     async def go(self, name: str) -> "FloorScreen":
         """Show one of the four root screens; dialogs above it are closed."""
@@ -85,17 +87,17 @@ class Doing(TerminalApp[None]):
 
     async def show_link(self, kind: str, ident: str) -> None:
         """Go to what a link points at."""
-        from console.screens.audit.screen import AuditScreen
-
         match kind:
             case "alert":
                 (await self.go("alerts")).reveal(ident)
             case "freeze" | "executor":
                 (await self.go("operations")).reveal(ident)
+            case "search":
+                await self.do_go_audit(ident)
+            case "audit":
+                await self.do_go_audit(f"id:{ident}")
             case _:
-                screen = await self.go("audit")
-                if isinstance(screen, AuditScreen):
-                    screen.search(f"resource:{ident}" if kind != "audit" else f"id:{ident}")
+                await self.do_go_audit(f"resource:{ident}")
 
     async def do_freeze(self, argument: str) -> None:
         """Open the freeze dialog."""
@@ -118,15 +120,16 @@ class Doing(TerminalApp[None]):
         from console.screens.palette.screen import PaletteScreen
 
         below = self.screen
-        if not isinstance(below, PaletteScreen):
+        if isinstance(below, FloorScreen) and not isinstance(below, PaletteScreen):
             await self.push_screen(PaletteScreen(below))
 
     async def do_help(self, _: str) -> None:
         """Show what every key does here."""
         from console.screens.reading.screen import ReadingScreen
 
-        if not isinstance(self.screen, ReadingScreen):
-            await self.push_screen(ReadingScreen.of_help(self.screen))
+        below = self.screen
+        if isinstance(below, FloorScreen) and not isinstance(below, ReadingScreen):
+            await self.push_screen(ReadingScreen.of_help(below))
 
     def do_pause(self, _: str) -> None:
         """Hold the screen still, or let it catch up."""

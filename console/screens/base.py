@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from textual import events, on
+from textual._path import CSSPathType
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
@@ -34,7 +35,7 @@ BODY_ROWS_MIN: Final = 3
 class FloorScreen(Screen[None]):
     """One screen with its frame."""
 
-    CSS_PATH: ClassVar[str] = "base.tcss"
+    CSS_PATH: ClassVar[CSSPathType | None] = "base.tcss"
     TITLE_TEXT: ClassVar[str] = ""
     CONTEXTS: ClassVar[tuple[Context, ...]] = ()
     AUTO_FOCUS: ClassVar[str | None] = "Rows"
@@ -264,7 +265,7 @@ class FloorScreen(Screen[None]):
         self.query_one("#keys", Panel).display = True
         for rows in self.query(Rows):
             if rows.display:
-                rows.focus()
+                self.set_focus(rows)
                 return
         self.set_focus(None)
 

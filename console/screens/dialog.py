@@ -1,4 +1,4 @@
-"""Owns what dialogs that change something share: deaf to keys typed before they were seen, Cancel focused, Tab order."""
+"""Owns what dialogs that change something share: deaf to keys typed before they were seen, Cancel focused."""
 
 from time import monotonic
 from typing import ClassVar, Final

@@ -1,4 +1,4 @@
-"""Owns the freeze dialog's rules: what must be known and typed before it can freeze, and how the freeze has ended. Pure."""
+"""Owns the freeze dialog's rules: what must be known and typed before it freezes, and how it has ended. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -34,7 +34,7 @@ _NAMES: Final = {
 
 
 def headline(floor: Floor, desk_now: datetime) -> Headline:
-    """The sentence that matters most: a lost line, then what is crossed, missing, frozen or close, and last of all calm."""
+    """The sentence that matters most: a lost line, then what is crossed, missing, frozen or close; calm comes last."""
     now = floor.now(desk_now)
     for found in (
         _line(floor, desk_now),

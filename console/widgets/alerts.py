@@ -11,7 +11,9 @@ from contract.alerts import Alert, AlertStatus, Link
 _LABEL_COLUMNS = 14
 
 
-def list_title(shown: int, known: int, total: int, position: int, filter_text: str, floor: Floor, view: View) -> Line:
+def list_title(
+    floor: Floor, view: View, *, shown: int, known: int, total: int, position: int, filter_text: str
+) -> Line:
     """How many alerts are shown of how many there are."""
     g = view.glyphs
     count = f"{shown:,} of {known:,}" if filter_text else f"{known:,}"

@@ -23,7 +23,6 @@ class CommandLine(Widget):
 
     DEFAULT_CSS: ClassVar[str] = """
     CommandLine { height: 2; display: none; }
-    CommandLine.-open { display: block; }
     CommandLine.-filter { height: 1; }
     CommandLine.-filter > #candidates { display: none; }
     CommandLine > #prompt { height: 1; layout: horizontal; }
@@ -73,7 +72,7 @@ class CommandLine(Widget):
     @property
     def is_open(self) -> bool:
         """Whether the keys go to the prompt."""
-        return self.has_class("-open")
+        return bool(self.display)
 
     def compose(self) -> ComposeResult:
         """The candidates above, the prompt below."""
@@ -87,17 +86,17 @@ class CommandLine(Widget):
         self._mode, self._complete = mode, complete
         self._round, self._place = [], -1
         self.set_class(mode == FILTER, "-filter")
-        self.add_class("-open")
+        self.display = True  # at once, unlike a class: a hidden field cannot take the focus
         self.query_one("#sign", Panel).show([line((f" {mode}", "key"))])
         entry = self.query_one(Field)
         entry.value = text
         entry.cursor_position = len(text)
-        entry.focus()
+        self.screen.set_focus(entry)  # at once, unlike focus(): the next key belongs to the text
         self._offer(complete(text))
 
     def close(self) -> None:
         """Hide the prompt."""
-        self.remove_class("-open")
+        self.display = False
 
     def _offer(self, candidates: Iterable[str], chosen: str = "") -> None:
         width = self.app.size.width

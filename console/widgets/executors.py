@@ -3,7 +3,7 @@
 from console.state.floor import Floor
 from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
 from console.widgets import words
-from console.widgets.lines import EMPTY, Line, cut, left, line, middle_cut, outside, pad, right, titled_rule
+from console.widgets.lines import EMPTY, Line, column, cut, left, line, middle_cut, outside, pad, right, titled_rule
 from console.widgets.overview import feed_age
 from console.widgets.view import View
 from contract.executors import Executor, ExecutorState
@@ -16,7 +16,7 @@ def _columns(view: View) -> tuple[int, int, int, int]:
     """Widths of name, chain, strategy and wallet."""
     if view.width >= _WALLET_FROM_COLUMNS:
         return 18, 14, 16, 20
-    return (14, 11, 12, 0) if view.width >= 70 else (12, 10, 0, 0)  # noqa: PLR2004  narrower than that has no strategy
+    return (14, 11, 13, 0) if view.width >= 70 else (12, 10, 0, 0)  # noqa: PLR2004  narrower than that has no strategy
 
 
 def list_title(floor: Floor, shown: int, filter_text: str, view: View) -> Line:
@@ -52,9 +52,9 @@ def executor_row(executor: Executor, floor: Floor, view: View) -> Line:
     orders = words.number(None if lost else executor.open_orders)
     content = line(
         (f"{sign.glyph} ", sign.style),
-        (left(outside(executor.name, 60), name, g), "bold"),
-        left(outside(executor.chain, 60), chain, g),
-        (left(outside(executor.strategy, 60), strategy, g), "dim"),
+        (column(outside(executor.name, 60), name, g), "bold"),
+        column(outside(executor.chain, 60), chain, g),
+        (column(outside(executor.strategy, 60), strategy, g), "dim"),
         (left(middle_cut(outside(executor.wallet, 100), max(wallet - 1, 0), g), wallet, g), "dim"),
         (left(sign.word, 11, g), sign.style),
         right(position, 9, g),

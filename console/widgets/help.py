@@ -64,8 +64,10 @@ def _action_rows(action: Action, who: Who, view: View) -> list[Line]:
     if action.danger is Danger.STOPS and not refused:
         lines.append(line(" " * _KEY_COLUMNS, (f"{g.near} stops or restarts trading: asks first", "near")))
     if refused:
-        for row in wrap(outside(refused), max(view.width - _KEY_COLUMNS - 4, 20)):
-            lines.append(line(" " * _KEY_COLUMNS, (f"{g.near} ", "near"), (row, "near")))
+        room = max(view.width - _KEY_COLUMNS - 4, 20)
+        lines += [
+            line(" " * _KEY_COLUMNS, (f"{g.near} ", "near"), (row, "near")) for row in wrap(outside(refused), room)
+        ]
     return lines
 
 

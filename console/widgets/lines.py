@@ -55,6 +55,11 @@ def left(text: str, width: int, glyphs: Glyphs) -> str:
     return shown + " " * (width - cell_len(shown))
 
 
+def column(text: str, width: int, glyphs: Glyphs) -> str:
+    """Exactly `width` cells, text at the left and a blank at the end: two columns never run into each other."""
+    return left(cut(text, width - 1, glyphs), width, glyphs) if width > 0 else ""
+
+
 def right(text: str, width: int, glyphs: Glyphs) -> str:
     """Exactly `width` cells, text at the right: for numbers."""
     shown = cut(text, width, glyphs)

@@ -21,9 +21,10 @@ from console.widgets.lines import (
     right,
     titled_rule,
     width_of,
+    wrap,
 )
 from console.widgets.view import View
-from contract.alerts import Alert, AlertStatus
+from contract.alerts import Alert, AlertStatus, Link
 from contract.freeze import Freeze, FreezeMode, FreezeStatus
 from contract.risk import Indicator, Measure, MeasureState, RiskLevel, RiskRule
 from contract.scope import Scope, ScopeKind
@@ -175,13 +176,67 @@ def reasons_lines(indicators: list[Indicator], view: View, per_indicator: int) -
         reasons = sorted(indicator.reasons, key=lambda reason: -order.index(reason.level))
         for reason in reasons[:per_indicator]:
             mark = words.level(reason.level, g)
-            text = cut(outside(reason.text), view.width - 4, g)
-            lines.append(line("  ", (f"{mark.glyph} ", mark.style), text))
+            first, *rest = wrap(outside(reason.text), max(view.width - 4, 8))
+            lines.append(line("  ", (f"{mark.glyph} ", mark.style), first))
+            lines += [line("    ", row) for row in rest]
         if not reasons:
             lines.append(line(("  nothing raised it", "dim")))
         elif len(reasons) > per_indicator:
             lines.append(line((f"  and {len(reasons) - per_indicator} more: w", "dim")))
     return lines
+
+
+def why_rows(floor: Floor, view: View) -> list[tuple[Line, Link | None]]:
+    """Every fact behind the three indicators; rows with a link can be followed."""
+    g = view.glyphs
+    if floor.risk is None or not floor.risk.indicators:
+        return [(line(("Risk has not been assessed yet: nothing is known.", "dim")), None)]
+    rows: list[tuple[Line, Link | None]] = []
+    order = list(RiskLevel)
+    for indicator in floor.risk.indicators:
+        sign = words.level(indicator.level, g)
+        title = line(
+            (f"{outside(indicator.name, 40).capitalize()} ", "bold"), (f"{sign.glyph} {sign.word}", sign.style)
+        )
+        rows.append((titled_rule(title, view.width, g), None))
+        for reason in sorted(indicator.reasons, key=lambda reason: -order.index(reason.level)):
+            mark = words.level(reason.level, g)
+            first, *rest = wrap(outside(reason.text), max(view.width - 12, 8))
+            rows.append((line((left(f"{mark.glyph} {mark.word}", 11, g), mark.style), first), reason.link))
+            rows += [(line(" " * 11, row), reason.link) for row in rest]
+            if reason.link is not None:
+                target = f"{outside(reason.link.kind, 20)} {outside(reason.link.label, 80)}"
+                rows.append((line(" " * 11, (f"{g.arrow} ", "key"), (target, "link")), reason.link))
+        if not indicator.reasons:
+            rows.append((line(("Nothing raised it.", "dim")), None))
+    return rows
+
+
+def side_lines(floor: Floor, view: View) -> list[Line]:
+    """The right-hand column of a wide screen: why the indicators stand where they do, and which scopes press."""
+    g = view.glyphs
+    if floor.risk is None:
+        return []
+    lines = [titled_rule((("WHY", "head"),), view.width, g), *reasons_lines(list(floor.risk.indicators), view, 4)]
+    scoped = [one for one in floor.risk.measures if one.scope.kind is not ScopeKind.GLOBAL and one.used is not None]
+    scoped.sort(key=lambda one: -(one.used or Decimal(0)))
+    if scoped:
+        lines += [EMPTY, titled_rule((("CLOSEST TO A LIMIT", "head"),), view.width, g)]
+        lines += [_scoped_row(one, view) for one in scoped[: max(view.height - len(lines), 0)]]
+    fresh = floor.risk_freshness(view.desk_now)
+    return lines if fresh is Freshness.LIVE else dimmed(lines)
+
+
+def _scoped_row(measure: Measure, view: View) -> Line:
+    g = view.glyphs
+    sign = words.measure(measure.state, g)
+    used = f"{measure.used * 100:.0f} %" if measure.used is not None else "--"
+    return line(
+        (f"{sign.glyph} ", sign.style),
+        left(RULES[measure.rule], 11, g),
+        left(scope_text(measure.scope, view.width - 20, view), view.width - 19, g),
+        (right(used, 6, g), "" if sign.style == "ok" else sign.style),
+    )
 
 
 def alerts_title(floor: Floor, view: View) -> Line:
@@ -205,6 +260,7 @@ def alerts_title(floor: Floor, view: View) -> Line:
 
 
 def feed_age(floor: Floor, view: View) -> Line:
+    """What a heading says while alerts, freezes and executors are older than they should be."""
     fresh = floor.feed_freshness(view.desk_now)
     heard_s = floor.heard_s(view.desk_now)
     mark = words.stale(fresh, exact_age(heard_s) if heard_s is not None else "")

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from contract.alerts import Alert, AlertCounts, AlertStatus, Link, Severity
+from contract.audit import AuditEntry, AuditResult
 from contract.executors import Executor, ExecutorState
 from contract.freeze import Freeze, FreezeMode, FreezeStatus, HaltProof, HaltState
 from contract.overview import Overview
@@ -76,7 +77,7 @@ def risk(state: MeasureState = MeasureState.NEAR, *, assessed_at: datetime | Non
     return RiskSnapshot(
         assessed_at=assessed_at or ago(seconds=4),
         interval_seconds=60,
-        measures=measures(state),
+        measures=[*measures(state), *(scoped_measures() if state is MeasureState.NEAR else [])],
         indicators=[
             Indicator(name="regulatory", level=RiskLevel.LOW, reasons=[]),
             Indicator(
@@ -153,6 +154,23 @@ def alerts() -> list[Alert]:
             message="Gas spend 4.1 of 5 ETH.",
             minutes=125,
         ),
+    ]
+
+
+def scoped_measures() -> list[Measure]:
+    """Limits of single chains and strategies."""
+    shares = {"chain:arbitrum": "0.94", "strategy:arbitrage": "0.72", "chain:ethereum": "0.31"}
+    return [
+        Measure(
+            rule=RiskRule.DAILY_LOSS,
+            scope=Scope.parse(scope),
+            value=Decimal(10) * Decimal(share),
+            limit=Decimal(10),
+            used=Decimal(share),
+            state=MeasureState.NEAR if Decimal(share) > Decimal("0.7") else MeasureState.OK,
+            samples=100,
+        )
+        for scope, share in shares.items()
     ]
 
 
@@ -237,3 +255,49 @@ def overview(state: MeasureState = MeasureState.NEAR) -> Overview:
         executors=executors(),
         executors_total=42,
     )
+
+
+def entry(
+    ident: str = "e-1",
+    *,
+    user: str | None = "admin1",
+    event: str = "config.risk.changed",
+    result: AuditResult = AuditResult.SUCCESS,
+    minutes: float = 1,
+) -> AuditEntry:
+    """One audit entry."""
+    return AuditEntry(
+        id=ident,
+        timestamp=ago(minutes=minutes),
+        category="configuration",
+        event_type=event,
+        user_id=user,
+        ip_address="10.4.0.7",
+        user_agent="watchfloor/0.1.0",
+        action="update",
+        resource_type="risk",
+        resource_id="max_daily_loss",
+        old_value={"limit": "8"},
+        new_value={"limit": "10"},
+        result=result,
+        error_message="You may not do this." if result is AuditResult.DENIED else None,
+        metadata={"request_id": "req-77", "role": "mev_admin"},
+        hash="9f3c" * 16,
+    )
+
+
+def entries(count: int = 230) -> list[AuditEntry]:
+    """A log, newest first."""
+    events = ("config.risk.changed", "auth.session.opened", "freeze.hold.created", "alert.alert.acknowledged")
+    results = (AuditResult.SUCCESS, AuditResult.SUCCESS, AuditResult.SUCCESS, AuditResult.DENIED, AuditResult.FAILURE)
+    users = ("admin1", "officer1", None, "trader1")
+    return [
+        entry(
+            f"e-{number}",
+            user=users[number % 4],
+            event=events[number % 4],
+            result=results[number % 5],
+            minutes=1 + number * 7,
+        )
+        for number in range(count)
+    ]

@@ -41,7 +41,7 @@ class Paper:
     permissions: frozenset[Permission] = frozenset(Permission)
     freezes: dict[str, Freeze] = field(default_factory=lambda: {"freeze-1": models.freeze()})
     alerts: list[Alert] = field(default_factory=models.alerts)
-    entries: list[AuditEntry] = field(default_factory=list)
+    entries: list[AuditEntry] = field(default_factory=models.entries)
     asked: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
     refuse: dict[str, httpx.Response | Exception] = field(default_factory=dict)
     """By "METHOD path": what to answer instead."""

@@ -59,7 +59,7 @@ def build() -> object:  # noqa: C901  one class with many small handlers
                 self._driver.write(" \r" * 5_000)  # type: ignore[union-attr]  # it is running
 
         def action_crash(self) -> None:
-            token = "tok-secret".replace("-", "_")  # noqa: F841, S105  must not be shown
+            token = "tok-secret".replace("-", "_")  # noqa: F841  must not be shown
             raise RuntimeError("made up for the test")
 
     return StandIn()

@@ -56,7 +56,15 @@ class AlertsScreen(ListScreen):
         floor = self.desk.floor or Floor()
         total = max(floor.counts.total, len(self._alerts))
         position, shown = self.rows.position
-        return draw.list_title(shown, len(self._alerts), total, position, self.filter_text, floor, view)
+        return draw.list_title(
+            floor,
+            view,
+            shown=shown,
+            known=len(self._alerts),
+            total=total,
+            position=position,
+            filter_text=self.filter_text,
+        )
 
     def load_rows(self, view: View) -> None:
         """Show what is known and passes the filter."""

@@ -1,9 +1,183 @@
-"""The audit."""
+"""The audit log: who did what to which resource."""
 
-from console.screens.base import FloorScreen
+from textual import on
+
+from console.actions import Context
+from console.asking import Question
+from console.screens.lists import ListScreen
+from console.screens.reading.screen import ReadingScreen, Row
+from console.state.audit_search import PAGE_ROWS, Found, SearchError, narrowed, parse_search
+from console.state.floor import Floor
+from console.widgets import audit as draw
+from console.widgets.command_line import CommandLine
+from console.widgets.lines import Line, line, outside
+from console.widgets.panel import Panel
+from console.widgets.view import View
+from contract.alerts import Link
+from contract.audit import AuditEntry
+from contract.base import Page
 
 
-class AuditScreen(FloorScreen):
+class AuditScreen(ListScreen):
+    """Search results, newest first; each search is itself an audit entry."""
+
     TITLE_TEXT = "Audit"
+    CONTEXTS = (Context.AUDIT,)
 
-    def search(self, text: str) -> None: ...
+    def __init__(self) -> None:
+        super().__init__()
+        self._found = Found()
+        self._entries: dict[str, AuditEntry] = {}
+        self._ids: list[str] = []
+
+    def on_screen_resume(self) -> None:
+        """Show the newest entries when the screen is first shown."""
+        if self._found.searched_at is None and not self.questions.is_waiting("audit"):
+            self.search(self._found.text)
+
+    def sentence(self, view: View) -> Line:
+        """How to search, or what is being searched."""
+        g = view.glyphs
+        if self.questions.is_waiting("audit"):
+            return line((f" {g.unknown} ", "dim"), (f"Searching{g.ellipsis}", "dim"))
+        return line(
+            (f" {g.idle} ", "dim"),
+            ("s", "key"),
+            " searches: words, and ",
+            ("user: event: resource: result: since: until:", "bold"),
+        )
+
+    def list_title(self, view: View) -> Line:
+        """The search and how many it found."""
+        position, shown = self.rows.position
+        return draw.list_title(
+            self._found, view.desk_now, view, shown=shown, position=position, filter_text=self.filter_text
+        )
+
+    def load_rows(self, view: View) -> None:
+        """Show what was found and passes the filter."""
+        self._ids = narrowed(self._found.entries, self.filter_text)
+        self.rows.load(
+            self._ids, lambda ident, width: draw.entry_row(self._entries[ident], view.sized(width)), [self._empty(view)]
+        )
+
+    def _empty(self, view: View) -> Line:
+        if self.questions.is_waiting("audit"):
+            return line((f"Searching{view.glyphs.ellipsis}", "dim"))
+        if self._found.searched_at is None:
+            return line(("Not searched yet: s searches.", "dim"))
+        if self._found.entries:
+            return line(("None of the loaded entries contains that; Esc clears the filter.", "dim"))
+        return line(
+            ("No entry matches. ", ""), ("s", "key"), (" changes the search; since:7d looks further back.", "dim")
+        )
+
+    def detail_lines(self, view: View) -> list[Line]:
+        """The selected entry."""
+        entry = self._selected()
+        return draw.detail_rows(entry, view) if entry else []
+
+    def _selected(self) -> AuditEntry | None:
+        return self._entries.get(self.rows.selected or "")
+
+    # searching
+
+    def search(self, text: str) -> None:
+        """Search anew; the entries of the search before are dropped when the new ones are there."""
+        now = (self.desk.latest or Floor()).now(self.desk.now())
+        try:
+            where = parse_search(text, now)
+        except SearchError as error:
+            self.desk.say("refused", str(error))
+            return
+        self._found = Found(text=text, where=where)
+        self._entries = {}
+        self.filter_text = ""
+        if self.is_attached:
+            self.rows.follow_top()
+        self._ask(None)
+
+    def _ask(self, cursor: str | None) -> None:
+        where = self._found.where
+        if self.desk.api is None:
+            return
+        self.ask("audit", lambda api: api.audit(limit=PAGE_ROWS, cursor=cursor, **where), self._found.text)
+        self.redraw()
+
+    def load_more(self) -> None:
+        """Load older entries when the end of the list comes into sight."""
+        if self._found.cursor is not None and not self.questions.is_waiting("audit"):
+            self._ask(self._found.cursor)
+
+    def answered(self, question: Question, value: object) -> None:
+        """Take in a page."""
+        if isinstance(value, Page) and question.about == self._found.text:
+            self._found = self._found.with_page(value, self.desk.now())
+            self._entries = {entry.id: entry for entry in self._found.entries}
+
+    @on(CommandLine.Entered)
+    def _search_entered(self, event: CommandLine.Entered) -> None:
+        if event.mode == SEARCH:
+            self.search(event.text.strip())
+
+    # actions
+
+    def do_audit_search(self, argument: str) -> None:
+        """Search for what was typed, or ask what to search for."""
+        if argument:
+            self.search(argument)
+        else:
+            self._open_search()
+
+    def _open_search(self) -> None:
+        self.query_one("#keys", Panel).display = False
+        self.query_one(CommandLine).open(SEARCH, self._found.text, self._candidates)
+
+    def _candidates(self, text: str) -> list[str]:
+        """Filters that the last word could become."""
+        before, _, last = text.rpartition(" ")
+        start = f"{before} " if before else ""
+        return [start + one for one in self.desk.arguments("search") if one.startswith(last) and one != last]
+
+    def do_audit_more(self, _: str) -> None:
+        """Load older entries."""
+        if self._found.cursor is None:
+            self.desk.say("done", "These are all entries of this search.")
+        self.load_more()
+
+    async def do_open(self, _: str) -> None:
+        """Show everything about the selected entry."""
+        entry = self._selected()
+        if entry is not None:
+            await self.desk.push_screen(ReadingScreen("Audit entry", lambda view: self._page(entry, view)))
+
+    @staticmethod
+    def _page(entry: AuditEntry, view: View) -> list[Row]:
+        rows: list[Row] = [(row, None) for row in draw.detail_rows(entry, view)]
+        for row, search in draw.follow_rows(entry, view):
+            rows.append((row, Link(kind="search", id=search, label="")))
+        return rows
+
+    async def do_follow(self, _: str) -> None:
+        """Choose what to follow from the selected entry: its actor, its request, or its resource."""
+        entry = self._selected()
+        if entry is None:
+            self.desk.say("refused", "Nothing is selected to follow.")
+            return
+        said = line(
+            " ", ("Follow from ", ""), (outside(entry.event_type, 60), "bold"), (": Enter searches for it.", "dim")
+        )
+
+        def rows(view: View) -> list[Row]:
+            return [(row, Link(kind="search", id=search, label="")) for row, search in draw.follow_rows(entry, view)]
+
+        await self.desk.push_screen(ReadingScreen("Follow", rows, said))
+
+    def copy_text(self) -> str:
+        """The selected entry as the backend sent it."""
+        entry = self._selected()
+        return entry.model_dump_json(indent=1) if entry else ""
+
+
+SEARCH = "?"
+"""The sign of the search prompt."""

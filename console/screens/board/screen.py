@@ -45,9 +45,7 @@ class BoardScreen(ReadingScreen):
 
     def _look_again(self) -> None:
         waited_s = seconds_between(self._freeze.created_at, (self.desk.latest or Floor()).now(self.desk.now())) or 0.0
-        if self._effect(self.view()).outcome is Outcome.WAITING or waited_s < UNKNOWN_AFTER_S:
-            self._look()
-        elif self._changed():
+        if self._effect(self.view()).outcome is Outcome.WAITING or waited_s < UNKNOWN_AFTER_S or self._changed():
             self._look()
 
     def _changed(self) -> bool:
@@ -68,12 +66,12 @@ class BoardScreen(ReadingScreen):
         if not self.questions.is_waiting("board") and self.desk.api is not None:
             self.ask("board", lambda api: api.freeze_detail(self._freeze.id), self._freeze.id)
 
-    def answered(self, question: Question, value: object) -> None:
+    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
         """The freeze as it stands now."""
         if isinstance(value, Freeze):
             self._freeze = value
 
-    def refused(self, question: Question, error: "ClientError") -> bool:
+    def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  one topic
         """A missed look is followed by another; the frame says that the line is lost."""
         from console.client.errors import Unreachable
 

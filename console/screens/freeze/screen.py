@@ -1,6 +1,6 @@
 """The freeze dialog: what, how, what it would stop, why, and the typed name; then the board that proves it."""
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -30,7 +30,7 @@ _BLAST_DELAY_S: Final = 0.15
 class FreezeScreen(DialogScreen):
     """Stops trading of a scope."""
 
-    CSS_PATH: ClassVar[list[str]] = ["../base.tcss", "screen.tcss"]  # type: ignore[assignment]
+    CSS_PATH = ["../base.tcss", "screen.tcss"]
     TITLE_TEXT = "Freeze"
 
     def __init__(self, scope_text: str = "") -> None:
@@ -190,7 +190,7 @@ class FreezeScreen(DialogScreen):
         self.ask("freeze", lambda api: api.freeze(request), str(scope))
         self.redraw()
 
-    def answered(self, question: Question, value: object) -> None:
+    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
         """The blast radius, or the freeze."""
         if isinstance(value, BlastRadius):
             self._edit(blast=value)

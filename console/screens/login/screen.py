@@ -1,6 +1,6 @@
 """The login: name, password, one-time code. A refusal stays until the next try."""
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -25,7 +25,7 @@ _LABEL_COLUMNS: Final = 16
 class LoginScreen(FloorScreen):
     """Asks who the operator is."""
 
-    CSS_PATH: ClassVar[list[str]] = ["../base.tcss", "screen.tcss"]  # type: ignore[assignment]
+    CSS_PATH = ["../base.tcss", "screen.tcss"]
     TITLE_TEXT = "Log in"
     CONTEXTS = (Context.LOGIN, Context.DIALOG)
     CLOSED = True
@@ -113,7 +113,7 @@ class LoginScreen(FloorScreen):
         self._chosen = (self._chosen + 1) % len(self._demo)
         user = self._demo[self._chosen]
         self._fill(user.name, user.password, user.code())
-        self.query_one("#totp", Field).focus()
+        self.set_focus(self.query_one("#totp", Field))
         self.redraw()
 
     def _fill(self, name: str, password: str, code: str) -> None:
@@ -125,10 +125,10 @@ class LoginScreen(FloorScreen):
         values = {name: self.query_one(f"#{name}", Field).value for name in _FIELDS}
         for name in ("user", "password"):
             if not values[name]:
-                self.query_one(f"#{name}", Field).focus()
+                self.set_focus(self.query_one(f"#{name}", Field))
                 return
         if self.focused is not None and self.focused.id != "totp" and not values["totp"]:
-            self.query_one("#totp", Field).focus()
+            self.set_focus(self.query_one("#totp", Field))
             return
         if not self.questions.is_waiting("login"):
             self._problem = ""
@@ -160,7 +160,7 @@ class LoginScreen(FloorScreen):
             self._problem = describe(error)
             code = self.query_one("#totp", Field)
             code.value = ""
-            code.focus()
+            self.set_focus(code)
         return True
 
     def do_dialog_next(self, _: str) -> None:

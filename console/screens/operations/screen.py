@@ -1,6 +1,6 @@
 """Operations: freezes above, executors below, and the ways to freeze and thaw."""
 
-from typing import ClassVar, Final
+from typing import Final
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -37,7 +37,7 @@ _ORDER: Final = (
 class OperationsScreen(FloorScreen):
     """Executors and freezes."""
 
-    CSS_PATH: ClassVar[list[str]] = ["../base.tcss", "screen.tcss"]  # type: ignore[assignment]
+    CSS_PATH = ["../base.tcss", "screen.tcss"]
     TITLE_TEXT = "Operations"
     CONTEXTS = (Context.OPERATIONS,)
     AUTO_FOCUS = "#executors"
@@ -150,7 +150,7 @@ class OperationsScreen(FloorScreen):
         holds = self._holds(self.desk.floor or Floor())
         wanted = next((hold.id for hold in holds.values() if ident in {hold.id, hold.ref}), None)
         rows = self.query_one("#freezes" if wanted else "#executors", Rows)
-        rows.focus()
+        self.set_focus(rows)
         if not rows.select(wanted or ident):
             self.desk.say("refused", f"{ident} is not among the freezes in force or the executors that are known.")
 
@@ -166,7 +166,7 @@ class OperationsScreen(FloorScreen):
 
     def do_pane_next(self, _: str) -> None:
         """Go to the other list."""
-        self.query_one("#executors" if self._on_freezes else "#freezes", Rows).focus()
+        self.set_focus(self.query_one("#executors" if self._on_freezes else "#freezes", Rows))
 
     async def do_open(self, _: str) -> None:
         """Show the board of a freeze, or everything about an executor."""

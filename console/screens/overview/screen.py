@@ -1,15 +1,20 @@
 """The overview: can I go back to sleep? Composes and routes; `console.widgets.overview` draws."""
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
 
 from console.actions import Context
+from console.asking import Question
 from console.screens.base import FloorScreen
 from console.widgets.lines import Line, line
 from console.widgets.panel import Panel
 from console.widgets.rows import Rows
 from console.widgets.view import View
+
+if TYPE_CHECKING:
+    from console.screens.reading.screen import Row
 
 WIDE_COLUMNS: Final = 110
 """From here on the facts behind the indicators have a column of their own."""
@@ -17,6 +22,8 @@ NARROW_COLUMNS: Final = 72
 """Below this the chains give way to the limits."""
 LOW_ROWS: Final = 18
 """Below this only the alerts list keeps its room."""
+TALL_ROWS: Final = 32
+"""From here on blank lines part the panels."""
 SIDE_COLUMNS: Final = 44
 """Width of the right-hand column on a wide screen, gap included."""
 _ALERT_ROWS_MIN: Final = 3
@@ -25,7 +32,7 @@ _ALERT_ROWS_MIN: Final = 3
 class OverviewScreen(FloorScreen):
     """Limits, chains, indicators, alerts, freezes and executors on one screen."""
 
-    CSS_PATH: ClassVar[list[str]] = ["../base.tcss", "screen.tcss"]  # type: ignore[assignment]
+    CSS_PATH = ["../base.tcss", "screen.tcss"]
     TITLE_TEXT = "Overview"
     CONTEXTS = (Context.OVERVIEW,)
     IS_ROOT = True
@@ -34,8 +41,11 @@ class OverviewScreen(FloorScreen):
         """Limits above, alerts in the middle, freezes and executors below."""
         yield Panel(id="limits")
         yield Panel(id="indicators")
-        yield Panel(id="alerts-title", grows=False)
-        yield Rows(id="alerts")
+        with Horizontal(id="middle"):
+            with Vertical(id="main"):
+                yield Panel(id="alerts-title", grows=False)
+                yield Rows(id="alerts")
+            yield Panel(id="side", grows=False)
         yield Panel(id="holds")
 
     def sentence(self, view: View) -> Line:
@@ -58,10 +68,16 @@ class OverviewScreen(FloorScreen):
 
         inner = view.sized(view.width - 2)
         low = view.height < LOW_ROWS
-        self.query_one("#limits", Panel).show(self._limits(inner, low=low))
+        air: list[Line] = [()] if view.height >= TALL_ROWS else []
+        self.query_one("#limits", Panel).show([*air, *self._limits(inner, low=low), *air])
         indicators = draw.indicators_line(floor, inner)
-        self.query_one("#indicators", Panel).show([] if low else [indicators])
-        self.query_one("#alerts-title", Panel).show([draw.alerts_title(floor, inner)])
+        self.query_one("#indicators", Panel).show([] if low else [indicators, *air])
+        wide = view.width >= WIDE_COLUMNS
+        self.query_one("#alerts-title", Panel).show([draw.alerts_title(floor, inner.sized(self._main_columns(inner)))])
+        side = self.query_one("#side", Panel)
+        side.display = wide
+        if wide:
+            side.show(draw.side_lines(floor, view.sized(SIDE_COLUMNS - 4, view.height - 16)))
         room = 0 if low else max(2, (view.height - 16) // 4)
         below = [draw.executors_line(floor, inner)]
         if not low:
@@ -74,6 +90,11 @@ class OverviewScreen(FloorScreen):
             draw.no_alerts(floor, view),
         )
 
+    @staticmethod
+    def _main_columns(view: View) -> int:
+        """Width of the alerts: all of it, or what the right-hand column leaves."""
+        return view.width if view.width + 2 < WIDE_COLUMNS else view.width - SIDE_COLUMNS
+
     def _limits(self, view: View, *, low: bool) -> list[Line]:
         from console.widgets import overview as draw
         from console.widgets.lines import beside
@@ -85,7 +106,7 @@ class OverviewScreen(FloorScreen):
             return [] if view.height < LOW_ROWS - 4 else draw.risk_lines(floor, view)[1:]
         if view.width < NARROW_COLUMNS:
             return draw.risk_lines(floor, view)
-        if view.width < WIDE_COLUMNS:
+        if view.width + 2 < WIDE_COLUMNS:
             left_width = view.width - draw.CHAINS_COLUMNS - 1
             return beside(
                 draw.risk_lines(floor, view.sized(left_width)),
@@ -101,6 +122,35 @@ class OverviewScreen(FloorScreen):
             4,
             view.glyphs,
         )
+
+    async def do_why(self, _: str) -> None:
+        """Show the facts behind the indicators; Enter follows their links."""
+        from console.screens.reading.screen import ReadingScreen
+
+        await self.desk.push_screen(ReadingScreen("Why", self._why))
+
+    def _why(self, view: View) -> "list[Row]":
+        from console.widgets.overview import why_rows
+
+        floor = self.desk.floor
+        return why_rows(floor, view) if floor is not None else []
+
+    def do_alert_ack(self, _: str) -> None:
+        """Say that the operator has seen the selected alert."""
+        selected = self.query_one("#alerts", Rows).selected
+        if selected is not None:
+            self.ask("ack", lambda api: api.acknowledge(selected), selected)
+
+    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  the stream brings it
+        """The alert has been acknowledged; the list follows with the stream."""
+        if question.topic == "ack":
+            self.desk.say("done", "Acknowledged; the alert stays until its rule clears it.")
+
+    def copy_text(self) -> str:
+        """The selected alert in one line."""
+        floor = self.desk.floor
+        alert = floor.alerts.get(self.query_one("#alerts", Rows).selected or "") if floor is not None else None
+        return f"{alert.id} {alert.rule} {alert.severity.value} {alert.scope} {alert.message}" if alert else ""
 
     def do_open(self, _: str) -> None:
         """Open the selected alert on its own screen."""

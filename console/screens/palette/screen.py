@@ -1,7 +1,5 @@
 """The palette: every action of the screen below, filtered while typing; Enter does the selected one."""
 
-from typing import ClassVar
-
 from textual import events, on
 from textual.app import ComposeResult
 
@@ -20,7 +18,7 @@ _MOVES = {"up": "do_list_up", "down": "do_list_down", "pageup": "do_list_page_up
 class PaletteScreen(FloorScreen):
     """Made from the action table; what the role may not do is shown as such."""
 
-    CSS_PATH: ClassVar[list[str]] = ["../base.tcss", "screen.tcss"]  # type: ignore[assignment]
+    CSS_PATH = ["../base.tcss", "screen.tcss"]
     TITLE_TEXT = "Palette"
     CONTEXTS = (Context.PALETTE,)
     CLOSED = True

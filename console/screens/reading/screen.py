@@ -1,4 +1,4 @@
-"""A page to read: help, the facts behind an indicator, everything about one record. Rows with a link can be followed."""
+"""A page to read: help, the facts behind an indicator, all of one record. Rows with a link can be followed."""
 
 from collections.abc import Callable
 from pathlib import Path

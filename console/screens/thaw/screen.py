@@ -1,6 +1,6 @@
 """The thaw dialog: asking for a freeze to be lifted, or approving it as the second person."""
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -26,7 +26,7 @@ _LABEL_COLUMNS: Final = 10
 class ThawScreen(DialogScreen):
     """Two steps by two persons: this dialog is either of them."""
 
-    CSS_PATH: ClassVar[list[str]] = ["../base.tcss", "screen.tcss"]  # type: ignore[assignment]
+    CSS_PATH = ["../base.tcss", "screen.tcss"]
 
     def __init__(self, freeze: Freeze, *, approve: bool) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class ThawScreen(DialogScreen):
             self.ask("thaw", lambda api: api.request_thaw(freeze.id, reason), freeze.id)
         self.redraw()
 
-    def answered(self, question: Question, value: object) -> None:
+    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
         """Taken: back to the freezes, with what became of it."""
         if isinstance(value, Freeze):
             text = (
@@ -120,7 +120,7 @@ class ThawScreen(DialogScreen):
             self.desk.leave(self)
             self.desk.call_later(self.desk.say, "done", text)
 
-    def refused(self, question: Question, error: "ClientError") -> bool:
+    def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  one topic
         """The backend's own sentence stays beside the buttons."""
         from console.state.problems import describe, ends_session
 

@@ -1,0 +1,166 @@
+"""Owns the audit screen's search: what was typed, as filters for the backend, and the pages that came back. Pure."""
+
+import shlex
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from console.state.instants import parse_instant
+from console.state.matching import matches
+from contract.audit import AuditEntry, AuditResult
+from contract.base import Page
+
+PAGE_ROWS: Final = 100
+
+FILTERS: Final = {
+    "user": "user",
+    "event": "event_type",
+    "category": "category",
+    "result": "result",
+    "since": "since",
+    "until": "until",
+}
+"""Filter names as typed, and as the backend's route names them; `resource:TYPE/ID` becomes two of its own."""
+
+TEXT: Final = "q"
+"""The route's name for the words to be found anywhere in an entry."""
+
+
+class SearchError(ValueError):
+    """What was typed is not a search; the message says which part and why."""
+
+
+def parse_search(text: str, now: datetime) -> dict[str, str]:
+    """Read words and filters into what the route takes.
+
+    Raises:
+        SearchError: a filter that does not exist, or a value it cannot have.
+    """
+    where: dict[str, str] = {}
+    words: list[str] = []
+    for part in _split(text):
+        name, colon, value = part.partition(":")
+        if not colon or not value or not name.isalpha():
+            words.append(part)
+        elif name.lower() == "resource":
+            where.update(_resource(value))
+        elif name.lower() == "id":
+            words.append(value)
+        else:
+            where[_route_name(name)] = _value(name.lower(), value, now)
+    if words:
+        where[TEXT] = " ".join(words)
+    return where
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _route_name(name: str) -> str:
+    try:
+        return FILTERS[name.lower()]
+    except KeyError:
+        known = ", ".join([*FILTERS, "resource"])
+        raise SearchError(f"There is no filter {name}: the filters are {known}.") from None
+
+
+def _resource(value: str) -> dict[str, str]:
+    kind, slash, ident = value.partition("/")
+    if not slash:
+        return {"resource_id": value}
+    return {"resource_type": kind, "resource_id": ident} if ident else {"resource_type": kind}
+
+
+def _value(name: str, value: str, now: datetime) -> str:
+    if name in {"since", "until"}:
+        try:
+            return parse_instant(value, now).isoformat()
+        except (ValueError, OverflowError) as error:
+            raise SearchError(str(error)) from None
+    if name == "result" and value not in set(AuditResult):
+        raise SearchError(f"result is one of {', '.join(AuditResult)}, not {value}.")
+    return value
+
+
+@dataclass(frozen=True)
+class Found:
+    """The entries of one search, loaded so far."""
+
+    text: str = ""
+    where: dict[str, str] = field(default_factory=dict)
+    entries: tuple[AuditEntry, ...] = ()
+    cursor: str | None = None
+    complete: bool = False
+    total: int | None = None
+    total_cap: int = 0
+    searched_at: datetime | None = None
+
+    def with_page(self, page: Page[AuditEntry], now: datetime) -> "Found":
+        """After one more page of older entries."""
+        known = {entry.id for entry in self.entries}
+        new = tuple(entry for entry in page.items if entry.id not in known)
+        return replace(
+            self,
+            entries=(*self.entries, *new),
+            cursor=page.next_cursor,
+            complete=page.next_cursor is None,
+            total=page.total if page.total is not None else self.total,
+            total_cap=page.total_cap,
+            searched_at=self.searched_at or now,
+        )
+
+    @property
+    def count(self) -> str:
+        """How many entries there are, as far as that is known."""
+        if self.total is not None:
+            return f"{self.total:,}{'+' if self.total >= self.total_cap else ''}"
+        return f"{len(self.entries):,}{'' if self.complete else '+'}"
+
+
+def narrowed(entries: tuple[AuditEntry, ...], text: str) -> list[str]:
+    """Ids of the loaded entries in which every word occurs."""
+    words = text.split()
+    return [
+        entry.id
+        for entry in entries
+        if not words
+        or matches(
+            words,
+            entry.user_id,
+            entry.event_type,
+            entry.action,
+            entry.resource_type,
+            entry.resource_id,
+            entry.result.value,
+            entry.error_message,
+        )
+    ]
+
+
+def changes(entry: AuditEntry) -> list[tuple[str, str, str]]:
+    """What an entry changed: name, old value, new value; only what differs."""
+    old, new = entry.old_value or {}, entry.new_value or {}
+    names = [*old, *(name for name in new if name not in old)]
+    return [(name, _plain(old.get(name)), _plain(new.get(name))) for name in names if old.get(name) != new.get(name)]
+
+
+def _plain(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def follow_searches(entry: AuditEntry) -> list[tuple[str, str]]:
+    """What can be followed from an entry: a word for it, and the search that finds the others."""
+    found: list[tuple[str, str]] = []
+    if entry.user_id:
+        found.append((f"everything by {entry.user_id}", f"user:{shlex.quote(entry.user_id)}"))
+    request = entry.metadata.get("request_id")
+    if request:
+        found.append((f"the request {request}", shlex.quote(str(request))))
+    if entry.resource_id:
+        resource = f"{entry.resource_type}/{entry.resource_id}" if entry.resource_type else entry.resource_id
+        found.append((f"everything about {resource}", f"resource:{shlex.quote(resource)}"))
+    return found

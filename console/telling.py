@@ -1,0 +1,58 @@
+"""Owns what the operator is told: one message that stays where it is until it is read."""
+
+from typing import TYPE_CHECKING, Any
+
+from textual import on
+from textual.worker import Worker, WorkerState
+
+from console.screens.base import FloorScreen
+from console.term.app import TerminalApp
+
+if TYPE_CHECKING:
+    from console.client.errors import ClientError
+
+
+class Telling(TerminalApp[None]):
+    """The message line of the application."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.message: tuple[str, str] = ("", "")
+        """Kind and text of what happened last."""
+
+    async def sign_in(self, reason: str = "") -> None:
+        """Ask who the operator is."""
+        raise NotImplementedError
+
+    def say(self, kind: str, text: str) -> None:
+        """Show what happened: `error` stays until dismissed, `refused` and `done` until the next key."""
+        self.message = (kind, text)
+        if isinstance(self.screen, FloorScreen):
+            self.screen.redraw()
+
+    def clear_note(self) -> None:
+        """Drop a message that has been read."""
+        if self.message[1] and self.message[0] != "error":
+            self.say("", "")
+
+    def notify(self, message: str, *, severity: str = "information", **_: Any) -> None:
+        """Textual's own notices appear where all others do."""
+        self.say("error" if severity == "error" else "refused" if severity == "warning" else "done", message)
+
+    def complain(self, error: "ClientError") -> None:
+        """Show a refusal in the backend's own words; an ended session goes to the login."""
+        from console.state.problems import describe, ends_session
+
+        if ends_session(error):
+            self.call_later(self.sign_in, describe(error))
+        else:
+            self.say("error", describe(error))
+
+    @on(Worker.StateChanged)
+    def _worker_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            self.worker_failed(event.worker)
+
+    def worker_failed(self, worker: Worker[Any]) -> None:
+        """A worker failed in a way nobody foresaw: say so, and keep saying so."""
+        self.say("error", f"{worker.name} failed: {type(worker.error).__name__}: {worker.error}")
