@@ -1,5 +1,7 @@
 """Signing in and out: what works, what is refused, and that nobody learns which factor was wrong."""
 
+import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -276,3 +278,34 @@ async def test_no_secret_is_recorded(app: App, hand: Hand) -> None:
     for secret in (PASSWORD, "a-wrong-password", TOTP_SECRET, token, token.split(".")[2]):
         assert secret not in text
         assert secret not in kept
+
+
+async def test_waiting_sign_ins_hold_no_database_connection(
+    app: App, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than the pool has connections must not keep executors from renewing."""
+    let_go = threading.Event()
+    monkeypatch.setattr(passwords, "_verify", lambda _stored, _given: let_go.wait(60))
+    token = await sign_in(app.runtime, OPERATOR)
+    settings = app.runtime.settings
+    burst = settings.pool_size + settings.pool_overflow + 2
+    assert burst < passwords._WAITING
+    waiting = [asyncio.create_task(_log_in(app, hand.code())) for _ in range(burst)]
+    try:
+        while passwords._slots._value > passwords._WAITING - burst:  # noqa: ASYNC110  a semaphore tells nobody
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10):
+            assert (await _who(app, token)).status_code == 200
+    finally:
+        let_go.set()
+        answers = await asyncio.gather(*waiting)
+    assert sorted(answer.status_code for answer in answers) == [200, *[401] * (burst - 1)]
+
+
+async def test_guesses_made_at_once_count_one_by_one(app: App, hand: Hand) -> None:
+    """Sixteen guesses in one instant are not sixteen tries: the account's row is locked while one is judged."""
+    rules = app.runtime.policy.sign_in.watchfloor
+    await asyncio.gather(*(_log_in(app, f"{guess:06}") for guess in range(16)))
+    assert (await _user(app)).failed_logins == rules.failures_before_wait
+    reasons = Counter(row.error_message for row in await _entries(app, "auth.login.failed"))
+    assert reasons["waiting after failures"] == 16 - rules.failures_before_wait
