@@ -153,19 +153,14 @@ async def add_new(
     The first of several lines with one key wins; what the others say is for `differing` to find.
     """
     lines = incoming.subquery("lines")
-    key = (lines.c.chain, lines.c.tx_hash)
-    first_of_each = (
-        select(
-            *(lines.c[name] for name in _NAMES),
-            literal(recorded_at, DateTime(timezone=True)),
-            literal(import_id, Uuid),
-        )
-        .distinct(*key)
-        .order_by(*key, lines.c.line)
-    )
+    first_come_first = select(
+        *(lines.c[name] for name in _NAMES),
+        literal(recorded_at, DateTime(timezone=True)),
+        literal(import_id, Uuid),
+    ).order_by(lines.c.chain, lines.c.tx_hash, lines.c.line)
     fresh = (
         insert(TransactionRow)
-        .from_select([*_NAMES, "recorded_at", "import_id"], first_of_each)
+        .from_select([*_NAMES, "recorded_at", "import_id"], first_come_first)
         .on_conflict_do_nothing(index_elements=["chain", "tx_hash"])
         .returning(*(getattr(TransactionRow, name) for name in _NAMES))
         .cte("fresh")
