@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from console.commands.base import Call, cell, command, glyph_set, paging, sign
-from console.commands.output import instant, now_of, outside, table, wrapped
+from console.commands.base import Call, command, glyph_set, paging, sign
+from console.commands.output import instant, now_of, outside, padded, wrapped
 from console.commands.times import SINCE_HELP, instant_option
 from console.widgets import words
 from contract.audit import AuditEntry, AuditResult
@@ -25,7 +25,7 @@ def audit() -> None:
 @click.option("--user", default="", metavar="NAME", help="Only what this account did.")
 @click.option("--event", default="", metavar="TYPE", help="Only this event type.")
 @click.option("--category", default="", metavar="NAME", help="Only this category of the policy.")
-@click.option("--resource", default="", metavar="TYPE[:ID]", help="Only this kind of resource, or this one.")
+@click.option("--resource", default="", metavar="TYPE[/ID]", help="Only this kind of resource, or this one.")
 @click.option("--result", type=click.Choice([r.value for r in AuditResult]), default=None, help="Only this result.")
 @click.option("--since", callback=instant_option, default="", metavar="TIME", help=SINCE_HELP)
 @click.option("--until", callback=instant_option, default="", metavar="TIME", help="Only before this time.")
@@ -35,7 +35,7 @@ def search(
     call: Call, /, *, text: tuple[str, ...], resource: str, limit: int, cursor: str | None, **where: str | None
 ) -> None:
     """Search, newest first; WORDS are looked for in the full text. A search is itself recorded."""
-    kind, _, ident = resource.partition(":")
+    kind, _, ident = resource.partition("/")
     where |= {"text": " ".join(text), "resource_type": kind, "resource_id": ident}
     wanted = {_ROUTE_NAMES.get(name, name): value for name, value in where.items() if value}
     page = call.ask(lambda api: api.audit(limit=limit, cursor=cursor, **wanted))
@@ -43,21 +43,19 @@ def search(
     def lines() -> list[str]:
         if not page.items:
             return [f"No entries. As of {instant(now_of(page.as_of))}."]
-        header = ("time (UTC)", "who", "event", "result", "resource", "id")
-        return table(header, [_row(entry) for entry in page.items])
+        return [line for entry in page.items for line in _entry(entry)]
 
     call.answer_page(page, lines)
 
 
-def _row(entry: AuditEntry) -> tuple[str | tuple[str, str], ...]:
-    return (
-        f"{entry.timestamp:%Y-%m-%d %H:%M:%S}",
-        outside(entry.user_id, 16),
-        outside(entry.event_type, 22),
-        cell(words.result(entry.result, glyph_set())),
-        outside(_resource(entry), 30),
-        outside(entry.id, 40),
-    )
+def _entry(entry: AuditEntry) -> list[str]:
+    """Two lines: what happened, then the id that `show` takes and what it happened to."""
+    result = sign(words.result(entry.result, glyph_set()), 8)
+    event = padded(outside(entry.event_type, 30), 30)
+    return [
+        f"{entry.timestamp:%Y-%m-%d %H:%M:%S}Z  {result}  {event}  {outside(entry.user_id, 16)}",
+        f"  {outside(entry.id, 36)}  {outside(_resource(entry), 40)}",
+    ]
 
 
 def _resource(entry: AuditEntry) -> str:

@@ -1,33 +1,13 @@
-"""Owns how a person writes a point in time on the command line. Pure; the clock is a parameter."""
+"""Owns the options that take a point in time."""
 
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import click
 
-SINCE_HELP: Final = "Only from this time on: 2026-03-09, 2026-03-09T20:42, 15m, 2h, 7d, today or yesterday (UTC)."
-_AGO: Final = re.compile(r"([0-9]{1,5})([smhdw])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from console.state.instants import FORMS, parse_instant
 
-
-def parse_instant(text: str, now: datetime) -> datetime:
-    """A point in time; without a zone it is UTC, `2h` is two hours ago.
-
-    Raises:
-        ValueError: none of the forms.
-    """
-    word = text.strip().lower()
-    if match := _AGO.fullmatch(word):
-        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if word in {"today", "yesterday"}:
-        return midnight - timedelta(days=word == "yesterday")
-    try:
-        parsed = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f"{text!r} is not a time; write 2026-03-09T20:42, 2h or yesterday.") from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+SINCE_HELP: Final = f"Only from this time on: {FORMS}."
 
 
 def instant_option(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
