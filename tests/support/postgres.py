@@ -5,12 +5,10 @@ The workers of a parallel run share it; it disappears with the last of them, als
 
 import functools
 import os
-import tempfile
-from pathlib import Path
 
+from tests.support.places import fast_base
 from watchfloor.embedded import EmbeddedPostgres
 
-MEMORY_DISK = Path("/dev/shm")  # noqa: S108  twenty times faster than a disk for creating databases
 ADMIN_DATABASE = "postgres"
 
 
@@ -21,7 +19,6 @@ def server_url() -> str:
 
 @functools.cache
 def _embedded() -> EmbeddedPostgres:
-    base = MEMORY_DISK if os.access(MEMORY_DISK, os.W_OK) else Path(tempfile.gettempdir())
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
-    directory = base / f"wf-test-{os.geteuid()}-{run}"
+    directory = fast_base() / f"wf-test-{os.geteuid()}-{run}"
     return EmbeddedPostgres(directory, fast=True, ephemeral=True).start()
