@@ -93,8 +93,12 @@ def _ended(name: str, arguments: list[str]) -> int:
 
     code: int = ExitCode.OK
     try:
-        result = load(name).main(arguments, prog_name=f"watchfloor {name}", standalone_mode=False)
-        code = result if isinstance(result, int) else ExitCode.OK
+        # not click's own `main`: it answers a broken pipe and Ctrl-C in its own way
+        command = load(name)
+        with command.make_context(f"watchfloor {name}", arguments) as context:
+            command.invoke(context)
+    except click.exceptions.Exit as end:
+        code = end.exit_code
     except click.UsageError as error:
         _show_usage(error)
         code = ExitCode.USAGE
