@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import ConfigurationError
@@ -242,6 +242,7 @@ def test_replacing_a_table_keeps_nothing_of_it(file: Path) -> None:
     assert set(load_policy(str(file)).kpis) == {"uptime"}
 
 
+@settings(max_examples=30)
 @given(amount=st.decimals(min_value="0.000000000000000001", max_value=10**12, places=18))
 def test_amounts_are_read_exactly_with_and_without_quotes(
     amount: Decimal, tmp_path_factory: pytest.TempPathFactory

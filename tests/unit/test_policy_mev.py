@@ -7,7 +7,6 @@ import pytest
 from backend.policy import Policy
 from backend.policy.load import load_policy
 from contract.alerts import Severity
-from contract.permissions import Permission
 from contract.risk import RiskRule
 
 YEARS_7 = 7 * 365
@@ -383,31 +382,3 @@ def test_attestation(policy: Policy) -> None:
     )
     assert statement.certified_by == "Chief Compliance Officer"
     assert (statement.date, statement.next_review) == ("2025-07-11", "2025-10-11")
-
-
-READS = {"own_session", "view_overview", "view_risk", "view_alerts", "view_freezes", "view_executors"}
-
-
-def test_what_watchfloor_adds_to_the_documents_roles(policy: Policy) -> None:
-    """Freezing and thawing, importing and acknowledging: exactly these, so that a change is made on purpose."""
-    assert {name: set(role.permissions) for name, role in policy.roles.items()} == {
-        name: {Permission(value) for value in held}
-        for name, held in {
-            "mev_operator": READS
-            | {"view_opportunities", "execute_trades", "view_performance"}
-            | {"view_transactions", "acknowledge_alerts", "import_transactions"},
-            "mev_admin": READS
-            | {"view_opportunities", "execute_trades", "view_performance"}
-            | {"view_transactions", "acknowledge_alerts", "import_transactions"}
-            | {"modify_strategies", "view_wallets", "configure_system"}
-            | {"freeze_operations", "approve_thaw", "view_audit_logs", "view_configurations"},
-            "compliance_officer": READS
-            | {"view_all_logs", "view_audit_logs", "generate_reports", "freeze_operations", "approve_thaw"}
-            | {"acknowledge_alerts", "view_transactions", "view_configurations"},
-            "external_auditor": READS | {"view_audit_logs", "view_transactions", "view_configurations"},
-        }.items()
-    }
-
-
-def test_no_person_may_renew_a_permit(policy: Policy) -> None:
-    assert not any(Permission.RENEW_PERMIT in role.permissions for role in policy.roles.values())
