@@ -52,7 +52,7 @@ def pid_of(data_dir: Path, module: str) -> int:
 
 def transactions(database_url: str) -> int:
     with psycopg.connect(database_url) as connection:
-        row = connection.execute("SELECT count(*) FROM transactions").fetchone()
+        row = connection.execute("SELECT count(*) FROM mev_transactions").fetchone()
     assert row is not None
     return int(row[0])
 

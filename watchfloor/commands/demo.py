@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from watchfloor.demo.run import DEFAULT_SEED, REAL_TIME, SCENARIOS, DemoOptions, run_demo
+from simulator.scenario import Scenario
+from watchfloor.demo.run import DEFAULT_SEED, REAL_TIME, DemoOptions, run_demo
 from watchfloor.demo.workspace import DEFAULT_DIRECTORY
 
 
@@ -17,7 +18,7 @@ from watchfloor.demo.workspace import DEFAULT_DIRECTORY
     "--data-dir", type=click.Path(path_type=Path), default=Path(DEFAULT_DIRECTORY), show_default=True,
     help="Where the database and the demo's users are kept.",
 )  # fmt: skip
-@click.option("--scenario", type=click.Choice(SCENARIOS), help="A scripted crisis.")
+@click.option("--scenario", type=click.Choice([each.value for each in Scenario]), help="A scripted crisis.")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Seed of the simulated trading.")
 @click.option("--speed", type=float, default=REAL_TIME, show_default=True, help="How much faster than life.")
 def command(*, headless: bool, port: int | None, data_dir: Path, scenario: str | None, seed: int, speed: float) -> int:

@@ -31,7 +31,6 @@ RESTARTS_AT_MOST = 5  # within a minute; after that it is a fault that restartin
 RESTART_WINDOW_SECONDS = 60.0
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 3
 
-SCENARIOS = ("drawdown", "gas-spike", "key-compromise")
 DEFAULT_SEED = 7
 REAL_TIME = 1.0
 
