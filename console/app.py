@@ -104,6 +104,13 @@ class WatchfloorApp(Doing):
         await self.push_screen(registry.root(self, "overview"))
         self.call_after_refresh(self.call_later, self._begin)  # not in the screen: it has to paint meanwhile
 
+    async def on_unmount(self) -> None:
+        """End the connections; the feed ends with the application."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.api is not None:
+            await self.api.close()
+
     async def _begin(self) -> None:
         if self._token is None:
             await self.sign_in()

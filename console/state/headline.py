@@ -199,9 +199,13 @@ def _open(floor: Floor, now: datetime) -> Headline | None:
 def _calm(floor: Floor) -> Headline:
     counted = all_executors(floor)
     acknowledged = floor.counts.total
-    text = f"All quiet: every limit holds, {counted.trading} of {floor.executors_total} executors trade"
     if not floor.executors_total:
         return Headline("unknown", "Every limit holds, but no executor has registered.")
+    idle = floor.executors_total - counted.trading
+    if idle:
+        verb = "does" if idle == 1 else "do"
+        return Headline("near", f"Every limit holds, but {idle} of {floor.executors_total} executors {verb} not trade.")
+    text = f"All quiet: every limit holds, all {floor.executors_total} executors trade"
     if acknowledged:
         plural = "s" if acknowledged > 1 else ""
         return Headline("ok", f"{text}, {acknowledged} acknowledged alert{plural} still open.")

@@ -81,7 +81,7 @@ ASCII = Glyphs(
     ellipsis="~",
     middot="-",
     at_least=">",
-    bars="_.,-~=*#",
+    bars="_.-=+*%#",
     gap=" ",
     full="#",
     empty=".",

@@ -52,7 +52,7 @@ def help_rows(title: str, reach: Iterable[Context], who: Who, view: View) -> lis
 
 def _action_rows(action: Action, who: Who, view: View) -> list[Line]:
     g = view.glyphs
-    keys = " ".join(shown_key(key).replace(" ", "") if " " in key else shown_key(key) for key in action.keys)
+    keys = ", ".join(shown_key(key) for key in action.keys)
     refused = refusal(action, who.permissions, who.role)
     text = action.help
     if action.command:
@@ -65,9 +65,9 @@ def _action_rows(action: Action, who: Who, view: View) -> list[Line]:
         lines.append(line(" " * _KEY_COLUMNS, (f"{g.near} stops or restarts trading: asks first", "near")))
     if refused:
         room = max(view.width - _KEY_COLUMNS - 4, 20)
-        lines += [
-            line(" " * _KEY_COLUMNS, (f"{g.near} ", "near"), (row, "near")) for row in wrap(outside(refused), room)
-        ]
+        marks = [f"{g.near} ", *["  "] * len(refused)]
+        reasons = zip(marks, wrap(outside(refused), room), strict=False)
+        lines += [line(" " * _KEY_COLUMNS, (mark, "near"), (row, "near")) for mark, row in reasons]
     return lines
 
 

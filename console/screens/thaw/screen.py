@@ -30,7 +30,7 @@ class ThawScreen(DialogScreen):
 
     def __init__(self, freeze: Freeze, *, approve: bool) -> None:
         super().__init__()
-        self.TITLE_TEXT = f"{'Approve thaw of' if approve else 'Thaw'} {outside(freeze.ref, 20)}"  # type: ignore[misc]
+        self.TITLE_TEXT = f"{'Approve' if approve else 'Thaw'} {outside(freeze.ref, 20)}"  # type: ignore[misc]
         self._freeze = freeze
         self._approve = approve
         self._problem = ""

@@ -1,0 +1,189 @@
+"""The freeze dialog: what it asks for, what it refuses, and how it ends."""
+
+from decimal import Decimal
+
+import httpx
+import pytest
+from textual import events
+
+from console.screens.freeze.screen import FreezeScreen
+from console.widgets.press import Press
+from contract.freeze import Freeze, HaltProof, HaltState
+from contract.stream import Topic
+from tests.console import floor_models as models
+from tests.console.driving import Running, running
+from tests.console.paper import Paper, refusal
+
+
+async def _open(run: Running) -> FreezeScreen:
+    await run.press("F", "F")
+    await run.at("Freeze")
+    await run.listens()
+    assert isinstance(run.app.screen, FreezeScreen)
+    return run.app.screen
+
+
+async def _fill(run: Running, name: str = "arbitrum") -> Press:
+    """Fill in everything but the last step."""
+    screen = await _open(run)
+    await run.press("tab")
+    await run.type("chain:arbitrum")
+    await run.shows("This stops 12 executors")
+    await run.press("tab", "tab")
+    await run.type("losses since 02:40")
+    await run.press("tab")
+    await run.type(name)
+    return screen.query_one("#send", Press)
+
+
+def _sent(paper: Paper) -> list[dict[str, object]]:
+    return [body for method, path, body in paper.asked if (method, path) == ("POST", "/v1/freezes")]
+
+
+async def test_it_opens_with_cancel_focused_and_enter_does_nothing() -> None:
+    async with running() as run:
+        await _open(run)
+        assert run.app.focused is not None
+        assert run.app.focused.id == "cancel"
+        await run.press("enter")
+        await run.at("Overview")
+        assert not _sent(run.paper)
+
+
+async def test_it_opens_from_any_screen() -> None:
+    async with running() as run:
+        for key in ("2", "3", "4"):
+            await run.press(key)
+            await _open(run)
+            await run.press("escape")
+        await run.press("1")
+        await run.at("Overview")
+        await run.press("w")
+        await run.at("Why")
+        await _open(run)
+
+
+async def test_what_it_would_stop_is_shown_before_the_reason_can_be_given() -> None:
+    async with running() as run:
+        screen = await _open(run)
+        assert screen.query_one("#reason").disabled
+        await run.press("tab")
+        await run.type("chain:arbitrum")
+        await run.shows("This stops 12 executors now.")
+        await run.shows("Two persons are needed to thaw")
+        assert not screen.query_one("#reason").disabled
+
+
+@pytest.mark.parametrize("typed", ["", "arbitru", "arbitrumm", "base"])
+async def test_only_the_exact_name_confirms(typed: str) -> None:
+    async with running() as run:
+        send = await _fill(run, typed)
+        assert not send.is_on
+        await run.press("enter", "enter")
+        send.press()
+        await run.pilot.pause()
+        assert not _sent(run.paper)
+
+
+async def test_changing_the_scope_takes_the_confirmation_back() -> None:
+    async with running() as run:
+        send = await _fill(run)
+        assert send.is_on
+        await run.press("up", "up", "up")
+        await run.type("x")
+        assert not send.is_on
+
+
+async def test_keys_typed_before_the_dialog_was_seen_are_dropped() -> None:
+    async with running() as run:
+        await run.press("F", "F", "tab", "g", "l", "o", "b", "a", "l", "tab", "tab", "enter", "space")
+        await run.at("Freeze")
+        screen = run.app.screen
+        assert isinstance(screen, FreezeScreen)
+        assert screen.query_one("#scope").value == ""  # type: ignore[attr-defined]
+        late = events.Key("escape", None)
+        late.time = 0.0
+        run.app.post_message(late)
+        await run.pilot.pause()
+        assert run.title == "Freeze"
+
+
+async def test_it_sends_one_key_and_the_board_proves_every_halt() -> None:
+    async with running() as run:
+        send = await _fill(run)
+        assert send.is_on
+        await run.press("tab", "tab", "enter")
+        await run.at("Freeze FRZ-0032")
+        await run.shows("0 of 12 halted so far")
+        sent = _sent(run.paper)
+        assert len(sent) == 1
+        assert sent[0]["scope"] == {"kind": "chain", "name": "arbitrum"}
+        assert sent[0]["reason"] == "losses since 02:40"
+        assert len(str(sent[0]["idempotency_key"])) == 32
+        run.paper.freezes["freeze-2"] = _halted(run.paper.freezes["freeze-2"], but=("bot-45",))
+        await run.shows("11 of 12 halted so far within 0.18 s; waiting for bot-45.")
+        run.clock.advance(seconds=20)
+        await run.shows("UNKNOWN: 11 of 12 halted; no answer from bot-45.")
+        run.paper.freezes["freeze-2"] = _halted(run.paper.freezes["freeze-2"])
+        run.paper.emit(Topic.FREEZE, run.paper.freezes["freeze-2"])
+        await run.shows("Done: 12 of 12 halted within 0.18 s.")
+
+
+def _halted(freeze: Freeze, but: tuple[str, ...] = ()) -> Freeze:
+    proofs = [
+        proof
+        if proof.executor in but
+        else HaltProof(
+            executor=proof.executor,
+            state=HaltState.ACKED,
+            acked_at=models.NOW,
+            halted_after_seconds=Decimal("0.18"),
+            last_order_seq=7,
+            in_flight=0,
+        )
+        for proof in freeze.proofs
+    ]
+    halted = sum(proof.state is HaltState.ACKED for proof in proofs)
+    return freeze.model_copy(update={"proofs": proofs, "halted": halted})
+
+
+async def test_a_refused_freeze_says_why_and_stays_open() -> None:
+    paper = Paper(refuse={"POST /v1/freezes": refusal(403, "not_allowed", "Your role may not freeze.")})
+    async with running(paper) as run:
+        await _fill(run)
+        await run.press("tab", "tab", "enter")
+        await run.shows("Your role may not freeze.")
+        assert run.title == "Freeze"
+
+
+async def test_without_an_answer_it_says_unknown_and_sends_again_under_the_same_key() -> None:
+    paper = Paper(refuse={"POST /v1/freezes": httpx.ReadTimeout("silence")})
+    async with running(paper) as run:
+        await _fill(run)
+        await run.press("tab", "tab", "enter")
+        await run.shows("UNKNOWN whether it was taken")
+        first = {str(body["idempotency_key"]) for body in _sent(paper)}
+        paper.refuse.clear()
+        await run.press("enter")
+        await run.at("Freeze FRZ-0032")
+        assert {str(body["idempotency_key"]) for body in _sent(paper)} == first
+        assert len(first) == 1
+
+
+async def test_reduce_only_can_be_chosen() -> None:
+    async with running() as run:
+        screen = await _open(run)
+        await run.press("tab", "tab", "space")
+        await run.shows("reduce only: positions may shrink")
+        await run.press("up")
+        await run.type("global")
+        await run.shows("This stops 42 executors")
+        assert screen.query_one("#mode", Press).is_on
+
+
+async def test_a_scope_that_covers_nobody_is_said() -> None:
+    async with running() as run:
+        await _open(run)
+        await run.press("tab")
+        await run.type("chain:nowhere")
+        await run.shows("No executor is covered now")

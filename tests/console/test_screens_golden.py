@@ -1,0 +1,140 @@
+"""Every screen as plain text at the two sizes that matter; a difference is read in the diff."""
+
+import pytest
+
+from contract.alerts import AlertCounts
+from contract.executors import ExecutorState
+from contract.freeze import FreezeStatus
+from contract.risk import MeasureState
+from tests.console import floor_models as models
+from tests.console.driving import Running, compare_golden, running
+from tests.console.paper import Paper
+
+SIZES = [(80, 24), (120, 40)]
+
+
+def _quiet() -> Paper:
+    everybody = [one.model_copy(update={"state": ExecutorState.TRADING}) for one in models.executors()]
+    calm = models.overview(MeasureState.OK).model_copy(
+        update={"alerts": [], "alert_counts": AlertCounts(), "freezes": [], "executors": everybody}
+    )
+    return Paper(overview=calm, alerts=[], freezes={})
+
+
+def _thawing() -> Paper:
+    hold = models.freeze(status=FreezeStatus.THAW_REQUESTED)
+    return Paper(overview=models.overview().model_copy(update={"freezes": [hold]}), freezes={hold.id: hold})
+
+
+async def _overview(run: Running) -> None:
+    await run.shows("DAILY_LOSS_LIMIT")
+
+
+async def _calm(run: Running) -> None:
+    await run.shows("No alerts.")
+
+
+async def _alerts(run: Running) -> None:
+    await run.press("2")
+    await run.at("Alerts")
+    await run.shows("samples" if run.app.size.width > 100 else "action taken")
+
+
+async def _operations(run: Running) -> None:
+    await run.press("3")
+    await run.at("Operations")
+    await run.shows("bot-39")
+
+
+async def _audit(run: Running) -> None:
+    await run.press("4")
+    await run.shows("e-0" if run.app.size.width > 100 else "config.risk.changed")
+
+
+async def _help(run: Running) -> None:
+    await run.press("3")
+    await run.at("Operations")
+    await run.press("question_mark")
+    await run.shows("where you are")
+
+
+async def _why(run: Running) -> None:
+    await run.press("w")
+    await run.shows("failed logins")
+
+
+async def _palette(run: Running) -> None:
+    await run.press("f2")
+    await run.shows("alert.ack")
+
+
+async def _freeze(run: Running) -> None:
+    await run.press("F", "F")
+    await run.at("Freeze")
+    await run.listens()
+    await run.press("tab")
+    await run.type("chain:arbitrum")
+    await run.shows("This stops 12 executors")
+
+
+async def _board(run: Running) -> None:
+    await run.press("3")
+    await run.at("Operations")
+    await run.press("tab", "enter")
+    await run.shows("0.12 s")
+
+
+async def _approve(run: Running) -> None:
+    await run.press("3")
+    await run.at("Operations")
+    await run.press("tab", "T")
+    await run.shows("sequencer is back")
+
+
+SCREENS = {
+    "overview": (Paper, _overview),
+    "overview-calm": (_quiet, _calm),
+    "alerts": (Paper, _alerts),
+    "operations": (Paper, _operations),
+    "audit": (Paper, _audit),
+    "help": (Paper, _help),
+    "why": (Paper, _why),
+    "palette": (Paper, _palette),
+    "freeze": (Paper, _freeze),
+    "board": (Paper, _board),
+    "approve": (_thawing, _approve),
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", SCREENS)
+async def test_screen_is_as_stored(name: str, size: tuple[int, int]) -> None:
+    paper, go = SCREENS[name]
+    async with running(paper(), size=size) as run:
+        await go(run)
+        compare_golden(f"{name}-{size[0]}x{size[1]}", run.screen)
+
+
+async def test_ascii_overview_is_as_stored_and_has_no_other_character() -> None:
+    async with running(environ={"WATCHFLOOR_ASCII": "1"}) as run:
+        await _overview(run)
+        compare_golden("overview-ascii-80x24", run.screen)
+        assert run.screen.isascii()
+
+
+async def test_login_is_as_stored() -> None:
+    async with running(token=None) as run:
+        await run.at("Log in")
+        compare_golden("login-80x24", run.screen)
+
+
+@pytest.mark.parametrize("size", [(40, 10), (60, 15), (20, 5), (200, 60), (5, 2)], ids=str)
+async def test_every_screen_survives_any_size(size: tuple[int, int]) -> None:
+    async with running(size=size) as run:
+        for key, title in (("2", "Alerts"), ("3", "Operations"), ("4", "Audit"), ("1", "Overview")):
+            await run.press(key)
+            await run.at(title)
+            assert run.app.message[0] != "error", run.app.message
+        await run.press("F", "F")
+        await run.at("Freeze")
+        assert len(run.screen.splitlines()) == size[1]
