@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from watchfloor.demo.people import write_private
 from watchfloor.embedded.errors import ConfigurationError, refusal
 
 DEFAULT_DIRECTORY = ".watchfloor"
@@ -60,7 +61,7 @@ class Workspace:
     def _check_format(self) -> None:
         path = self.directory / "format"
         if not path.exists():
-            path.write_text(f"{FORMAT}\n")
+            write_private(path, f"{FORMAT}\n")
         found = path.read_text().strip()
         if found != str(FORMAT):
             raise ConfigurationError(

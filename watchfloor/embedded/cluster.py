@@ -41,7 +41,9 @@ def place(home: Path, account: Account | None, places: Sequence[Path] | None = N
     away = reachable_place(account, places) / f"data-{secrets.token_hex(6)}"
     away.mkdir(mode=0o755)
     (away / "owner").write_text(f"{home}\n")
-    record.write_text(f"{away / 'data'}\n")
+    fresh = record.with_name(f"{record.name}.new")
+    fresh.write_text(f"{away / 'data'}\n")
+    fresh.replace(record)  # whole or not at all, also on a full disk
     return away / "data"
 
 
