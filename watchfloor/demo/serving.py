@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import migrate
@@ -44,6 +45,11 @@ def run() -> int:
         return EXIT_OK if serve(settings, listening=listening, on_ready=report) else EXIT_FAILED
     except (ConfigurationError, WatchfloorError) as error:
         sys.stderr.write(f"watchfloor: {error}\n")
+        return EXIT_CONFIGURATION
+    except ValidationError as error:  # of the settings; their values stay out, they may be secret
+        for mistake in error.errors(include_url=False, include_input=False):
+            setting = "_".join(str(part) for part in mistake["loc"]).upper()
+            sys.stderr.write(f"watchfloor: WATCHFLOOR_{setting} is wrong: {mistake['msg']}\n")
         return EXIT_CONFIGURATION
 
 
