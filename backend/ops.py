@@ -67,5 +67,5 @@ async def metrics(runtime: CurrentRuntime) -> Response:
     if isinstance(pool, QueuePool):
         runtime.metrics.database_connections.labels("in_use").set(pool.checkedout())
         runtime.metrics.database_connections.labels("idle").set(pool.checkedin())
-    written: bytes = generate_latest(runtime.metrics.registry)  # type: ignore[no-untyped-call]  the library has no types
+    written: bytes = generate_latest(runtime.metrics.registry)  # type: ignore[no-untyped-call]
     return Response(written, media_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,7 @@
 """Finding audit entries: filters, full text, keyset pages. Every search is itself an entry."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -48,11 +49,10 @@ class AuditQuery(BaseModel):
     @field_validator("since", "until", mode="before")
     @classmethod
     def _instant(cls, value: Any) -> Any:
-        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
-            raise ValueError(
-                "write the time as 2026-01-31T13:45:00Z or with an offset such as +01:00 (%2B in addresses)"
-            )
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        if isinstance(value, str) and _RFC3339.fullmatch(value):
+            with suppress(ValueError, OverflowError):
+                return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        raise ValueError("write the time as 2026-01-31T13:45:00Z or with an offset such as +01:00 (%2B in addresses)")
 
     @model_validator(mode="after")
     def _window(self) -> "AuditQuery":

@@ -21,7 +21,7 @@ from tests.support.people import ADMIN, sign_in
 
 
 def _sample(body: str, name: str, **labels: str) -> float | None:
-    for family in text_string_to_metric_families(body):
+    for family in text_string_to_metric_families(body):  # type: ignore[no-untyped-call]
         for sample in family.samples:
             if sample.name == name and labels.items() <= sample.labels.items():
                 return float(sample.value)

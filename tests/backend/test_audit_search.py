@@ -1,0 +1,219 @@
+"""Searching the audit log: filters, words, pages, time, and that every search leaves its own trace."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from sqlalchemy import text
+
+from backend.audit.events import AuditEvent
+from backend.audit.search import AuditQuery
+from backend.audit.service import AuditDraft, record
+from backend.clock import Clock
+from backend.context import Caller, Runtime
+from backend.main import create_app
+from backend.settings import Settings
+from contract.audit import AuditEntry, AuditResult
+from contract.base import Page
+from tests.support.app import App
+from tests.support.people import AUDITOR, EXECUTOR
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def _caller(name: str, ip: str = "192.0.2.7") -> Caller:
+    return Caller(name, "user", "mev_operator", frozenset(), "request", ip=ip, user_agent="test")
+
+
+ENTRIES: list[tuple[Caller, AuditDraft]] = [
+    (_caller("olga"), AuditDraft(AuditEvent.LOGIN_SUCCEEDED, "log in", "session", "s1")),
+    (_caller("mallory", "198.51.100.9"), AuditDraft(AuditEvent.LOGIN_FAILED, "log in", result=AuditResult.FAILURE)),
+    (
+        _caller("oscar"),
+        AuditDraft(
+            AuditEvent.FREEZE_CREATED,
+            "freeze",
+            "freeze",
+            "f1",
+            new_value={"scope": "strategy:arbitrage", "reason": "gas spike on arbitrum"},
+        ),
+    ),
+    (_caller("oscar"), AuditDraft(AuditEvent.THAW_REQUESTED, "request thaw", "freeze", "f1")),
+    (
+        _caller("oscar"),
+        AuditDraft(
+            AuditEvent.THAW_APPROVED,
+            "approve thaw",
+            "freeze",
+            "f1",
+            result=AuditResult.DENIED,
+            error_message="the same person asked",
+        ),
+    ),
+    (_caller("ophelia"), AuditDraft(AuditEvent.THAW_APPROVED, "approve thaw", "freeze", "f1")),
+    (_caller("olga"), AuditDraft(AuditEvent.LOGOUT_DONE, "log out", "session", "s1")),
+]
+
+
+@pytest.fixture
+async def auditor(app: App) -> AsyncIterator[httpx.AsyncClient]:
+    """An auditor of a log with the entries above, one a minute."""
+    for minute, (caller, draft) in enumerate(ENTRIES):
+        at = START + timedelta(minutes=minute)
+        runtime = Runtime(app.runtime.settings, app.runtime.policy, Clock(now=lambda at=at: at), app.runtime.database)  # type: ignore[misc]
+        async with app.runtime.database.transaction() as session:
+            await record(session, runtime, caller, draft)
+    async with await app.as_(AUDITOR) as client:
+        yield client
+
+
+async def _search(client: httpx.AsyncClient, **params: Any) -> Page[AuditEntry]:
+    window = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z"}
+    answer = await client.get("/v1/audit", params=window | params)
+    assert answer.status_code == 200, answer.text
+    return Page[AuditEntry].model_validate(answer.json())
+
+
+@pytest.mark.parametrize(
+    ("filters", "minutes"),
+    [
+        ({}, [6, 5, 4, 3, 2, 1, 0]),
+        ({"user": "oscar"}, [4, 3, 2]),
+        ({"event_type": "freeze.thaw.approved"}, [5, 4]),
+        ({"event_type": "freeze.*"}, [5, 4, 3, 2]),
+        ({"event_type": "freeze.thaw.*"}, [5, 4, 3]),
+        ({"event_type": "auth.*", "user": "olga"}, [6, 0]),
+        ({"event_type": "nothing.known.*"}, []),
+        ({"category": "authentication"}, [6, 1, 0]),
+        ({"resource_type": "session"}, [6, 0]),
+        ({"resource_type": "freeze", "resource_id": "f1"}, [5, 4, 3, 2]),
+        ({"result": "denied"}, [4]),
+        ({"ip": "198.51.100.9"}, [1]),
+        ({"ip": "::ffff:198.51.100.9"}, [1]),
+        ({"q": "arbitrum"}, [2]),
+        ({"q": '"gas spike"'}, [2]),
+        ({"q": '"spike gas"'}, []),
+        ({"q": "oscar -denied"}, [3, 2]),
+        ({"q": "mallory or ophelia"}, [5, 1]),
+        ({"q": "strategy:arbitrage"}, [2]),
+        ({"q": "!&|:*()'\\"}, []),
+        ({"from": "2026-03-01T12:02:00Z", "to": "2026-03-01T12:04:00Z"}, [3, 2]),
+        ({"from": "2026-03-01T13:02:00+01:00", "to": "2026-03-01t12:04:00.000001z"}, [4, 3, 2]),
+    ],
+)
+async def test_filters(auditor: httpx.AsyncClient, filters: dict[str, str], minutes: list[int]) -> None:
+    page = await _search(auditor, **filters)
+    assert [(entry.timestamp - START) // timedelta(minutes=1) for entry in page.items] == minutes
+    assert page.next_cursor is None
+
+
+async def test_pages_follow_one_another_without_gap_or_double(auditor: httpx.AsyncClient) -> None:
+    everything = [entry.id for entry in (await _search(auditor)).items]
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await _search(auditor, limit=3, **({"cursor": cursor} if cursor else {}))
+        assert len(page.items) <= 3
+        found += [entry.id for entry in page.items]
+        cursor = page.next_cursor
+    assert found == everything
+
+
+async def test_counting_is_asked_for(auditor: httpx.AsyncClient) -> None:
+    assert (await _search(auditor, limit=2)).total is None
+    assert (await _search(auditor, limit=2, count="true", user="oscar")).total == 3
+
+
+async def test_every_search_leaves_an_entry_with_its_filters(auditor: httpx.AsyncClient, app: App) -> None:
+    await _search(auditor, user="oscar", q="thaw", limit=2)
+    async with app.runtime.database.read() as session:
+        rows = (
+            await session.execute(
+                text("SELECT user_id, new_value, category FROM audit_logs WHERE event_type = 'audit.search.run'")
+            )
+        ).all()
+    assert [(user, category) for user, _, category in rows] == [(AUDITOR.name, "access_control")]
+    assert rows[0][1] == {
+        "filters": {"from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z", "user": "oscar", "q": "thaw"},
+        "further_page": False,
+        "entries": 2,
+    }
+
+
+async def test_one_entry_and_that_it_was_read(auditor: httpx.AsyncClient, app: App) -> None:
+    entry = (await _search(auditor, event_type="freeze.hold.created")).items[0]
+    answer = await auditor.get(f"/v1/audit/{entry.id}")
+    assert AuditEntry.model_validate(answer.json()) == entry
+    assert entry.new_value == {"scope": "strategy:arbitrage", "reason": "gas spike on arbitrum"}
+    async with app.runtime.database.read() as session:
+        read = await session.scalar(text("SELECT resource_id FROM audit_logs WHERE event_type = 'audit.entry.read'"))
+    assert read == entry.id
+
+
+async def test_an_entry_that_does_not_exist(auditor: httpx.AsyncClient) -> None:
+    assert (await auditor.get("/v1/audit/00000000-0000-7000-8000-000000000000")).status_code == 404
+    assert (await auditor.get("/v1/audit/not-an-id")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"from": "2026-03-01T00:00:00"},
+        {"from": "2026-03-01"},
+        {"from": "1772323200"},
+        {"from": "2026-13-01T00:00:00Z"},
+        {"from": "0001-01-01T00:00:00+12:00"},
+        {"to": "9999-12-31T23:59:59-12:00"},
+        {"to": "yesterday"},
+        {"from": "2026-03-01T00:00:00Z", "to": "2026-03-01T00:00:00Z"},
+        {"from": "2026-03-02T00:00:00Z", "to": "2026-03-01T00:00:00Z"},
+        {"limit": "0"},
+        {"limit": "501"},
+        {"limit": "many"},
+        {"cursor": "made-up"},
+        {"event_type": "free*"},
+        {"event_type": "*"},
+        {"event_type": "a.b.%"},
+        {"result": "maybe"},
+        {"ip": "localhost"},
+        {"q": ""},
+        {"q": "x" * 301},
+        {"usr": "typing mistake"},
+    ],
+)
+async def test_what_cannot_be_meant_is_refused(auditor: httpx.AsyncClient, params: dict[str, str]) -> None:
+    answer = await auditor.get("/v1/audit", params=params)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+async def test_only_those_who_may_see_the_log_search_it(app: App, auditor: httpx.AsyncClient) -> None:
+    async with await app.as_(EXECUTOR) as machine:
+        for path in ("/v1/audit", "/v1/audit/00000000-0000-7000-8000-000000000000"):
+            assert (await machine.get(path)).status_code == 403
+
+
+async def test_a_search_that_takes_too_long_says_so(database_url: str) -> None:
+    hasty = create_app(Settings(database_url=database_url, statement_timeout_ms=300), monitors=False)
+    async with hasty.router.lifespan_context(hasty), await App(hasty, httpx.AsyncClient()).as_(AUDITOR) as client:
+        with psycopg.connect(database_url) as other:
+            other.execute("LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE")
+            answer = await client.get("/v1/audit")
+    assert (answer.status_code, answer.json()["code"]) == (400, "query_too_slow")
+
+
+@given(st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)), st.integers(-1439, 1439))  # noqa: DTZ001  given a zone below
+def test_any_instant_written_with_its_zone_is_understood(local: datetime, offset_minutes: int) -> None:
+    at = local.replace(tzinfo=timezone(timedelta(minutes=offset_minutes)))
+    assert AuditQuery.model_validate({"from": at.isoformat()}).since == at
+
+
+@given(st.text())
+def test_any_other_text_is_no_time(written: str) -> None:
+    with pytest.raises(ValidationError):
+        AuditQuery.model_validate({"from": written})
