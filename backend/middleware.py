@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from http import HTTPStatus
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -23,8 +24,8 @@ FAILED_MESSAGE = "The request failed; nothing was changed."
 FAILED_HINT = "Give the request id to whoever runs the server: its log has the cause."
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE = "(none)"
-_QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked every few seconds by machines; logged only at level debug."""
+_QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics", "/v1/gate/renew"})
+"""Asked every few seconds by machines; what succeeds is logged only at level debug."""
 _STREAM_TYPE = b"text/event-stream"
 
 
@@ -84,7 +85,8 @@ class Observed:
         if not streamed:
             self._metrics.request_seconds.labels(method, route).observe(seconds)
         caller = scope["state"].get("caller")
-        write = log.debug if route in _QUIET_ROUTES else log.info
+        succeeded = 0 < status < HTTPStatus.BAD_REQUEST
+        write = log.debug if route in _QUIET_ROUTES and succeeded else log.info
         write(
             "request",
             method=method,

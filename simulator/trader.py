@@ -60,6 +60,7 @@ class Trader:
         self._rng = random.Random(f"{seed}/{spec.name}")  # noqa: S311  a simulation
         self._good_left = self._rng.randint(FEWEST_GOOD_BETWEEN_FAILURES, MOST_GOOD_BETWEEN_FAILURES)
         self.seq = 0
+        self._rests_at_eth = spec.base_position_eth
         self.position_eth = spec.base_position_eth
         self.quotes = self._rng.randint(*QUOTES_HELD) if spec.strategy == MARKET_MAKING else 0
 
@@ -115,10 +116,10 @@ class Trader:
         return _gwei(-0.4 * good if self._rng.random() < LOSING_SHARE else good)
 
     def _move(self, profit: Decimal, influence: Influence, *, reducing: bool) -> None:
-        base = self.spec.base_position_eth
-        if influence.stolen:
-            self.position_eth = max(Decimal(0), self.position_eth + profit)
+        if influence.stolen:  # what is gone does not come back
+            self.position_eth = self._rests_at_eth = max(Decimal(0), self.position_eth + profit)
             return
+        base = self._rests_at_eth
         if reducing:
             self.position_eth = (self.position_eth * Decimal("0.9")).quantize(GWEI)
             return

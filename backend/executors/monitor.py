@@ -27,4 +27,4 @@ async def tick(session: AsyncSession, runtime: Runtime) -> None:
     await freeze.publish_progress(session, runtime)
 
 
-MONITOR = Monitor(name="executors", interval_s=1.0, tick=tick, wake_on=frozenset({Topic.FREEZE}))
+MONITOR = Monitor(name="executors", interval_s=0.5, tick=tick, wake_on=frozenset({Topic.FREEZE}))

@@ -14,8 +14,6 @@ from contract.scope import Scope
 
 AUTOMATIC_FREEZER = "risk"
 """In whose name a risk rule freezes: `system:risk`, never a person's."""
-MAX_LIVE_PROGRESS = 100
-"""Up to so many covered executors each acknowledgement is published at once; beyond, the monitor gathers them."""
 
 
 async def create(session: AsyncSession, runtime: Runtime, caller: Caller, request: FreezeRequest) -> Freeze:
@@ -69,30 +67,24 @@ async def acknowledge(
 ) -> None:
     """Store which holds an executor says it has obeyed; each is stored and audited the first time only.
 
-    An epoch that does not exist yet acknowledges nothing: nobody obeys a freeze before it is made.
+    Consoles hear of it from the monitor, which gathers the answers of many executors into few events. An epoch that
+    does not exist yet acknowledges nothing: nobody obeys a freeze before it is made.
     """
     if request.halted_epoch > standing.epoch:
         return
-    new = [h for h in standing.holds if h.id not in standing.acknowledged and h.epoch <= request.halted_epoch]
-    stored = [hold for hold in new if await _acknowledge_one(session, runtime, caller, request, hold)]
-    if stored and await _few_covered(session, runtime, stored):
-        await views.publish_progress(session, runtime, {hold.id for hold in stored})
-
-
-async def _few_covered(session: AsyncSession, runtime: Runtime, holds: list[core.Hold]) -> bool:
-    now_on_floor = await views.floor(session, runtime)
-    covered = sum(any(core.covers(hold.scope, facts) for hold in holds) for facts, _ in now_on_floor.executors)
-    return covered <= MAX_LIVE_PROGRESS
+    for hold in standing.holds:
+        if hold.id not in standing.acknowledged and hold.epoch <= request.halted_epoch:
+            await _acknowledge_one(session, runtime, caller, request, hold)
 
 
 async def _acknowledge_one(
     session: AsyncSession, runtime: Runtime, caller: Caller, request: RenewRequest, hold: core.Hold
-) -> bool:
+) -> None:
     acked_at = await store.add_acknowledgement(
         session, hold.id, request.executor, last_order_seq=request.last_order_seq, in_flight=request.in_flight
     )
     if acked_at is None:
-        return False
+        return
     await audit.record(
         session,
         runtime,
@@ -110,7 +102,6 @@ async def _acknowledge_one(
             },
         ),
     )
-    return True
 
 
 async def _repeat(

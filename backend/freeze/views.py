@@ -1,11 +1,10 @@
 """Holds as the wire shows them: with what they cover and who has halted. Reads only, apart from what was last shown."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -141,16 +140,15 @@ def _progress(freeze: Freeze) -> str:
     return f"{freeze.halted}/{freeze.covered}"
 
 
-async def publish_progress(session: AsyncSession, runtime: Runtime, only: Collection[UUID] | None = None) -> None:
+async def publish_progress(session: AsyncSession, runtime: Runtime) -> None:
     """Publish the holds in force whose count of halted executors differs from what consoles were last told.
 
-    A hold that somebody is just changing is left out: an acknowledgement must not wait for a thaw, and the monitor
-    comes by again.
+    A hold that somebody is just changing is left out, rather than waited for, until the next time.
     """
     query = store.newest_first(in_force_only=True, after=None, limit=MAX_PAGE_ROWS)
     rows = (await session.execute(query.with_for_update(key_share=True, skip_locked=True))).scalars()
-    wanted = [row for row in rows if only is None or row.id in only]
-    for row, freeze in zip(wanted, await show(session, runtime, wanted), strict=True):
+    free = list(rows)
+    for row, freeze in zip(free, await show(session, runtime, free), strict=True):
         if row.shown_progress != _progress(freeze):
             _publish(session, row, freeze)
 

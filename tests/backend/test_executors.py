@@ -136,6 +136,7 @@ async def test_an_acknowledgement_counts_once_and_is_audited_once(app: App) -> N
     assert (found["covered"], found["halted"]) == (1, 1)
     [entry] = await fetch(app, "SELECT * FROM audit_logs WHERE event_type = 'freeze.halt.acknowledged'")
     assert (entry.resource_id, entry.new_value["executor"]) == ("FRZ-0001", "bot-1")
+    await tick(app)
     told = await fetch(app, "SELECT payload->>'halted' FROM stream_events WHERE topic = 'freeze' ORDER BY id")
     assert told == [("0",), ("1",)]
 

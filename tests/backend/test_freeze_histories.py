@@ -74,9 +74,7 @@ class Histories(RuleBasedStateMachine):
 
     async def _empty(self) -> None:
         async with self.runtime.database.transaction() as session:
-            await session.execute(
-                text("TRUNCATE freezes, freeze_state, halt_acks, executors, executor_boots, audit_logs")
-            )
+            await session.execute(text("TRUNCATE freezes, freeze_state, halt_acks, executors, executor_boots"))
 
     async def _do(self, act: Any, *args: Any) -> ErrorCode | None:
         try:

@@ -1,14 +1,20 @@
 """Shortcuts for tests of freezes: renewals, freezes and thaws through the real services."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
 import httpx
 
+from backend.clock import SYSTEM_CLOCK
 from backend.context import Caller, Runtime
+from backend.db import Database
 from backend.executors import service as executors
+from backend.policy.load import load_policy
+from backend.settings import Settings
 from contract.freeze import Freeze
 from contract.gate import Permit, RenewRequest
+from tests.support.people import Person, sign_in
 
 MACHINE = Caller(
     subject="executor:test", kind="service", role="service", permissions=frozenset(), request_id="test", ip="127.0.0.1"
@@ -58,3 +64,18 @@ async def ask_for_thaw(client: httpx.AsyncClient, ref: str, reason: str = "expla
 async def approve(client: httpx.AsyncClient, ref: str, **body: Any) -> httpx.Response:
     """Approve a thaw over HTTP."""
     return await client.post(f"/v1/freezes/{ref}/thaw/approve", json=body or None)
+
+
+def tokens(database_url: str, *people: Person) -> list[str]:
+    """Tokens of people and machines for backends that run in processes of their own."""
+
+    async def sign_all_in() -> list[str]:
+        config = Settings(database_url=database_url, pool_size=1)
+        database = Database(config)
+        runtime = Runtime(settings=config, policy=load_policy("mev"), clock=SYSTEM_CLOCK, database=database)
+        try:
+            return [await sign_in(runtime, who) for who in people]
+        finally:
+            await database.close()
+
+    return asyncio.run(sign_all_in())
