@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual import events, on
 from textual.message import Message
 
-from console.asking import Answered, Questions, Refused, ask
+from console.asking import Answered, Questions, Refused, ask_backend
 from console.doing import Doing
 from console.feeding import Arrived, Box, FeedEnded, feed_updates, take_in
 from console.screens import registry
@@ -133,7 +133,7 @@ class WatchfloorApp(Doing):
         updates = feed_updates(self, feed, self._box, self._generation)
         self.run_worker(updates, name="feed", group="feed", exclusive=True, exit_on_error=False)
         question = self.questions.put("whoami")
-        asking = ask(self, self.api, question, lambda api: api.whoami())
+        asking = ask_backend(self, self.api, question, lambda api: api.whoami())
         self.run_worker(asking, name="whoami", group="whoami", exclusive=True, exit_on_error=False)
 
     def _show_first(self, overview: "Overview") -> None:
@@ -160,7 +160,7 @@ class WatchfloorApp(Doing):
         self._generation += 1
         if self.api is not None:
             question = self.questions.put("logout")
-            asking = ask(self, self.api, question, lambda api: api.logout())
+            asking = ask_backend(self, self.api, question, lambda api: api.logout())
             self.run_worker(asking, name="logout", group="logout", exclusive=True, exit_on_error=False)
 
     @on(Answered)

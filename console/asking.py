@@ -82,7 +82,7 @@ class Questions:
         self._latest.pop(topic, None)
 
 
-async def ask(poster: MessagePump, api: "Api | None", question: Question, call: Call) -> None:
+async def ask_backend(poster: MessagePump, api: "Api | None", question: Question, call: Call) -> None:
     """Ask, and post what came of it. Any other error than the client's own reaches the central worker handler."""
     from console.client.errors import ClientError
 

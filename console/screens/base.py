@@ -15,7 +15,7 @@ from textual.worker import Worker, WorkerState
 
 from console import actions
 from console.actions import Action, Context
-from console.asking import Answered, Call, Question, Questions, Refused, ask
+from console.asking import Answered, Call, Question, Questions, Refused, ask_backend
 from console.widgets import frame
 from console.widgets.command_line import COMMAND, FILTER, CommandLine
 from console.widgets.field import Field
@@ -167,10 +167,12 @@ class FloorScreen(Screen[None]):
         Called by the application for one key after the other: focus moved by a key is in place for the next one.
         """
         prompt = self.query_one(CommandLine)
+        if isinstance(self.focused, Field):
+            if event.is_printable:
+                return False
+            await self.focused.settled()
         if prompt.is_open:
             return prompt.take_key(event)
-        if isinstance(self.focused, Field) and event.is_printable:
-            return False
         known = self.reach()
         prefix, self._prefix = self._prefix, ""
         keys = f"{prefix} {event.key}" if prefix else event.key
@@ -317,7 +319,9 @@ class FloorScreen(Screen[None]):
             self.desk.say("error", "Not connected: there is nobody to ask.")
             return
         question = self.questions.put(topic, about)
-        self.run_worker(ask(self, api, question, call), name=topic, group=topic, exclusive=True, exit_on_error=False)
+        self.run_worker(
+            ask_backend(self, api, question, call), name=topic, group=topic, exclusive=True, exit_on_error=False
+        )
 
     @on(Answered)
     def _answered(self, event: Answered) -> None:

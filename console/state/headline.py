@@ -177,7 +177,7 @@ def _near(floor: Floor, now: datetime) -> Headline | None:
     near = [one for one in floor.risk.measures if one.state is MeasureState.NEAR and one.value is not None]
     if not near:
         return None
-    first = max(near, key=lambda one: one.used or Decimal(0))
+    first = max(near, key=lambda one: (one.projected_hit_at is not None, one.used or Decimal(0)))
     where = "Overall" if first.scope.kind is ScopeKind.GLOBAL else scope_words(first.scope).capitalize()
     value = amount(first.rule, first.value or Decimal(0))
     limit = amount(first.rule, first.limit)

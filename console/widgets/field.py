@@ -1,5 +1,6 @@
 """Owns the text field: Textual's input without blinking, frame or animation."""
 
+import asyncio
 from typing import Any, ClassVar
 
 from textual.widgets._input import Input
@@ -24,3 +25,9 @@ class Field(Input):
         options.setdefault("select_on_focus", False)
         super().__init__(**options)
         self.cursor_blink = False
+
+    async def settled(self) -> None:
+        """Wait until every key typed so far is in the value: a widget takes its keys from a queue of its own."""
+        caught_up = asyncio.Event()
+        if self.call_later(caught_up.set):
+            await caught_up.wait()

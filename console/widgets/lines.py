@@ -70,8 +70,13 @@ def middle_cut(text: str, width: int, glyphs: Glyphs) -> str:
     """Shorten an identifier in its middle: both ends of an address tell it apart."""
     if cell_len(text) <= width or width < 5:  # noqa: PLR2004  two ends and an ellipsis
         return cut(text, width, glyphs)
-    tail = (width - 1) // 2
-    return set_cell_size(text, width - 1 - tail) + glyphs.ellipsis + text[-tail:]
+    room = (width - 1) // 2
+    tail = ""
+    for char in reversed(text):
+        if cell_len(char + tail) > room:
+            break
+        tail = char + tail
+    return set_cell_size(text, width - 1 - room) + glyphs.ellipsis + tail
 
 
 def crop(content: Line, width: int, glyphs: Glyphs) -> Line:

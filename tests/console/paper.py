@@ -108,15 +108,11 @@ class Paper:
             "/v1/audit": lambda: self._audit_page(body),
             "/v1/freezes/preview": lambda: _json(self.blast(str(body["scope"]))),
         }
-        if method == "GET" and path in routes:
+        if path in routes:
             return routes[path]()
-        if path == "/v1/auth/logout":
-            return httpx.Response(204)
         if path.startswith("/v1/alerts/"):
             return self._one_alert(method, path)
-        if path.startswith("/v1/freezes"):
-            return self._one_freeze(method, path, body)
-        return refusal(404, "not_found", f"There is nothing at {path}.")
+        return self._one_freeze(method, path, body)
 
     def blast(self, scope: str) -> BlastRadius:
         """What a freeze would stop."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from console.screens.reading.screen import ReadingScreen
 from contract.alerts import AlertStatus
 from contract.freeze import FreezeStatus
 from contract.overview import Overview
@@ -222,10 +223,10 @@ async def test_a_link_leads_to_what_it_points_at() -> None:
         await run.at("Alerts")
         await run.press("enter")
         await run.at("Alert")
-        while "executor bot-07" not in str(
-            run.app.screen.copy_text().splitlines()[run.app.screen.query_one("Rows").position[0] - 1]
-        ):  # type: ignore[attr-defined]
-            await run.press("j")
+        page = run.app.screen
+        assert isinstance(page, ReadingScreen)
+        lines = page.copy_text().splitlines()
+        await run.press(*["j"] * next(row for row, text in enumerate(lines) if "executor bot-07" in text))
         await run.press("enter")
         await run.at("Operations")
         assert run.app.screen.query_one("#executors").selected == "bot-07"  # type: ignore[attr-defined]

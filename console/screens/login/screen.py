@@ -7,7 +7,7 @@ from textual.containers import Vertical
 
 from console import demo_users
 from console.actions import Context
-from console.asking import Question, ask
+from console.asking import Question, ask_backend
 from console.screens.base import FloorScreen
 from console.widgets.field import Field
 from console.widgets.lines import Line, left, line, outside, wrap
@@ -140,7 +140,7 @@ class LoginScreen(FloorScreen):
 
         desk = self.desk
         question = self.questions.put("login")
-        asking = ask(
+        asking = ask_backend(
             self, None, question, lambda _: log_in(desk.url, desk.transport, desk.environ, (name, password, code))
         )
         self.run_worker(asking, name="login", group="login", exclusive=True, exit_on_error=False)
