@@ -5,6 +5,7 @@ Text from outside is cleaned here before it reaches a terminal; JSON is plain AS
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ Cell = str | tuple[str, str]
 WIDTH_COLUMNS: Final = 80
 """Width of what is not written to a terminal."""
 _MAX_WIDTH_COLUMNS: Final = 200
+_WIDEST_CHARACTER: Final = 2
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _COLOURS: Final = {"ok": "32", "near": "33", "bad": "1;31", "frozen": "1;36", "dim": "2", "": ""}
 
 
@@ -51,9 +54,18 @@ def write_json(schema: str, body: Mapping[str, Any]) -> None:
 
 
 def write_lines(lines: Iterable[str]) -> None:
-    """Lines of text on stdout; their parts from outside have been cleaned by `outside`."""
-    sys.stdout.writelines(f"{line.rstrip()}\n" for line in lines)
+    """Lines of text on stdout, cut to the width; their parts from outside have been cleaned by `outside`."""
+    columns = width_columns()
+    sys.stdout.writelines(f"{_cut(line.rstrip(), columns)}\n" for line in lines)
     sys.stdout.flush()
+
+
+def _cut(line: str, columns: int) -> str:
+    if len(line) * _WIDEST_CHARACTER <= columns:
+        return line
+    plain = _COLOUR.sub("", line)
+    cut = fitted(plain, columns)
+    return line if cut == plain else cut
 
 
 def note(text: str) -> None:
