@@ -46,7 +46,7 @@ class Runtime:
     metrics: Metrics = field(default_factory=Metrics)
 
 
-def _runtime(request: Request) -> Runtime:
+async def _runtime(request: Request) -> Runtime:  # async: a plain function costs a thread a request
     runtime: Runtime = request.app.state.runtime
     return runtime
 

@@ -40,7 +40,7 @@ def public() -> dict[str, Any]:
     return {"openapi_extra": {_MARK: PUBLIC}}
 
 
-def _current_caller(request: Request) -> Caller:
+async def _current_caller(request: Request) -> Caller:  # async: a plain function costs a thread a request
     caller: Caller = request.state.caller
     return caller
 

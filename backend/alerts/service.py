@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, literal, select, tuple_
+from sqlalchemy import bindparam, case, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import ColumnElement
@@ -38,6 +38,14 @@ CLEARS_ON = "clears_on"
 """Fact that names what clears an alert, where it is not its measure."""
 ACKNOWLEDGEMENT = "acknowledgement"
 _LIVE = AlertRow.status != AlertStatus.CLEARED.value
+_GRAVITY = case({severity.value: place for place, severity in enumerate(Severity)}, value=AlertRow.severity)
+_SEEN = case((AlertRow.status == AlertStatus.OPEN.value, 0), else_=1)
+_MOST_URGENT = (
+    select(AlertRow)
+    .where(_LIVE)
+    .order_by(_GRAVITY, _SEEN, AlertRow.raised_at.desc(), AlertRow.id.desc())
+    .limit(bindparam("most"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,12 +317,5 @@ async def overdue(session: AsyncSession, now: datetime, limit: int) -> list[Aler
 
 async def most_urgent(session: AsyncSession, limit: int) -> list[Alert]:
     """Alerts that are not cleared: the gravest first, those nobody has seen before the seen, then the newest."""
-    gravity = case({severity.value: place for place, severity in enumerate(Severity)}, value=AlertRow.severity)
-    seen = case((AlertRow.status == AlertStatus.OPEN.value, 0), else_=1)
-    found = await session.execute(
-        select(AlertRow)
-        .where(_LIVE)
-        .order_by(gravity, seen, AlertRow.raised_at.desc(), AlertRow.id.desc())
-        .limit(limit)
-    )
+    found = await session.execute(_MOST_URGENT, {"most": limit})
     return [_wire(row) for row in found.scalars()]

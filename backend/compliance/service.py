@@ -4,6 +4,8 @@ Every answer is read in one transaction, the last event's id first: whatever hap
 id, so a console that resumes the stream after it misses nothing and at worst hears something twice.
 """
 
+import orjson
+from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import service as alerts
@@ -12,10 +14,12 @@ from backend.executors import service as executors
 from backend.freeze import service as freeze
 from backend.risk import service as risk
 from backend.stream import service as stream
+from contract.alerts import Alert
 from contract.executors import ExecutorState
-from contract.overview import ComplianceMetrics, Overview, Status
+from contract.overview import Overview, Status
 from contract.version import __version__
 
+_ALERTS = TypeAdapter(list[Alert])
 MAX_ALERTS = 50
 """As many as anyone reads in an emergency; the counts tell of the rest."""
 MAX_EXECUTORS = 500
@@ -54,11 +58,12 @@ async def status(session: AsyncSession, runtime: Runtime) -> Status:
     )
 
 
-async def metrics(session: AsyncSession, runtime: Runtime) -> ComplianceMetrics:
-    """The dashboard: the three indicators' levels, the latest assessment with its age, the most urgent alerts."""
-    snapshot = await risk.latest(session, runtime)
-    return ComplianceMetrics(
-        risks={indicator.name: indicator.level.value for indicator in snapshot.indicators},
-        metrics=snapshot,
-        alerts=await alerts.most_urgent(session, MAX_ALERTS),
-    )
+async def metrics_json(session: AsyncSession, runtime: Runtime) -> bytes:
+    """The dashboard as JSON of `ComplianceMetrics`: indicator levels, the latest assessment, the most urgent alerts.
+
+    Dashboards poll it. The assessment was validated when it was stored and is passed on as it is.
+    """
+    levels, assessment = await risk.latest_encoded(session, runtime)
+    urgent = await alerts.most_urgent(session, MAX_ALERTS)
+    parts = (orjson.dumps(levels), assessment.encode(), _ALERTS.dump_json(urgent))
+    return b'{"risks":%b,"metrics":%b,"alerts":%b}' % parts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -37,6 +37,31 @@ async def newest(session: AsyncSession) -> Stored | None:
         return None
     published = body.get(_PUBLISHED_AT)
     return Stored(RiskSnapshot.model_validate(body), datetime.fromisoformat(published) if published else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The newest assessment as it is stored: for answers that only pass it on."""
+
+    assessed_at: datetime
+    levels: dict[str, str]
+    """Indicator → level."""
+    snapshot_json: str
+
+
+_ENCODED = text("""
+    SELECT assessed_at,
+           (SELECT jsonb_object_agg(one->>'name', one->>'level')
+            FROM jsonb_array_elements(snapshot->'indicators') AS one),
+           CAST(snapshot - CAST(:extra AS text) AS text)
+    FROM risk_assessments ORDER BY assessed_at DESC, id DESC LIMIT 1
+""")
+
+
+async def newest_encoded(session: AsyncSession) -> Encoded | None:
+    """The newest assessment without decoding it; None before the first."""
+    row = (await session.execute(_ENCODED, {"extra": _PUBLISHED_AT})).one_or_none()
+    return None if row is None else Encoded(*row)
 
 
 async def newest_at(session: AsyncSession) -> datetime | None:

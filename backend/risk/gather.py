@@ -155,7 +155,7 @@ async def _success(
     for scope in look_up:
         found[scope] = [
             Part(Place(one.chain, one.strategy, one.wallet), Decimal(one.succeeded), one.succeeded + one.failed)
-            for one in windows[str(scope)]
+            for one in windows[scope]
         ]
     return found
 

@@ -76,11 +76,25 @@ async def latest(session: AsyncSession, runtime: Runtime) -> RiskSnapshot:
     if stored is None:
         return _before_the_first(runtime, interval)
     snapshot = stored.snapshot
-    age = runtime.clock.now() - (snapshot.assessed_at or runtime.clock.now())
-    if age > timedelta(seconds=2 * interval):
+    if snapshot.assessed_at is not None and _is_stale(runtime, snapshot.assessed_at):
+        age = runtime.clock.now() - snapshot.assessed_at
         why = f"The last assessment is {int(age.total_seconds()):,} s old; one is due every {interval} s."
         snapshot = snapshot.model_copy(update={"indicators": indicators.unknown(why)})
     return snapshot
+
+
+def _is_stale(runtime: Runtime, assessed_at: datetime) -> bool:
+    interval = timedelta(seconds=runtime.policy.risk.assessment_interval_seconds)
+    return runtime.clock.now() - assessed_at > 2 * interval
+
+
+async def latest_encoded(session: AsyncSession, runtime: Runtime) -> tuple[dict[str, str], str]:
+    """Indicator levels, and the newest assessment as JSON text: what `latest` answers, without decoding it again."""
+    encoded = await assessments.newest_encoded(session)
+    if encoded is not None and not _is_stale(runtime, encoded.assessed_at):
+        return encoded.levels, encoded.snapshot_json
+    snapshot = await latest(session, runtime)
+    return {one.name: one.level.value for one in snapshot.indicators}, snapshot.model_dump_json()
 
 
 async def assessed_at(session: AsyncSession) -> datetime | None:

@@ -62,7 +62,17 @@ async def test_the_dashboard_has_the_documents_three_parts(app: App) -> None:
     found = ComplianceMetrics.model_validate_json(answer.content)
     assert found.risks == {"regulatory": "LOW", "operational": "CRITICAL", "security": "LOW"}
     assert [one.rule for one in found.alerts] == ["DAILY_LOSS_LIMIT"]
-    assert answer.json()["metrics"]["assessed_at"] is not None
+    assert answer.headers["content-type"] == "application/json"
+    assert found.metrics.assessed_at is not None
+    shown = await (await app.as_(AUDITOR)).get("/v1/risk")
+    assert answer.json()["metrics"] == shown.json()
+
+
+async def test_the_dashboard_is_honest_before_the_first_assessment(app: App) -> None:
+    answer = await (await app.as_(AUDITOR)).get("/api/compliance/metrics")
+    found = ComplianceMetrics.model_validate_json(answer.content)
+    assert set(found.risks.values()) == {"UNKNOWN"}
+    assert (found.metrics.assessed_at, found.alerts) == (None, [])
 
 
 async def test_a_machine_may_not_read_the_dashboard(app: App) -> None:
