@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 """What type checkers set, without importing it from `typing`: see `console.term.firstframe`."""
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from console.term.app import TerminalApp
     from console.term.firstframe import FirstFrame
 
@@ -39,7 +41,10 @@ def main() -> None:
 
 
 def open_console(arguments: list[str]) -> int:
-    """Open the console and return its exit code; the first frame is written before anything is imported for it."""
+    """Open the console and end with it, or return the exit code of what kept it from opening.
+
+    The first frame is written before anything is imported for it.
+    """
     if arguments[:1] in (["--help"], ["-h"]):
         sys.stdout.write(_CONSOLE_USAGE)
         return 0
@@ -54,7 +59,7 @@ def open_console(arguments: list[str]) -> int:
         return EXIT_CONFIGURATION
     frame = firstframe.paint(url)
     try:
-        return _run(url, frame)
+        _run(url, frame)
     except Exception as error:  # boundary: whatever fails, the terminal is usable and one line says what
         if frame is not None:
             frame.restore()
@@ -64,7 +69,7 @@ def open_console(arguments: list[str]) -> int:
         return EXIT_CONFIGURATION
 
 
-def _run(url: str, frame: "FirstFrame | None") -> int:
+def _run(url: str, frame: "FirstFrame | None") -> "NoReturn":
     from console.client import session
     from console.term import prefetch
 
@@ -78,7 +83,7 @@ def _run(url: str, frame: "FirstFrame | None") -> int:
 
         return create_app(target.url, target.token, os.environ)
 
-    return run_console(build, frame)
+    run_console(build, frame)
 
 
 def _url(arguments: list[str]) -> str | None:

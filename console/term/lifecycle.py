@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from console.term.firstframe import restore_terminal
 
-EXIT_DEADLINE_S: Final = 0.35
+EXIT_DEADLINE_S: Final = 0.25
 """An orderly exit takes 50 to 150 ms; the promise is 500 ms."""
 
 PARENT_VARIABLE: Final = "WATCHFLOOR_PARENT_PID"

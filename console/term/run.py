@@ -9,7 +9,7 @@ import os
 import sys
 import termios
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from console.term.firstframe import FirstFrame, restore_terminal
 from console.term.lifecycle import Lifecycle
@@ -21,10 +21,14 @@ AppFactory = Callable[[], "TerminalApp[Any]"]
 """Imports and builds the application; called after the first frame is on the screen."""
 
 
-def run_console(app_factory: AppFactory, frame: FirstFrame | None = None) -> int:
-    """Run an application on the terminal and return its exit code; the terminal is as before, whatever happens.
+def run_console(app_factory: AppFactory, frame: FirstFrame | None = None) -> NoReturn:
+    """Run an application on the terminal and end the process with its exit code; the terminal is as before.
 
-    `frame` is the first frame if one was painted. Exit code 128 + n after signal n, 129 also for a lost terminal.
+    `frame` is the first frame if one was painted. Exit code 128 + n after signal n, 129 also for a lost terminal. Ends
+    without the interpreter's farewell, which would wait for connections and threads that nobody needs any more.
+
+    Raises:
+        RuntimeError: Textual did not start.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     gc.disable()
@@ -40,11 +44,7 @@ def run_console(app_factory: AppFactory, frame: FirstFrame | None = None) -> int
     except BaseException:
         restore_terminal(attributes)
         raise
-    sys.stdout.flush()
-    lifecycle.arm(app.return_code or 0)
-    if frame is not None and not frame.adopted:
-        raise RuntimeError("Textual did not start; set WATCHFLOOR_DEBUG=1 to see why")
-    return app.return_code or 0
+    raise RuntimeError("Textual did not start")
 
 
 async def _run(app: "TerminalApp[Any]", lifecycle: Lifecycle) -> None:
@@ -54,9 +54,16 @@ async def _run(app: "TerminalApp[Any]", lifecycle: Lifecycle) -> None:
         app.exit(return_code=code)
 
     lifecycle.attach(asyncio.get_running_loop(), leave)
-    if not is_supported():
+    if not is_supported():  # Textual's own driver knows nothing of the first frame and does not report a lost terminal
+        if app.terminal_link.first_frame is not None:
+            app.terminal_link.first_frame.restore()
+            app.terminal_link.first_frame = None
         lifecycle.watch_terminal()
     await app.run_async()
+    if app.terminal_link.first_frame is None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(app.return_code or 0)
 
 
 def _attributes() -> list[Any] | None:

@@ -19,6 +19,9 @@ STARTS: Final = 7
 KEY_ROUNDS: Final = 3
 KEYS_A_ROUND: Final = 60
 REST_S: Final = 10.0
+QUIET_S: Final = 4.0
+"""The clock of line 1 stops showing seconds when nothing has come for a while; the rest begins after that."""
+QUIET_LIMIT_S: Final = 40.0
 _PERCENT: Final = (50, 95, 99)
 
 
@@ -75,18 +78,18 @@ def _starts(subjects: list[Subject]) -> list[Row]:
         Row("console", "first paint / hello", paint["console"] / paint["hello"], "x", 0.2),
         Row("console", "live data / hello", ready["console"] / ready["hello"], "x", 2.0),
         Row("console", "bytes until live", median([one.written for one in taken["console"]]), "B"),
-        Row("console", "keys answered / hello", _first_answer_s(subjects[2]) / ready["hello"], "x", 1.6),
+        Row("console", "first key answered / hello", _first_answer_s(subjects[2]) / ready["hello"], "x", 1.6),
     ]
 
 
 def _first_answer_s(subject: Subject) -> float:
-    """Seconds from the start until `?`, typed ahead, shows its help."""
+    """Seconds from the start until `:`, typed ahead, shows the command line."""
 
     def once() -> float:
         with session(subject) as running:
             running.wait_for(lambda text: bool(text.strip()))
-            running.type("?")
-            shown_s = running.wait_for(lambda text: "HELP" in text.upper().splitlines()[0])
+            running.type(":")
+            shown_s = running.wait_for(lambda text: text.splitlines()[-1].startswith(" :"))
             measures.end_politely(running)
             return shown_s
 
@@ -111,6 +114,8 @@ def _status(target: Floor, hello: Subject) -> list[Row]:
 def _rest(console: Subject, *, feed: bool) -> list[Row]:
     with session(console) as running:
         measures.open_ready(Subject(console.name, console.argv, console.ready, env=console.env), running)
+        if not feed:
+            running.settle(QUIET_S, QUIET_LIMIT_S)
         rest = measures.rest(running, REST_S)
         measures.end_politely(running)
     what = "feed of 1/s" if feed else "nothing changes"

@@ -121,8 +121,9 @@ def held_key_lag_s(running: Session, key: str) -> float:
 
 
 def rest(running: Session, seconds: float) -> Rest:
-    """Leave it alone."""
-    running.settle()
+    """Leave it alone, within one minute of the clock, which programs may show."""
+    while time.time() % 60 > 58 - seconds:
+        running.pump(0.5)
     before, cpu_s, began_s = len(running.received), running.cpu_s(), time.monotonic()
     while (left_s := began_s + seconds - time.monotonic()) > 0:
         running.pump(left_s)

@@ -119,10 +119,10 @@ class Session:
                 break
         raise TimeoutError(f"not shown within {limit_s} s (exit code {self.exit_code}):\n{self.text}")
 
-    def settle(self, limit_s: float = 5.0) -> None:
-        """Wait until nothing is written any more."""
+    def settle(self, quiet_s: float = 0.3, limit_s: float = 5.0) -> None:
+        """Wait until nothing has been written for a while."""
         end = time.monotonic() + limit_s
-        while time.monotonic() < end and self._read_once(0.3) is not None:
+        while time.monotonic() < end and self._read_once(quiet_s) is not None:
             pass
 
     def key(self, key: str, limit_s: float = 3.0) -> tuple[float, int] | None:

@@ -73,7 +73,11 @@ def main() -> int:
         time.sleep(1)
     from console.term.run import run_console
 
-    return run_console(build, frame)  # type: ignore[arg-type]  # the class is local to `build`
+    if "plain" in sys.argv:
+        from console.term import painter
+
+        painter.TEXTUAL_VERSION = "0.0.0"  # type: ignore[misc]  # as if another Textual were installed
+    run_console(build, frame)  # type: ignore[arg-type]  # the class is local to `build`
 
 
 if __name__ == "__main__":

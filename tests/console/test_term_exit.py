@@ -121,6 +121,24 @@ def test_an_unannounced_stop_is_survived() -> None:
         assert terminal.wait_exit() == 0
 
 
+@pytest.mark.parametrize("way", ["quit", "SIGTERM", "lost terminal"])
+def test_with_another_textual_it_ends_as_well(way: str) -> None:
+    with Terminal([*IGNORING_HANG_UP, "plain"], cwd=ROOT) as terminal:
+        before = termios.tcgetattr(terminal._fd)
+        terminal.wait_for("ready")
+        if way == "quit":
+            terminal.press("q")
+        elif way == "SIGTERM":
+            os.kill(terminal.pid, signal.SIGTERM)
+        else:
+            terminal.hang_up()
+        assert terminal.wait_exit() == {"quit": 0, "SIGTERM": 143, "lost terminal": 129}[way]
+        terminal.pump(0.3)
+        if way != "lost terminal":
+            assert leftovers(bytes(terminal.received)) == set()
+            assert termios.tcgetattr(terminal._fd) == before
+
+
 def test_a_crash_restores_the_terminal() -> None:
     with running() as terminal:
         terminal.press("x")

@@ -57,7 +57,7 @@ def main() -> None:
     class DiffTable(Table, TerminalApp[None]):
         pass
 
-    sys.exit(run_console(DiffTable, paint()))
+    run_console(DiffTable, paint())
 
 
 if __name__ == "__main__":
