@@ -67,6 +67,7 @@ class ConnectionState:
 
     line: Line
     since: datetime
+    """When the line came into this state; another reason for the same state does not change it."""
     detail: str = ""
     """Why, in one plain sentence; empty while all is well."""
     hint: str = ""
@@ -110,6 +111,7 @@ class Feed:
     poll_s: float = POLL_S
     _line: Line | None = None
     _detail: str = ""
+    _since: datetime | None = None
     _seen: int | None = None
     _failures: int = 0
     _openings: int = 0
@@ -209,8 +211,11 @@ class Feed:
         detail = failure.message if failure else ""
         if line is self._line and detail == self._detail:
             return []
+        if line is not self._line or self._since is None:
+            self._since = self.now()
         self._line, self._detail = line, detail
-        return [ConnectionState(line, self.now(), detail, (failure.hint or "") if failure else "")]
+        hint = (failure.hint or "") if failure else ""
+        return [ConnectionState(line, self._since, detail, hint)]
 
     def _backoff_s(self) -> float:
         """Full jitter above the first delay: many consoles must not come back in step."""

@@ -102,6 +102,13 @@ async def test_thaw_can_be_withdrawn_and_approved_for_a_version(floor: Floor) ->
         assert (await admin.approve_thaw(made.ref)).status is FreezeStatus.THAWED
 
 
+async def test_the_audit_search_takes_times_by_either_name(floor: Floor) -> None:
+    async with Api(floor.url, floor.token(ADMIN)) as api:
+        for begin, end in (("from", "to"), ("since", "until")):
+            page = await api.audit(**{begin: "2001-01-01T00:00:00+00:00", end: "2001-01-02T00:00:00+00:00"})
+            assert page.items == []
+
+
 async def test_an_application_in_the_same_process(app: App) -> None:
     async with Api("http://127.0.0.1", transport=httpx.ASGITransport(app.app)) as api:
         with pytest.raises(ApiError) as refused:

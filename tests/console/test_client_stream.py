@@ -5,11 +5,12 @@ import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 
 from console.client.api import Api
-from console.client.errors import ApiError
+from console.client.errors import ApiError, Unreachable
 from console.client.sse import MAX_LINE_BYTES
 from console.client.stream import BACKOFF_FIRST_S, BACKOFF_LAST_S, Change, ConnectionState, Feed, Line, Snapshot, Update
 from contract.errors import ErrorCode
@@ -291,6 +292,19 @@ async def test_an_overview_asked_for_earlier_saves_the_first_request() -> None:
         async with aclosing(Feed(api, first=first).updates()) as updates:
             await until(updates, line(Line.LIVE))
         assert asked == ["41"]
+
+
+def test_another_reason_for_a_lost_line_does_not_make_it_lost_later() -> None:
+    clock = iter(datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC) for second in range(60))
+    feed = Feed(Api("http://127.0.0.1:1"), now=lambda: next(clock))
+    reported = [
+        *feed._become(Line.LIVE),
+        *feed._become(Line.LOST, Unreachable("one")),
+        *feed._become(Line.LOST, Unreachable("one")),
+        *feed._become(Line.LOST, Unreachable("two")),
+        *feed._become(Line.LIVE),
+    ]
+    assert [(state.since.second, state.detail) for state in reported] == [(0, ""), (1, "one"), (1, "two"), (2, "")]
 
 
 def test_pauses_grow_differ_and_stay_bounded() -> None:
