@@ -20,6 +20,19 @@ UtcDatetime = AwareDatetime
 """An aware instant; the backend always sends UTC."""
 
 
+def storable(value: str) -> str:
+    """Refuse text that no database takes: NUL, and halves of a surrogate pair.
+
+    Raises:
+        ValueError: naming which of the two.
+    """
+    if "\x00" in value:
+        raise ValueError("text cannot contain NUL")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("text cannot contain half of a surrogate pair")
+    return value
+
+
 class Wire(BaseModel):
     """An answer: immutable; unknown fields are ignored so that an older console reads a newer backend."""
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field, field_validator
 
-from contract.base import Money, UtcDatetime, Wire, WireRequest
+from contract.base import Money, UtcDatetime, Wire, WireRequest, storable
 from contract.scope import Scope
 
 MAX_REASON_CHARS = 2_000
@@ -27,7 +27,7 @@ class FreezeStatus(StrEnum):
 
 
 def _has_words(value: str) -> str:
-    value = value.strip()
+    value = storable(value).strip()
     if not value:
         raise ValueError("a reason is required: say in a few words why")
     return value
@@ -43,6 +43,7 @@ class FreezeRequest(WireRequest):
     """The same key answers with the same freeze; a retry after a dropped line never freezes twice."""
 
     _reason = field_validator("reason")(_has_words)
+    _key = field_validator("idempotency_key")(storable)
 
 
 class ThawRequest(WireRequest):

@@ -1,30 +1,40 @@
 """Wire types between an executor's gate and the backend."""
 
-from pydantic import Field
+from decimal import Decimal
+from typing import Annotated
 
-from contract.base import Money, Wire, WireRequest
+from pydantic import AfterValidator, Field
+
+from contract.base import Money, Wire, WireRequest, storable
 from contract.freeze import FreezeMode
 
 MAX_NAME_CHARS = 100
 """Same bound as a scope's name: a name must fit where a scope is typed."""
 
+MAX_POSITION_ETH = Decimal(10) ** 20
+"""What is stored exactly; a thousand times all ether there is."""
+MAX_COUNT = 2**31 - 1
+MAX_SEQUENCE = 2**63 - 1
+"""Widths of the columns these are stored in."""
+GateName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(storable)]
+
 
 class RenewRequest(WireRequest):
     """An executor asks for its next permit and says what it is doing."""
 
-    executor: str = Field(min_length=1, max_length=MAX_NAME_CHARS)
-    chain: str = Field(min_length=1, max_length=MAX_NAME_CHARS)
-    strategy: str = Field(min_length=1, max_length=MAX_NAME_CHARS)
-    wallet: str = Field(min_length=1, max_length=MAX_NAME_CHARS)
-    boot_id: str = Field(min_length=1, max_length=64)
+    executor: GateName
+    chain: GateName
+    strategy: GateName
+    wallet: GateName
+    boot_id: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(storable)]
     """Random per process start: a restart is seen as one."""
-    position_eth: Money | None = None
-    open_orders: int | None = Field(default=None, ge=0)
-    in_flight: int | None = Field(default=None, ge=0)
-    last_order_seq: int = Field(default=0, ge=0)
-    halted_epoch: int = Field(default=0, ge=0)
+    position_eth: Money | None = Field(default=None, gt=-MAX_POSITION_ETH, lt=MAX_POSITION_ETH)
+    open_orders: int | None = Field(default=None, ge=0, le=MAX_COUNT)
+    in_flight: int | None = Field(default=None, ge=0, le=MAX_COUNT)
+    last_order_seq: int = Field(default=0, ge=0, le=MAX_SEQUENCE)
+    halted_epoch: int = Field(default=0, ge=0, le=MAX_SEQUENCE)
     """The highest epoch whose holds this executor has obeyed: its acknowledgement, repeated until seen."""
-    request_no: int = Field(default=0, ge=0)
+    request_no: int = Field(default=0, ge=0, le=MAX_SEQUENCE)
     """Counts the requests of one process; the answer repeats it, so that an answer to another request is noticed."""
 
 

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import field_validator, model_validator
 
-from contract.base import Wire
+from contract.base import Wire, storable
 
 MAX_NAME_CHARS = 100
 """Longer than any real wallet, chain or strategy name; keeps a hostile name out of indexes and dialogs."""
@@ -29,10 +29,9 @@ class Scope(Wire):
     @field_validator("name")
     @classmethod
     def _bounded(cls, value: str) -> str:
+        value = storable(value).strip()
         if len(value) > MAX_NAME_CHARS:
             raise ValueError(f"a scope name has at most {MAX_NAME_CHARS} characters")
-        if "\x00" in value:
-            raise ValueError("a scope name cannot contain NUL")
         return value
 
     @model_validator(mode="after")

@@ -104,9 +104,10 @@ def parse_ident(text: str) -> UUID | int | None:
 
 
 def normalised(scope: Scope) -> Scope:
-    """A scope as it is stored: no blanks around the name, wallets in lower case."""
-    name = scope.name.strip()
-    return Scope(kind=scope.kind, name=name.lower() if scope.kind is ScopeKind.WALLET else name)
+    """A scope as it is stored: wallets in lower case. Only ASCII, whose lower case is never longer."""
+    if scope.kind is ScopeKind.WALLET and scope.name.isascii():
+        return Scope(kind=scope.kind, name=scope.name.lower())
+    return scope
 
 
 def covers(scope: Scope, place: Place) -> bool:

@@ -17,8 +17,11 @@ from backend.freeze.tables import FreezeRow, FreezeState, HaltAck
 from contract.freeze import FreezeMode, FreezeStatus
 from contract.scope import Scope, ScopeKind
 
+_STALLED_FREEZER_MS = 2_000
+"""The server ends a process that stops between taking the lock and committing, before others give up waiting."""
 _STATE_ID = 1
 """`freeze_state` has one row."""
+_LIMIT_STALL = func.set_config("idle_in_transaction_session_timeout", str(_STALLED_FREEZER_MS), literal(value=True))
 _IN_FORCE = FreezeRow.status != FreezeStatus.THAWED.value
 
 
@@ -55,9 +58,9 @@ async def lock_counters(session: AsyncSession) -> Counters:
         pg_insert(FreezeState)
         .values(id=_STATE_ID, epoch=0, last_number=0)
         .on_conflict_do_update(index_elements=[FreezeState.id], set_={"epoch": FreezeState.epoch})
-        .returning(FreezeState.epoch, FreezeState.last_number, func.clock_timestamp())
+        .returning(FreezeState.epoch, FreezeState.last_number, func.clock_timestamp(), _LIMIT_STALL)
     )
-    epoch, number, now = (await session.execute(statement)).one()
+    epoch, number, now, _ = (await session.execute(statement)).one()
     return Counters(epoch=epoch, number=number, now=now)
 
 

@@ -1,5 +1,6 @@
 """Permits: what a renewal answers, what it writes, and what is shown of executors."""
 
+import json
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -72,6 +73,29 @@ async def test_a_renewal_over_http_permits_and_registers(app: App) -> None:
 async def test_people_get_no_permits(app: App, person: Person) -> None:
     body = renewal().model_dump(mode="json")
     assert (await (await app.as_(person)).post("/v1/gate/renew", json=body)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("executor", ""),
+        ("executor", "a\x00b"),
+        ("chain", "x" * 101),
+        ("strategy", "\ud800"),
+        ("position_eth", "1e20"),
+        ("position_eth", "NaN"),
+        ("open_orders", 2**31),
+        ("open_orders", -1),
+        ("last_order_seq", 2**63),
+        ("halted_epoch", 2**63),
+        ("surprise", 1),
+    ],
+)
+async def test_a_report_that_cannot_be_true_is_refused(app: App, field: str, value: object) -> None:
+    body = json.dumps(renewal().model_dump(mode="json") | {field: value}).encode()
+    client = await app.as_(EXECUTOR)
+    answer = await client.post("/v1/gate/renew", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
 async def test_the_stored_bound_outlives_every_permit_given(app: App) -> None:

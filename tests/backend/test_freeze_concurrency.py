@@ -5,11 +5,12 @@ from collections import Counter
 
 import httpx
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from backend.errors import WatchfloorError
 from backend.freeze import service as freezes
 from backend.freeze import store
-from contract.freeze import Freeze, FreezeMode, FreezeStatus, ThawApproval, ThawRequest
+from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus, ThawApproval, ThawRequest
 from contract.scope import GLOBAL, Scope
 from tests.support.app import App, started_app
 from tests.support.holds import MACHINE, approve, ask_for_thaw, freeze, person, renew
@@ -128,3 +129,18 @@ async def test_only_people_thaw_also_below_the_routes(app: App) -> None:
             await freezes.approve_thaw(session, app.runtime, MACHINE, "FRZ-0001", ThawApproval())
         with pytest.raises(WatchfloorError, match="another person"):
             await freezes.approve_thaw(session, app.runtime, person("ADAM"), "FRZ-0001", ThawApproval())
+
+
+async def test_a_freezer_that_hangs_does_not_keep_others_from_freezing(app: App, database_url: str) -> None:
+    admin = await app.as_(ADMIN)
+    async with started_app(database_url) as hanging:
+
+        async def hang_before_the_commit() -> None:
+            async with hanging.runtime.database.transaction() as session:
+                request = FreezeRequest(scope=GLOBAL, reason="hangs")
+                await freezes.create(session, hanging.runtime, person("adam"), request)
+                assert (await freeze(admin)).ref == "FRZ-0001"
+
+        with pytest.raises(DBAPIError, match="idle-in-transaction"):
+            await hang_before_the_commit()
+    assert (await freeze(admin)).ref == "FRZ-0002"

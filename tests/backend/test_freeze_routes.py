@@ -54,6 +54,10 @@ async def test_who_may_not_freeze_cannot(app: App, person: Person) -> None:
         {"scope": {"kind": "global", "name": "x"}, "reason": "x"},
         {"scope": {"kind": "global"}, "reason": "x", "mode": "pause"},
         {"scope": {"kind": "global"}, "reason": "x" * 2001},
+        {"scope": {"kind": "global"}, "reason": "a\x00b"},
+        {"scope": {"kind": "global"}, "reason": "x", "idempotency_key": "\x00"},
+        {"scope": {"kind": "chain", "name": "\x00"}, "reason": "x"},
+        {"scope": {"kind": "chain", "name": "   "}, "reason": "x"},
     ],
 )
 async def test_a_freeze_without_reason_or_sense_is_refused(app: App, body: dict[str, Any]) -> None:
