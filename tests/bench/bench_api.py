@@ -35,7 +35,7 @@ def run() -> list[Row]:
 
 
 async def _measure(running: Floor) -> list[Row]:
-    limits = httpx.Limits(max_connections=50, max_keepalive_connections=50)
+    limits = httpx.Limits(max_connections=50, max_keepalive_connections=50, keepalive_expiry=1)
     async with httpx.AsyncClient(base_url=running.url, limits=limits, timeout=30) as client:
         load_s = await _load(client, running)
         reader = {"authorization": f"Bearer {running.token}"}
