@@ -2,9 +2,8 @@
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Computed, DateTime, Index, String, Text
+from sqlalchemy import Computed, DateTime, Index, String, Text, text
 from sqlalchemy.dialects.postgresql import INET, JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -46,14 +45,6 @@ class AuditLog(Base):
         Index("ix_audit_logs_user", "user_id", "timestamp", "id"),
         Index("ix_audit_logs_event", "event_type", "timestamp", "id"),
         Index("ix_audit_logs_resource", "resource_type", "resource_id", "timestamp", "id"),
+        Index("ix_audit_logs_result", "result", "timestamp", "id", postgresql_where=text("result <> 'success'")),
         Index("ix_audit_logs_search", "search", postgresql_using="gin"),
     )
-
-
-def audit_id(value: str) -> UUID:
-    """Parse an entry id from a URL.
-
-    Raises:
-        ValueError: the text is not a UUID.
-    """
-    return UUID(value)

@@ -6,6 +6,7 @@ import random
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from backend.context import Runtime
 from backend.events import flush_events, publish
@@ -109,3 +110,21 @@ async def test_events_of_one_transaction_keep_their_order(app: App) -> None:
     async with app.runtime.database.read() as session:
         counts = (await session.scalars(text("SELECT (payload->>'count')::int FROM stream_events ORDER BY id"))).all()
     assert counts == list(range(500))
+
+
+async def _commit_while_another_stalls(runtime: Runtime) -> None:
+    stored = TransactionsStored(count=1, first_block_time=AT, last_block_time=AT)
+    async with runtime.database.transaction() as stalled:
+        publish(stalled, Topic.TRANSACTIONS, stored)
+        await flush_events(stalled)
+        async with runtime.database.transaction() as session:
+            publish(session, Topic.TRANSACTIONS, stored.model_copy(update={"count": 2}))
+
+
+async def test_a_writer_that_stalls_before_its_commit_holds_the_others_up_only_for_a_moment(app: App) -> None:
+    """A stopped process must not keep the order lock: the server ends its transaction, which then cannot commit."""
+    with pytest.raises(DBAPIError):
+        await _commit_while_another_stalls(app.runtime)
+    async with app.runtime.database.read() as session:
+        counts = (await session.scalars(text("SELECT (payload->>'count')::int FROM stream_events"))).all()
+    assert counts == [2]

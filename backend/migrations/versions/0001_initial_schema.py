@@ -82,6 +82,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_audit_logs_resource", "audit_logs", ["resource_type", "resource_id", "timestamp", "id"], unique=False
     )
+    op.create_index(
+        "ix_audit_logs_result",
+        "audit_logs",
+        ["result", "timestamp", "id"],
+        unique=False,
+        postgresql_where=sa.text("result <> 'success'"),
+    )
     op.create_index("ix_audit_logs_search", "audit_logs", ["search"], unique=False, postgresql_using="gin")
     op.create_index("ix_audit_logs_time", "audit_logs", ["timestamp", "id"], unique=False)
     op.create_index("ix_audit_logs_user", "audit_logs", ["user_id", "timestamp", "id"], unique=False)
@@ -393,6 +400,7 @@ def downgrade() -> None:
     op.drop_table("executors")
     op.drop_index("ix_audit_logs_user", table_name="audit_logs")
     op.drop_index("ix_audit_logs_time", table_name="audit_logs")
+    op.drop_index("ix_audit_logs_result", table_name="audit_logs", postgresql_where=sa.text("result <> 'success'"))
     op.drop_index("ix_audit_logs_search", table_name="audit_logs", postgresql_using="gin")
     op.drop_index("ix_audit_logs_resource", table_name="audit_logs")
     op.drop_index("ix_audit_logs_event", table_name="audit_logs")
