@@ -24,6 +24,8 @@ class Draft:
     reason: str = ""
     typed: str = ""
     blast: BlastRadius | None = None
+    unasked: str = ""
+    """The scope whose blast radius could not be learned: it may be frozen all the same, with that said."""
 
     @property
     def scope(self) -> Scope | None:
@@ -39,6 +41,11 @@ class Draft:
         return self.blast is not None and self.scope is not None and str(self.blast.scope) == str(self.scope)
 
     @property
+    def may_go_on(self) -> bool:
+        """Whether the blast radius is shown, or known not to be had: a broken preview must not keep anybody trading."""
+        return self.knows_blast or (bool(self.unasked) and self.unasked == str(self.scope))
+
+    @property
     def missing(self) -> str:
         """What the dialog still waits for, in plain words; empty when it may freeze."""
         scope = self.scope
@@ -46,7 +53,7 @@ class Draft:
             return "choose what to freeze"
         if scope is None:
             return "write global, chain:NAME, strategy:NAME or wallet:ADDRESS"
-        if not self.knows_blast:
+        if not self.may_go_on:
             return "waiting for what this would stop"
         if not self.reason.strip():
             return "say why"

@@ -1,9 +1,13 @@
 """Owns the text field: Textual's input without blinking, frame or animation."""
 
 import asyncio
-from typing import Any, ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar, Final
 
 from textual.widgets._input import Input
+
+_SETTLE_LIMIT_S: Final = 0.5
+"""A screen that is busy for longer must not hold up the keyboard."""
 
 
 class Field(Input):
@@ -27,7 +31,14 @@ class Field(Input):
         self.cursor_blink = False
 
     async def settled(self) -> None:
-        """Wait until every key typed so far is in the value: a widget takes its keys from a queue of its own."""
-        caught_up = asyncio.Event()
-        if self.call_later(caught_up.set):
-            await caught_up.wait()
+        """Wait until every key typed so far is in the value and the screen has heard of it.
+
+        A change climbs from widget to widget, each with a queue of its own: without this, Enter right after a word
+        would overtake its last letters. The application's own queue is left out: it is the one that waits here.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_LIMIT_S):
+                for node in self.ancestors_with_self:
+                    caught_up = asyncio.Event()
+                    if node is not self.app and node.call_later(caught_up.set):
+                        await caught_up.wait()

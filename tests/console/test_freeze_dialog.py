@@ -7,6 +7,7 @@ import pytest
 from textual import events
 
 from console.screens.freeze.screen import FreezeScreen
+from console.widgets.field import Field
 from console.widgets.press import Press
 from contract.freeze import Freeze, HaltProof, HaltState
 from contract.stream import Topic
@@ -63,15 +64,38 @@ async def test_it_opens_from_any_screen() -> None:
         await _open(run)
 
 
-async def test_what_it_would_stop_is_shown_before_the_reason_can_be_given() -> None:
+async def test_what_it_would_stop_is_shown_before_anything_can_be_sent() -> None:
     async with running() as run:
         screen = await _open(run)
-        assert screen.query_one("#reason").disabled
         await run.press("tab")
         await run.type("chain:arbitrum")
         await run.shows("This stops 12 executors now.")
         await run.shows("Two persons are needed to thaw")
-        assert not screen.query_one("#reason").disabled
+        assert not screen.query_one("#send", Press).is_on
+
+
+async def test_a_whole_form_typed_without_a_pause_loses_no_letter() -> None:
+    async with running() as run:
+        screen = await _open(run)
+        await run.press("tab", *"chain:arbitrum", "tab", "tab", *"losses", "tab", *"arbitrum", "tab", "tab")
+        await run.shows("This stops 12 executors now.")
+        values = {name: screen.query_one(f"#{name}", Field).value for name in ("scope", "reason", "name")}
+        assert values == {"scope": "chain:arbitrum", "reason": "losses", "name": "arbitrum"}
+
+
+async def test_a_preview_that_fails_does_not_keep_anybody_from_freezing() -> None:
+    paper = Paper()
+    paper.refuse["GET /v1/freezes/preview"] = refusal(503, "unavailable", "The database is not answering.")
+    async with running(paper) as run:
+        screen = await _open(run)
+        await run.press("tab")
+        await run.type("chain:arbitrum")
+        await run.shows("What this would stop could not be learned.")
+        await run.press("tab", "tab", *"losses", "tab", *"arbitrum", "tab", "tab")
+        assert screen.query_one("#send", Press).is_on
+        await run.press("enter")
+        await run.shows("PROOF")
+        assert len(_sent(run.paper)) == 1
 
 
 @pytest.mark.parametrize("typed", ["", "arbitru", "arbitrumm", "base"])

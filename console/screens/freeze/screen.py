@@ -87,10 +87,7 @@ class FreezeScreen(DialogScreen):
         mode = "halt: cancels only" if draft.mode is FreezeMode.HALT else "reduce only: positions may shrink"
         self.query_one("#mode", Press).set(mode, on=True)
         self.query_one("#blast", Panel).show(self._blast_lines(view.sized(view.width - 4)))
-        self.query_one("#reason", Field).disabled = not draft.knows_blast
-        confirm = self.query_one("#name", Field)
-        confirm.disabled = not (draft.knows_blast and draft.reason.strip())
-        confirm.placeholder = f"type {name} to confirm"
+        self.query_one("#name", Field).placeholder = f"type {name} to confirm"
         sending = self.questions.is_waiting("freeze")
         label = "Freezing" + g.ellipsis if sending else "Send again" if self._problem else f"Freeze {name}"
         self.query_one("#send", Press).set(label, on=not draft.missing and not sending)
@@ -113,6 +110,11 @@ class FreezeScreen(DialogScreen):
         draft = self._draft
         if draft.scope is None:
             return [line(("  What it would stop is shown here, before you say why.", "dim"))]
+        if draft.may_go_on and not draft.knows_blast:
+            return [
+                line((f"  {view.glyphs.near} What this would stop could not be learned.", "near")),
+                line(("    You may freeze all the same: the hold covers whatever the scope covers.", "")),
+            ]
         if draft.blast is None or not draft.knows_blast:
             return [line((f"  Asking what this would stop{view.glyphs.ellipsis}", "dim"))]
         return blast_lines(draft.blast, view)
@@ -202,7 +204,11 @@ class FreezeScreen(DialogScreen):
         from console.client.errors import Unreachable
         from console.state.problems import describe, ends_session
 
-        if question.topic != "freeze" or ends_session(error):
+        if ends_session(error):
+            return False
+        if question.topic == "blast":
+            self._edit(unasked=str(self._draft.scope))
+        if question.topic != "freeze":
             return False
         self._problem = describe(error)
         if isinstance(error, Unreachable):
