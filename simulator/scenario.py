@@ -9,6 +9,8 @@ from simulator.fleet import ARBITRAGE, ARBITRUM, BASE, ETHEREUM, LIQUIDATION, MA
 
 BEGINS_S = 20.0
 """Long enough to see the floor calm before it is not."""
+BLEEDS_FOR_S, WINDFALL_FOR_S, SPIKES_FOR_S, THEFT_FOR_S = 90.0, 30.0, 240.0, 150.0
+"""How long each act lasts if nobody freezes: long enough to cross a limit, short enough to end by itself."""
 
 
 class Scenario(StrEnum):
@@ -47,24 +49,25 @@ def _drawdown(spec: Spec, since_s: float) -> Influence:
     The windfall keeps the rest of the floor off its own limits, so that one chain crosses and not everything at once.
     """
     if spec.chain is ARBITRUM:
-        if spec.strategy == ARBITRAGE and since_s < 100.0:  # noqa: PLR2004  the end of this act
-            return Influence(2.0, -0.12, fail_share=0.1, label="stale price")
+        if spec.strategy == ARBITRAGE and since_s < BLEEDS_FOR_S:
+            return Influence(2.0, -0.16, fail_share=0.1, label="stale price")
         return CALM
-    if spec.strategy in {ARBITRAGE, LIQUIDATION} and since_s < 30.0:  # noqa: PLR2004  the end of this act
+    if spec.strategy in {ARBITRAGE, LIQUIDATION} and since_s < WINDFALL_FOR_S:
         return Influence(9.0, 0.8 if spec.strategy == LIQUIDATION else 0.4, fail_share=0.0, label="price move")
     return CALM
 
 
 def _gas_spike(spec: Spec, since_s: float) -> Influence:
     """A crowded mint on ethereum: twenty times the gas price, and everybody bids again and again."""
-    if spec.chain is ETHEREUM and since_s < 240.0:  # noqa: PLR2004  the end of this act
+    if spec.chain is ETHEREUM and since_s < SPIKES_FOR_S:
         return Influence(3.0, 0.004, gas_factor=20.0, fail_share=0.12, label="bidding war")
     return CALM
 
 
 def _key_compromise(spec: Spec, since_s: float) -> Influence:
     """Somebody has the key of one wallet: transfers to an unknown address, most of them clumsy and failing."""
-    if spec.chain is BASE and spec.strategy == MARKET_MAKING and spec.name.endswith("-1") and since_s < 150.0:  # noqa: PLR2004
+    victim = spec.chain is BASE and spec.strategy == MARKET_MAKING and spec.name.endswith("-1")
+    if victim and since_s < THEFT_FOR_S:
         return Influence(1.5, -0.08, gas_factor=4.0, fail_share=0.65, label="unknown transfer", stolen=True)
     return CALM
 
