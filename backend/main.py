@@ -18,6 +18,7 @@ from backend.executors import monitor as executors_monitor
 from backend.executors import routes as executors_routes
 from backend.freeze import routes as freeze_routes
 from backend.guard import refuse_unguarded_routes
+from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
 from backend.monitors import Monitor
 from backend.policy.load import load_policy
@@ -38,6 +39,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     freeze_routes.router,
     executors_routes.router,
     transactions_routes.router,
+    intake_routes.router,
     audit_routes.router,
     stream_routes.router,
 )
