@@ -219,12 +219,17 @@ def side_lines(floor: Floor, view: View) -> list[Line]:
         return []
     lines = [titled_rule((("WHY", "head"),), view.width, g), *reasons_lines(list(floor.risk.indicators), view, 4)]
     scoped = [one for one in floor.risk.measures if one.scope.kind is not ScopeKind.GLOBAL and one.used is not None]
-    scoped.sort(key=lambda one: -(one.used or Decimal(0)))
+    scoped.sort(key=_pressure)
     if scoped:
         lines += [EMPTY, titled_rule((("CLOSEST TO A LIMIT", "head"),), view.width, g)]
         lines += [_scoped_row(one, view) for one in scoped[: max(view.height - len(lines), 0)]]
     fresh = floor.risk_freshness(view.desk_now)
     return lines if fresh is Freshness.LIVE else dimmed(lines)
+
+
+def _pressure(measure: Measure) -> tuple[int, str, str, str]:
+    """Order by the per cent shown, then by name: rows that look alike must not change places with every trade."""
+    return -round((measure.used or Decimal(0)) * 100), measure.rule, measure.scope.kind, measure.scope.name
 
 
 def _scoped_row(measure: Measure, view: View) -> Line:
