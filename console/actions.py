@@ -4,9 +4,8 @@ Key line, `?` help, palette, `:` line, documents and tests read it. Must never i
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from contract.permissions import Permission
 
@@ -43,8 +42,7 @@ class Context(StrEnum):
     """Help and other full-screen texts."""
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """One thing an operator can do."""
 
     id: str

@@ -5,11 +5,10 @@ from typing import Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Container
 
 from console.screens.base import FloorScreen
 from console.widgets.lines import Line
-from console.widgets.panel import Panel
+from console.widgets.panel import Box, Panel
 from console.widgets.rows import Rows
 from console.widgets.view import View
 
@@ -28,10 +27,15 @@ class ListScreen(FloorScreen):
 
     CSS_PATH = [HERE / "base.tcss", HERE / "lists.tcss"]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._shape: tuple[bool, int] | None = None
+        """Wide or not, and the detail's height, as last laid out."""
+
     def compose_body(self) -> ComposeResult:
         """Title, list, detail."""
         yield Panel(id="list-title", grows=False)
-        with Container(id="list-body"):
+        with Box(id="list-body"):
             yield Rows(id="list")
             yield Panel(id="detail", grows=False)
 
@@ -39,6 +43,12 @@ class ListScreen(FloorScreen):
     def rows(self) -> Rows:
         """The list."""
         return self.query_one("#list", Rows)
+
+    @property
+    def place(self) -> str:
+        """The selected row's number of how many."""
+        position, shown = self.rows.position
+        return f"{position:,}/{shown:,}"
 
     def list_title(self, view: View) -> Line:
         """The heading of the list."""
@@ -62,25 +72,24 @@ class ListScreen(FloorScreen):
         self._draw_detail(view)
 
     def _draw_detail(self, view: View) -> None:
-        body = self.query_one("#list-body", Container)
-        detail = self.query_one("#detail", Panel)
         wide = view.width >= WIDE_COLUMNS
-        shown = wide or view.height >= LOW_ROWS
-        body.set_class(wide, "-wide")
-        detail.display = shown
-        if not shown:
-            return
-        width = SIDE_COLUMNS - 2 if wide else view.width - 2
-        height = view.height if wide else max(6, view.height // 3)
-        detail.styles.height = "1fr" if wide else height
-        detail.styles.width = SIDE_COLUMNS if wide else "1fr"
-        detail.show(self.detail_lines(view.sized(width, height))[: view.height])
+        under = max(6, view.height // 3) if view.height >= LOW_ROWS else 0
+        height = view.height if wide else under
+        detail = self.query_one("#detail", Panel)
+        if (wide, height) != self._shape:
+            self._shape = (wide, height)
+            self.query_one("#list-body", Box).set_class(wide, "-wide")
+            detail.display = height > 0
+            detail.styles.height = "1fr" if wide else height
+            detail.styles.width = SIDE_COLUMNS if wide else "1fr"
+        if height:
+            width = SIDE_COLUMNS - 2 if wide else view.width - 2
+            detail.show(self.detail_lines(view.sized(width, height))[: view.height])
 
     @on(Rows.Moved, "#list")
     def _list_moved(self) -> None:
-        view = self.view()
-        self._draw_detail(view)
-        self.query_one("#list-title", Panel).show([self.list_title(view.sized(view.width - 2))])
+        """Only the detail follows: repainting the title too would repaint everything between them."""
+        self._draw_detail(self.view())
         if self.rows.at_end:
             self.load_more()
 

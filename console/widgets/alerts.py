@@ -11,29 +11,26 @@ from contract.alerts import Alert, AlertStatus, Link
 _LABEL_COLUMNS = 14
 
 
-def list_title(
-    floor: Floor, view: View, *, shown: int, known: int, total: int, position: int, filter_text: str
-) -> Line:
+def list_title(floor: Floor, view: View, *, shown: int, known: int, total: int, filter_text: str) -> Line:
     """How many alerts are shown of how many there are."""
     g = view.glyphs
     count = f"{shown:,} of {known:,}" if filter_text else f"{known:,}"
     more = f" loaded of {total:,}" if total > known else ""
     words_shown: Line = ((" containing ", ""), (outside(filter_text, 40), "near")) if filter_text else ()
-    place: Line = ((f"{position:,}/{shown:,}  ", "dim"),) if shown else ()
     return titled_rule(
         (("ALERTS ", "head"), (count + more, "bold"), *words_shown),
         view.width,
         g,
-        (*feed_age(floor, view), *place, ("age  response", "head")),
+        (*feed_age(floor, view), ("age  response", "head")),
     )
 
 
-def detail_lines(alert: Alert, floor: Floor, view: View) -> list[Line]:
-    """Everything known of one alert, the message first."""
-    return [content for content, _ in detail_rows(alert, floor, view)]
+def detail_lines(alert: Alert, floor: Floor, view: View, place: str) -> list[Line]:
+    """Everything known of one alert, the message first; `place` says which row it is."""
+    return [content for content, _ in detail_rows(alert, floor, view, place)]
 
 
-def detail_rows(alert: Alert, floor: Floor, view: View) -> list[tuple[Line, Link | None]]:
+def detail_rows(alert: Alert, floor: Floor, view: View, place: str = "") -> list[tuple[Line, Link | None]]:
     """Everything known of one alert; rows with a link can be followed."""
     g = view.glyphs
     sign = words.severity(alert.severity, g)
@@ -44,7 +41,9 @@ def detail_rows(alert: Alert, floor: Floor, view: View) -> list[tuple[Line, Link
         "  ",
         (f"{status.glyph} {status.word}", status.style),
     )
-    rows: list[tuple[Line, Link | None]] = [(titled_rule(head, view.width, g), None)]
+    rows: list[tuple[Line, Link | None]] = [
+        (titled_rule(head, view.width, g, ((place, "dim"),) if place else ()), None)
+    ]
     rows += [(line((row, "bold")), None) for row in wrap(outside(alert.message), view.width)]
     facts = [
         ("scope", scope_text(alert.scope, view.width - _LABEL_COLUMNS, view)),

@@ -15,17 +15,16 @@ _TIME_COLUMNS, _RESULT_COLUMNS = 15, 9
 _SHORT_FROM_COLUMNS = 70
 
 
-def list_title(found: Found, now: datetime, view: View, *, shown: int, position: int, filter_text: str) -> Line:
+def list_title(found: Found, now: datetime, view: View, filter_text: str) -> Line:
     """The search and how many entries it found."""
     g = view.glyphs
     searched_s = seconds_between(found.searched_at, now)
     age: Line = ((f"searched {coarse_age(searched_s)} ago ", "dim"),) if searched_s is not None else EMPTY
-    place: Line = ((f"{position:,}/{shown:,} ", "dim"),) if shown else EMPTY
     text = outside(found.text, 60)
     search: Line = ((" matching ", ""), (text, "near")) if text else ((" newest first", "dim"),)
     if filter_text:
         search = (*search, (" containing ", ""), (outside(filter_text, 30), "near"))
-    return titled_rule((("AUDIT ", "head"), (found.count, "bold"), *search), view.width, g, (*place, *age))
+    return titled_rule((("AUDIT ", "head"), (found.count, "bold"), *search), view.width, g, age)
 
 
 def _columns(width: int) -> tuple[int, int, int]:
@@ -57,12 +56,12 @@ def entry_row(entry: AuditEntry, view: View) -> Line:
     )
 
 
-def detail_rows(entry: AuditEntry, view: View) -> list[Line]:
+def detail_rows(entry: AuditEntry, view: View, place: str = "") -> list[Line]:
     """Everything about one entry; what changed comes first."""
     g = view.glyphs
     sign = words.result(entry.result, g)
     head = line((outside(entry.event_type, 80), "bold"), "  ", (f"{sign.glyph} {sign.word}", sign.style))
-    rows: list[Line] = [titled_rule(head, view.width, g)]
+    rows: list[Line] = [titled_rule(head, view.width, g, ((place, "dim"),) if place else EMPTY)]
     room = max(view.width - _LABEL_COLUMNS, 10)
     facts: list[tuple[str, str]] = [("action", entry.action)]
     if entry.error_message:

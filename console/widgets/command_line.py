@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from console.widgets.field import Field
 from console.widgets.lines import Line, line, outside
-from console.widgets.panel import Panel, looks_of
+from console.widgets.panel import Box, Panel, looks_of
 
 Complete = Callable[[str], list[str]]
 """What a text could become."""
@@ -77,7 +77,7 @@ class CommandLine(Widget):
     def compose(self) -> ComposeResult:
         """The candidates above, the prompt below."""
         yield Panel(id="candidates", grows=False)
-        with Widget(id="prompt"):
+        with Box(id="prompt"):
             yield Panel(id="sign", grows=False)
             yield Field(id="entry")
 

@@ -1,9 +1,8 @@
 """Owns the frame of every screen: where am I, who am I, how current is this, what is frozen, which keys work."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from console.actions import Action, is_typed, refusal, shown_key
 from console.state.freshness import clock_text, exact_age, seconds_between
@@ -18,8 +17,7 @@ NARROW_COLUMNS: Final = 60
 _MARK_STYLES: Final = {"live": "bar.ok", "polling": "bar.near", "lost": "bar.bad", "connecting": "bar.dim"}
 
 
-@dataclass(frozen=True)
-class Who:
+class Who(NamedTuple):
     """Who is signed in, as the screens need it."""
 
     name: str = ""
@@ -28,8 +26,7 @@ class Who:
     """None while not known: the console refuses nothing then, the backend decides."""
 
 
-@dataclass(frozen=True)
-class Pulse:
+class Pulse(NamedTuple):
     """How current the screen is: what line 1 says of the connection."""
 
     link: str

@@ -3,11 +3,10 @@
 No other module writes a drawing character; a terminal without Unicode loses beauty, never meaning.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Glyphs:
+class Glyphs(NamedTuple):
     """One set of drawing characters, each exactly one cell wide."""
 
     ok: str

@@ -38,7 +38,33 @@ def strip_of(content: Line, width: int, looks: Looks, fill: str = "", *, chosen:
     return Strip(segments, width)
 
 
-class Panel(Widget):
+class Still(Widget):
+    """A widget that hands out what it painted last while nothing in it has changed.
+
+    For every repaint, however small, Textual asks every visible widget for all its lines.
+    """
+
+    _painted: tuple[Region, list[Strip]] | None = None
+
+    def _set_dirty(self, *regions: Region) -> None:
+        self._painted = None
+        super()._set_dirty(*regions)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Give the painted lines, painting them only after a change."""
+        if self._painted is None or self._painted[0] != crop:
+            self._painted = (crop, super().render_lines(crop))
+        return self._painted[1]
+
+
+class Box(Widget):
+    """Room for other widgets; paints nothing itself."""
+
+    DEFAULT_CSS: ClassVar[str] = "Box { width: 1fr; height: 1fr; layout: vertical; overflow: hidden hidden; }"
+    BLANK = True
+
+
+class Panel(Still):
     """Lines of text. `show` compares with what is shown and repaints only lines that differ."""
 
     DEFAULT_CSS: ClassVar[str] = "Panel { height: 1; width: 1fr; }"

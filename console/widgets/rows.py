@@ -10,10 +10,9 @@ from textual import events
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from console.widgets.lines import EMPTY, Line
-from console.widgets.panel import looks_of, strip_of
+from console.widgets.panel import Still, looks_of, strip_of
 
 Draw = Callable[[str, int], Line]
 """Draws the row of an id in a number of cells."""
@@ -21,7 +20,7 @@ Draw = Callable[[str, int], Line]
 _WHEEL_ROWS = 3
 
 
-class Rows(Widget, can_focus=True):
+class Rows(Still, can_focus=True):
     """A list of rows with one selected."""
 
     DEFAULT_CSS: ClassVar[str] = "Rows { height: 1fr; width: 1fr; }"

@@ -1,13 +1,12 @@
 """Owns what every drawing function is given: room, characters and time."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from console.widgets.glyphs import Glyphs
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """The conditions under which lines are drawn."""
 
     width: int
@@ -18,4 +17,4 @@ class View:
 
     def sized(self, width: int, height: int | None = None) -> "View":
         """The same conditions in other room."""
-        return replace(self, width=max(width, 0), height=self.height if height is None else max(height, 0))
+        return self._replace(width=max(width, 0), height=self.height if height is None else max(height, 0))

@@ -63,7 +63,7 @@ def test_a_missing_value_is_a_gap_and_the_last_is_at_the_right() -> None:
 
 
 def test_each_glyph_has_an_ascii_twin_of_the_same_width() -> None:
-    for name, shown in vars(UNICODE).items():
+    for name, shown in UNICODE._asdict().items():
         twin = getattr(ASCII, name)
         assert twin.isascii()
         assert len(twin) == len(shown)

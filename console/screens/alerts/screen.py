@@ -55,14 +55,12 @@ class AlertsScreen(ListScreen):
         """How many are shown."""
         floor = self.desk.floor or Floor()
         total = max(floor.counts.total, len(self._alerts))
-        position, shown = self.rows.position
         return draw.list_title(
             floor,
             view,
-            shown=shown,
+            shown=len(self._ids),
             known=len(self._alerts),
             total=total,
-            position=position,
             filter_text=self.filter_text,
         )
 
@@ -101,7 +99,7 @@ class AlertsScreen(ListScreen):
     def detail_lines(self, view: View) -> list[Line]:
         """The selected alert."""
         selected = self._selected()
-        return draw.detail_lines(selected, self.desk.floor or Floor(), view) if selected else []
+        return draw.detail_lines(selected, self.desk.floor or Floor(), view, self.place) if selected else []
 
     # loading
 

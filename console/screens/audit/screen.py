@@ -49,10 +49,7 @@ class AuditScreen(ListScreen):
 
     def list_title(self, view: View) -> Line:
         """The search and how many it found."""
-        position, shown = self.rows.position
-        return draw.list_title(
-            self._found, view.desk_now, view, shown=shown, position=position, filter_text=self.filter_text
-        )
+        return draw.list_title(self._found, view.desk_now, view, self.filter_text)
 
     def load_rows(self, view: View) -> None:
         """Show what was found and passes the filter."""
@@ -75,7 +72,7 @@ class AuditScreen(ListScreen):
     def detail_lines(self, view: View) -> list[Line]:
         """The selected entry."""
         entry = self._selected()
-        return draw.detail_rows(entry, view) if entry else []
+        return draw.detail_rows(entry, view, self.place) if entry else []
 
     def _selected(self) -> AuditEntry | None:
         return self._entries.get(self.rows.selected or "")

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 
 from console.asking import Question
 from console.screens.dialog import DialogScreen
@@ -14,7 +13,7 @@ from console.state.scopes import known_scopes, typed_name
 from console.widgets.field import Field
 from console.widgets.freezes import blast_lines
 from console.widgets.lines import Line, left, line, outside
-from console.widgets.panel import Panel
+from console.widgets.panel import Box, Panel
 from console.widgets.press import Press
 from console.widgets.view import View
 from contract.freeze import MAX_REASON_CHARS, BlastRadius, Freeze, FreezeMode, FreezeRequest
@@ -42,9 +41,9 @@ class FreezeScreen(DialogScreen):
 
     def compose_body(self) -> ComposeResult:
         """Fields from top to bottom in the order in which they are thought about; Cancel first at the end."""
-        with Vertical(id="freeze-form"):
+        with Box(id="freeze-form"):
             for name in ("scope", "mode", "reason", "name"):
-                with Vertical(classes="form-row"):
+                with Box(classes="form-row"):
                     yield Panel(id=f"label-{name}", grows=False)
                     if name == "mode":
                         yield Press("halt", id="mode", style="bold")
@@ -54,7 +53,7 @@ class FreezeScreen(DialogScreen):
                     yield Panel(id="choices", grows=False)
                 if name == "mode":
                     yield Panel(id="blast", grows=False)
-        with Vertical(id="freeze-buttons"):
+        with Box(id="freeze-buttons"):
             yield Press("Cancel", id="cancel")
             yield Press("Freeze", id="send", style="bad", on=False)
             yield Panel(id="missing", grows=False)

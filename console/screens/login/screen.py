@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Final
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
 
 from console import demo_users
 from console.actions import Context
@@ -11,7 +10,7 @@ from console.asking import Question, ask_backend
 from console.screens.base import FloorScreen
 from console.widgets.field import Field
 from console.widgets.lines import Line, left, line, outside, wrap
-from console.widgets.panel import Panel
+from console.widgets.panel import Box, Panel
 from console.widgets.view import View
 
 if TYPE_CHECKING:
@@ -42,9 +41,9 @@ class LoginScreen(FloorScreen):
     def compose_body(self) -> ComposeResult:
         """Three fields, what is wrong, and the demonstration's accounts if there are any."""
         yield Panel(id="login-why")
-        with Vertical(id="login-form"):
+        with Box(id="login-form"):
             for name in _FIELDS:
-                with Vertical(classes="login-row"):
+                with Box(classes="login-row"):
                     yield Panel(id=f"label-{name}", grows=False)
                     yield Field(id=name, password=name == "password", max_length=200)
         yield Panel(id="login-problem")

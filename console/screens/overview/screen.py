@@ -3,13 +3,12 @@
 from typing import TYPE_CHECKING, Final
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
 
 from console.actions import Context
 from console.asking import Question
 from console.screens.base import FloorScreen
 from console.widgets.lines import Line, line
-from console.widgets.panel import Panel
+from console.widgets.panel import Box, Panel
 from console.widgets.rows import Rows
 from console.widgets.view import View
 
@@ -41,8 +40,8 @@ class OverviewScreen(FloorScreen):
         """Limits above, alerts in the middle, freezes and executors below."""
         yield Panel(id="limits")
         yield Panel(id="indicators")
-        with Horizontal(id="middle"):
-            with Vertical(id="main"):
+        with Box(id="middle"):
+            with Box(id="main"):
                 yield Panel(id="alerts-title", grows=False)
                 yield Rows(id="alerts")
             yield Panel(id="side", grows=False)

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Vertical
 
 from console.asking import Question
 from console.screens.dialog import DialogScreen
@@ -12,7 +11,7 @@ from console.state.floor import Floor
 from console.widgets.field import Field
 from console.widgets.freezes import thaw_lines
 from console.widgets.lines import Line, left, line, outside, wrap
-from console.widgets.panel import Panel
+from console.widgets.panel import Box, Panel
 from console.widgets.press import Press
 from console.widgets.view import View
 from contract.freeze import MAX_REASON_CHARS, Freeze
@@ -38,12 +37,12 @@ class ThawScreen(DialogScreen):
     def compose_body(self) -> ComposeResult:
         """What it is about, the reason (asking only), the typed name, the buttons."""
         yield Panel(id="about")
-        with Vertical(id="thaw-form"):
+        with Box(id="thaw-form"):
             for name in ("name",) if self._approve else ("reason", "name"):
-                with Vertical(classes="form-row"):
+                with Box(classes="form-row"):
                     yield Panel(id=f"label-{name}", grows=False)
                     yield Field(id=name, max_length=MAX_REASON_CHARS, placeholder=self._placeholder(name))
-        with Vertical(id="thaw-buttons"):
+        with Box(id="thaw-buttons"):
             yield Press("Cancel", id="cancel")
             yield Press("Approve" if self._approve else "Ask for thaw", id="send", style="near", on=False)
         yield Panel(id="problem")
