@@ -9,7 +9,7 @@ from simulator.fleet import ARBITRAGE, ARBITRUM, BASE, ETHEREUM, LIQUIDATION, MA
 
 BEGINS_S = 20.0
 """Long enough to see the floor calm before it is not."""
-BLEEDS_FOR_S, WINDFALL_FOR_S, SPIKES_FOR_S, THEFT_FOR_S = 90.0, 30.0, 240.0, 150.0
+BLEEDS_FOR_S, WINDFALL_FOR_S, SPIKES_FOR_S, THEFT_FOR_S = 90.0, 30.0, 150.0, 150.0
 """How long each act lasts if nobody freezes: long enough to cross a limit, short enough to end by itself."""
 
 
@@ -60,7 +60,7 @@ def _drawdown(spec: Spec, since_s: float) -> Influence:
 def _gas_spike(spec: Spec, since_s: float) -> Influence:
     """A crowded mint on ethereum: twenty times the gas price, and everybody bids again and again."""
     if spec.chain is ETHEREUM and since_s < SPIKES_FOR_S:
-        return Influence(3.0, 0.004, gas_factor=20.0, fail_share=0.12, label="bidding war")
+        return Influence(1.5, 0.004, gas_factor=20.0, fail_share=0.12, label="bidding war")
     return CALM
 
 
