@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -105,7 +106,8 @@ async def test_thaw_can_be_withdrawn_and_approved_for_a_version(floor: Floor) ->
 async def test_the_audit_search_takes_times_by_either_name(floor: Floor) -> None:
     async with Api(floor.url, floor.token(ADMIN)) as api:
         for begin, end in (("from", "to"), ("since", "until")):
-            page = await api.audit(**{begin: "2001-01-01T00:00:00+00:00", end: "2001-01-02T00:00:00+00:00"})
+            window: dict[str, Any] = {begin: "2001-01-01T00:00:00+00:00", end: "2001-01-02T00:00:00+00:00"}
+            page = await api.audit(**window)
             assert page.items == []
 
 

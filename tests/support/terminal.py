@@ -125,6 +125,12 @@ class Terminal:
             self.type(KEYS.get(key, key))
             self.pump(0.05)
 
+    def settle(self, seconds: float) -> None:
+        """Let time pass while reading what the program writes, as a person who looks before typing."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.pump()
+
     def exited(self) -> bool:
         """Whether the program has ended."""
         if self._status is None:
