@@ -10,7 +10,7 @@ from contract.stream import Topic
 LONGEST_GAP_S = 15.0
 """A quarter of the minute the compliance document asks for: an assessment missed in a change of leader stays unseen."""
 SHORTEST_GAP_S = 1.0
-"""However busy the feed is: an assessment takes some 20 ms of one core."""
+"""However busy the feed is: an assessment with 100,000 trades stored takes some 40 ms of one core."""
 
 
 async def tick(session: AsyncSession, runtime: Runtime) -> None:

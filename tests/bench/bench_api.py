@@ -10,6 +10,7 @@ import statistics
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -23,6 +24,8 @@ RATE_PER_S: Final = 100
 SECONDS: Final = 20
 WARM_UP_S: Final = 3
 ALERTS: Final = 20
+CONNECTIONS: Final = 10
+"""As many as the backend keeps database connections by default."""
 METRICS: Final = "/api/compliance/metrics"
 OVERVIEW: Final = "/v1/overview"
 METRICS_P99_LIMIT_MS: Final = 50.0
@@ -35,15 +38,14 @@ def run() -> list[Row]:
 
 
 async def _measure(running: Floor) -> list[Row]:
-    limits = httpx.Limits(max_connections=50, max_keepalive_connections=50, keepalive_expiry=1)
-    async with httpx.AsyncClient(base_url=running.url, limits=limits, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=running.url, timeout=30) as client:
         load_s = await _load(client, running)
         reader = {"authorization": f"Bearer {running.token}"}
-        await _latencies_ms(client, METRICS, reader, WARM_UP_S)
-        quiet = await _latencies_ms(client, METRICS, reader, SECONDS)
+        await _latencies_ms(running.url, METRICS, reader, WARM_UP_S)
+        quiet = await _latencies_ms(running.url, METRICS, reader, SECONDS)
         feed = asyncio.create_task(_feed(client, running))
-        busy = await _latencies_ms(client, METRICS, reader, SECONDS)
-        overview = await _latencies_ms(client, OVERVIEW, reader, SECONDS // 2, rate_per_s=RATE_PER_S // 5)
+        busy = await _latencies_ms(running.url, METRICS, reader, SECONDS)
+        overview = await _latencies_ms(running.url, OVERVIEW, reader, SECONDS // 2, rate_per_s=RATE_PER_S // 5)
         feed.cancel()
     note = f"{TRADES:,} trades stored, {RATE_PER_S} requests/s for {SECONDS} s"
     return [
@@ -89,15 +91,45 @@ async def _feed(client: httpx.AsyncClient, running: Floor) -> None:
         await asyncio.sleep(1)
 
 
+class _Line:
+    """One kept-alive connection. A full HTTP client costs the shared machine as much as the server's answer does."""
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self._url = urlsplit(url)
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def get(self, path: str) -> None:
+        """Ask once and read the whole answer.
+
+        Raises:
+            RuntimeError: the answer is not a success.
+        """
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._url.hostname, self._url.port)
+        reader, writer = self._streams
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: {self._url.netloc}\r\n{self._headers}\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.partition(b"content-length:")[2].split(None, 1)[0]))
+        if not head.startswith(b"http/1.1 200"):
+            raise RuntimeError(f"{path}: {head.splitlines()[0].decode()}")
+
+
 async def _latencies_ms(
-    client: httpx.AsyncClient, path: str, headers: dict[str, str], seconds: int, *, rate_per_s: int = RATE_PER_S
+    url: str, path: str, headers: dict[str, str], seconds: int, *, rate_per_s: int = RATE_PER_S
 ) -> list[float]:
+    lines = [_Line(url, headers) for _ in range(CONNECTIONS)]
+    free: asyncio.Queue[_Line] = asyncio.Queue()
+    for line in lines:
+        free.put_nowait(line)
     began = time.perf_counter()
 
     async def one(number: int) -> float:
         due = began + number / rate_per_s
         await asyncio.sleep(due - time.perf_counter())
-        (await client.get(path, headers=headers)).raise_for_status()
+        line = await free.get()
+        await line.get(path)
+        free.put_nowait(line)
         return (time.perf_counter() - due) * 1000
 
     return list(await asyncio.gather(*(one(number) for number in range(seconds * rate_per_s))))

@@ -52,7 +52,11 @@ def floor(alerts: int = ALERTS) -> Iterator[Floor]:
         name, url = databases.create_database(template)
         try:
             token, feed_token = asyncio.run(_prepare(url, alerts))
-            with backend(url, Path(scratch) / "backend.log", env={"WATCHFLOOR_LOG_LEVEL": "warning"}) as running:
+            with backend(
+                url,
+                Path(scratch) / "backend.log",
+                env={"WATCHFLOOR_LOG_LEVEL": "warning", "WATCHFLOOR_POOL_SIZE": "10"},
+            ) as running:
                 yield Floor(running.url, token, feed_token)
         finally:
             databases.drop_database(name)

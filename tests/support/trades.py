@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from backend.context import Caller
+from backend.intake import service as intake
 from backend.risk import service as risk
-from backend.transactions import service as transactions
 from contract.risk import Measure, RiskRule, RiskSnapshot
 from contract.scope import Scope
 from contract.transactions import BatchRequest, ImportResult, TransactionIn
@@ -36,9 +36,7 @@ def trade(at: datetime, **changes: Any) -> TransactionIn:
 async def store(app: App, *trades: TransactionIn) -> ImportResult:
     """Store trades as one batch, as the route does."""
     async with app.runtime.database.transaction() as session:
-        stored = await transactions.store_batch(session, app.runtime, SENDER, BatchRequest(transactions=list(trades)))
-        await risk.judge_past_days(session, app.runtime, SENDER, stored)
-    return stored.result
+        return await intake.store_batch(session, app.runtime, SENDER, BatchRequest(transactions=list(trades)))
 
 
 async def assess(app: App) -> RiskSnapshot:
