@@ -1,7 +1,7 @@
 # The commands of this repository. Owns names only: what they do is in scripts/.
 # ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
 .DEFAULT_GOAL := help
-.PHONY: help install develop demo test lint bench lock clean
+.PHONY: help install develop demo test lint bench lock picture clean
 ARGS ?=
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make bench    measure; results in bench-results/"
 	@echo "make install  set up .venv only"
 	@echo "make lock     resolve the lock files again (ARGS=--upgrade for newer versions)"
+	@echo "make picture  take the README's picture again"
 	@echo "make clean    remove .venv, caches and builds; the demo's data in .watchfloor stay"
 
 install:
@@ -33,6 +34,9 @@ bench: develop
 
 lock: develop
 	@exec .venv/bin/python -m scripts.lock $(ARGS)
+
+picture: develop
+	@exec sh scripts/readme_picture.sh
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build bench-results

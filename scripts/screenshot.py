@@ -27,7 +27,7 @@ PALETTE: Final = {
     "brightbrown": "ffd787", "brightblue": "82c4ff", "brightmagenta": "df9bf0", "brightcyan": "7fdbe6",
     "brightwhite": "ffffff",
 }  # fmt: skip
-KEYS: Final = {"enter": "\r", "tab": "\t", "esc": "\x1b", "up": "\x1b[A", "down": "\x1b[B"}
+KEYS: Final = {"enter": "\r", "tab": "\t", "esc": "\x1b", "f3": "\x1bOR", "up": "\x1b[A", "down": "\x1b[B"}
 
 
 def main(arguments: list[str]) -> int:
