@@ -88,7 +88,7 @@ class WatchfloorApp(Doing):
         self._generation = 0
         self._painted_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        super().__init__()
+        super().__init__(ansi_color=True if palette == "terminal" else None)
         chosen = textual_theme(palette)
         self.register_theme(chosen)
         self.theme = chosen.name
@@ -235,7 +235,7 @@ class WatchfloorApp(Doing):
         floor = self.latest
         paused_s = (now - self.paused_at).total_seconds() if self.paused_at is not None else None
         if floor is None:
-            return Pulse("connecting", None, None, now, paused_s)
+            return Pulse("connecting" if self._token else "signed out", None, None, now, paused_s)
         quiet_s = quiet_seconds(floor.data_at, now)
         return Pulse(floor.connection.link.value, floor.heard_s(now), quiet_s, floor.now(now), paused_s)
 

@@ -52,12 +52,16 @@ class Doing(Telling):
             await self.switch_screen(screen)
         return screen
 
-    def leave(self, screen: "FloorScreen") -> None:
-        """Close a dialog; from another root screen go to the overview."""
+    async def leave(self, screen: "FloorScreen") -> None:
+        """Close a dialog; from another root screen go to the overview.
+
+        Waits until it is done, so that the next key meets the screen below. A screen that closes itself from one of its
+        own messages must not wait for its own end: it uses `call_later`.
+        """
         if len(self.screen_stack) > 2:  # noqa: PLR2004  as above
-            self.pop_screen()
+            await self.pop_screen()
         elif screen.TITLE_TEXT != "Overview":
-            self.call_later(self.go, "overview")
+            await self.go("overview")
 
     async def do_go_overview(self, _: str) -> None:
         """Show the overview."""

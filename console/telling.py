@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Telling(TerminalApp[None]):
     """The message line of the application."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.message: tuple[str, str] = ("", "")
         """Kind and text of what happened last."""
 

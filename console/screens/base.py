@@ -221,14 +221,14 @@ class FloorScreen(Screen[None]):
         elif self.filter_text:
             self.set_filter("")
         else:
-            self.desk.leave(self)
+            await self.desk.leave(self)
 
-    def do_quit(self, _: str) -> None:
+    async def do_quit(self, _: str) -> None:
         """Quit at the root, else go back."""
         if self.IS_ROOT:
             self.desk.exit()
         else:
-            self.desk.leave(self)
+            await self.desk.leave(self)
 
     def do_copy(self, _: str) -> None:
         """Copy what is selected, and say how much."""

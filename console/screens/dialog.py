@@ -38,11 +38,11 @@ class DialogScreen(FloorScreen):
 
     @on(Press.Pressed, "#cancel")
     def _cancelled(self) -> None:
-        self.desk.leave(self)
+        self.desk.call_later(self.desk.leave, self)
 
-    def do_dialog_close(self, _: str) -> None:
+    async def do_dialog_close(self, _: str) -> None:
         """Close without doing anything."""
-        self.desk.leave(self)
+        await self.desk.leave(self)
 
     def do_dialog_next(self, _: str) -> None:
         """Next field."""

@@ -142,7 +142,9 @@ def narrowed(entries: tuple[AuditEntry, ...], text: str) -> list[str]:
 
 
 def changes(entry: AuditEntry) -> list[tuple[str, str, str]]:
-    """What an entry changed: name, old value, new value; only what differs."""
+    """What an entry changed: name, old value (empty where there was nothing before), new value; only what differs."""
+    if entry.old_value is None:
+        return [(name, "", _plain(value)) for name, value in (entry.new_value or {}).items()]
     old, new = entry.old_value or {}, entry.new_value or {}
     names = [*old, *(name for name in new if name not in old)]
     return [(name, _plain(old.get(name)), _plain(new.get(name))) for name in names if old.get(name) != new.get(name)]

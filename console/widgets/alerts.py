@@ -3,7 +3,7 @@
 from console.state.floor import Floor
 from console.state.freshness import coarse_age, due_text, seconds_between
 from console.widgets import words
-from console.widgets.lines import Line, cut, left, line, outside, titled_rule, wrap
+from console.widgets.lines import Line, column, cut, left, line, outside, titled_rule, wrap
 from console.widgets.overview import feed_age, scope_text
 from console.widgets.view import View
 from contract.alerts import Alert, AlertStatus, Link
@@ -53,7 +53,7 @@ def detail_rows(alert: Alert, floor: Floor, view: View, place: str = "") -> list
         *((outside(name, 30), outside(value, 200)) for name, value in alert.facts.items()),
     ]
     for name, value in facts:
-        label = left(name, _LABEL_COLUMNS, g)
+        label = column(name, _LABEL_COLUMNS, g)
         rows.append((line((label, "dim"), cut(value, view.width - _LABEL_COLUMNS, g)), None))
     for link in alert.links:
         rows.append(

@@ -10,7 +10,7 @@ from console.widgets.lines import EMPTY, Line, column, left, line, middle_cut, o
 from console.widgets.view import View
 from contract.audit import AuditEntry
 
-_LABEL_COLUMNS = 12
+_LABEL_COLUMNS = 14
 _TIME_COLUMNS, _RESULT_COLUMNS = 15, 9
 _SHORT_FROM_COLUMNS = 70
 
@@ -30,7 +30,7 @@ def list_title(found: Found, now: datetime, view: View, filter_text: str) -> Lin
 def _columns(width: int) -> tuple[int, int, int]:
     """Widths of actor, event and resource."""
     room = max(width - _TIME_COLUMNS - _RESULT_COLUMNS, 10)
-    actor = min(max(room // 5, 8), 20)
+    actor = min(max(room // 4, 8), 20)
     event = min(max((room - actor) // 2, 12), 36)
     return actor, event, max(room - actor - event, 0)
 
@@ -66,7 +66,7 @@ def detail_rows(entry: AuditEntry, view: View, place: str = "") -> list[Line]:
     facts: list[tuple[str, str]] = [("action", entry.action)]
     if entry.error_message:
         facts.append(("error", entry.error_message))
-    facts += [(name, f"{old} {g.arrow} {new}") for name, old, new in changes(entry)]
+    facts += [(name, f"{old} {g.arrow} {new}" if old else new) for name, old, new in changes(entry)]
     facts += [
         ("actor", f"{entry.user_id or 'system'} from {entry.ip_address or 'inside'}"),
         ("at", f"{entry.timestamp:%Y-%m-%d %H:%M:%S.%f} UTC"),
@@ -76,7 +76,7 @@ def detail_rows(entry: AuditEntry, view: View, place: str = "") -> list[Line]:
     facts += [("with", entry.user_agent or "--"), ("id", entry.id), ("hash", entry.hash)]
     for name, value in facts:
         for index, row in enumerate(wrap(outside(value, 400), room)[:4]):
-            rows.append(line((left(outside(name, 30) if not index else "", _LABEL_COLUMNS, g), "dim"), row))
+            rows.append(line((column(outside(name, 30) if not index else "", _LABEL_COLUMNS, g), "dim"), row))
     return rows
 
 

@@ -16,7 +16,7 @@ def _columns(view: View) -> tuple[int, int, int, int]:
     """Widths of name, chain, strategy and wallet."""
     if view.width >= _WALLET_FROM_COLUMNS:
         return 18, 14, 16, 20
-    return (14, 11, 13, 0) if view.width >= 70 else (12, 10, 0, 0)  # noqa: PLR2004  narrower than that has no strategy
+    return (18, 11, 14, 0) if view.width >= 70 else (12, 10, 0, 0)  # noqa: PLR2004  narrower than that has no strategy
 
 
 def list_title(floor: Floor, shown: int, filter_text: str, view: View) -> Line:
@@ -37,7 +37,7 @@ def head_row(view: View) -> Line:
     name, chain, strategy, wallet = _columns(view)
     text = "  " + left("executor", name, g) + left("chain", chain, g) + left("strategy", strategy, g)
     text += left("wallet", wallet, g)
-    text += left("state", 11, g) + right("position", 9, g) + right("orders", 8, g) + right("seen", 7, g)
+    text += left("state", 9, g) + right("position", 9, g) + right("orders", 7, g) + right("seen", 7, g)
     return line((cut(text, view.width, g), "head"))
 
 
@@ -56,9 +56,9 @@ def executor_row(executor: Executor, floor: Floor, view: View) -> Line:
         column(outside(executor.chain, 60), chain, g),
         (column(outside(executor.strategy, 60), strategy, g), "dim"),
         (left(middle_cut(outside(executor.wallet, 100), max(wallet - 1, 0), g), wallet, g), "dim"),
-        (left(sign.word, 11, g), sign.style),
+        (left(sign.word, 9, g), sign.style),
         right(position, 9, g),
-        right(orders, 8, g),
+        right(orders, 7, g),
         (right(_seen(executor, floor, view), 7, g), "dim"),
     )
     return pad(content if fresh is Freshness.LIVE else tuple((text, "dim") for text, _ in content), view.width, g)

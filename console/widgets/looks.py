@@ -40,7 +40,7 @@ _COLOURS: Final[dict[str, dict[str, str]]] = {
         "text": "#1d2429",
         "faint": "#5d6872",
         "rule": "#c3c7c9",
-        "ok": "#1c7a46",
+        "ok": "#17703f",
         "near": "#8f5b00",
         "bad": "#c2202b",
         "frozen": "#0b5fa5",
@@ -88,7 +88,12 @@ def looks_for(name: str, *, unicode: bool) -> Looks:
 
 
 def choose_theme(wanted: str, environ: Mapping[str, str]) -> str:
-    """The palette to use: what was asked for, else what the terminal can show and its background suggest."""
+    """The palette to use: what was asked for, else what the terminal can show and its background suggest.
+
+    NO_COLOR wins over all: the terminal's own two colours, with bold and reverse.
+    """
+    if "NO_COLOR" in environ:
+        return "terminal"
     if wanted in THEMES[1:]:
         return wanted
     term = environ.get("TERM", "")
@@ -96,7 +101,7 @@ def choose_theme(wanted: str, environ: Mapping[str, str]) -> str:
     few = colours == "standard" or (
         not colours and environ.get("COLORTERM", "") not in {"truecolor", "24bit"} and "256" not in term
     )
-    if few or "NO_COLOR" in environ:
+    if few:
         return "terminal"
     background = environ.get("COLORFGBG", "").rpartition(";")[2]
     return "light" if background in _LIGHT_BACKGROUNDS else "dark"

@@ -121,7 +121,8 @@ async def running(
     clock = StandingClock()
     variables = {**TERMINAL, **(environ or {})}
     with mock.patch.dict(os.environ, variables):
-        os.environ.pop("NO_COLOR", None)
+        if "NO_COLOR" not in variables:
+            os.environ.pop("NO_COLOR", None)
         app = WatchfloorApp(
             "http://127.0.0.1:8420",
             token,

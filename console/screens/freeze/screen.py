@@ -57,6 +57,7 @@ class FreezeScreen(DialogScreen):
             yield Press("Cancel", id="cancel")
             yield Press("Freeze", id="send", style="bad", on=False)
             yield Panel(id="missing", grows=False)
+        yield Box()
 
     def on_mount(self) -> None:
         """Start with the scope that was asked for."""

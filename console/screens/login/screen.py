@@ -48,6 +48,7 @@ class LoginScreen(FloorScreen):
                     yield Field(id=name, password=name == "password", max_length=200)
         yield Panel(id="login-problem")
         yield Panel(id="login-demo")
+        yield Box()
 
     def on_mount(self) -> None:
         """Find the demonstration's accounts, if this is one."""

@@ -93,9 +93,9 @@ class PaletteScreen(FloorScreen):
     async def _opened(self) -> None:
         await self.do_palette_do("")
 
-    def do_palette_close(self, _: str) -> None:
+    async def do_palette_close(self, _: str) -> None:
         """Close without doing anything."""
-        self.desk.leave(self)
+        await self.desk.leave(self)
 
     async def do_palette_do(self, _: str) -> None:
         """Do the selected action on the screen below."""

@@ -91,9 +91,9 @@ class ReadingScreen(FloorScreen):
         if link is not None:
             await self.desk.show_link(link.kind, link.id)
 
-    def do_reading_close(self, _: str) -> None:
+    async def do_reading_close(self, _: str) -> None:
         """Close."""
-        self.desk.leave(self)
+        await self.desk.leave(self)
 
     def copy_text(self) -> str:
         """The whole page."""

@@ -46,6 +46,7 @@ class ThawScreen(DialogScreen):
             yield Press("Cancel", id="cancel")
             yield Press("Approve" if self._approve else "Ask for thaw", id="send", style="near", on=False)
         yield Panel(id="problem")
+        yield Box()
 
     def _placeholder(self, name: str) -> str:
         return f"type {self._freeze.ref} to confirm" if name == "name" else "why it is safe to trade again"
@@ -116,7 +117,7 @@ class ThawScreen(DialogScreen):
                 if value.status == "thawed"
                 else f"Thaw of {value.ref} requested: another person has to approve it (T)."
             )
-            self.desk.leave(self)
+            self.desk.call_later(self.desk.leave, self)
             self.desk.call_later(self.desk.say, "done", text)
 
     def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  one topic
