@@ -59,6 +59,8 @@ class AlertDraft:
     message: str
     facts: Mapping[str, str] = field(default_factory=dict)
     links: Sequence[Link] = ()
+    moves: bool = True
+    """Its value moves all the time, so that its wording is brought up to date only now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ async def _live_one(session: AsyncSession, fingerprint: str) -> AlertRow | None:
 
 
 async def _updated(session: AsyncSession, row: AlertRow, draft: AlertDraft, now: datetime) -> Alert:
-    if row.message != draft.message and now - row.updated_at >= UPDATE_GAP:
+    due = not draft.moves or now - row.updated_at >= UPDATE_GAP
+    if row.message != draft.message and due:
         links = [link.model_dump() for link in draft.links]
         row.message, row.facts, row.updated_at = draft.message, dict(draft.facts), now
         row.links = [*links, *(link for link in row.links if link not in links and link["kind"] == "freeze")]

@@ -5,7 +5,7 @@ worth more than one for every wallet. A narrower scope is named only for days on
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -29,7 +29,9 @@ class PastCrossing:
     rule: RiskRule
     scope: Scope
     limit: Decimal
-    days: tuple[date, ...]
+    days: int
+    first_day: date
+    last_day: date
     worst_day: date
     worst: Decimal
     left_out: int = 0
@@ -86,16 +88,26 @@ def past_crossings(now: DayParts, added: DayParts, limits: Limits) -> list[PastC
 def _one(rule: RiskRule, scope: Scope, values: Mapping[date, Decimal], limits: Limits) -> PastCrossing:
     sign = 1 if rule is RiskRule.SUCCESS_RATE else -1
     worst_day = min(values, key=lambda day: (sign * values[day], day))
-    return PastCrossing(rule, scope, limits.of(rule, scope), tuple(sorted(values)), worst_day, values[worst_day])
+    limit = limits.of(rule, scope)
+    return PastCrossing(rule, scope, limit, len(values), min(values), max(values), worst_day, values[worst_day])
+
+
+def together(crossing: PastCrossing, earlier: PastCrossing) -> PastCrossing:
+    """Two findings of one rule and scope as one; they are about different days, because a day crosses only once."""
+    low_is_bad = crossing.rule is RiskRule.SUCCESS_RATE
+    worse = (earlier.worst < crossing.worst) is low_is_bad
+    return replace(
+        earlier if worse else crossing,
+        days=crossing.days + earlier.days,
+        first_day=min(crossing.first_day, earlier.first_day),
+        last_day=max(crossing.last_day, earlier.last_day),
+    )
 
 
 def _bounded(crossings: list[PastCrossing]) -> list[PastCrossing]:
     kinds = list(ScopeKind)
-    worst_first = sorted(crossings, key=lambda one: (kinds.index(one.scope.kind), -len(one.days), one.scope.name))
+    worst_first = sorted(crossings, key=lambda one: (kinds.index(one.scope.kind), -one.days, one.scope.name))
     kept, dropped = worst_first[:MAX_SCOPES], worst_first[MAX_SCOPES:]
     if dropped:
-        last = kept[-1]
-        kept[-1] = PastCrossing(
-            last.rule, last.scope, last.limit, last.days, last.worst_day, last.worst, left_out=len(dropped)
-        )
+        kept[-1] = replace(kept[-1], left_out=len(dropped))
     return kept

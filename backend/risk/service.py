@@ -22,8 +22,8 @@ from backend.risk.crossings import Crossing, unexplained
 from backend.risk.gather import Gathered, day_parts, gather, limits_of
 from backend.risk.measures import Inputs, displayed, figure, is_back, listed, measure_all
 from backend.risk.model import DAILY_RULES, Limits
-from backend.risk.past import PastCrossing, past_crossings
-from backend.risk.wording import crossing_facts, crossing_message, past_facts, past_message, trades_link
+from backend.risk.past import PastCrossing, past_crossings, together
+from backend.risk.wording import crossing_facts, crossing_message, past_facts, past_message, past_of_facts, trades_link
 from backend.transactions import service as transactions
 from backend.transactions.service import Stored
 from contract.alerts import Alert, Link
@@ -61,12 +61,15 @@ class _Live:
 
 
 async def _live_alerts(session: AsyncSession, runtime: Runtime) -> _Live:
-    names = [table.alert for table in runtime.policy.risk.rules.values()]
-    found = await alerts.live_of_rules(session, names)
+    found = await alerts.live_of_rules(session, _alert_names(runtime))
     return _Live(
         now={mark: alert for mark, alert in found if mark.startswith(f"{_NOW}|")},
         past=[alert for mark, alert in found if mark.startswith(f"{_PAST}|")],
     )
+
+
+def _alert_names(runtime: Runtime) -> list[str]:
+    return [table.alert for table in runtime.policy.risk.rules.values()]
 
 
 async def latest(session: AsyncSession, runtime: Runtime) -> RiskSnapshot:
@@ -254,26 +257,34 @@ async def judge_past_days(session: AsyncSession, runtime: Runtime, caller: Calle
     added = day_parts((one.day, one) for one in past)
     now = day_parts(await transactions.day_sums(session, sorted(added)))
     system = system_caller(MONITOR_NAME, caller.request_id)
+    live = dict(await alerts.live_of_rules(session, _alert_names(runtime)))
     raised = []
-    for crossing in past_crossings(now, added, limits):
-        draft = _past_draft(runtime, crossing, stored)
+    for new in past_crossings(now, added, limits):
+        earlier = live.get(_past_fingerprint(new, stored))
+        known = None if earlier is None else past_of_facts(new.rule, new.scope, earlier.facts)
+        draft = _past_draft(runtime, new if known is None else together(new, known), stored)
         alert, _ = await alerts.raise_alert(session, runtime, system, draft)
         raised.append(alert)
     return raised
 
 
+def _past_fingerprint(crossing: PastCrossing, stored: Stored) -> str:
+    source = f"import:{stored.import_id}" if stored.import_id else "batches"
+    return f"{_PAST}|{crossing.rule.value}|{crossing.scope}|{source}"
+
+
 def _past_draft(runtime: Runtime, crossing: PastCrossing, stored: Stored) -> AlertDraft:
     table = runtime.policy.risk.rules[crossing.rule]
-    source = f"import:{stored.import_id}" if stored.import_id else "batches"
     links = [trades_link(crossing.scope, crossing.worst_day, crossing.worst_day)]
     if stored.import_id:
         links.append(Link(kind="import", id=str(stored.import_id), label="the import"))
     return AlertDraft(
-        fingerprint=f"{_PAST}|{crossing.rule.value}|{crossing.scope}|{source}",
+        fingerprint=_past_fingerprint(crossing, stored),
         rule=table.alert,
         severity=table.severity,
         scope=crossing.scope,
         message=past_message(crossing),
         facts=past_facts(crossing) | {CLEARS_ON: ACKNOWLEDGEMENT},
         links=links,
+        moves=False,
     )

@@ -1,5 +1,6 @@
 """The plain sentences, facts and links of risk alerts. Pure. Names in them come from outside and are shown cleaned."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -86,7 +87,7 @@ def trades_link(scope: Scope, first: date, last: date) -> Link:
 
 def past_message(crossing: PastCrossing) -> str:
     """What past days showed once their trades were stored, in one sentence with the worst of them."""
-    rule, who, days = crossing.rule, named(crossing.scope), len(crossing.days)
+    rule, who, days = crossing.rule, named(crossing.scope), crossing.days
     value, limit = amount(rule, crossing.worst), plain(rule, crossing.limit)
     when = f"on {crossing.worst_day}" if days == 1 else f"on {crossing.worst_day}, the worst of {days} past days"
     match rule:
@@ -105,10 +106,25 @@ def past_facts(crossing: PastCrossing) -> dict[str, str]:
         "limit": exact(crossing.limit),
         "unit": "ratio" if crossing.rule is RiskRule.SUCCESS_RATE else "ETH",
         "worst_day": crossing.worst_day.isoformat(),
-        "days_over_the_limit": str(len(crossing.days)),
-        "first_day": crossing.days[0].isoformat(),
-        "last_day": crossing.days[-1].isoformat(),
+        "days_over_the_limit": str(crossing.days),
+        "first_day": crossing.first_day.isoformat(),
+        "last_day": crossing.last_day.isoformat(),
     }
     if crossing.left_out:
         facts["further_scopes_over_the_limit"] = str(crossing.left_out)
     return facts
+
+
+def past_of_facts(rule: RiskRule, scope: Scope, facts: Mapping[str, str]) -> PastCrossing:
+    """Read what `past_facts` wrote."""
+    return PastCrossing(
+        rule,
+        scope,
+        Decimal(facts["limit"]),
+        int(facts["days_over_the_limit"]),
+        date.fromisoformat(facts["first_day"]),
+        date.fromisoformat(facts["last_day"]),
+        date.fromisoformat(facts["worst_day"]),
+        Decimal(facts["value"]),
+        int(facts.get("further_scopes_over_the_limit", 0)),
+    )

@@ -222,9 +222,12 @@ async def test_past_days_never_freeze_anything(watch: Watch) -> None:
 
 async def test_batches_of_past_days_share_one_alert_until_it_is_acknowledged(watch: Watch) -> None:
     for day in (1, 2, 3):
-        await store(watch.app, trade(watch.now - timedelta(days=day), profit_eth=D(-11 - day)))
-        watch.time.pass_(minutes=1)
+        await store(watch.app, trade(watch.now - timedelta(days=day), profit_eth=D(-15 + day)))
     [alert] = await watch.alerts()
+    assert alert.message == (
+        "The platform lost 14.00 ETH on 2026-03-09, the worst of 3 past days, over the limit of 10 ETH a day."
+    )
+    assert (alert.facts["first_day"], alert.facts["last_day"]) == ("2026-03-07", "2026-03-09")
     client = await watch.app.as_(OPERATOR)
     await client.post(f"/v1/alerts/{alert.id}/acknowledge", json={})
     assert await watch.live() == []

@@ -29,7 +29,8 @@ def days(of: dict[date, list[Part]]) -> Days:
 def test_the_broadest_scope_speaks_and_names_the_worst_day() -> None:
     added = days({DAY: [gas("ethereum", "0xa", "31.7")], NEXT: [gas("ethereum", "0xa", "6")]})
     [found] = past_crossings(added, added, LIMITS)
-    assert (found.rule, str(found.scope), found.days) == (RiskRule.GAS_SPEND, "global", (DAY, NEXT))
+    assert (found.rule, str(found.scope)) == (RiskRule.GAS_SPEND, "global")
+    assert (found.days, found.first_day, found.last_day) == (2, DAY, NEXT)
     assert (found.worst_day, found.worst, found.limit) == (DAY, D("31.7"), D(5))
 
 
