@@ -99,7 +99,7 @@ class Doing(Telling):
             case "search":
                 await self.do_go_audit(ident)
             case "audit":
-                await self.do_go_audit(f"id:{ident}")
+                (await self.go("audit")).reveal(ident)
             case _:
                 await self.do_go_audit(f"resource:{ident}")
 
@@ -170,6 +170,15 @@ class Doing(Telling):
             case "thaw" | "approve":
                 return sorted(hold.ref for hold in floor.freezes.values())
             case "search" | "audit":
-                return ["result:denied", "result:failure", "since:1h", "since:24h", "user:", "event:", "resource:"]
+                return [
+                    "result:denied",
+                    "result:failure",
+                    "since:1h",
+                    "since:24h",
+                    "user:",
+                    "event:",
+                    "resource:",
+                    "ip:",
+                ]
             case _:
                 return []

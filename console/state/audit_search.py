@@ -17,6 +17,7 @@ FILTERS: Final = {
     "event": "event_type",
     "category": "category",
     "result": "result",
+    "ip": "ip",
     "since": "since",
     "until": "until",
 }
@@ -41,11 +42,9 @@ def parse_search(text: str, now: datetime) -> dict[str, str]:
     for part in _split(text):
         name, colon, value = part.partition(":")
         if not colon or not value or not name.isalpha():
-            words.append(part)
+            words.append(f'"{part}"' if " " in part else part)
         elif name.lower() == "resource":
             where.update(_resource(value))
-        elif name.lower() == "id":
-            words.append(value)
         else:
             where[_route_name(name)] = _value(name.lower(), value, now)
     if words:

@@ -55,7 +55,7 @@ def _some(names: tuple[str, ...]) -> str:
     return (", ".join(names[:shown]) + more) or "the others"
 
 
-def board_rows(freeze: Freeze, view: View) -> list[Line]:
+def board_rows(freeze: Freeze, view: View, *, late: bool) -> list[Line]:
     """One freeze: its story, then every executor's answer, those that have not confirmed first."""
     g = view.glyphs
     text, style = proof_text(freeze, view)
@@ -77,7 +77,7 @@ def board_rows(freeze: Freeze, view: View) -> list[Line]:
     rows.append(titled_rule((("PROOF ", "head"), (text, style)), view.width, g))
     rows.append(_proof_head(view))
     ordered = sorted(freeze.proofs, key=lambda proof: (proof.state is not HaltState.REQUESTED, proof.executor))
-    rows += [_proof_row(proof, view) for proof in ordered]
+    rows += [_proof_row(proof, view, late=late) for proof in ordered]
     if freeze.covered and not freeze.proofs:
         rows.append(line(("The answers have not been loaded yet.", "dim")))
     return rows
@@ -97,9 +97,9 @@ def _proof_head(view: View) -> Line:
     )
 
 
-def _proof_row(proof: HaltProof, view: View) -> Line:
+def _proof_row(proof: HaltProof, view: View, *, late: bool) -> Line:
     g = view.glyphs
-    sign = words.halt(proof.state, g)
+    sign = words.halt(proof.state, g, late=late)
     after = f"{proof.halted_after_seconds:.2f} s" if proof.halted_after_seconds is not None else "--"
     order = f"#{proof.last_order_seq:,}" if proof.last_order_seq is not None else "--"
     return line(

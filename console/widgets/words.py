@@ -92,11 +92,13 @@ def executor(value: ExecutorState, g: Glyphs) -> Sign:
             return Sign(g.bad, "SILENT", "bad")
 
 
-def halt(value: HaltState, g: Glyphs) -> Sign:
-    """What is known of one executor under a freeze."""
+def halt(value: HaltState, g: Glyphs, *, late: bool) -> Sign:
+    """What is known of one executor under a freeze; `late` once its answer should have come."""
     match value:
+        case HaltState.REQUESTED if late:
+            return Sign(g.bad, "NO ANSWER", "bad")
         case HaltState.REQUESTED:
-            return Sign(g.near, "NO ANSWER", "bad")
+            return Sign(g.partial, "waiting", "near")
         case HaltState.ACKED:
             return Sign(g.done, "HALTED", "ok")
         case HaltState.EXPIRED:

@@ -112,6 +112,8 @@ class Paper:
             return routes[path]()
         if path.startswith("/v1/alerts/"):
             return self._one_alert(method, path)
+        if path.startswith("/v1/audit/"):
+            return _json(models.entry(path.split("/")[3]))
         return self._one_freeze(method, path, body)
 
     def blast(self, scope: str) -> BlastRadius:

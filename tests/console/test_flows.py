@@ -430,3 +430,14 @@ async def test_a_crossed_limit_is_the_headline() -> None:
 
 def _without_alerts(state: MeasureState) -> Overview:
     return models.overview(state).model_copy(update={"alerts": []})
+
+
+async def test_a_link_to_an_audit_entry_opens_it() -> None:
+    async with running() as run:
+        await run.press("2")
+        await run.at("Alerts")
+        await run.press("enter")
+        await run.at("Alert")
+        await run.press("G", "enter")
+        await run.at("Audit entry")
+        await run.shows("8 → 10")

@@ -212,7 +212,7 @@ def test_search_reads_words_and_filters() -> None:
     assert parse_search("user:ana result:denied 'max loss' resource:risk/limit since:2h", NOW) == {
         "user": "ana",
         "result": "denied",
-        "q": "max loss",
+        "q": '"max loss"',
         "resource_type": "risk",
         "resource_id": "limit",
         "since": (NOW - timedelta(hours=2)).isoformat(),

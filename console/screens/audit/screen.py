@@ -98,7 +98,8 @@ class AuditScreen(ListScreen):
         where = self._found.where
         if self.desk.api is None:
             return
-        self.ask("audit", lambda api: api.audit(limit=PAGE_ROWS, cursor=cursor, **where), self._found.text)
+        count = {} if cursor else {"count": "true"}  # counted once: the pages after the first do not change it
+        self.ask("audit", lambda api: api.audit(limit=PAGE_ROWS, cursor=cursor, **where, **count), self._found.text)
         self.redraw()
 
     def load_more(self) -> None:
@@ -111,6 +112,13 @@ class AuditScreen(ListScreen):
         if isinstance(value, Page) and question.about == self._found.text:
             self._found = self._found.with_page(value, self.desk.now())
             self._entries = {entry.id: entry for entry in self._found.entries}
+        elif isinstance(value, AuditEntry):
+            page = ReadingScreen("Audit entry", lambda view: self._page(value, view))
+            self.desk.call_later(self.desk.push_screen, page)
+
+    def reveal(self, ident: str) -> None:
+        """Show one entry that a link points at."""
+        self.ask("entry", lambda api: api.audit_entry(ident), ident)
 
     @on(CommandLine.Entered)
     def _search_entered(self, event: CommandLine.Entered) -> None:

@@ -32,7 +32,8 @@ class BoardScreen(ReadingScreen):
         self._timer = self.set_interval(POLL_S, self._look_again)
 
     def _board(self, view: View) -> list[Row]:
-        return [(row, None) for row in board_rows(self._freeze, view)]
+        late = self._effect(view).outcome is Outcome.UNKNOWN
+        return [(row, None) for row in board_rows(self._freeze, view, late=late)]
 
     def sentence(self, view: View) -> Line:
         """How many have halted, and who has not answered."""

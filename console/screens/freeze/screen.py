@@ -95,7 +95,8 @@ class FreezeScreen(DialogScreen):
 
     def _choices_line(self, view: View) -> Line:
         floor = self.desk.latest
-        if self._draft.scope is not None or floor is None:
+        covers = self._draft.blast is not None and self._draft.blast.executors > 0
+        if floor is None or (self._draft.scope is not None and (covers or not self._draft.knows_blast)):
             return ()
         names = [str(scope) for scope in known_scopes(floor)]
         fitting = self._matching(names) or names
