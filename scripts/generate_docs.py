@@ -1,19 +1,25 @@
 """Writes the pages of docs/ that are made from code, and with --check says which of them no longer tell the truth.
 
-Owns `docs/cli.md`, `docs/settings.md`, `docs/keys.md` and `docs/errors.md`; nobody edits these by hand.
+Owns the pages of docs/ named in `PAGES`; nobody edits these by hand.
 """
 
 import argparse
+import ast
 import difflib
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import click
 from pydantic_core import PydanticUndefined
 
+from backend.audit.events import AuditEvent
+from backend.policy.load import load_policy
+from backend.risk.indicators import RULES
 from backend.settings import Settings
 from console import actions, cli
 from contract.errors import EXIT_CODE, HTTP_STATUS, ErrorCode, ExitCode
@@ -30,6 +36,15 @@ with a `schema`) and `--url`; messages go to stderr. Exit codes: [errors.md](err
 """
 ERRORS_PREFACE = """\
 Every answer that is no success is `{code, message, hint, request_id}`; commands turn the code into an exit code.
+"""
+
+INDICATORS_PREFACE = """\
+An indicator stands at its gravest reason; each reason names its fact and links to it (`w` on the overview). A source
+that says nothing makes the indicator UNKNOWN, never LOW. The steps are policy data: `watchfloor policy show watchfloor`.
+"""
+AUDIT_PREFACE = """\
+Written in the transaction of the act itself; refusals in one of their own. Retention and encryption of each category
+are policy data: `watchfloor policy show audit`.
 """
 
 CLIENT_VARIABLES = {
@@ -129,6 +144,38 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def indicators_page() -> str:
+    """Every rule of the three risk indicators, and the policy's steps behind them."""
+    rows = [f"| {rule.id} | {rule.indicator} | {_cell(rule.sentence)} |\n" for rule in RULES]
+    head = "| rule | indicator | what raises it |\n|---|---|---|\n"
+    return f"# Risk indicators\n\n{NOTICE}\n{INDICATORS_PREFACE}\n{head}{''.join(rows)}"
+
+
+def audit_events_page() -> str:
+    """Every event type of the audit log with its category in the built-in policy."""
+    policy = load_policy("mev")
+    texts = _member_texts(AuditEvent)
+    rows = [
+        f"| `{event.value}` | {policy.audit_category(event.value)} | {_cell(texts[event.name])} |\n"
+        for event in AuditEvent
+    ]
+    head = "| event type | category | what happened |\n|---|---|---|\n"
+    return f"# Audit events\n\n{NOTICE}\n{AUDIT_PREFACE}\n{head}{''.join(rows)}"
+
+
+def _member_texts(kind: type) -> dict[str, str]:
+    """The text that follows each member of an enumeration in its source."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)  # noqa: S101  it is the source of a class
+    found = {}
+    for member, text in pairwise(body.body):
+        if isinstance(member, ast.Assign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            target = member.targets[0]
+            if isinstance(target, ast.Name):
+                found[target.id] = str(text.value.value)
+    return found
+
+
 def _cell(text: str) -> str:
     """Text within one cell of a table."""
     return inspect.cleandoc(text).replace("\n", " ").replace("|", "\\|")
@@ -139,6 +186,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/keys.md": keys_page,
     "docs/errors.md": errors_page,
+    "docs/indicators.md": indicators_page,
+    "docs/audit-events.md": audit_events_page,
 }
 
 

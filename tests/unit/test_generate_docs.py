@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from backend.audit.events import AuditEvent
+from backend.risk.indicators import RULES
 from backend.settings import Settings
 from console import actions, cli
 from contract.errors import ErrorCode, ExitCode
@@ -22,6 +24,15 @@ def test_every_command_setting_key_and_code_has_its_place() -> None:
     errors = generate_docs.errors_page()
     assert all(f"`{code.value}`" in errors for code in ErrorCode)
     assert all(f"| {int(code)} | " in errors for code in ExitCode)
+
+
+def test_every_rule_and_event_has_its_row_with_a_text() -> None:
+    indicators = generate_docs.indicators_page()
+    assert all(f"| {rule.id} | {rule.indicator} | " in indicators for rule in RULES)
+    events = generate_docs.audit_events_page()
+    for event in AuditEvent:
+        row = next(line for line in events.splitlines() if line.startswith(f"| `{event.value}` |"))
+        assert all(cell.strip() for cell in row.strip("|").split("|")), row
 
 
 def test_a_stale_page_is_reported_with_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
