@@ -40,7 +40,7 @@ Every answer that is no success is `{code, message, hint, request_id}`; commands
 
 INDICATORS_PREFACE = """\
 An indicator stands at its gravest reason; each reason names its fact and links to it (`w` on the overview). A source
-that says nothing makes the indicator UNKNOWN, never LOW. The steps are policy data: `watchfloor policy show watchfloor`.
+that says nothing makes the indicator UNKNOWN, never LOW. The steps are policy data: `policy show watchfloor`.
 """
 AUDIT_PREFACE = """\
 Written in the transaction of the act itself; refusals in one of their own. Retention and encryption of each category
