@@ -145,6 +145,7 @@ class WatchfloorApp(Doing):
     async def sign_in(self, reason: str = "") -> None:
         """Ask who the operator is, above whatever is shown: after it they are back where they were."""
         self.workers.cancel_group(self, "feed")
+        self._token = None
         if not isinstance(self.screen, registry.login_class()):
             await self.push_screen(registry.login(reason))
 
@@ -157,6 +158,7 @@ class WatchfloorApp(Doing):
     def end_session(self) -> None:
         """Forget who is signed in, here and on the server."""
         self.who = Who()
+        self.floor = self.latest = None
         self._generation += 1
         if self.api is not None:
             question = self.questions.put("logout")
@@ -188,7 +190,7 @@ class WatchfloorApp(Doing):
 
     @on(Arrived)
     def _arrived(self) -> None:
-        waited_s = self._loop_s() - self._painted_s
+        waited_s = asyncio.get_running_loop().time() - self._painted_s
         if waited_s >= PAINT_GAP_S:
             self._take_in()
         elif self._timer is None or self._timer.when() > self._painted_s + PAINT_GAP_S:
@@ -211,7 +213,7 @@ class WatchfloorApp(Doing):
 
     def repaint(self) -> None:
         """Redraw what is shown and plan the next look at the clock."""
-        self._painted_s = self._loop_s()
+        self._painted_s = asyncio.get_running_loop().time()
         for screen in self.screen_stack[-2:]:
             if isinstance(screen, FloorScreen):
                 screen.redraw()
@@ -225,10 +227,6 @@ class WatchfloorApp(Doing):
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(delay_s, self.post_message, Tick())
 
-    @staticmethod
-    def _loop_s() -> float:
-        return asyncio.get_running_loop().time()
-
     def pulse(self) -> Pulse:
         """How current the screen is."""
         now = self.now()
@@ -237,7 +235,8 @@ class WatchfloorApp(Doing):
         if floor is None:
             return Pulse("connecting" if self._token else "signed out", None, None, now, paused_s)
         quiet_s = quiet_seconds(floor.data_at, now)
-        return Pulse(floor.connection.link.value, floor.heard_s(now), quiet_s, floor.now(now), paused_s)
+        link = floor.connection.link.value if self._token else "signed out"
+        return Pulse(link, floor.heard_s(now), quiet_s, floor.now(now), paused_s)
 
     @on(FeedEnded)
     def _feed_ended(self, event: FeedEnded) -> None:

@@ -61,8 +61,13 @@ def top_line(title: str, who: Who, pulse: Pulse, view: View) -> Line:
 
 
 def _status(pulse: Pulse, g: Glyphs) -> Line:
-    if pulse.paused_s is not None:
-        return ((f" {g.upright}{g.upright} PAUSED ", "alarm"),)
+    paused: Line = (
+        ((f" {g.upright}{g.upright} PAUSED ", "alarm"), (" ", "bar")) if pulse.paused_s is not None else EMPTY
+    )
+    return (*paused, *_link_status(pulse, g))
+
+
+def _link_status(pulse: Pulse, g: Glyphs) -> Line:
     mark = {"live": g.ok, "polling": g.partial, "lost": g.bad}.get(pulse.link, g.unknown)
     style = _MARK_STYLES.get(pulse.link, "bar.dim")
     if pulse.link == "lost":

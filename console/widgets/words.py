@@ -126,7 +126,7 @@ def stale(value: Freshness, age: str) -> Line:
         case Freshness.LOST:
             return ((f"LOST {age}", "bad"),)
         case Freshness.NEVER:
-            return (("no data yet", "dim"),)
+            return (("no data", "dim"),)
 
 
 def eth(value: Decimal | None, digits: int = 1) -> str:

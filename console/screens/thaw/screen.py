@@ -53,8 +53,11 @@ class ThawScreen(DialogScreen):
 
     def sentence(self, view: View) -> Line:
         """What this step is."""
+        own = self._approve and self._freeze.thaw_requested_by == self.desk.who.name
         text = (
-            "You are the second person: after this, executors trade again."
+            "You asked for this thaw yourself: another person has to approve it."
+            if own
+            else "You are the second person: after this, executors trade again."
             if self._approve
             else "You ask; another person has to approve. Nothing starts before that."
         )
@@ -75,7 +78,7 @@ class ThawScreen(DialogScreen):
         self.query_one("#send", Press).set(
             f"Sending{g.ellipsis}" if sending else label, on=self._complete and not sending
         )
-        problem = wrap(outside(self._problem), max(view.width - 12, 20)) if self._problem else []
+        problem = wrap(outside(self._problem), max(view.width - 16, 20)) if self._problem else []
         rows = [
             line((f"{g.near} REFUSED " if not index else " " * 10, "near"), row) for index, row in enumerate(problem)
         ]
