@@ -10,7 +10,7 @@ CHANNEL = "watchfloor_events"
 """The NOTIFY channel; its payload is the highest new event id."""
 _ORDER_LOCK_KEY = 0x5746_0001
 """Advisory lock that makes id order equal commit order, so that resuming after an id never skips a late commit."""
-_STALLED_WRITER_MS = 2_000
+_STALLED_WRITER_MS = 3_500
 """A process stopped between taking the lock and committing holds up every writer; the server ends it after this."""
 _PENDING = "pending_events"
 

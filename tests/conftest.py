@@ -1,5 +1,6 @@
 """Fixtures every test may use."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -7,6 +8,12 @@ import structlog
 
 from tests.support import databases
 from tests.support.app import App, started_app
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C and hang-ups whoever started us: under nohup or in the background both are ignored, and inherited."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ from backend.freeze.tables import FreezeRow, FreezeState, HaltAck
 from contract.freeze import FreezeMode, FreezeStatus
 from contract.scope import Scope, ScopeKind
 
-_STALLED_FREEZER_MS = 2_000
+_STALLED_FREEZER_MS = 3_500
 """The server ends a process that stops between taking the lock and committing, before others give up waiting."""
 _STATE_ID = 1
 """`freeze_state` has one row."""

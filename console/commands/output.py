@@ -60,6 +60,12 @@ def write_lines(lines: Iterable[str]) -> None:
     sys.stdout.flush()
 
 
+def write_whole_lines(lines: Iterable[str]) -> None:
+    """Lines of text on stdout as they are: for what is searched or copied rather than looked at."""
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in lines)
+    sys.stdout.flush()
+
+
 def _cut(line: str, columns: int) -> str:
     if len(line) * _WIDEST_CHARACTER <= columns:
         return line

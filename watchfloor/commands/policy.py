@@ -8,7 +8,7 @@ import click
 from backend.policy.load import LoadedPolicy, load_with_warnings
 from backend.policy.mistakes import Mistake, PolicyError, did_you_mean
 from backend.settings import Settings
-from console.commands.output import outside, wrapped, write_json, write_lines
+from console.commands.output import outside, wrapped, write_json, write_lines, write_whole_lines
 from contract.errors import ExitCode
 
 _POLICY_VARIABLE = "WATCHFLOOR_POLICY"
@@ -37,7 +37,7 @@ def check(file: str, *, as_json: bool) -> int:
         if as_json:
             write_json("policy.check", {"ok": False, "mistakes": _bodies(error.mistakes), "warnings": []})
         else:
-            write_lines(outside(str(mistake), _MISTAKE_CHARS) for mistake in error.mistakes)
+            write_whole_lines(outside(str(mistake), _MISTAKE_CHARS) for mistake in error.mistakes)
         return ExitCode.CONFIGURATION
     if as_json:
         warnings = _bodies(loaded.warnings)
@@ -45,8 +45,10 @@ def check(file: str, *, as_json: bool) -> int:
     else:
         below = f", over {', '.join(loaded.files[1:])}" if loaded.files[1:] else ""
         warned = [Mistake(warning.file, "warning", f"{warning.key}: {warning.reason}") for warning in loaded.warnings]
-        write_lines(outside(str(line), _MISTAKE_CHARS) for line in warned)
-        write_lines([f"{outside(loaded.files[0])}: ok{outside(below) if below else ''}"])
+        write_whole_lines(outside(str(line), _MISTAKE_CHARS) for line in warned)
+        write_whole_lines(
+            [f"{outside(loaded.files[0], _MISTAKE_CHARS)}: ok{outside(below, _MISTAKE_CHARS) if below else ''}"]
+        )
     return ExitCode.OK
 
 
