@@ -52,6 +52,8 @@ CLIENT_VARIABLES = {
     "WATCHFLOOR_TOKEN": "A token to use instead of the stored session",
     "WATCHFLOOR_DEBUG": "Any value: show the traceback of an unexpected error",
     "XDG_STATE_HOME": "Sessions are kept in `$XDG_STATE_HOME/watchfloor/`; `~/.local/state` by default",
+    "WATCHFLOOR_THEME": "Colours of the console: `auto`, `dark`, `light` or `terminal` (the terminal's own 16)",
+    "WATCHFLOOR_ASCII": "Any value: plain ASCII glyphs",
     "NO_COLOR": "Any value: no colours",
 }
 EXIT_MEANINGS = {

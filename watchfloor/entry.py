@@ -21,10 +21,12 @@ _CONSOLE = "console"
 _URL_VARIABLE = "WATCHFLOOR_URL"
 _DEBUG_VARIABLE = "WATCHFLOOR_DEBUG"
 
+_OPTIONS = ("--url", "--theme")
 _CONSOLE_USAGE = """\
-Usage: watchfloor [console] [--url URL]
+Usage: watchfloor [console] [--url URL] [--theme auto|dark|light|terminal]
 
-  Open the console. The server is --url, else WATCHFLOOR_URL, else the local one.
+  Open the console. The server is --url, else WATCHFLOOR_URL, else the local one;
+  the theme is --theme, else WATCHFLOOR_THEME, else what suits the terminal.
 """
 
 
@@ -33,7 +35,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] == _CONSOLE:
         sys.exit(open_console(arguments[1:]))
-    if arguments[0] == "--url" or arguments[0].startswith("--url="):
+    if arguments[0].partition("=")[0] in _OPTIONS:
         sys.exit(open_console(arguments))
     from watchfloor.commands import dispatch
 
@@ -48,10 +50,11 @@ def open_console(arguments: list[str]) -> int:
     if arguments[:1] in (["--help"], ["-h"]):
         sys.stdout.write(_CONSOLE_USAGE)
         return 0
-    url = _url(arguments)
-    if url is None:
+    options = _options(arguments)
+    if options is None:
         sys.stderr.write(_CONSOLE_USAGE)
         return EXIT_USAGE
+    url = options.get("--url") or os.environ.get(_URL_VARIABLE, "")
     from console.term import firstframe
 
     if not firstframe.is_terminal():
@@ -59,7 +62,7 @@ def open_console(arguments: list[str]) -> int:
         return EXIT_CONFIGURATION
     frame = firstframe.paint(url)
     try:
-        _run(url, frame)
+        _run(url, options.get("--theme", "auto"), frame)
     except Exception as error:  # boundary: whatever fails, the terminal is usable and one line says what
         if frame is not None:
             frame.restore()
@@ -69,7 +72,7 @@ def open_console(arguments: list[str]) -> int:
         return EXIT_CONFIGURATION
 
 
-def _run(url: str, frame: "FirstFrame | None") -> "NoReturn":
+def _run(url: str, theme: str, frame: "FirstFrame | None") -> "NoReturn":
     from console.client import session
     from console.term import prefetch
 
@@ -81,22 +84,21 @@ def _run(url: str, frame: "FirstFrame | None") -> "NoReturn":
     def build() -> "TerminalApp[None]":
         from console.app import create_app
 
-        return create_app(target.url, target.token, os.environ)
+        return create_app(target.url, target.token, os.environ, theme)
 
     run_console(build, frame)
 
 
-def _url(arguments: list[str]) -> str | None:
-    """Return the address asked for ('' if none was), or None if the arguments are not understood."""
-    match arguments:
-        case []:
-            return os.environ.get(_URL_VARIABLE, "")
-        case ["--url", url]:
-            return url
-        case [option] if option.startswith("--url="):
-            return option.removeprefix("--url=")
-        case _:
+def _options(arguments: list[str]) -> dict[str, str] | None:
+    """Return the options given, or None if the arguments are not understood."""
+    found: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        if name not in _OPTIONS or name in found or not (equals or rest):
             return None
+        found[name] = value if equals else rest.pop(0)
+    return found
 
 
 def _one_line(error: Exception) -> str:

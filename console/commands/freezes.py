@@ -14,6 +14,7 @@ from console.client.stream import Change, ConnectionState, Feed, Line, Snapshot
 from console.commands import output
 from console.commands.base import Call, cell, command, finish, glyph_set, paging
 from console.commands.output import age, counted, instant, now_of, outside, table, wrapped
+from console.state.freezing import Outcome, effect_of
 from console.widgets import words
 from contract.errors import ExitCode
 from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus, HaltState
@@ -187,9 +188,11 @@ def _details(one: Freeze) -> list[str]:
     if one.thawed_by:
         lines.append(f"  thawed by {outside(one.thawed_by)} at {instant(one.thawed_at)}")
     if one.proofs:
+        waited_s = (now_of(None) - one.created_at).total_seconds()
+        late = effect_of(one, waited_s).outcome is Outcome.UNKNOWN
         rows = [
             (
-                cell(words.halt(proof.state, glyph_set())),
+                cell(words.halt(proof.state, glyph_set(), late=late)),
                 outside(proof.executor, 40),
                 "-" if proof.halted_after_seconds is None else f"{proof.halted_after_seconds} s",
                 words.number(proof.in_flight),

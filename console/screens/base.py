@@ -1,21 +1,19 @@
-"""Owns what all screens share: the frame, the way of a key to its action, questions to the backend, the message line.
+"""Owns what all screens share: the frame, the way of a key to its action, the message line.
 
 Screens compose and route. Must never decide a business rule: the backend does.
 """
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import ClassVar, Final
 
 from textual import events, on
 from textual._path import CSSPathType
 from textual.app import ComposeResult
-from textual.screen import Screen
-from textual.worker import Worker, WorkerState
 
 from console import actions
 from console.actions import Action, Context
-from console.asking import Answered, Call, Question, Questions, Refused, ask_backend
+from console.screens.asking import AskingScreen
 from console.widgets import frame
 from console.widgets.command_line import COMMAND, FILTER, CommandLine
 from console.widgets.field import Field
@@ -24,15 +22,11 @@ from console.widgets.panel import Panel
 from console.widgets.rows import Rows
 from console.widgets.view import View
 
-if TYPE_CHECKING:
-    from console.app import WatchfloorApp
-    from console.client.errors import ClientError
-
 BODY_ROWS_MIN: Final = 3
 """Below this many rows the body gets all and the frame shrinks."""
 
 
-class FloorScreen(Screen[None]):
+class FloorScreen(AskingScreen):
     """One screen with its frame."""
 
     CSS_PATH: ClassVar[CSSPathType | None] = "base.tcss"
@@ -46,14 +40,8 @@ class FloorScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.questions = Questions()
         self._prefix = ""
         self.filter_text = ""
-
-    @property
-    def desk(self) -> "WatchfloorApp":
-        """The application."""
-        return cast("WatchfloorApp", self.app)
 
     # what subclasses say
 
@@ -67,13 +55,6 @@ class FloorScreen(Screen[None]):
     def sentence(self, view: View) -> Line:  # noqa: ARG002  for subclasses
         """Line 2: the sentence that matters here."""
         return EMPTY
-
-    def answered(self, question: Question, value: object) -> None:
-        """Take in an answer that is still waited for."""
-
-    def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  for subclasses
-        """Take in a refusal; True if the screen shows it itself, so that the message line need not."""
-        return False
 
     def arguments(self, command: str) -> list[str]:
         """What can follow a command's name."""
@@ -309,37 +290,3 @@ class FloorScreen(Screen[None]):
         """Show only rows that contain these words."""
         self.filter_text = text
         self.redraw()
-
-    # questions to the backend
-
-    def ask(self, topic: str, call: Call, about: str = "") -> None:
-        """Ask the backend in a worker; `answered` or `refused` takes what comes back, unless a newer question does."""
-        api = self.desk.api
-        if api is None:
-            self.desk.say("error", "Not connected: there is nobody to ask.")
-            return
-        question = self.questions.put(topic, about)
-        self.run_worker(
-            ask_backend(self, api, question, call), name=topic, group=topic, exclusive=True, exit_on_error=False
-        )
-
-    @on(Answered)
-    def _answered(self, event: Answered) -> None:
-        event.stop()
-        if self.questions.settle(event.question):
-            self.answered(event.question, event.value)
-            self.redraw()
-
-    @on(Refused)
-    def _refused(self, event: Refused) -> None:
-        event.stop()
-        if self.questions.settle(event.question):
-            if not self.refused(event.question, event.error):
-                self.desk.complain(event.error)
-            self.redraw()
-
-    @on(Worker.StateChanged)
-    def _worker_changed(self, event: Worker.StateChanged) -> None:
-        """Every failed worker becomes an error that stays on the screen."""
-        if event.state is WorkerState.ERROR:
-            self.desk.worker_failed(event.worker)

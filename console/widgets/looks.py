@@ -91,7 +91,12 @@ def choose_theme(wanted: str, environ: Mapping[str, str]) -> str:
     """The palette to use: what was asked for, else what the terminal can show and its background suggest.
 
     NO_COLOR wins over all: the terminal's own two colours, with bold and reverse.
+
+    Raises:
+        ValueError: there is no such theme.
     """
+    if wanted not in THEMES:
+        raise ValueError(f"there is no theme {wanted!r}: choose {', '.join(THEMES[:-1])} or {THEMES[-1]}")
     if "NO_COLOR" in environ:
         return "terminal"
     if wanted in THEMES[1:]:

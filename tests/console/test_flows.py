@@ -1,11 +1,5 @@
 """What happens when keys are pressed and the floor changes: messages and state, through the real application."""
 
-import asyncio
-import json
-from pathlib import Path
-
-import pytest
-
 from console.screens.reading.screen import ReadingScreen
 from contract.alerts import AlertStatus
 from contract.freeze import FreezeStatus
@@ -22,72 +16,6 @@ VIEWER = frozenset(Permission) - {Permission.FREEZE_OPERATIONS, Permission.ACKNO
 
 def _posts(paper: Paper, path: str) -> list[dict[str, object]]:
     return [body for method, asked, body in paper.asked if method == "POST" and asked == path]
-
-
-# login
-
-
-@pytest.fixture
-def demo_users(tmp_path: Path) -> dict[str, str]:
-    secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-    users = {"ana": {"password": "one", "totp_secret": secret, "role": "mev_admin"}}
-    path = tmp_path / "users.json"
-    path.write_text(json.dumps({"users": users}))
-    return {"WATCHFLOOR_DEMO_USERS_FILE": str(path), "XDG_STATE_HOME": str(tmp_path)}
-
-
-async def test_login_goes_to_the_overview_and_keeps_the_session(demo_users: dict[str, str], tmp_path: Path) -> None:
-    async with running(token=None, environ=demo_users) as run:
-        await run.shows("This is a demonstration")
-        await run.press("f3", "enter")
-        await run.shows("DAILY_LOSS_LIMIT")
-        sent = _posts(run.paper, "/v1/auth/login")[0]
-        assert (sent["username"], sent["password"]) == ("ana", "one")
-        assert len(str(sent["totp"])) == 6
-        assert "t" * 20 in (tmp_path / "watchfloor" / "sessions.json").read_text()
-
-
-async def test_login_without_a_demonstration_offers_nobody() -> None:
-    async with running(token=None) as run:
-        await run.at("Log in")
-        assert "demonstration" not in run.screen
-
-
-async def test_refused_login_stays_on_the_screen_until_the_next_try() -> None:
-    paper = Paper(refuse={"POST /v1/auth/login": refusal(401, "login_failed", "Wrong name, password or code.")})
-    async with running(paper, token=None) as run:
-        await run.at("Log in")
-        await run.type("ana")
-        await run.press("enter")
-        await run.type("wrong")
-        await run.press("enter")
-        await run.type("123456")
-        await run.press("enter")
-        await run.shows("Wrong name, password or code.")
-        await run.press("tab", "tab", "x")
-        assert "Wrong name, password or code." in run.screen
-        assert "wrong" not in run.screen
-
-
-async def test_an_ended_session_goes_to_the_login_and_back_to_where_it_was(demo_users: dict[str, str]) -> None:
-    async with running(environ=demo_users) as run:
-        await run.press("3")
-        await run.at("Operations")
-        run.paper.signed_in = False
-        await run.press("F", "F")
-        await run.at("Freeze")
-        await asyncio.sleep(0.4)
-        await run.press("tab")
-        await run.type("global")
-        await run.at("Log in")
-        await run.shows("Your session has ended.")
-        await run.press("f3", "enter")
-        await run.at("Freeze")
-        await run.press("escape")
-        await run.at("Operations")
-
-
-# live data
 
 
 async def test_an_alert_from_the_stream_appears_and_is_counted() -> None:
@@ -441,12 +369,3 @@ async def test_a_link_to_an_audit_entry_opens_it() -> None:
         await run.press("G", "enter")
         await run.at("Audit entry")
         await run.shows("8 → 10")
-
-
-async def test_after_logging_out_nothing_of_the_floor_is_left_on_the_screen() -> None:
-    async with running() as run:
-        await run.press("f12")
-        await run.at("Log in")
-        await run.shows("signed out")
-        assert "FROZEN" not in run.screen
-        assert run.app.floor is None

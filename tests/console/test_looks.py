@@ -22,7 +22,6 @@ from tests.console.driving import TERMINAL, running
         ("auto", {"TERM": "xterm-256color", "TEXTUAL_COLOR_SYSTEM": "standard"}, "terminal"),
         ("light", {"TERM": "xterm"}, "light"),
         ("dark", {"NO_COLOR": "", "COLORTERM": "truecolor"}, "terminal"),
-        ("nonsense", {"COLORTERM": "truecolor"}, "dark"),
     ],
 )
 def test_the_palette_follows_wish_and_terminal(wanted: str, environ: dict[str, str], chosen: str) -> None:
@@ -74,3 +73,8 @@ async def test_without_colour_only_the_terminals_own_colours_are_painted() -> No
             strips = run.app.screen._compositor.render_strips()
             colours = {style.color for strip in strips for _, style, _ in strip if style and style.color}
             assert all(colour.is_default for colour in colours)
+
+
+def test_an_unknown_theme_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="no theme 'nonsense': choose auto, dark, light or terminal"):
+        choose_theme("nonsense", {})

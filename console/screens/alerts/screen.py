@@ -48,7 +48,7 @@ class AlertsScreen(ListScreen):
         else:
             mood = "bad" if any(one.severity == "critical" for one in waiting) else "near"
             plural = "s wait" if len(waiting) > 1 else " waits"
-            text = f"{len(waiting):,} alert{plural} for somebody: press a to say that you have seen the selected one."
+            text = f"{len(waiting):,} alert{plural} for somebody: press a to acknowledge the selected one."
         return self.headline_line(mood, text)
 
     def list_title(self, view: View) -> Line:
