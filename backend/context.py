@@ -36,6 +36,14 @@ def system_caller(name: str, request_id: str = "") -> Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptBody:
+    """An encoded answer and the version of the data it was made of: good for as long as that is still the newest."""
+
+    version: tuple[object, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """The parts of one backend process; `app.state.runtime`."""
 
@@ -44,6 +52,8 @@ class Runtime:
     clock: Clock
     database: Database
     metrics: Metrics = field(default_factory=Metrics)
+    bodies: dict[str, KeptBody] = field(default_factory=dict)
+    """At most one encoded answer a name."""
 
 
 async def _runtime(request: Request) -> Runtime:  # async: a plain function costs a thread a request

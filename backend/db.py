@@ -1,5 +1,6 @@
 """The database edge: engine, sessions, and the only place that commits. Owns no table of an area."""
 
+import select
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -8,9 +9,10 @@ from uuid import UUID
 
 import psycopg
 from fastapi import Depends, Request
-from sqlalchemy import DateTime, MetaData, Numeric, String
+from sqlalchemy import DateTime, MetaData, Numeric, String, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -32,7 +34,7 @@ Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 ETH_COLUMN = Numeric(38, 18)
 """Wei precision for amounts up to 10^20 ETH."""
 USD_COLUMN = Numeric(38, 18)
-"""Sources give USD with up to 16 decimals; nothing is rounded on the way in."""
+"""As precise as ETH; an amount with more decimals is rounded half-even to 18 on its way in."""
 
 
 class Base(DeclarativeBase):
@@ -57,6 +59,21 @@ def after_commit(session: AsyncSession, action: Callable[[], None]) -> None:
     session.info.setdefault(_AFTER_COMMIT, []).append(action)
 
 
+def _refuse_dead_connection(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool replace a connection that ended while it lay there, before anything is sent on it.
+
+    An idle connection has nothing to read. Its socket turns readable when the server closes it, also when the kernel
+    gives up a silent peer (see `_NETWORK`), so that looking at it costs no round trip.
+    """
+    driver: psycopg.AsyncConnection[Any] = connection.driver_connection
+    if driver.closed:
+        raise DisconnectionError("the connection is closed")
+    poll = select.poll()
+    poll.register(driver.fileno(), select.POLLIN)  # errors and hang-ups are always reported
+    if poll.poll(0):
+        raise DisconnectionError("the server ended the connection")
+
+
 class Database:
     """One engine and its sessions. `transaction()` is the only way to change anything."""
 
@@ -73,11 +90,11 @@ class Database:
             pool_size=settings.pool_size,
             max_overflow=settings.pool_overflow,
             pool_timeout=POOL_TIMEOUT_S,
-            pool_pre_ping=True,
             native_inet_types=False,  # addresses are text, as the tables say
             hide_parameters=True,  # an error that is logged must not print what was in the statement
             connect_args={**self._connect_args, "application_name": "watchfloor"},
         )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     statement_timeout_ms: int = Field(default=5_000, ge=100, description="Longest time one SQL statement may take (ms)")
     lock_timeout_ms: int = Field(default=4_000, ge=100, description="Longest wait for one database lock (ms)")
     pool_size: int = Field(default=10, ge=1, description="Database connections kept by one backend process")
-    pool_overflow: int = Field(default=10, ge=0, description="Further connections opened under load")
+    pool_overflow: int = Field(default=0, ge=0, description="Further connections opened under load")
     data_dir: Path | None = Field(default=None, description="Where one backend keeps files of its own; none by default")
 
     @field_validator("database_url")

@@ -117,7 +117,7 @@ async def open_session(session: AsyncSession, runtime: Runtime, anonymous: Calle
         user_agent=anonymous.user_agent,
     )
     session.add(row)
-    caller = user_caller(runtime, user, str(row.id), anonymous)
+    caller = user_caller(runtime, user.username, user.role, str(row.id), anonymous)
     claims = {
         "user_id": str(user.id),
         "username": user.username,

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import AuditDraft
@@ -19,6 +20,27 @@ from contract.audit import AuditResult
 from contract.auth import WhoAmI
 from contract.errors import ErrorCode
 from contract.permissions import Permission
+
+_SESSIONS, _USERS, _KEYS = Session.__table__, User.__table__, SigningKey.__table__
+_MACHINES = ServiceToken.__table__.c
+# Every request asks one of these two: made once, and of plain columns, which spares the mapping to objects.
+_SIGNED_IN = (
+    select(
+        _SESSIONS.c.ended_at,
+        _SESSIONS.c.expires_at,
+        _USERS.c.username,
+        _USERS.c.role,
+        _USERS.c.disabled,
+        _KEYS.c.private_key,
+        _KEYS.c.retired_at,
+    )
+    .join_from(_SESSIONS, _USERS, _USERS.c.id == _SESSIONS.c.user_id)
+    .join(_KEYS, _KEYS.c.kid == bindparam("kid"))
+    .where(_SESSIONS.c.id == bindparam("session_id"))
+)
+_MACHINE = select(_MACHINES.name, _MACHINES.permissions, _MACHINES.disabled, _MACHINES.expires_at).where(
+    _MACHINES.token_hash == bindparam("token_hash")
+)
 
 
 async def admit(session: AsyncSession, runtime: Runtime, request: Request, permission: Permission) -> Caller:
@@ -133,46 +155,39 @@ def _bearer(request: Request) -> str:
 
 async def _user_caller(session: AsyncSession, runtime: Runtime, token: str, anonymous: Caller) -> Caller:
     claimed = tokens.read_unverified(token)
-    row = (
-        await session.execute(
-            select(Session, User, SigningKey)
-            .join(User, User.id == Session.user_id)
-            .join(SigningKey, SigningKey.kid == claimed.kid)
-            .where(Session.id == claimed.session_id)
-        )
-    ).one_or_none()
+    row = (await session.execute(_SIGNED_IN, {"session_id": claimed.session_id, "kid": claimed.kid})).one_or_none()
     if row is None:
         raise tokens.BadTokenError("names no session of ours")
-    signed_in, user, key = row
     now = runtime.clock.now()
-    claims = tokens.verify(token, key.private_key, now)
+    claims = tokens.verify(token, row.private_key, now)
     longest = timedelta(hours=runtime.policy.session_hours)
-    if key.retired_at is not None and now > key.retired_at + longest:
+    if row.retired_at is not None and now > row.retired_at + longest:
         raise tokens.BadTokenError("was signed with a key retired long ago")
-    if claims["username"] != user.username:
+    if claims["username"] != row.username:
         raise tokens.BadTokenError("belongs to somebody else's session")
-    if signed_in.ended_at is not None or now >= signed_in.expires_at:
+    if row.ended_at is not None or now >= row.expires_at:
         raise tokens.BadTokenError("belongs to a session that has ended")
-    if user.disabled:
+    if row.disabled:
         raise tokens.BadTokenError("belongs to a disabled account")
-    return user_caller(runtime, user, str(signed_in.id), anonymous)
+    return user_caller(runtime, row.username, row.role, str(claimed.session_id), anonymous)
 
 
-def user_caller(runtime: Runtime, user: User, session_id: str | None, anonymous: Caller) -> Caller:
+def user_caller(runtime: Runtime, username: str, role_name: str, session_id: str | None, anonymous: Caller) -> Caller:
     """The caller a person becomes by signing in; what they may do is the policy's word of today, not the token's."""
-    role = runtime.policy.roles.get(user.role)
+    role = runtime.policy.roles.get(role_name)
     return replace(
         anonymous,
-        subject=user.username,
+        subject=username,
         kind="user",
-        role=user.role,
+        role=role_name,
         permissions=role.permissions if role else frozenset(),
         session_id=session_id,
     )
 
 
 async def _service_caller(session: AsyncSession, runtime: Runtime, token: str, anonymous: Caller) -> Caller:
-    row = await session.scalar(select(ServiceToken).where(ServiceToken.token_hash == tokens.service_token_hash(token)))
+    found = await session.execute(_MACHINE, {"token_hash": tokens.service_token_hash(token)})
+    row = found.one_or_none()
     if row is None or row.disabled or runtime.clock.now() >= row.expires_at:
         raise tokens.BadTokenError("is no machine's token, or has ended")
     return replace(
@@ -180,8 +195,13 @@ async def _service_caller(session: AsyncSession, runtime: Runtime, token: str, a
         subject=f"executor:{row.name}",
         kind="service",
         role="service",
-        permissions=frozenset(Permission(name) for name in row.permissions),
+        permissions=_permissions(tuple(row.permissions)),
     )
+
+
+@lru_cache(maxsize=64)
+def _permissions(names: tuple[str, ...]) -> frozenset[Permission]:
+    return frozenset(Permission(name) for name in names)
 
 
 def _not_signed_in(request: Request, why: str) -> WatchfloorError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,8 @@ SERVICE_PREFIX = "wfs_"
 MAX_TOKEN_CHARS = 4_096
 """Longer than any token of ours; keeps a hostile header out of the parsers."""
 _KEY_BYTES = 32
+_KNOWN_TOKENS = 512
+"""Tokens read and verified once instead of at every request; several times the sessions of a large floor."""
 _KID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -41,8 +44,9 @@ class BadTokenError(Exception):
     """The text is not a token this system signed, or no longer counts."""
 
 
+@lru_cache(maxsize=_KNOWN_TOKENS)
 def read_unverified(token: str) -> Claimed:
-    """Find out which key and which session a token refers to.
+    """Find out which key and which session a token refers to. Kept, because a text always says the same.
 
     Raises:
         BadTokenError: it is not shaped like one of ours.
@@ -64,20 +68,32 @@ def verify(token: str, private_key: bytes, now: datetime) -> Mapping[str, Any]:
         BadTokenError: signed by another key or with another algorithm, incomplete, or expired.
     """
     try:
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            _public_key(private_key),
-            algorithms=[ALGORITHM],
-            issuer=ISSUER,
-            # the clock is a parameter here, so the two times are compared below
-            options={"require": ["exp", "iat", "iss", "username"], "verify_exp": False, "verify_iat": False},
-        )
-        expires = datetime.fromtimestamp(int(claims["exp"]), UTC)
+        signed = _signed(token, private_key)
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
         raise BadTokenError(f"does not verify: {type(error).__name__}") from error
-    if now >= expires:
+    if now >= signed.expires:
         raise BadTokenError("has expired")
-    return claims
+    return signed.claims
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    claims: Mapping[str, Any]
+    expires: datetime
+
+
+@lru_cache(maxsize=_KNOWN_TOKENS)
+def _signed(token: str, private_key: bytes) -> _Signed:
+    """What never changes about a token and a key, worked out once: that one signed the other. Failures are not kept."""
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        _public_key(private_key),
+        algorithms=[ALGORITHM],
+        issuer=ISSUER,
+        # the clock is a parameter of `verify`, which compares the times
+        options={"require": ["exp", "iat", "iss", "username"], "verify_exp": False, "verify_iat": False},
+    )
+    return _Signed(MappingProxyType(claims), datetime.fromtimestamp(int(claims["exp"]), UTC))
 
 
 def sign(claims: Mapping[str, Any], key: SigningKey) -> str:

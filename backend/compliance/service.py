@@ -6,10 +6,11 @@ id, so a console that resumes the stream after it misses nothing and at worst he
 
 import orjson
 from pydantic import TypeAdapter
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import service as alerts
-from backend.context import Runtime
+from backend.context import KeptBody, Runtime
 from backend.executors import service as executors
 from backend.freeze import service as freeze
 from backend.risk import service as risk
@@ -20,6 +21,8 @@ from contract.overview import Overview, Status
 from contract.version import __version__
 
 _ALERTS = TypeAdapter(list[Alert])
+_DASHBOARD = "dashboard"
+_DASHBOARD_VERSION = select(stream.NEWEST_EVENT_ID, risk.NEWEST_ASSESSED_AT)
 MAX_ALERTS = 50
 """As many as anyone reads in an emergency; the counts tell of the rest."""
 MAX_EXECUTORS = 500
@@ -61,8 +64,22 @@ async def status(session: AsyncSession, runtime: Runtime) -> Status:
 async def metrics_json(session: AsyncSession, runtime: Runtime) -> bytes:
     """The dashboard as JSON of `ComplianceMetrics`: indicator levels, the latest assessment, the most urgent alerts.
 
-    Dashboards poll it. The assessment was validated when it was stored and is passed on as it is.
+    Dashboards poll it. It is made anew when its data have changed: every change of an alert publishes an event, and
+    every assessment has its instant. Both are read from the database, in the transaction that let the caller in, so
+    that what is kept is right on every backend, also on one that hears no events.
     """
+    newest_event, assessed_at = (await session.execute(_DASHBOARD_VERSION)).one()
+    if assessed_at is None or risk.is_stale(runtime, assessed_at):
+        return await _encoded_metrics(session, runtime)  # it says how old the assessment is, which changes by itself
+    version = (newest_event, assessed_at)
+    kept = runtime.bodies.get(_DASHBOARD)
+    if kept is None or kept.version != version:
+        kept = runtime.bodies[_DASHBOARD] = KeptBody(version, await _encoded_metrics(session, runtime))
+    return kept.body
+
+
+async def _encoded_metrics(session: AsyncSession, runtime: Runtime) -> bytes:
+    """The assessment was validated when it was stored and is passed on as it is."""
     levels, assessment = await risk.latest_encoded(session, runtime)
     urgent = await alerts.most_urgent(session, MAX_ALERTS)
     parts = (orjson.dumps(levels), assessment.encode(), _ALERTS.dump_json(urgent))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, literal, select, tuple_, update
+from sqlalchemy import Select, and_, bindparam, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -70,15 +70,18 @@ async def raise_counters(session: AsyncSession, *, epoch: int, number: int) -> N
     await session.execute(statement)
 
 
+_FREEZES, _ACKS = FreezeRow.__table__.c, HaltAck.__table__.c
+# Plain columns and statements made once: these are asked at every renewal.
 _HOLD_COLUMNS = (
-    FreezeRow.id,
-    FreezeRow.number,
-    FreezeRow.epoch,
-    FreezeRow.scope_kind,
-    FreezeRow.scope_name,
-    FreezeRow.mode,
-    FreezeRow.created_at,
+    _FREEZES.id,
+    _FREEZES.number,
+    _FREEZES.epoch,
+    _FREEZES.scope_kind,
+    _FREEZES.scope_name,
+    _FREEZES.mode,
+    _FREEZES.created_at,
 )
+_HOLDS_IN_FORCE = select(*_HOLD_COLUMNS).where(_FREEZES.status != FreezeStatus.THAWED.value).order_by(_FREEZES.epoch)
 
 
 def _hold(row: Sequence[Any]) -> core.Hold:
@@ -89,28 +92,27 @@ def _hold(row: Sequence[Any]) -> core.Hold:
 
 async def holds_in_force(session: AsyncSession) -> tuple[core.Hold, ...]:
     """Every hold that is in force. Without a limit: a hold left out would let somebody trade."""
-    rows = (await session.execute(select(*_HOLD_COLUMNS).where(_IN_FORCE).order_by(FreezeRow.epoch))).all()
+    rows = (await session.execute(_HOLDS_IN_FORCE)).all()
     return tuple(_hold(row) for row in rows)
 
 
 _ONE_ROW = select(
     func.clock_timestamp().label("now"),
-    func.coalesce(select(func.max(FreezeState.epoch)).scalar_subquery(), 0).label("epoch"),
+    func.coalesce(select(func.max(FreezeState.__table__.c.epoch)).scalar_subquery(), 0).label("epoch"),
 ).subquery("one_row")
 """Joined from the left, so that the clock and the epoch come back also when nothing is frozen."""
+_STANDING = (
+    select(_ONE_ROW.c.now, _ONE_ROW.c.epoch, _ACKS.freeze_id, *_HOLD_COLUMNS)
+    .select_from(_ONE_ROW)
+    .outerjoin(FreezeRow.__table__, _FREEZES.status != FreezeStatus.THAWED.value)
+    .outerjoin(HaltAck.__table__, and_(_ACKS.freeze_id == _FREEZES.id, _ACKS.executor == bindparam("executor")))
+    .order_by(_FREEZES.epoch)
+)
 
 
 async def standing_of(session: AsyncSession, executor: str, place: core.Place) -> Standing:
     """What covers an executor now, in one statement: the freeze state is never cached."""
-    acked = and_(HaltAck.freeze_id == FreezeRow.id, HaltAck.executor == executor)
-    statement = (
-        select(_ONE_ROW.c.now, _ONE_ROW.c.epoch, HaltAck.freeze_id, *_HOLD_COLUMNS)
-        .select_from(_ONE_ROW)
-        .outerjoin(FreezeRow, _IN_FORCE)
-        .outerjoin(HaltAck, acked)
-        .order_by(FreezeRow.epoch)
-    )
-    rows = (await session.execute(statement)).all()
+    rows = (await session.execute(_STANDING, {"executor": executor})).all()
     holds = core.covering((_hold(row[3:]) for row in rows if row.id is not None), place)
     covering = {hold.id for hold in holds}
     acknowledged = frozenset(row.freeze_id for row in rows if row.freeze_id in covering)

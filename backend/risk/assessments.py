@@ -64,6 +64,11 @@ async def newest_encoded(session: AsyncSession) -> Encoded | None:
     return None if row is None else Encoded(*row)
 
 
+_TABLE = Assessment.__table__.c
+NEWEST_AT = select(_TABLE.assessed_at).order_by(_TABLE.assessed_at.desc(), _TABLE.id.desc()).limit(1).scalar_subquery()
+"""For statements that ask more than this; NULL before the first assessment."""
+
+
 async def newest_at(session: AsyncSession) -> datetime | None:
     """When the newest assessment was made."""
     at: datetime | None = (await session.execute(_newest_first(Assessment.assessed_at))).scalar_one_or_none()

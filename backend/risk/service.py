@@ -38,6 +38,7 @@ MAX_LINKED_EXECUTORS = 5
 """Executors an alert points to; its scope names all of them anyway."""
 MAX_OVERDUE = 5
 """Overdue alerts the regulatory indicator names."""
+NEWEST_ASSESSED_AT = assessments.NEWEST_AT
 LOOK_BACK = timedelta(hours=24)
 """Period of the security indicator's counts."""
 _NOW, _PAST = "now", "past"
@@ -79,14 +80,15 @@ async def latest(session: AsyncSession, runtime: Runtime) -> RiskSnapshot:
     if stored is None:
         return _before_the_first(runtime, interval)
     snapshot = stored.snapshot
-    if snapshot.assessed_at is not None and _is_stale(runtime, snapshot.assessed_at):
+    if snapshot.assessed_at is not None and is_stale(runtime, snapshot.assessed_at):
         age = runtime.clock.now() - snapshot.assessed_at
         why = f"The last assessment is {int(age.total_seconds()):,} s old; one is due every {interval} s."
         snapshot = snapshot.model_copy(update={"indicators": indicators.unknown(why)})
     return snapshot
 
 
-def _is_stale(runtime: Runtime, assessed_at: datetime) -> bool:
+def is_stale(runtime: Runtime, assessed_at: datetime) -> bool:
+    """Whether an assessment is too old to be believed: a second one is overdue."""
     interval = timedelta(seconds=runtime.policy.risk.assessment_interval_seconds)
     return runtime.clock.now() - assessed_at > 2 * interval
 
@@ -94,7 +96,7 @@ def _is_stale(runtime: Runtime, assessed_at: datetime) -> bool:
 async def latest_encoded(session: AsyncSession, runtime: Runtime) -> tuple[dict[str, str], str]:
     """Indicator levels, and the newest assessment as JSON text: what `latest` answers, without decoding it again."""
     encoded = await assessments.newest_encoded(session)
-    if encoded is not None and not _is_stale(runtime, encoded.assessed_at):
+    if encoded is not None and not is_stale(runtime, encoded.assessed_at):
         return encoded.levels, encoded.snapshot_json
     snapshot = await latest(session, runtime)
     return {one.name: one.level.value for one in snapshot.indicators}, snapshot.model_dump_json()

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,22 +18,26 @@ from contract.gate import RenewRequest
 MAX_EXECUTORS = 5_000
 """Bounds the roster against a client that invents names; five times the largest floor we plan for."""
 
+_EXECUTORS = ExecutorRow.__table__.c
 _COLUMNS = (  # in the order of the fields of `Facts`
-    ExecutorRow.name,
-    ExecutorRow.chain,
-    ExecutorRow.strategy,
-    ExecutorRow.wallet,
-    ExecutorRow.boot_id,
-    ExecutorRow.position_eth,
-    ExecutorRow.open_orders,
-    ExecutorRow.in_flight,
-    ExecutorRow.last_order_seq,
-    ExecutorRow.halted_epoch,
-    ExecutorRow.registered_at,
-    ExecutorRow.last_seen_at,
-    ExecutorRow.permit_until,
-    ExecutorRow.shown,
+    _EXECUTORS.name,
+    _EXECUTORS.chain,
+    _EXECUTORS.strategy,
+    _EXECUTORS.wallet,
+    _EXECUTORS.boot_id,
+    _EXECUTORS.position_eth,
+    _EXECUTORS.open_orders,
+    _EXECUTORS.in_flight,
+    _EXECUTORS.last_order_seq,
+    _EXECUTORS.halted_epoch,
+    _EXECUTORS.registered_at,
+    _EXECUTORS.last_seen_at,
+    _EXECUTORS.permit_until,
+    _EXECUTORS.shown,
 )
+_NOW = select(func.clock_timestamp())
+_ONE = select(*_COLUMNS).where(_EXECUTORS.name == bindparam("name"))
+_EVERYONE = select(*_COLUMNS).order_by(_EXECUTORS.name)
 
 _MARK_SHOWN = text(
     "UPDATE executors SET shown = said.told"
@@ -76,19 +80,19 @@ def _facts(row: Row[*tuple[Any, ...]]) -> Facts:
 
 async def database_now(session: AsyncSession) -> datetime:
     """The database's clock: the one clock that all backends share."""
-    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    now: datetime = (await session.execute(_NOW)).scalar_one()
     return now
 
 
 async def find(session: AsyncSession, name: str) -> Facts | None:
     """The executor of this name, if it ever reported."""
-    row = (await session.execute(select(*_COLUMNS).where(ExecutorRow.name == name))).one_or_none()
+    row = (await session.execute(_ONE, {"name": name})).one_or_none()
     return None if row is None else _facts(row)
 
 
 async def everyone(session: AsyncSession) -> Roster:
     """The whole roster; `MAX_EXECUTORS` bounds it."""
-    rows = (await session.execute(select(*_COLUMNS).order_by(ExecutorRow.name))).all()
+    rows = (await session.execute(_EVERYONE)).all()
     return Roster(now=await database_now(session), executors=tuple(_facts(row) for row in rows))
 
 

@@ -35,6 +35,10 @@ PRUNE_INTERVAL_S = 60.0
 """How often old events are looked for; the table outgrows its bound by at most a minute's events."""
 
 
+NEWEST_EVENT_ID = select(func.max(StreamEvent.__table__.c.id)).scalar_subquery()
+"""For statements that ask more than this; NULL before the first event."""
+
+
 def topics_for(caller: Caller) -> frozenset[Topic]:
     """The topics whose events a caller may hear."""
     return frozenset(topic for topic, permission in TOPIC_PERMISSION.items() if permission in caller.permissions)

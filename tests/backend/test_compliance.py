@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from backend.events import publish
+from contract.alerts import AlertStatus
 from contract.overview import ComplianceMetrics, Overview, Status
 from contract.stream import Topic, TransactionsStored
 from contract.version import __version__
-from tests.support.app import App
+from tests.support.app import App, started_app
+from tests.support.clocks import SetClock
 from tests.support.holds import renew
-from tests.support.people import AUDITOR, EXECUTOR, OPERATOR
+from tests.support.people import ADMIN, AUDITOR, EXECUTOR, OPERATOR
 from tests.support.trades import assess, store, trade
 
 
@@ -78,3 +80,49 @@ async def test_the_dashboard_is_honest_before_the_first_assessment(app: App) -> 
 async def test_a_machine_may_not_read_the_dashboard(app: App) -> None:
     assert (await (await app.as_(EXECUTOR)).get("/api/compliance/metrics")).status_code == 403
     assert (await app.http.get("/api/compliance/metrics")).status_code == 401
+
+
+async def test_the_dashboard_follows_every_change_on_every_backend(app: App, database_url: str) -> None:
+    async with started_app(database_url) as other:
+        readers = [await app.as_(ADMIN), await other.as_(AUDITOR)]
+
+        async def shown() -> ComplianceMetrics:
+            bodies = {(await reader.get("/api/compliance/metrics")).content for reader in readers}
+            assert len(bodies) == 1
+            return ComplianceMetrics.model_validate_json(bodies.pop())
+
+        await assess(app)
+        calm = await shown()
+        assert await shown() == calm
+        await store(app, trade(datetime.now(UTC), profit_eth=Decimal(-11)))
+        await assess(app)
+        [alert] = (await shown()).alerts
+        assert alert.status is AlertStatus.OPEN
+        await readers[0].post(f"/v1/alerts/{alert.id}/acknowledge", json={})
+        assert [one.status for one in (await shown()).alerts] == [AlertStatus.ACKNOWLEDGED]
+        before = await assess(app)
+        await assess(app)
+        assert (await shown()).metrics.assessed_at != before.assessed_at
+
+
+async def test_a_dashboard_nobody_assesses_any_more_says_so(database_url: str) -> None:
+    clock = SetClock()
+    async with started_app(database_url, clock=clock.clock) as app:
+        reader = await app.as_(AUDITOR)
+        await assess(app)
+        fresh = ComplianceMetrics.model_validate_json((await reader.get("/api/compliance/metrics")).content)
+        assert fresh.risks["security"] == "LOW"
+        for _ in range(2):
+            clock.pass_(minutes=10)
+            stale = ComplianceMetrics.model_validate_json((await reader.get("/api/compliance/metrics")).content)
+            assert set(stale.risks.values()) == {"UNKNOWN"}
+            age = (clock.at - fresh.metrics.assessed_at).total_seconds() if fresh.metrics.assessed_at else 0
+            assert f"{int(age):,} s old" in stale.metrics.indicators[0].reasons[0].text
+
+
+async def test_a_kept_dashboard_is_not_given_to_who_signed_out(app: App) -> None:
+    await assess(app)
+    reader = await app.as_(AUDITOR)
+    assert (await reader.get("/api/compliance/metrics")).status_code == 200
+    await reader.post("/v1/auth/logout")
+    assert (await reader.get("/api/compliance/metrics")).status_code == 401

@@ -19,7 +19,7 @@ from backend.events import publish
 from backend.middleware import MAX_BODY_BYTES
 from contract.errors import ErrorCode
 from contract.stream import Beat, Topic
-from tests.support.app import App, started_app
+from tests.support.app import POOL_SIZE, App, started_app
 from tests.support.outage import outage
 
 TABLES = """
@@ -206,7 +206,7 @@ async def test_a_full_pool_is_unavailable_not_a_hang(
 ) -> None:
     pool = app.runtime.database.engine.pool
     monkeypatch.setattr(pool, "_timeout", 0.1)
-    held = [await app.runtime.database.engine.connect() for _ in range(14)]
+    held = [await app.runtime.database.engine.connect() for _ in range(POOL_SIZE)]
     try:
         _assert_envelope(await edge.get("/t/run", params={"statement": "SELECT 1"}), 503, "unavailable")
     finally:

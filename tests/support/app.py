@@ -13,6 +13,9 @@ from backend.main import create_app
 from backend.settings import Settings
 from tests.support.people import Person, sign_in
 
+POOL_SIZE = 4
+"""Database connections of an application under test."""
+
 
 @dataclass
 class App:
@@ -40,7 +43,7 @@ class App:
 @asynccontextmanager
 async def started_app(database_url: str, *, clock: Clock = SYSTEM_CLOCK, monitors: bool = False) -> AsyncIterator[App]:
     """Run the application's lifespan around a test. Monitors are off unless asked for: a test ticks them itself."""
-    settings = Settings(database_url=database_url, pool_size=4)
+    settings = Settings(database_url=database_url, pool_size=POOL_SIZE)
     app = create_app(settings, clock=clock, monitors=monitors)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
