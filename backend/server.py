@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import Callable, Iterator
 
@@ -50,6 +51,9 @@ class BackendServer(uvicorn.Server):
         """Start, then say so."""
         await super().startup(sockets)
         if self.started:
+            if not self._guest:
+                gc.collect()
+                gc.freeze()  # what start-up made stays for good: looking through it again would hold up answers
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

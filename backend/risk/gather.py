@@ -8,8 +8,8 @@ from decimal import Decimal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.policy import Policy
-from backend.risk.measures import HISTORY_HOURS, Inputs, figure, rolled
-from backend.risk.model import ZERO, Limits, Part, PartsOfScopes, Place, by_scope
+from backend.risk.measures import HISTORY_HOURS, Inputs, crosses, figure, rolled
+from backend.risk.model import ZERO, Limits, Part, PartsOfScopes, Place, by_scope, sorted_under_scopes
 from backend.transactions import service as transactions
 from backend.transactions.service import Added, HourSums, RecentSums, TradeSums
 from contract.executors import Executor
@@ -18,6 +18,8 @@ from contract.scope import GLOBAL, Scope, ScopeKind
 
 MAX_WINDOWS = 200
 """Scopes whose last trades are read one by one in an assessment; the rest is known from hourly sums."""
+
+_ANYWHERE = Place("", "", "")
 
 
 def limits_of(policy: Policy) -> Limits:
@@ -123,11 +125,8 @@ def _holdings(executors: Iterable[Executor]) -> Iterable[Part]:
 
 
 def _paces(values: Iterable[tuple[RecentSums, Decimal]]) -> dict[Scope, Decimal]:
-    found: dict[Scope, Decimal] = {}
-    for one, pace in values:
-        for scope in Place(one.today.chain, one.today.strategy, one.today.wallet).scopes():
-            found[scope] = found.get(scope, ZERO) + pace
-    return found
+    places = ((Place(one.today.chain, one.today.strategy, one.today.wallet), pace) for one, pace in values)
+    return {scope: sum(paces, ZERO) for scope, paces in sorted_under_scopes(places).items()}
 
 
 async def _success(
@@ -150,14 +149,23 @@ async def _success(
     busy = {scope for scope, parts in scopes.items() if sum(part.known for part in parts) > limits.window}
     look_up = [scope for scope in busy if scope in set(watched) or _worth_reading(scope, scopes[scope], limits)]
     look_up = sorted(look_up, key=lambda scope: (scope.kind is ScopeKind.WALLET, str(scope)))[:MAX_WINDOWS]
-    windows = await transactions.outcome_windows(session, look_up, size=limits.window, since=since)
+    totals = await transactions.outcome_totals(session, look_up, size=limits.window, since=since)
     found = {scope: parts for scope, parts in scopes.items() if scope not in busy}
-    for scope in look_up:
+    found |= {scope: [Part(_ANYWHERE, Decimal(won), won + lost)] for scope, (won, lost) in totals.items()}
+    crossed = [scope for scope in look_up if _is_crossed(scope, found[scope], limits)]
+    windows = await transactions.outcome_windows(session, crossed, size=limits.window, since=since)
+    for scope, places in windows.items():
         found[scope] = [
             Part(Place(one.chain, one.strategy, one.wallet), Decimal(one.succeeded), one.succeeded + one.failed)
-            for one in windows[scope]
+            for one in places
         ]
     return found
+
+
+def _is_crossed(scope: Scope, parts: Iterable[Part], limits: Limits) -> bool:
+    """Only then is it asked where the failures were: to tell which scope explains them."""
+    rate = figure(RiskRule.SUCCESS_RATE, parts, limits).value
+    return crosses(RiskRule.SUCCESS_RATE, rate, limits.of(RiskRule.SUCCESS_RATE, scope))
 
 
 def _worth_reading(scope: Scope, parts: Iterable[Part], limits: Limits) -> bool:

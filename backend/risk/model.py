@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from typing import TypeVar
 
 from contract.risk import RiskRule
 from contract.scope import GLOBAL, Scope, ScopeKind
@@ -11,6 +12,7 @@ from contract.scope import GLOBAL, Scope, ScopeKind
 DAILY_RULES = frozenset({RiskRule.DAILY_LOSS, RiskRule.GAS_SPEND})
 """Rules whose figure starts afresh with every UTC day."""
 ZERO = Decimal(0)
+T = TypeVar("T")
 
 
 @lru_cache(maxsize=50_000)
@@ -26,17 +28,6 @@ class Place:
     chain: str
     strategy: str
     wallet: str
-
-    def scopes(self) -> Iterable[Scope]:
-        """Every scope the place falls under."""
-        yield GLOBAL
-        for kind, name in (
-            (ScopeKind.CHAIN, self.chain),
-            (ScopeKind.STRATEGY, self.strategy),
-            (ScopeKind.WALLET, self.wallet),
-        ):
-            if name:
-                yield _scope(kind, name)
 
     def under(self, scopes: Iterable[Scope]) -> bool:
         """Whether any of the scopes covers the place."""
@@ -93,8 +84,26 @@ PartsOfScopes = Mapping[Scope, list[Part]]
 
 def by_scope(parts: Iterable[Part]) -> dict[Scope, list[Part]]:
     """Sort parts under every scope that covers them."""
-    found: dict[Scope, list[Part]] = {}
-    for part in parts:
-        for scope in part.place.scopes():
-            found.setdefault(scope, []).append(part)
+    return sorted_under_scopes((part.place, part) for part in parts)
+
+
+def sorted_under_scopes(things: Iterable[tuple[Place, T]]) -> dict[Scope, list[T]]:
+    """Sort things under every scope that covers their place.
+
+    By plain names first: with thousands of places, hashing a scope for each would be most of an assessment's work.
+    """
+    every: list[T] = []
+    names: tuple[dict[str, list[T]], ...] = ({}, {}, {})
+    chains, strategies, wallets = names
+    for place, thing in things:
+        every.append(thing)
+        if place.chain:
+            chains.setdefault(place.chain, []).append(thing)
+        if place.strategy:
+            strategies.setdefault(place.strategy, []).append(thing)
+        if place.wallet:
+            wallets.setdefault(place.wallet, []).append(thing)
+    found = {GLOBAL: every} if every else {}
+    for kind, of_kind in zip((ScopeKind.CHAIN, ScopeKind.STRATEGY, ScopeKind.WALLET), names, strict=True):
+        found |= {_scope(kind, name): of_name for name, of_name in of_kind.items()}
     return found

@@ -163,7 +163,7 @@ async def recent_sums(session: AsyncSession, now: datetime, *, window_since: dat
         .where(_HOURS.hour >= min(today, window_since, last_hour))
         .group_by(*key)
     )
-    found = await session.execute(query)
+    found = (await session.execute(query)).all()
     width = len(key) + len(_SUMMED)
     return [
         RecentSums(TradeSums(*row[:width]), won, lost, profit + share * profit_before, gas + share * gas_before)
@@ -205,7 +205,7 @@ class OutcomeSums:
     failed: int
 
 
-def _windows(kind: ScopeKind, names: Sequence[str], *, size: int, since: datetime) -> Select[Any]:
+def _windows(kind: ScopeKind, names: Sequence[str], *, size: int, since: datetime, by_place: bool) -> Select[Any]:
     """The newest decided trades of every named scope of one kind: one index scan a scope, one statement for all."""
     parameter = cast(literal(list(names), ARRAY(String)), ARRAY(String))
     wanted = func.unnest(parameter).table_valued("name").render_derived(name="wanted")
@@ -217,7 +217,7 @@ def _windows(kind: ScopeKind, names: Sequence[str], *, size: int, since: datetim
     rows = newest.order_by(_ROWS.block_time.desc(), _ROWS.id.desc()).limit(size).lateral("newest")
     won = func.count().filter(rows.c.outcome == Outcome.SUCCESS.value)
     lost = func.count().filter(rows.c.outcome == Outcome.FAILED.value)
-    place = (rows.c.chain, rows.c.strategy, rows.c.wallet)
+    place = (rows.c.chain, rows.c.strategy, rows.c.wallet) if by_place else ()
     return select(wanted.c.name, *place, won, lost).join_from(wanted, rows, true()).group_by(wanted.c.name, *place)
 
 
@@ -226,10 +226,26 @@ async def outcome_windows(
 ) -> dict[Scope, list[OutcomeSums]]:
     """For each scope, its last `size` trades with a known outcome by block time, none older than `since`."""
     windows: dict[Scope, list[OutcomeSums]] = {scope: [] for scope in scopes}
+    for scope, *sums in await _of_scopes(session, scopes, size=size, since=since, by_place=True):
+        windows[scope].append(OutcomeSums(*sums))
+    return windows
+
+
+async def outcome_totals(
+    session: AsyncSession, scopes: Sequence[Scope], *, size: int, since: datetime
+) -> dict[Scope, tuple[int, int]]:
+    """For each scope, how many of the trades of `outcome_windows` succeeded and failed, wherever that was."""
+    found = await _of_scopes(session, scopes, size=size, since=since, by_place=False)
+    return dict.fromkeys(scopes, (0, 0)) | {scope: (succeeded, failed) for scope, succeeded, failed in found}
+
+
+async def _of_scopes(
+    session: AsyncSession, scopes: Sequence[Scope], *, size: int, since: datetime, by_place: bool
+) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = []
     for kind in ScopeKind:
         of_kind = {scope.name: scope for scope in scopes if scope.kind is kind}
         if of_kind:
-            found = await session.execute(_windows(kind, list(of_kind), size=size, since=since))
-            for name, *sums in found:
-                windows[of_kind[name]].append(OutcomeSums(*sums))
-    return windows
+            query = _windows(kind, list(of_kind), size=size, since=since, by_place=by_place)
+            found += [(of_kind[name], *rest) for name, *rest in (await session.execute(query)).all()]
+    return found

@@ -12,6 +12,7 @@ from backend.transactions.queries import (
     hourly_sums,
     list_transactions,
     midnight,
+    outcome_totals,
     outcome_windows,
     recent_sums,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "list_transactions",
     "midnight",
     "open_import",
+    "outcome_totals",
     "outcome_windows",
     "recent_sums",
     "stage_rows",
