@@ -32,6 +32,7 @@ class BackendServer(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # on by default: who sits on this machine could then name any address as its own
                 timeout_graceful_shutdown=STOP_LIMIT_S,
                 ws="none",
                 lifespan="off" if guest else "on",

@@ -10,7 +10,8 @@ from contract.stream import Topic
 LONGEST_GAP_S = 15.0
 """A quarter of the minute the compliance document asks for: an assessment missed in a change of leader stays unseen."""
 SHORTEST_GAP_S = 1.0
-"""However busy the feed is: an assessment with 100,000 trades stored takes some 40 ms of one core."""
+"""However busy the feed is: with 100,000 trades of a day in 1,200 places an assessment took 50 to 90 ms of a core of a
+small virtual machine, and nearly as much in the database. It grows with the places that trade, not with the trades."""
 
 
 async def tick(session: AsyncSession, runtime: Runtime) -> None:
