@@ -46,6 +46,9 @@ _RULE_COLUMNS, _SCOPE_COLUMNS, _SCOPE_COLUMNS_MIN, _MESSAGE_COLUMNS_MIN = 23, 26
 """Widths of an alert's columns; the longest rule has 22 characters."""
 INDICATORS: Final = ("regulatory", "operational", "security")
 
+_CLOSE_FROM: Final = Decimal("0.1")
+"""Scopes below a tenth of their limit are near nothing, and would change places with every trade."""
+
 
 def scope_text(scope: Scope, width: int, view: View) -> str:
     """A scope in a given number of cells; an address loses its middle, not its ends."""
@@ -218,13 +221,18 @@ def side_lines(floor: Floor, view: View) -> list[Line]:
     if floor.risk is None:
         return []
     lines = [titled_rule((("WHY", "head"),), view.width, g), *reasons_lines(list(floor.risk.indicators), view, 4)]
-    scoped = [one for one in floor.risk.measures if one.scope.kind is not ScopeKind.GLOBAL and one.used is not None]
+    scoped = [one for one in floor.risk.measures if one.scope.kind is not ScopeKind.GLOBAL and _is_worth_a_row(one)]
     scoped.sort(key=_pressure)
     if scoped:
         lines += [EMPTY, titled_rule((("CLOSEST TO A LIMIT", "head"),), view.width, g)]
         lines += [_scoped_row(one, view) for one in scoped[: max(view.height - len(lines), 0)]]
     fresh = floor.risk_freshness(view.desk_now)
     return lines if fresh is Freshness.LIVE else dimmed(lines)
+
+
+def _is_worth_a_row(measure: Measure) -> bool:
+    """Whether a scope has used enough of its limit to be called close to it."""
+    return measure.used is not None and measure.used >= _CLOSE_FROM
 
 
 def _pressure(measure: Measure) -> tuple[int, str, str, str]:
