@@ -61,6 +61,7 @@ def open_console(arguments: list[str]) -> int:
         sys.stderr.write("watchfloor: the console needs a terminal; try `watchfloor status`.\n")
         return EXIT_CONFIGURATION
     frame = firstframe.paint(url)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")  # looking for some costs a scan of all packages
     try:
         _run(url, options.get("--theme", "auto"), frame)
     except Exception as error:  # boundary: whatever fails, the terminal is usable and one line says what
