@@ -34,18 +34,15 @@ def storable(value: str) -> str:
 
 
 class Wire(BaseModel):
-    """An answer: immutable; unknown fields are ignored so that an older console reads a newer backend.
+    """An answer: immutable; unknown fields are ignored so that an older console reads a newer backend."""
 
-    Validators are built at first use: a console that opens needs a tenth of these types.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class WireRequest(BaseModel):
     """A request: immutable; unknown fields are refused so that a typing mistake is never silently dropped."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Page(Wire, Generic[T]):
