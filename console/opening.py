@@ -25,6 +25,9 @@ def first_overview(url: str) -> "Overview | None":
     body = take_prefetched(url, PREFETCH_WAIT_S)
     if body is None:
         return None
+    from contract import building
+
+    building.DEFERRED = True
     from pydantic import ValidationError
 
     from contract.overview import Overview

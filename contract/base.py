@@ -6,6 +6,8 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
 
+from contract import building
+
 T = TypeVar("T")
 
 
@@ -36,13 +38,13 @@ def storable(value: str) -> str:
 class Wire(BaseModel):
     """An answer: immutable; unknown fields are ignored so that an older console reads a newer backend."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=building.DEFERRED)
 
 
 class WireRequest(BaseModel):
     """A request: immutable; unknown fields are refused so that a typing mistake is never silently dropped."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=building.DEFERRED)
 
 
 class Page(Wire, Generic[T]):
