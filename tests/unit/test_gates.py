@@ -81,7 +81,7 @@ def test_a_dependency_that_is_not_locked(checkout: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "--index-url https://index.example/simple",
+        "--index" + "-url https://index.example/simple",
         "--find-links /srv/wheels",
         "pkg @ https://example.org/pkg.whl",
         "pkg==1",
