@@ -3,9 +3,12 @@
 Differs from Textual's own driver in what it waits for, not in what it writes.
 """
 
+import contextlib
 import os
 import select
+import signal
 import sys
+import termios
 from codecs import getincrementaldecoder
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,6 +84,7 @@ class ConsoleDriver(LinuxDriver):
         self._file = cast("TextIOWrapper", _TerminalFile(sys.__stdout__ or sys.stdout, self._link.on_lost))
         self._wake: tuple[int, int] | None = None
         self._skip_alternate = False
+        self._keeps_typed = False
 
     def start_application_mode(self) -> None:
         """Switch to the application's screen, or adopt the first frame's."""
@@ -95,7 +99,9 @@ class ConsoleDriver(LinuxDriver):
     def resume_application_mode(self) -> None:
         """Start again after a stop; after an unannounced one (SIGSTOP) the old threads still run: end them first."""
         if self._wake is not None:
+            self._keeps_typed = True
             self.suspend_application_mode()
+            self._keeps_typed = False
         super().resume_application_mode()
 
     def write(self, data: str) -> None:
@@ -106,14 +112,23 @@ class ConsoleDriver(LinuxDriver):
         super().write(data)
 
     def disable_input(self) -> None:
-        """End the input thread now instead of at its next poll."""
+        """End the input thread now instead of at its next poll; what was typed for a program that ends is dropped.
+
+        Replaces Textual's, which always drops it: after an unannounced stop those are keys meant for the console.
+        """
         wake, self._wake = self._wake, None
-        if wake is not None:
-            os.write(wake[1], b"x")
-        super().disable_input()
-        if wake is not None:
-            os.close(wake[0])
-            os.close(wake[1])
+        if wake is None:
+            return
+        signal.signal(signal.SIGWINCH, signal.SIG_DFL)
+        self._disable_mouse_support()
+        os.write(wake[1], b"x")
+        if self._key_thread is not None:
+            self._key_thread.join()
+        os.close(wake[0])
+        os.close(wake[1])
+        if not self._keeps_typed:
+            with contextlib.suppress(termios.error):
+                termios.tcflush(self.fileno, termios.TCIFLUSH)
 
     def stop_application_mode(self) -> None:
         """Restore the terminal, with the one mode that Textual forgets."""
