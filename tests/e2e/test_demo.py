@@ -1,5 +1,7 @@
 """The demo as scripts and people meet it: ready in one line, stopped in every way, refused in one line."""
 
+import contextlib
+import errno
 import os
 import signal
 import socket
@@ -18,6 +20,7 @@ from tests.support.demo import HeadlessDemo, command, environment, headless_demo
 from tests.support.places import public_directory
 from tests.support.processes import marked, until, until_gone
 from tests.support.terminal import Terminal
+from watchfloor.demo.run import PREFERRED_PORT
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,6 +152,32 @@ def test_a_taken_port(data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert f"port {port} cannot be used" in one_line(refused(data_dir, "--port", port))
+
+
+def test_the_usual_port_taken_and_no_wish_is_a_free_port_and_one_line(data_dir: Path) -> None:
+    with usual_port_taken(), headless_demo(data_dir, any_port=False) as demo:
+        assert not demo.url.endswith(f":{PREFERRED_PORT}")
+        assert httpx.get(f"{demo.url}/readyz").status_code == 200
+        assert "--data-dir" in one_line(refused(data_dir, any_port=False))
+        demo.process.terminate()
+        assert demo.process.wait(30) == 0
+        assert demo.process.stderr is not None
+        said = demo.process.stderr.read().splitlines()
+    assert len(said) == 1, said
+    assert said[0].startswith(f"Port {PREFERRED_PORT} is in use")
+    assert f"WATCHFLOOR_URL={demo.url}" in said[0]
+
+
+@contextlib.contextmanager
+def usual_port_taken() -> Iterator[None]:
+    """Hold the port that a demo prefers, unless somebody on this machine holds it already."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(socket.create_server(("127.0.0.1", PREFERRED_PORT)))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        yield
 
 
 def test_data_of_a_newer_version(data_dir: Path) -> None:

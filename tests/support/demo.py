@@ -30,10 +30,10 @@ class HeadlessDemo:
         return str(self.ready["url"])
 
 
-def command(data_dir: Path, *arguments: str, headless: bool = True) -> list[str]:
-    """The command line of a demo on any free port."""
+def command(data_dir: Path, *arguments: str, headless: bool = True, any_port: bool = True) -> list[str]:
+    """The command line of a demo on any free port, on the one the arguments name, or on the usual one."""
     options = ["--headless"] if headless else []
-    port = [] if "--port" in arguments else ["--port", "0"]
+    port = ["--port", "0"] if any_port and "--port" not in arguments else []
     return [sys.executable, "-P", "-m", "watchfloor", "demo", *options, *port, "--data-dir", str(data_dir), *arguments]
 
 
@@ -42,21 +42,25 @@ def environment(data_dir: Path, more: Mapping[str, str] | None = None) -> dict[s
     return {**os.environ, "PYTHONPATH": str(ROOT), MARK_VARIABLE: str(data_dir), **(more or {})}
 
 
-def refused(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def refused(data_dir: Path, *arguments: str, any_port: bool = True) -> subprocess.CompletedProcess[str]:
     """Start a demo that is expected to refuse."""
     return subprocess.run(
-        command(data_dir, *arguments), env=environment(data_dir), capture_output=True, text=True, check=False,
-        timeout=START_PATIENCE_SECONDS,
+        command(data_dir, *arguments, any_port=any_port), env=environment(data_dir), capture_output=True, text=True,
+        check=False, timeout=START_PATIENCE_SECONDS,
     )  # fmt: skip
 
 
 @contextmanager
 def headless_demo(
-    data_dir: Path, *arguments: str, more: Mapping[str, str] | None = None, cwd: Path | None = None
+    data_dir: Path,
+    *arguments: str,
+    more: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    any_port: bool = True,
 ) -> Iterator[HeadlessDemo]:
     """A demo that is ready; killed, and waited for with all its processes, at the end."""
     process = subprocess.Popen(
-        command(data_dir, *arguments), env=environment(data_dir, more), cwd=cwd, text=True,
+        command(data_dir, *arguments, any_port=any_port), env=environment(data_dir, more), cwd=cwd, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from watchfloor.demo import people
+from watchfloor.demo import people, run
 from watchfloor.demo.run import listen
 from watchfloor.demo.workspace import Workspace
 from watchfloor.embedded import ConfigurationError, cluster
@@ -73,10 +73,14 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused() -> None:
             listen(port)
 
 
-def test_without_a_wish_any_free_port_will_do() -> None:
+def test_without_a_wish_the_usual_port_is_taken_and_then_any_free_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        usual = free.getsockname()[1]
+    monkeypatch.setattr(run, "PREFERRED_PORT", usual)
     with listen(None) as first, listen(None) as second, listen(0) as third:
-        ports = {sock.getsockname()[1] for sock in (first, second, third)}
-    assert len(ports) == 3
+        ports = [sock.getsockname()[1] for sock in (first, second, third)]
+    assert ports[0] == usual
+    assert len(set(ports)) == 3
 
 
 @pytest.mark.parametrize(

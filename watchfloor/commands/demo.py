@@ -12,8 +12,9 @@ from watchfloor.demo.workspace import DEFAULT_DIRECTORY
 @click.command()
 @click.option("--headless", is_flag=True, help="All but the console; prints one JSON line when ready.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), help="Port of the backend, 0 for a free one. Default: 8420 if free."
-)
+    "--port", type=click.IntRange(0, 65535),
+    help="Port of the backend, 0 for a free one; refused when taken. Default: 8420, or a free one when that is taken.",
+)  # fmt: skip
 @click.option(
     "--data-dir", type=click.Path(path_type=Path), default=Path(DEFAULT_DIRECTORY), show_default=True,
     help="Where the database and the demo's users are kept.",

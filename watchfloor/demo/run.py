@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from console.client.session import URL_VARIABLE
 from console.term.firstframe import restore_terminal
 from watchfloor.demo import people
 from watchfloor.demo.supervisor import Child, Supervisor
@@ -224,6 +225,11 @@ class Demo:
         self._supervisor.close()
 
     def _introduce(self, users: dict[str, people.DemoUser], *, new: bool) -> None:
+        if self._options.port is None and self._listening.getsockname()[1] != PREFERRED_PORT:
+            say(
+                f"Port {PREFERRED_PORT} is in use: the backend of this demo listens on {self._url}"
+                f" (for commands beside it: export {URL_VARIABLE}={self._url})"
+            )
         if self._options.headless:
             return
         if new:
@@ -244,7 +250,8 @@ def _said(channel: socket.socket) -> bytes:
 def listen(port: int | None) -> socket.socket:
     """Take the port before anything else starts, so that a taken one costs nothing and nobody can take it meanwhile.
 
-    Raises ConfigurationError when the port that was asked for is in use or not allowed.
+    Without a wish, a free port does when the usual one is in use (docs/decisions/0007). Raises ConfigurationError when
+    the port that was asked for is in use or not allowed.
     """
     candidates = (PREFERRED_PORT, 0) if port is None else (port,)
     for candidate in candidates:
