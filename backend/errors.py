@@ -1,6 +1,7 @@
 """Refusals and the one error envelope. The only module that turns an exception into an HTTP answer."""
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from contract.errors import ErrorCode
 
@@ -31,3 +32,15 @@ class ConfigurationError(Exception):
 def not_found(what: str, ident: str) -> WatchfloorError:
     """The refusal for an id that names nothing."""
     return WatchfloorError(ErrorCode.NOT_FOUND, f"There is no {what} {ident!r}.")
+
+
+def known_ident(what: str, ident: str) -> UUID:
+    """Read an id that somebody typed: what is not an id of ours names nothing, like one that is not in use.
+
+    Raises:
+        WatchfloorError: NOT_FOUND.
+    """
+    try:
+        return UUID(ident)
+    except ValueError:
+        raise not_found(what, ident) from None

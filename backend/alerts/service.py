@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import bindparam, case, func, literal, select, tuple_
+from sqlalchemy import bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import ColumnElement
@@ -19,9 +18,9 @@ from backend.alerts.tables import AlertRow
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
-from backend.errors import WatchfloorError, not_found
+from backend.errors import WatchfloorError, known_ident, not_found
 from backend.events import publish
-from backend.paging import COUNT_CAP, decode_cursor, encode_cursor
+from backend.paging import count_capped, cut_page, newest_first
 from contract.alerts import AcknowledgeRequest, Alert, AlertCounts, AlertStatus, Link, Severity
 from contract.base import Page
 from contract.errors import ErrorCode
@@ -239,18 +238,13 @@ async def acknowledge(
 
 
 async def _locked(session: AsyncSession, alert_id: str) -> AlertRow:
-    found = await session.execute(select(AlertRow).where(AlertRow.id == _ident(alert_id)).with_for_update())
+    found = await session.execute(
+        select(AlertRow).where(AlertRow.id == known_ident("alert", alert_id)).with_for_update()
+    )
     row = found.scalar_one_or_none()
     if row is None:
         raise not_found("alert", alert_id)
     return row
-
-
-def _ident(alert_id: str) -> UUID:
-    try:
-        return UUID(alert_id)
-    except ValueError:
-        raise not_found("alert", alert_id) from None
 
 
 async def get_alert(session: AsyncSession, alert_id: str) -> Alert:
@@ -259,7 +253,7 @@ async def get_alert(session: AsyncSession, alert_id: str) -> Alert:
     Raises:
         WatchfloorError: NOT_FOUND.
     """
-    row = await session.get(AlertRow, _ident(alert_id))
+    row = await session.get(AlertRow, known_ident("alert", alert_id))
     if row is None:
         raise not_found("alert", alert_id)
     return _wire(row)
@@ -274,18 +268,11 @@ async def list_alerts(
         WatchfloorError: INVALID_REQUEST for a cursor that is not ours.
     """
     conditions = wanted.conditions()
-    query = select(AlertRow).where(*conditions)
-    if cursor is not None:
-        at, ident = decode_cursor(cursor)
-        query = query.where(tuple_(AlertRow.raised_at, AlertRow.id) < tuple_(literal(at), literal(ident)))
-    query = query.order_by(AlertRow.raised_at.desc(), AlertRow.id.desc()).limit(limit + 1)
-    rows = list((await session.execute(query)).scalars())
-    total = None
-    if cursor is None:
-        capped = select(literal(1)).select_from(AlertRow).where(*conditions).limit(COUNT_CAP).subquery()
-        total = (await session.execute(select(func.count()).select_from(capped))).scalar_one()
-    more = encode_cursor(rows[limit - 1].raised_at, rows[limit - 1].id) if len(rows) > limit else None
-    return Page(items=[_wire(row) for row in rows[:limit]], next_cursor=more, total=total, as_of=as_of)
+    query = newest_first(select(AlertRow).where(*conditions), AlertRow.raised_at, AlertRow.id, cursor, limit)
+    rows = (await session.scalars(query)).all()
+    total = await count_capped(session, AlertRow, conditions) if cursor is None else None
+    page, more = cut_page(rows, limit, lambda row: (row.raised_at, row.id))
+    return Page(items=[_wire(row) for row in page], next_cursor=more, total=total, as_of=as_of)
 
 
 async def live_of_rules(session: AsyncSession, rules: Collection[str]) -> list[tuple[str, Alert]]:

@@ -1,7 +1,6 @@
 """HTTP routes of the audit area."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query
 
@@ -26,6 +25,6 @@ async def search_audit(
 
 
 @router.get("/v1/audit/{entry_id}", **needs(Permission.VIEW_AUDIT_LOGS))
-async def read_audit_entry(entry_id: UUID, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> AuditEntry:
+async def read_audit_entry(entry_id: str, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> AuditEntry:
     """One entry of the audit log. That it was read is recorded."""
     return await search.entry(session, runtime, caller, entry_id)

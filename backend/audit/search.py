@@ -4,10 +4,9 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, field_validator, model_validator
-from sqlalchemy import ColumnElement, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.canonical import clean_address
@@ -15,8 +14,8 @@ from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft, record
 from backend.audit.tables import AuditLog
 from backend.context import Caller, Runtime
-from backend.errors import not_found
-from backend.paging import COUNT_CAP, DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS, decode_cursor, encode_cursor
+from backend.errors import known_ident, not_found
+from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS, count_capped, cut_page, newest_first
 from contract.audit import AuditEntry, AuditResult
 from contract.base import Page
 
@@ -73,15 +72,12 @@ async def search(session: AsyncSession, runtime: Runtime, caller: Caller, query:
     """
     as_of = runtime.clock.now()
     conditions = _conditions(query)
-    statement = select(AuditLog).where(*conditions)
-    if query.cursor is not None:
-        statement = statement.where(
-            tuple_(AuditLog.timestamp, AuditLog.id) < tuple_(*(literal(part) for part in decode_cursor(query.cursor)))
-        )
-    statement = statement.order_by(AuditLog.timestamp.desc(), AuditLog.id.desc()).limit(query.limit + 1)
-    rows = list(await session.scalars(statement))
-    total = await _count(session, conditions) if query.count else None
-    page = rows[: query.limit]
+    matching = select(AuditLog).where(*conditions)
+    rows = (
+        await session.scalars(newest_first(matching, AuditLog.timestamp, AuditLog.id, query.cursor, query.limit))
+    ).all()
+    total = await count_capped(session, AuditLog, conditions) if query.count else None
+    page, more = cut_page(rows, query.limit, lambda row: (row.timestamp, row.id))
     draft = AuditDraft(
         AuditEvent.SEARCH_RUN,
         "search the audit log",
@@ -89,27 +85,22 @@ async def search(session: AsyncSession, runtime: Runtime, caller: Caller, query:
         new_value={"filters": query.filters(), "further_page": query.cursor is not None, "entries": len(page)},
     )
     await record(session, runtime, caller, draft)
-    more = encode_cursor(page[-1].timestamp, page[-1].id) if len(rows) > query.limit else None
     return Page(items=[_wire(row) for row in page], next_cursor=more, total=total, as_of=as_of)
 
 
-async def entry(session: AsyncSession, runtime: Runtime, caller: Caller, ident: UUID) -> AuditEntry:
+async def entry(session: AsyncSession, runtime: Runtime, caller: Caller, entry_id: str) -> AuditEntry:
     """One entry; that it was read is recorded.
 
     Raises:
         WatchfloorError: NOT_FOUND.
     """
+    ident = known_ident("audit entry", entry_id)
     row = await session.get(AuditLog, ident)
     if row is None:
-        raise not_found("audit entry", str(ident))
+        raise not_found("audit entry", entry_id)
     draft = AuditDraft(AuditEvent.ENTRY_READ, "read an audit entry", "audit", str(ident))
     await record(session, runtime, caller, draft)
     return _wire(row)
-
-
-async def _count(session: AsyncSession, conditions: list[ColumnElement[bool]]) -> int:
-    capped = select(literal(1)).select_from(AuditLog).where(*conditions).limit(COUNT_CAP).subquery()
-    return (await session.execute(select(func.count()).select_from(capped))).scalar_one()
 
 
 def _conditions(query: AuditQuery) -> list[ColumnElement[bool]]:

@@ -58,11 +58,9 @@ async def add_user(
         WatchfloorError: INVALID_REQUEST for a name, role or password that cannot be; CONFLICT when the name is taken.
     """
     _check_name(name)
-    _check_role(runtime, role)
-    _check_password(runtime, password)
+    fresh = _credentials(runtime, name, role, password, totp_secret)
     if await session.scalar(select(User.id).where(User.username == name)) is not None:
         raise WatchfloorError(ErrorCode.CONFLICT, f"There is already an account {name!r}.")
-    fresh = Credentials(name, role, password or _new_password(runtime), totp_secret or _new_totp_secret(runtime))
     session.add(
         User(
             id=runtime.clock.new_id(),
@@ -97,9 +95,7 @@ async def ensure_user(
         return await add_user(
             session, runtime, caller, name=name, role=role, password=password, totp_secret=totp_secret
         )
-    _check_role(runtime, role)
-    _check_password(runtime, password)
-    wanted = Credentials(name, role, password or _new_password(runtime), totp_secret or _new_totp_secret(runtime))
+    wanted = _credentials(runtime, name, role, password, totp_secret)
     as_is = (user.role, user.totp_secret, user.disabled) == (role, wanted.totp_secret, False)
     if as_is and password is not None and await passwords.matches(user.password_hash, password):
         return wanted
@@ -175,6 +171,13 @@ async def ensure_service_token(
     draft = AuditDraft("auth.token.issued", "issue token", "service_token", name, new_value=new)
     await audit.record(session, runtime, caller, draft)
     return token
+
+
+def _credentials(runtime: Runtime, name: str, role: str, password: str | None, totp_secret: str | None) -> Credentials:
+    """What an account is to have: what was given, if the policy allows it, and generated where nothing was."""
+    _check_role(runtime, role)
+    _check_password(runtime, password)
+    return Credentials(name, role, password or _new_password(runtime), totp_secret or _new_totp_secret(runtime))
 
 
 async def _existing(session: AsyncSession, name: str) -> User:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
-from backend.errors import WatchfloorError, not_found
+from backend.errors import WatchfloorError, known_ident, not_found
 from backend.events import publish
 from backend.transactions.rows import RowRefusedError, Rules, stored_values
 from backend.transactions.store import Added, add_new, differing, lines_with_bodies, rows_of_batch, rows_of_import
@@ -194,10 +194,7 @@ async def open_import(session: AsyncSession, runtime: Runtime, caller: Caller, s
 
 async def _open_one(session: AsyncSession, caller: Caller, import_id: str) -> Import:
     """Lock an import of this caller that is not committed yet, or is: its result is then repeated."""
-    try:
-        ident = UUID(import_id)
-    except ValueError:
-        raise not_found("import", import_id) from None
+    ident = known_ident("import", import_id)
     found = await session.execute(select(Import).where(Import.id == ident).with_for_update())
     row = found.scalar_one_or_none()
     if row is None or row.started_by != caller.subject:

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Date, Select, String, cast, func, literal, select, true, tuple_
+from sqlalchemy import BigInteger, Date, Select, String, cast, func, literal, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import ColumnElement
 
-from backend.paging import COUNT_CAP, decode_cursor, encode_cursor
+from backend.paging import count_capped, cut_page, newest_first
 from backend.transactions.rows import hexadecimal_in_lower_case
 from backend.transactions.tables import TransactionHour, TransactionRow
 from contract.base import Page
@@ -60,18 +60,11 @@ async def list_transactions(
         WatchfloorError: INVALID_REQUEST for a cursor that is not ours.
     """
     conditions = wanted.conditions()
-    query = select(TransactionRow).where(*conditions)
-    if cursor is not None:
-        at, ident = decode_cursor(cursor)
-        query = query.where(tuple_(_ROWS.block_time, _ROWS.id) < tuple_(literal(at), literal(ident)))
-    query = query.order_by(_ROWS.block_time.desc(), _ROWS.id.desc()).limit(limit + 1)
-    rows = list((await session.execute(query)).scalars())
-    total = None
-    if cursor is None:
-        capped = select(literal(1)).select_from(TransactionRow).where(*conditions).limit(COUNT_CAP).subquery()
-        total = (await session.execute(select(func.count()).select_from(capped))).scalar_one()
-    more = encode_cursor(rows[limit - 1].block_time, rows[limit - 1].id) if len(rows) > limit else None
-    return Page(items=[_wire(row) for row in rows[:limit]], next_cursor=more, total=total, as_of=as_of)
+    query = newest_first(select(TransactionRow).where(*conditions), _ROWS.block_time, _ROWS.id, cursor, limit)
+    rows = (await session.scalars(query)).all()
+    total = await count_capped(session, TransactionRow, conditions) if cursor is None else None
+    page, more = cut_page(rows, limit, lambda row: (row.block_time, row.id))
+    return Page(items=[_wire(row) for row in page], next_cursor=more, total=total, as_of=as_of)
 
 
 def _wire(row: TransactionRow) -> Transaction:

@@ -158,7 +158,8 @@ async def test_one_entry_and_that_it_was_read(auditor: httpx.AsyncClient, app: A
 
 async def test_an_entry_that_does_not_exist(auditor: httpx.AsyncClient) -> None:
     assert (await auditor.get("/v1/audit/00000000-0000-7000-8000-000000000000")).status_code == 404
-    assert (await auditor.get("/v1/audit/not-an-id")).status_code == 422
+    unheard_of = await auditor.get("/v1/audit/not-an-id")
+    assert (unheard_of.status_code, unheard_of.json()["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize(
