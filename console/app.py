@@ -33,9 +33,6 @@ ASCII_VARIABLE: Final = "WATCHFLOOR_ASCII"
 PAINT_GAP_S: Final = 0.5
 """Live data is painted at most this often: a burst of updates must not cost a burst of repaints."""
 
-FIRST_PAINT_LIMIT_S: Final = 0.2
-"""How long the client's import waits for the first picture, which it would hold up."""
-
 Now = Callable[[], datetime]
 
 
@@ -119,14 +116,16 @@ class WatchfloorApp(Doing):
 
     async def begin_session(self, token: str) -> None:
         """Take in live data with this token."""
-        from console.opening import first_overview, open_feed
+        from console.opening import PAINT_LIMIT_S, FirstAnswer, open_feed
 
         self._generation += 1
         self._token = token
-        overview = first_overview(self.url)
-        if overview is not None:
-            self._show_first(overview)
-            await self.next_paint(FIRST_PAINT_LIMIT_S)
+        first = FirstAnswer(self.url)
+        if self._know(first.seen()):
+            self.repaint()
+            await self.next_paint(PAINT_LIMIT_S)
+        overview = first.read()
+        self._know(overview)
         if self.api is not None:
             await self.api.close()
         self.api, feed = open_feed(self.url, token, overview, self.transport, self._now)
@@ -136,11 +135,13 @@ class WatchfloorApp(Doing):
         asking = ask_backend(self, self.api, question, lambda api: api.whoami())
         self.run_worker(asking, name="whoami", group="whoami", exclusive=True, exit_on_error=False)
 
-    def _show_first(self, overview: "Overview") -> None:
+    def _know(self, overview: "Overview | None") -> bool:
+        if overview is None:
+            return False
         from console.state.floor import Floor, load
 
         self.floor = self.latest = load(self.latest or Floor(), overview, self.now())
-        self.repaint()
+        return True
 
     async def sign_in(self, reason: str = "") -> None:
         """Ask who the operator is, above whatever is shown: after it they are back where they were."""

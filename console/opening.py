@@ -1,6 +1,6 @@
 """Owns how a session begins: the overview that was asked for ahead of time, then the client and its feed.
 
-Imported late: the client costs a third of the start and is not needed for the first screen.
+Imported late: the client costs half of the start and is not needed for the first picture.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,25 +17,39 @@ if TYPE_CHECKING:
 PREFETCH_WAIT_S = 0.25
 """How long the first picture waits for an answer that is already on its way."""
 
+PAINT_LIMIT_S = 0.2
+"""How long the imports wait for the first picture, which they would hold up."""
 
-def first_overview(url: str) -> "Overview | None":
-    """The overview asked for before Textual was loaded, if it has come and can be read."""
-    from console.term.prefetch import take_prefetched
 
-    body = take_prefetched(url, PREFETCH_WAIT_S)
-    if body is None:
-        return None
-    from contract import building
+class FirstAnswer:
+    """The overview asked for before Textual was loaded: as plain values for the first picture, then as a wire type."""
 
-    building.DEFERRED = True
-    from pydantic import ValidationError
+    def __init__(self, url: str) -> None:
+        from console.term.prefetch import take_prefetched
 
-    from contract.overview import Overview
+        self._body = take_prefetched(url, PREFETCH_WAIT_S)
 
-    try:
-        return Overview.model_validate_json(body)
-    except ValidationError:
-        return None  # the feed asks again and says what is wrong
+    def seen(self) -> "Overview | None":
+        """What the first picture needs of it, if it has come and is as expected."""
+        from console.state.glimpse import glimpse
+
+        return glimpse(self._body) if self._body is not None else None
+
+    def read(self) -> "Overview | None":
+        """All of it, if it has come and can be read; loads the wire types."""
+        if self._body is None:
+            return None
+        from contract import building
+
+        building.DEFERRED = True
+        from pydantic import ValidationError
+
+        from contract.overview import Overview
+
+        try:
+            return Overview.model_validate_json(self._body)
+        except ValidationError:
+            return None  # the feed asks again and says what is wrong
 
 
 def open_feed(

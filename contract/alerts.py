@@ -1,26 +1,9 @@
 """Wire types of alerts: what was raised, about what, and who has seen it."""
 
-from enum import StrEnum
-
 from contract.base import UtcDatetime, Wire, WireRequest
 from contract.scope import Scope
-
-
-class Severity(StrEnum):
-    """Severities of both compliance documents, most urgent first."""
-
-    CRITICAL = "critical"
-    HIGH = "high"
-    MEDIUM = "medium"
-    LOW = "low"
-
-
-class AlertStatus(StrEnum):
-    """open → acknowledged → cleared; clearing is done by the rule that raised it, never by a person."""
-
-    OPEN = "open"
-    ACKNOWLEDGED = "acknowledged"
-    CLEARED = "cleared"
+from contract.states import AlertStatus as AlertStatus  # noqa: PLC0414  part of what this module offers
+from contract.states import Severity as Severity  # noqa: PLC0414  part of what this module offers
 
 
 class Link(Wire):

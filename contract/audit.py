@@ -1,17 +1,9 @@
 """Wire types of the audit log and its search."""
 
-from enum import StrEnum
 from typing import Any
 
 from contract.base import UtcDatetime, Wire
-
-
-class AuditResult(StrEnum):
-    """How the act ended."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    DENIED = "denied"
+from contract.states import AuditResult as AuditResult  # noqa: PLC0414  part of what this module offers
 
 
 class AuditEntry(Wire):

@@ -1,21 +1,7 @@
 """Wire types of executors: the trading bots that run under permits."""
 
-from enum import StrEnum
-
 from contract.base import Money, UtcDatetime, Wire
-
-
-class ExecutorState(StrEnum):
-    """Halted, wedged and dead are told apart: silence is never shown as halted."""
-
-    TRADING = "trading"
-    REDUCING = "reducing"
-    FROZEN = "frozen"
-    """It has acknowledged a hold."""
-    FREEZING = "freezing"
-    """A hold covers it and it has not answered yet."""
-    SILENT = "silent"
-    """Not heard of for longer than a permit lives; it holds no valid permit."""
+from contract.states import ExecutorState as ExecutorState  # noqa: PLC0414  part of what this module offers
 
 
 class Executor(Wire):

@@ -1,29 +1,15 @@
 """Wire types of freezes and thaws."""
 
-from enum import StrEnum
-
 from pydantic import Field, field_validator
 
 from contract.base import Money, UtcDatetime, Wire, WireRequest, storable
 from contract.scope import Scope
+from contract.states import FreezeMode as FreezeMode  # noqa: PLC0414  part of what this module offers
+from contract.states import FreezeStatus as FreezeStatus  # noqa: PLC0414  part of what this module offers
+from contract.states import HaltState as HaltState  # noqa: PLC0414  part of what this module offers
 
 MAX_REASON_CHARS = 2_000
 """Room for a paragraph; a reason is evidence, not an essay."""
-
-
-class FreezeMode(StrEnum):
-    """What an executor under the hold may still do. Cancels always pass."""
-
-    HALT = "halt"
-    REDUCE_ONLY = "reduce-only"
-
-
-class FreezeStatus(StrEnum):
-    """active → thaw_requested → thawed; a refused or lapsed request returns to active."""
-
-    ACTIVE = "active"
-    THAW_REQUESTED = "thaw_requested"
-    THAWED = "thawed"
 
 
 def _has_words(value: str) -> str:
@@ -59,15 +45,6 @@ class ThawApproval(WireRequest):
 
     version: int | None = Field(default=None, ge=1)
     """The version that was on the screen; refused if the freeze has changed since. None approves whatever stands."""
-
-
-class HaltState(StrEnum):
-    """What is known of one executor under one hold; derived from its own answers, never from the command."""
-
-    REQUESTED = "requested"
-    ACKED = "acked"
-    EXPIRED = "expired"
-    """It has not answered, but its permit has run out: it may not send."""
 
 
 class HaltProof(Wire):

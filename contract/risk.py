@@ -1,28 +1,11 @@
 """Wire types of risk: four measures against policy, three indicators with their reasons."""
 
-from enum import StrEnum
-
 from contract.alerts import Link
 from contract.base import Money, UtcDatetime, Wire
 from contract.scope import Scope
-
-
-class RiskRule(StrEnum):
-    """The four thresholds of the policy."""
-
-    POSITION = "position"
-    DAILY_LOSS = "daily_loss"
-    SUCCESS_RATE = "success_rate"
-    GAS_SPEND = "gas_spend"
-
-
-class MeasureState(StrEnum):
-    """Where a value stands against its limit. UNKNOWN is never shown as ok."""
-
-    OK = "ok"
-    NEAR = "near"
-    CROSSED = "crossed"
-    UNKNOWN = "unknown"
+from contract.states import MeasureState as MeasureState  # noqa: PLC0414  part of what this module offers
+from contract.states import RiskLevel as RiskLevel  # noqa: PLC0414  part of what this module offers
+from contract.states import RiskRule as RiskRule  # noqa: PLC0414  part of what this module offers
 
 
 class Measure(Wire):
@@ -44,16 +27,6 @@ class Measure(Wire):
     """24 hourly values, oldest first, only for the overall scope."""
     projected_hit_at: UtcDatetime | None = None
     """When the limit is reached at the pace of the last hour; None when not approaching it today."""
-
-
-class RiskLevel(StrEnum):
-    """The four levels of an indicator; UNKNOWN when its inputs are missing or stale."""
-
-    LOW = "LOW"
-    MEDIUM = "MEDIUM"
-    HIGH = "HIGH"
-    CRITICAL = "CRITICAL"
-    UNKNOWN = "UNKNOWN"
 
 
 class Reason(Wire):

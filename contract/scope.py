@@ -1,23 +1,14 @@
 """Scopes: what a freeze, a limit or an alert is about. Pure; owns parsing, printing and covering."""
 
-from enum import StrEnum
 from typing import Self
 
 from pydantic import field_validator, model_validator
 
 from contract.base import Wire, storable
+from contract.states import ScopeKind as ScopeKind  # noqa: PLC0414  part of what this module offers
 
 MAX_NAME_CHARS = 100
 """Longer than any real wallet, chain or strategy name; keeps a hostile name out of indexes and dialogs."""
-
-
-class ScopeKind(StrEnum):
-    """The dimensions along which operations can be frozen and limited."""
-
-    GLOBAL = "global"
-    CHAIN = "chain"
-    STRATEGY = "strategy"
-    WALLET = "wallet"
 
 
 class Scope(Wire):

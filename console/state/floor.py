@@ -1,21 +1,27 @@
 """Owns the picture of the trading floor: one frozen value, and the reducers that bring it up to date.
 
-Everything a screen shows of live data is read from a `Floor`. Must never import Textual or read a clock.
+Everything a screen shows of live data is read from a `Floor`. Must never import Textual or read a clock, nor the wire
+types other than for type checkers: the first picture is drawn before they are loaded (`console.state.glimpse`).
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from console.state.freshness import POLL_S, Freshness, freshness, seconds_between
-from contract.alerts import Alert, AlertCounts, AlertStatus, Severity
-from contract.executors import Executor, ExecutorState
-from contract.freeze import Freeze, FreezeStatus
-from contract.overview import Overview
-from contract.risk import RiskSnapshot
+from contract.states import AlertStatus, ExecutorState, FreezeStatus, Severity
+
+if TYPE_CHECKING:
+    from contract.alerts import Alert
+    from contract.executors import Executor
+    from contract.freeze import Freeze
+    from contract.overview import Overview
+    from contract.risk import RiskSnapshot
 
 T = TypeVar("T")
 
@@ -50,6 +56,21 @@ class Connection:
     """Why it is not live, in the words of whoever noticed."""
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Alerts not yet cleared, by severity."""
+
+    critical: int = 0
+    high: int = 0
+    medium: int = 0
+    low: int = 0
+
+    @property
+    def total(self) -> int:
+        """All alerts not yet cleared."""
+        return self.critical + self.high + self.medium + self.low
+
+
 def _nothing() -> Mapping[str, T]:
     return MappingProxyType({})
 
@@ -70,7 +91,7 @@ class Floor:
     """Alerts that are not cleared, by id: the most urgent ones and all that changed since."""
     cleared: Mapping[str, Alert] = field(default_factory=_nothing)
     """The last ones that were cleared while this console was watching."""
-    counts: AlertCounts = field(default_factory=AlertCounts)
+    counts: Counts = Counts()
     freezes: Mapping[str, Freeze] = field(default_factory=_nothing)
     """Holds in force, by id."""
     executors: Mapping[str, Executor] = field(default_factory=_nothing)
@@ -102,6 +123,7 @@ class Floor:
 
 def load(floor: Floor, overview: Overview, desk_now: datetime) -> Floor:
     """Replace everything by a snapshot."""
+    counts = overview.alert_counts
     return replace(
         floor,
         skew=overview.server_time - desk_now,
@@ -109,7 +131,7 @@ def load(floor: Floor, overview: Overview, desk_now: datetime) -> Floor:
         data_at=desk_now,
         risk=overview.risk,
         alerts=MappingProxyType({alert.id: alert for alert in overview.alerts}),
-        counts=overview.alert_counts,
+        counts=Counts(counts.critical, counts.high, counts.medium, counts.low),
         freezes=MappingProxyType({freeze.id: freeze for freeze in overview.freezes}),
         executors=MappingProxyType({executor.name: executor for executor in overview.executors}),
         executors_total=overview.executors_total,
@@ -232,10 +254,10 @@ def _last(known: Mapping[str, T], count: int) -> Mapping[str, T]:
     return MappingProxyType(dict(list(known.items())[-count:]))
 
 
-def _recount(counts: AlertCounts, before: Alert | None, after: Alert | None) -> AlertCounts:
+def _recount(counts: Counts, before: Alert | None, after: Alert | None) -> Counts:
     changed = {severity.value: getattr(counts, severity.value) for severity in Severity}
     if before is not None:
         changed[before.severity.value] -= 1
     if after is not None:
         changed[after.severity.value] += 1
-    return AlertCounts(**{name: max(count, 0) for name, count in changed.items()})
+    return Counts(**{name: max(count, 0) for name, count in changed.items()})

@@ -3,18 +3,21 @@
 A pure function of the floor and the time. Must never call something unknown good.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from console.state.floor import Floor, Link, all_executors, urgent
 from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
-from contract.alerts import AlertStatus, Severity
-from contract.executors import ExecutorState
-from contract.freeze import Freeze, FreezeStatus
-from contract.risk import Measure, MeasureState, RiskRule
-from contract.scope import Scope, ScopeKind
+from contract.states import AlertStatus, ExecutorState, FreezeStatus, MeasureState, RiskRule, ScopeKind, Severity
+
+if TYPE_CHECKING:
+    from contract.freeze import Freeze
+    from contract.risk import Measure
+    from contract.scope import Scope
 
 
 @dataclass(frozen=True)

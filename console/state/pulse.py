@@ -6,7 +6,7 @@ from typing import Final
 from console.state.floor import Floor, Link
 from console.state.freshness import SECONDS_SHOWN_FOR_S, STALE_AFTER_INTERVALS, seconds_between
 from console.state.headline import scope_words
-from contract.freeze import FreezeMode, FreezeStatus
+from contract.states import FreezeMode, FreezeStatus
 
 _ALARM_S: Final = 1.0
 """While the line is lost its age counts up by the second."""

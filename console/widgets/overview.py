@@ -1,7 +1,9 @@
 """Owns how the overview is drawn: limits, chains, indicators, alerts, freezes and executors as lines."""
 
+from __future__ import annotations
+
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from console.state.floor import Floor, Tally, all_executors, chains
 from console.state.freshness import Freshness, coarse_age, due_text, exact_age, seconds_between
@@ -24,10 +26,13 @@ from console.widgets.lines import (
     wrap,
 )
 from console.widgets.view import View
-from contract.alerts import Alert, AlertStatus, Link
-from contract.freeze import Freeze, FreezeMode, FreezeStatus
-from contract.risk import Indicator, Measure, MeasureState, RiskLevel, RiskRule
-from contract.scope import Scope, ScopeKind
+from contract.states import AlertStatus, FreezeMode, FreezeStatus, MeasureState, RiskLevel, RiskRule, ScopeKind
+
+if TYPE_CHECKING:
+    from contract.alerts import Alert
+    from contract.freeze import Freeze
+    from contract.risk import Indicator, Measure
+    from contract.scope import Scope
 
 RULES: Final = {
     RiskRule.POSITION: "Position",
@@ -187,32 +192,6 @@ def reasons_lines(indicators: list[Indicator], view: View, per_indicator: int) -
         elif len(reasons) > per_indicator:
             lines.append(line((f"  and {len(reasons) - per_indicator} more: w", "dim")))
     return lines
-
-
-def why_rows(floor: Floor, view: View) -> list[tuple[Line, Link | None]]:
-    """Every fact behind the three indicators; rows with a link can be followed."""
-    g = view.glyphs
-    if floor.risk is None or not floor.risk.indicators:
-        return [(line(("Risk has not been assessed yet: nothing is known.", "dim")), None)]
-    rows: list[tuple[Line, Link | None]] = []
-    order = list(RiskLevel)
-    for indicator in floor.risk.indicators:
-        sign = words.level(indicator.level, g)
-        title = line(
-            (f"{outside(indicator.name, 40).capitalize()} ", "bold"), (f"{sign.glyph} {sign.word}", sign.style)
-        )
-        rows.append((titled_rule(title, view.width, g), None))
-        for reason in sorted(indicator.reasons, key=lambda reason: -order.index(reason.level)):
-            mark = words.level(reason.level, g)
-            first, *rest = wrap(outside(reason.text), max(view.width - 12, 8))
-            rows.append((line((left(f"{mark.glyph} {mark.word}", 11, g), mark.style), first), reason.link))
-            rows += [(line(" " * 11, row), reason.link) for row in rest]
-            if reason.link is not None:
-                target = f"{outside(reason.link.kind, 20)} {outside(reason.link.label, 80)}"
-                rows.append((line(" " * 11, (f"{g.arrow} ", "key"), (target, "link")), reason.link))
-        if not indicator.reasons:
-            rows.append((line(("Nothing raised it.", "dim")), None))
-    return rows
 
 
 def side_lines(floor: Floor, view: View) -> list[Line]:

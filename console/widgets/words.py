@@ -6,11 +6,7 @@ from typing import NamedTuple
 from console.state.freshness import Freshness
 from console.widgets.glyphs import Glyphs
 from console.widgets.lines import Line
-from contract.alerts import AlertStatus, Severity
-from contract.audit import AuditResult
-from contract.executors import ExecutorState
-from contract.freeze import HaltState
-from contract.risk import MeasureState, RiskLevel
+from contract.states import AlertStatus, AuditResult, ExecutorState, HaltState, MeasureState, RiskLevel, Severity
 
 
 class Sign(NamedTuple):

@@ -115,6 +115,7 @@ async def running(
     environ: dict[str, str] | None = None,
     theme: str = "dark",
     loaded: bool = True,
+    url: str = "http://127.0.0.1:8420",
 ) -> AsyncIterator[Running]:
     """The console on a backend on paper; waits for live data unless told otherwise."""
     paper = paper or Paper()
@@ -124,7 +125,7 @@ async def running(
         if "NO_COLOR" not in variables:
             os.environ.pop("NO_COLOR", None)
         app = WatchfloorApp(
-            "http://127.0.0.1:8420",
+            url,
             token,
             environ=variables,
             theme=theme,

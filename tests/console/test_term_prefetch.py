@@ -9,8 +9,13 @@ from urllib.parse import quote
 
 import pytest
 
+from console.opening import FirstAnswer
 from console.term import prefetch
 from console.term.prefetch import is_local, start_prefetch, take_prefetched
+from contract.alerts import Alert
+from tests.console import floor_models as models
+from tests.console.driving import running
+from tests.console.paper import Paper
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nContent-Length: 7\r\n\r\n"
 
@@ -107,3 +112,34 @@ def test_a_token_travels_in_the_clear_on_this_machine_only(url: str, local: bool
 def test_a_token_that_is_none_is_not_sent(token: str) -> None:
     start_prefetch("http://127.0.0.1:1", token)
     assert prefetch._pending is None
+
+
+def overview_answer() -> bytes:
+    """The answer of a backend."""
+    body = models.overview().model_dump_json().encode()
+    return OK.replace(b"Length: 7", b"Length: %d" % len(body)) + body
+
+
+async def test_the_answer_is_shown_before_the_client_has_asked_anything() -> None:
+    paper = Paper(up=False)
+    with answering(overview_answer()) as (url, _):
+        start_prefetch(url, "t")
+        async with running(paper, url=url, size=(120, 40), loaded=False) as run:
+            await run.until(lambda: run.app.floor is not None, "the floor")
+            await run.until(lambda: "DAILY_LOSS_LIMIT" in run.screen, "alerts on the screen")
+            await run.until(lambda: run.app.api is not None, "the client")
+            assert run.app.floor is not None
+            assert all(isinstance(alert, Alert) for alert in run.app.floor.alerts.values())  # not the first picture's
+
+
+@pytest.mark.parametrize("body", [b'{"a":1}', b"nonsen?"])
+def test_an_answer_that_is_no_overview_is_not_shown(body: bytes) -> None:
+    with answering(OK + body) as (url, _):
+        start_prefetch(url, "t")
+        first = FirstAnswer(url)
+        assert (first.seen(), first.read()) == (None, None)
+
+
+def test_without_an_answer_there_is_nothing_to_show() -> None:
+    first = FirstAnswer("http://127.0.0.1:1")
+    assert (first.seen(), first.read()) == (None, None)

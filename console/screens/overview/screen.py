@@ -129,7 +129,7 @@ class OverviewScreen(FloorScreen):
         await self.desk.push_screen(ReadingScreen("Why", self._why))
 
     def _why(self, view: View) -> "list[Row]":
-        from console.widgets.overview import why_rows
+        from console.widgets.why import why_rows
 
         floor = self.desk.floor
         return why_rows(floor, view) if floor is not None else []
