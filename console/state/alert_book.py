@@ -15,9 +15,11 @@ from contract.base import Page
 
 PAGE_ROWS: Final = 500
 """The most that the backend gives at once."""
+CLEARED_ROWS: Final = 50
+"""The cleared alerts that are listed below the others: what happened before you sat down, not an archive."""
 
-LIVE: Final = ("open", "acknowledged")
-"""What the list holds: loaded one status after the other."""
+STAGES: Final = ("open", "acknowledged", "cleared")
+"""What the list holds: loaded one status after the other; of the cleared ones the newest only."""
 
 
 def _no_alerts() -> Mapping[str, Alert]:
@@ -30,19 +32,24 @@ class AlertBook:
 
     loaded: Mapping[str, Alert] = field(default_factory=_no_alerts)
     stage: int = 0
-    """Which of `LIVE` is being loaded; its length when all is loaded."""
+    """Which of `STAGES` is being loaded; its length when all is loaded."""
     cursor: str | None = None
 
     @property
-    def next_page(self) -> tuple[str, str | None] | None:
-        """Status and cursor of the page to load next; None when all are loaded."""
-        return (LIVE[self.stage], self.cursor) if self.stage < len(LIVE) else None
+    def next_page(self) -> tuple[str, str | None, int] | None:
+        """Status, cursor and rows of the page to load next; None when all are loaded."""
+        if self.stage == len(STAGES):
+            return None
+        status = STAGES[self.stage]
+        return status, self.cursor, CLEARED_ROWS if status == "cleared" else PAGE_ROWS
 
     def with_page(self, page: Page[Alert]) -> "AlertBook":
         """The book after one more page."""
         loaded = {**self.loaded, **{alert.id: alert for alert in page.items}}
-        stage = self.stage if page.next_cursor else self.stage + 1
-        return AlertBook(MappingProxyType(loaded), stage, page.next_cursor)
+        goes_on = page.next_cursor is not None and STAGES[self.stage] != "cleared"
+        return AlertBook(
+            MappingProxyType(loaded), self.stage if goes_on else self.stage + 1, page.next_cursor if goes_on else None
+        )
 
     def with_alert(self, alert: Alert) -> "AlertBook":
         """The book after one alert was read by itself."""
@@ -50,14 +57,16 @@ class AlertBook:
 
 
 def current(book: AlertBook, live: Mapping[str, Alert], cleared: Mapping[str, Alert]) -> dict[str, Alert]:
-    """Every known alert by id, most urgent first: what the stream said last counts."""
+    """Every known alert by id, most urgent first, then the last that cleared: what the stream said last counts."""
     known = dict(book.loaded)
     for ident, alert in (*live.items(), *cleared.items()):
         before = known.get(ident)
         if before is None or alert.updated_at >= before.updated_at:
             known[ident] = alert
     still = {ident: alert for ident, alert in known.items() if alert.status is not AlertStatus.CLEARED}
-    return {alert.id: alert for alert in urgent(still)}
+    gone = [alert for ident, alert in known.items() if ident not in still]
+    gone.sort(key=lambda alert: (alert.cleared_at or alert.updated_at, alert.id), reverse=True)
+    return {alert.id: alert for alert in (*urgent(still), *gone[:CLEARED_ROWS])}
 
 
 def filtered(alerts: Mapping[str, Alert], text: str) -> list[str]:

@@ -115,6 +115,8 @@ class Found:
     @property
     def count(self) -> str:
         """How many entries there are, as far as that is known."""
+        if self.searched_at is None:
+            return "--"
         if self.total is not None:
             return f"{self.total:,}{'+' if self.total >= self.total_cap else ''}"
         return f"{len(self.entries):,}{'' if self.complete else '+'}"

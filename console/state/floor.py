@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from console.state.freshness import POLL_S, Freshness, freshness, seconds_between
+from console.state.freshness import POLL_S, Freshness, freshness, seconds_between, worst
 from contract.states import AlertStatus, ExecutorState, FreezeStatus, Severity
 
 if TYPE_CHECKING:
@@ -111,14 +111,18 @@ class Floor:
             return Freshness.NEVER
         if self.connection.link is Link.LIVE:
             return Freshness.LIVE
-        return freshness(self.heard_s(desk_now), POLL_S)
+        return self._no_better_than_stale(freshness(self.heard_s(desk_now), POLL_S))
 
     def risk_freshness(self, desk_now: datetime) -> Freshness:
         """Whether the measures may be believed: the backend must have assessed within twice the policy's interval."""
         if self.risk is None:
             return Freshness.NEVER
         age_s = seconds_between(self.risk.assessed_at, self.now(desk_now))
-        return freshness(age_s, max(self.risk.interval_seconds, 1))
+        return self._no_better_than_stale(freshness(age_s, max(self.risk.interval_seconds, 1)))
+
+    def _no_better_than_stale(self, by_age: Freshness) -> Freshness:
+        """While nobody answers nothing is live: what is shown may have changed a moment after it was sent."""
+        return worst(by_age, Freshness.STALE) if self.connection.link is Link.LOST else by_age
 
 
 def load(floor: Floor, overview: Overview, desk_now: datetime) -> Floor:

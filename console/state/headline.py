@@ -148,12 +148,11 @@ def _frozen_text(holds: list[Freeze]) -> str:
     waiting = [hold for hold in holds if hold.status is FreezeStatus.THAW_REQUESTED]
     names = ", ".join(scope_words(hold.scope) for hold in holds[:3]) + ("…" if len(holds) > 3 else "")  # noqa: PLR2004
     covered = sum(hold.covered for hold in holds)
-    text = f"Trading is stopped on {names}: all {covered} executors have halted."
-    if not covered:
-        text = f"Trading is stopped on {names}: no executor is covered at present."
     if waiting:
-        text += f" {waiting[0].ref} waits for a second person."
-    return text
+        return f"Trading is stopped on {names}; {waiting[0].ref} waits for a second person."
+    if not covered:
+        return f"Trading is stopped on {names}: no executor is covered at present."
+    return f"Trading is stopped on {names}: all {covered} executors have halted."
 
 
 def _scope_title(scope: Scope) -> str:

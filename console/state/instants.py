@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-FORMS: Final = "2026-03-09, 2026-03-09T20:42, 15m, 2h, 7d, today or yesterday (UTC)"
+FORMS: Final = "2h, 7d, today, 2026-03-09 or 2026-03-09T20:42 (UTC)"
 _AGO: Final = re.compile(r"([0-9]{1,5})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -6,12 +6,24 @@ from datetime import datetime
 from console.state.audit_search import Found, changes, follow_searches
 from console.state.freshness import coarse_age, seconds_between
 from console.widgets import words
-from console.widgets.lines import EMPTY, Line, column, left, line, middle_cut, outside, pad, titled_rule, wrap
+from console.widgets.lines import (
+    EMPTY,
+    Line,
+    column,
+    label_text,
+    left,
+    line,
+    middle_cut,
+    outside,
+    pad,
+    titled_rule,
+    wrap,
+)
 from console.widgets.view import View
 from contract.audit import AuditEntry
 
-_LABEL_COLUMNS = 14
-_TIME_COLUMNS, _RESULT_COLUMNS = 15, 9
+_LABEL_COLUMNS = 17
+_TIME_COLUMNS, _RESULT_COLUMNS = 15, 8
 _SHORT_FROM_COLUMNS = 70
 
 
@@ -30,8 +42,8 @@ def list_title(found: Found, now: datetime, view: View, filter_text: str) -> Lin
 def _columns(width: int) -> tuple[int, int, int]:
     """Widths of actor, event and resource."""
     room = max(width - _TIME_COLUMNS - _RESULT_COLUMNS, 10)
-    actor = min(max(room // 4, 8), 20)
-    event = min(max((room - actor) // 2, 12), 36)
+    actor = min(max(room // 5, 8), 20)
+    event = min(max((room - actor) * 3 // 5, 12), 36)
     return actor, event, max(room - actor - event, 0)
 
 
@@ -76,7 +88,7 @@ def detail_rows(entry: AuditEntry, view: View, place: str = "") -> list[Line]:
     facts += [("with", entry.user_agent or "--"), ("id", entry.id), ("hash", entry.hash)]
     for name, value in facts:
         for index, row in enumerate(wrap(outside(value, 400), room)[:4]):
-            rows.append(line((column(outside(name, 30) if not index else "", _LABEL_COLUMNS, g), "dim"), row))
+            rows.append(line((column(label_text(name) if not index else "", _LABEL_COLUMNS, g), "dim"), row))
     return rows
 
 

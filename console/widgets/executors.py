@@ -1,7 +1,7 @@
 """Owns how executors are drawn: one row each, and everything known of one."""
 
 from console.state.floor import Floor
-from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
+from console.state.freshness import Freshness, coarse_age, seconds_between
 from console.widgets import words
 from console.widgets.lines import EMPTY, Line, column, cut, left, line, middle_cut, outside, pad, right, titled_rule
 from console.widgets.overview import feed_age
@@ -15,8 +15,8 @@ _LABEL_COLUMNS = 14
 def _columns(view: View) -> tuple[int, int, int, int]:
     """Widths of name, chain, strategy and wallet."""
     if view.width >= _WALLET_FROM_COLUMNS:
-        return 18, 14, 16, 20
-    return (18, 11, 14, 0) if view.width >= 70 else (12, 10, 0, 0)  # noqa: PLR2004  narrower than that has no strategy
+        return 20, 14, 16, 20
+    return (19, 10, 14, 0) if view.width >= 70 else (12, 10, 0, 0)  # noqa: PLR2004  narrower than that has no strategy
 
 
 def list_title(floor: Floor, shown: int, filter_text: str, view: View) -> Line:
@@ -87,7 +87,7 @@ def detail_rows(executor: Executor, floor: Floor, view: View) -> list[Line]:
         ("open orders", words.number(executor.open_orders)),
         ("in flight", words.number(executor.in_flight)),
         ("last order", f"#{executor.last_order_seq:,}"),
-        ("last seen", "never" if age_s is None else f"{exact_age(age_s)} ago, {executor.last_seen_at:%H:%M:%S} UTC"),
+        ("last seen", "never" if age_s is None else f"{coarse_age(age_s)} ago, {executor.last_seen_at:%H:%M:%S} UTC"),
         ("registered", f"{executor.registered_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("frozen by", ", ".join(holds) or "no freeze covers it"),
     ]

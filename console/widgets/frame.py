@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from rich.cells import cell_len
+
 from console.actions import Action, is_typed, refusal, shown_key
 from console.state.freshness import clock_text, exact_age, seconds_between
 from console.widgets.glyphs import Glyphs
@@ -46,16 +48,17 @@ def top_line(title: str, who: Who, pulse: Pulse, view: View) -> Line:
     clock: Line = ((f" {clock_text(pulse.now, pulse.quiet_s)} ", "bar"),)
     status = _status(pulse, g)
     name = outside(who.name, 40)
-    person = f"{name} ({outside(who.role, 30)})" if name else ""
+    role = f" ({outside(who.role, 30)})" if name else ""
     first: Line = ((" WATCHFLOOR ", "bar.bold"), (f" {title} ", "bar"))
     if view.width < NARROW_COLUMNS:
         first = ((f" {title} ", "bar.bold"),)
-        person = ""
+        name = role = ""
         clock = ((" ", "bar"),)
     last: Line = (*status, *clock)
-    room = view.width - width_of(first) - width_of(last) - 2
-    if person and room > 0:
-        first = (*first, (" " * max(room - len(person), 0) + cut(person, room, g) + "  ", "bar"))
+    room = view.width - width_of(first) - width_of(last) - 3
+    if name and room > 0:
+        person = name + role if cell_len(name + role) <= room else cut(name, room, g)
+        first = (*first, (" " * (room + 1 - cell_len(person)) + person + "  ", "bar"))
     fill = max(view.width - width_of(first) - width_of(last), 0)
     return crop((*first, (" " * fill, "bar"), *last), view.width, g)
 

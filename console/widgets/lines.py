@@ -66,6 +66,11 @@ def right(text: str, width: int, glyphs: Glyphs) -> str:
     return " " * (width - cell_len(shown)) + shown
 
 
+def label_text(name: str) -> str:
+    """The name of a fact as a person reads it; records write `days_over_the_limit`."""
+    return outside(name, 40).replace("_", " ")
+
+
 def middle_cut(text: str, width: int, glyphs: Glyphs) -> str:
     """Shorten an identifier in its middle: both ends of an address tell it apart."""
     if cell_len(text) <= width or width < 5:  # noqa: PLR2004  two ends and an ellipsis

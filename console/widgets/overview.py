@@ -268,6 +268,8 @@ def alert_row(alert: Alert, floor: Floor, view: View) -> Line:
     age_s = seconds_between(alert.raised_at, now) or 0.0
     due, over = due_text(alert.due_at, now)
     clock = f"{g.done} {outside(alert.acknowledged_by or 'seen', 12)}" if seen else due
+    if alert.status is AlertStatus.CLEARED:
+        clock = f"{g.ok} cleared"
     tail = right(coarse_age(age_s), 6, g) + right(cut(clock, 12, g), 13, g)
     rule_width, scope_width, message_width = _alert_columns(view.width - 7 - width_of(((tail, ""),)))
     middle: Line = EMPTY

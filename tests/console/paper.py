@@ -168,7 +168,7 @@ class Paper:
         if method == "POST":
             found = found.model_copy(
                 update={
-                    "status": AlertStatus.ACKNOWLEDGED,
+                    "status": AlertStatus.CLEARED if "clears_on" in found.facts else AlertStatus.ACKNOWLEDGED,
                     "acknowledged_by": "officer1",
                     "acknowledged_at": models.NOW,
                 }

@@ -75,6 +75,7 @@ async def test_a_lost_backend_is_said_with_its_age_and_the_data_is_kept_dimmed()
     async with running() as run:
         run.paper.drop()
         await run.shows("LOST")
+        await run.shows("STALE 0s")
         assert "DAILY_LOSS_LIMIT" in run.screen
         run.clock.advance(seconds=75)
         await run.shows("LOST 1m15s")
@@ -158,6 +159,19 @@ async def test_a_link_leads_to_what_it_points_at() -> None:
         await run.press("enter")
         await run.at("Operations")
         assert run.app.screen.query_one("#executors").selected == "bot-07"  # type: ignore[attr-defined]
+
+
+async def test_an_alert_of_the_past_clears_when_it_is_seen_and_is_listed_below() -> None:
+    past = models.alert().model_copy(update={"facts": {"clears_on": "acknowledgement", "value": "16", "unit": "ETH"}})
+    async with running(Paper(alerts=[past, *models.alerts()[1:]])) as run:
+        await run.press("2")
+        await run.at("Alerts")
+        await run.press("a")
+        await run.shows("Acknowledged DAILY_LOSS_LIMIT on chain:arbitrum, which clears it.")
+        await run.shows("ALERTS 2, 1 cleared below")
+        await run.press("G")
+        await run.shows("3/3")
+        await run.shows("● cleared")
 
 
 async def test_ten_thousand_alerts_are_loaded_page_by_page_as_they_are_reached() -> None:

@@ -51,6 +51,13 @@ async def test_it_opens_with_cancel_focused_and_enter_does_nothing() -> None:
         assert not _sent(run.paper)
 
 
+async def test_on_a_low_screen_the_buttons_are_still_there() -> None:
+    async with running(size=(80, 16)) as run:
+        await _fill(run)
+        await run.shows("[ Cancel ]  [ Freeze arbitrum ]")
+        assert "FROZEN" in run.screen
+
+
 async def test_it_opens_from_any_screen() -> None:
     async with running() as run:
         for key in ("2", "3", "4"):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.state import floor as reducers
-from console.state.alert_book import AlertBook, current, filtered
+from console.state.alert_book import CLEARED_ROWS, PAGE_ROWS, AlertBook, current, filtered
 from console.state.audit_search import Found, SearchError, changes, follow_searches, parse_search
 from console.state.completion import closest, complete
 from console.state.floor import Floor, Link, urgent
@@ -136,10 +136,13 @@ def test_a_new_executor_counts_as_one_more() -> None:
 
 
 def test_lost_lines_age_what_came_by_them() -> None:
-    floor = loaded(live=False)
-    assert floor.feed_freshness(NOW + timedelta(seconds=59)) is Freshness.LIVE
-    assert floor.feed_freshness(NOW + timedelta(seconds=61)) is Freshness.STALE
-    assert floor.feed_freshness(NOW + timedelta(seconds=301)) is Freshness.LOST
+    polled = reducers.connected(loaded(), Link.POLLING, NOW, heard=True)
+    assert polled.feed_freshness(NOW + timedelta(seconds=59)) is Freshness.LIVE
+    assert polled.feed_freshness(NOW + timedelta(seconds=61)) is Freshness.STALE
+    assert polled.feed_freshness(NOW + timedelta(seconds=301)) is Freshness.LOST
+    lost = loaded(live=False)
+    assert lost.feed_freshness(NOW) is lost.risk_freshness(NOW) is Freshness.STALE
+    assert lost.feed_freshness(NOW + timedelta(seconds=301)) is Freshness.LOST
     assert loaded().feed_freshness(NOW + timedelta(hours=1)) is Freshness.LIVE
     assert Floor().feed_freshness(NOW) is Freshness.NEVER
 
@@ -163,6 +166,11 @@ def test_the_next_look_is_at_the_minute_unless_something_is_wrong() -> None:
         (loaded(), "bad", "A critical alert waits"),
         (loaded(calm(freezes=[models.freeze(halted=3)])), "bad", "only 3 of 4 executors have halted"),
         (loaded(calm(freezes=[models.freeze()])), "frozen", "Trading is stopped on zksync: all 4"),
+        (
+            loaded(calm(freezes=[models.freeze(status=FreezeStatus.THAW_REQUESTED)])),
+            "frozen",
+            "Trading is stopped on zksync; FRZ-0031 waits for a second person.",
+        ),
         (loaded(calm(risk=models.risk(MeasureState.UNKNOWN))), "unknown", "Not known: daily loss"),
         (loaded(calm(risk=models.risk(MeasureState.NEAR))), "near", "at this pace the limit is hit 04:05 UTC"),
         (loaded(calm(alerts=[models.alerts()[1]])), "near", "1 alert has not been seen"),
@@ -192,12 +200,12 @@ def test_old_risk_is_never_calm() -> None:
 
 def test_the_book_believes_what_was_said_last() -> None:
     book = AlertBook().with_page(Page(items=models.alerts(), next_cursor="c"))
-    assert book.next_page == ("open", "c")
+    assert book.next_page == ("open", "c", PAGE_ROWS)
     seen = models.alert(status=AlertStatus.ACKNOWLEDGED, minutes=1)
     assert current(book, {seen.id: seen}, {})["alert-1"].status is AlertStatus.ACKNOWLEDGED
     cleared = models.alert(status=AlertStatus.CLEARED, minutes=0)
-    assert "alert-1" not in current(book, {seen.id: seen}, {cleared.id: cleared})
-    done = book.with_page(Page(items=[])).with_page(Page(items=[]))
+    assert list(current(book, {seen.id: seen}, {cleared.id: cleared}))[-1] == "alert-1"
+    done = book.with_page(Page(items=[])).with_page(Page(items=[])).with_page(Page(items=[]))
     assert done.next_page is None
 
 
@@ -231,6 +239,17 @@ def test_any_text_is_a_search_or_refused(text: str) -> None:
     with contextlib.suppress(SearchError):
         where = parse_search(text, datetime(2026, 1, 1, tzinfo=UTC))
         assert all(isinstance(value, str) for value in where.values())
+
+
+def test_of_the_cleared_alerts_only_the_newest_page_is_loaded() -> None:
+    book = AlertBook().with_page(Page(items=[])).with_page(Page(items=[]))
+    assert book.next_page == ("cleared", None, CLEARED_ROWS)
+    gone = [models.alert(f"a-{n}", status=AlertStatus.CLEARED, minutes=n) for n in range(CLEARED_ROWS)]
+    book = book.with_page(Page(items=gone, next_cursor="more"))
+    assert book.next_page is None
+    fresh = models.alert("now", status=AlertStatus.CLEARED, minutes=0)
+    shown = current(book, {}, {fresh.id: fresh})
+    assert len(shown) == CLEARED_ROWS
 
 
 def test_pages_join_without_repeating() -> None:

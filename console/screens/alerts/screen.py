@@ -1,4 +1,4 @@
-"""The alerts: what crossed a limit, and who has seen it."""
+"""The alerts: what crossed a limit, who has seen it, and what has cleared."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -14,12 +14,12 @@ from console.widgets import alerts as draw
 from console.widgets import overview
 from console.widgets.lines import Line, line
 from console.widgets.view import View
-from contract.alerts import Alert
+from contract.alerts import Alert, AlertStatus
 from contract.base import Page
 
 
 class AlertsScreen(ListScreen):
-    """Every alert that is not cleared, the most urgent first."""
+    """Every alert that is not cleared, the most urgent first; below them the last that cleared."""
 
     TITLE_TEXT: ClassVar[str] = "Alerts"
     CONTEXTS = (Context.ALERTS,)
@@ -44,7 +44,7 @@ class AlertsScreen(ListScreen):
             return line((f" {view.glyphs.unknown} ", "dim"), ("Nothing is known yet.", "dim"))
         waiting = [one for one in self._known(floor).values() if one.status == "open"]
         if not waiting:
-            mood, text = "ok", "Nobody is waited for: every alert has been seen."
+            mood, text = "ok", "Every alert has been seen." if floor.counts.total else "No alert is open."
         else:
             mood = "bad" if any(one.severity == "critical" for one in waiting) else "near"
             plural = "s wait" if len(waiting) > 1 else " waits"
@@ -54,13 +54,15 @@ class AlertsScreen(ListScreen):
     def list_title(self, view: View) -> Line:
         """How many are shown."""
         floor = self.desk.floor or Floor()
-        total = max(floor.counts.total, len(self._alerts))
+        known = sum(alert.status is not AlertStatus.CLEARED for alert in self._alerts.values())
+        total = max(floor.counts.total, known)
         return draw.list_title(
             floor,
             view,
             shown=len(self._ids),
-            known=len(self._alerts),
+            known=known,
             total=total,
+            cleared=len(self._alerts) - known,
             filter_text=self.filter_text,
         )
 
@@ -108,10 +110,8 @@ class AlertsScreen(ListScreen):
         page = self._book.next_page
         if page is None or self.questions.is_waiting("alerts") or self.desk.api is None:
             return
-        status, cursor = page
-        self.ask(
-            "alerts", lambda api: api.alerts(status=status, cursor=cursor, limit=alert_book.PAGE_ROWS), f"{status}"
-        )
+        status, cursor, rows = page
+        self.ask("alerts", lambda api: api.alerts(status=status, cursor=cursor, limit=rows), status)
 
     def set_filter(self, text: str) -> None:
         """Filter, and load the rest: what is not loaded cannot be found."""
@@ -123,12 +123,14 @@ class AlertsScreen(ListScreen):
         """Take in a page, one alert, or an acknowledgement."""
         if isinstance(value, Page):
             self._book = self._book.with_page(value)
-            if self.filter_text or not value.items:
+            if self.filter_text or len(self._book.loaded) < alert_book.PAGE_ROWS:
                 self.load_more()
         elif isinstance(value, Alert):
             self._book = self._book.with_alert(value)
             if question.topic == "ack":
-                self.desk.say("done", f"Acknowledged {value.rule} on {value.scope}; it stays until its rule clears it.")
+                cleared = value.status is AlertStatus.CLEARED
+                then = ", which clears it." if cleared else "; it stays until its rule clears it."
+                self.desk.say("done", f"Acknowledged {value.rule} on {value.scope}{then}")
 
     def reveal(self, ident: str) -> None:
         """Select an alert; one that is not known yet is loaded."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from console.client.errors import ClientError
 
 _LABEL_COLUMNS: Final = 10
+_LOW_ROWS: Final = 21
+"""Below this the blank lines go, so that the buttons stay on the screen under a banner and a message."""
 _BLAST_DELAY_S: Final = 0.15
 """The blast radius is asked for when typing has stopped for this long."""
 
@@ -75,6 +77,7 @@ class FreezeScreen(DialogScreen):
 
     def draw(self, view: View) -> None:
         """Bring labels, choices, blast radius and buttons up to date."""
+        self.set_class(view.height < _LOW_ROWS, "-low")
         g = view.glyphs
         draft = self._draft
         scope = draft.scope

@@ -140,10 +140,12 @@ class OverviewScreen(FloorScreen):
         if selected is not None:
             self.ask("ack", lambda api: api.acknowledge(selected), selected)
 
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  the stream brings it
+    def answered(self, question: Question, value: object) -> None:
         """The alert has been acknowledged; the list follows with the stream."""
         if question.topic == "ack":
-            self.desk.say("done", "Acknowledged; the alert stays until its rule clears it.")
+            gone = getattr(value, "status", "") == "cleared"
+            then = ", which clears the alert." if gone else "; the alert stays until its rule clears it."
+            self.desk.say("done", f"Acknowledged{then}")
 
     def copy_text(self) -> str:
         """The selected alert in one line."""
