@@ -24,8 +24,8 @@ _TITLES = {
 
 LEGEND = (
     "live: the backend was heard within the last two seconds. LOST: it was not; what is shown is old and dimmed.",
-    "<1m, 4m, 2h05: the age of what stands beside it. STALE: older than twice its interval, or the backend is lost."
-    " --: too old or not known.",
+    "<1m, 4m, 2h05: the age of what stands beside it. --: too old or not known.",
+    "STALE: older than twice its interval, or the backend is lost.",
     "response: time left to answer an alert by the policy, or by how much it is over.",
     "All times are UTC. Amounts are ETH. The clock shows seconds while data keeps coming.",
 )

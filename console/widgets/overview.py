@@ -51,6 +51,8 @@ _RULE_COLUMNS, _SCOPE_COLUMNS, _SCOPE_COLUMNS_MIN, _MESSAGE_COLUMNS_MIN = 23, 26
 """Widths of an alert's columns; the longest rule has 22 characters."""
 INDICATORS: Final = ("regulatory", "operational", "security")
 
+_CLOSEST_ROWS_MIN, _OF_LIMIT_FROM = 3, 60
+"""A heading over one row says less than the blank line it takes; narrow rows have no room for amounts."""
 _CLOSE_FROM: Final = Decimal("0.1")
 """Scopes below a tenth of their limit are near nothing, and would change places with every trade."""
 
@@ -200,13 +202,22 @@ def side_lines(floor: Floor, view: View) -> list[Line]:
     if floor.risk is None:
         return []
     lines = [titled_rule((("WHY", "head"),), view.width, g), *reasons_lines(list(floor.risk.indicators), view, 4)]
-    scoped = [one for one in floor.risk.measures if one.scope.kind is not ScopeKind.GLOBAL and _is_worth_a_row(one)]
-    scoped.sort(key=_pressure)
-    if scoped:
-        lines += [EMPTY, titled_rule((("CLOSEST TO A LIMIT", "head"),), view.width, g)]
-        lines += [_scoped_row(one, view) for one in scoped[: max(view.height - len(lines), 0)]]
+    closest = closest_lines(floor, view, view.height - len(lines) - 1)
     fresh = floor.risk_freshness(view.desk_now)
-    return lines if fresh is Freshness.LIVE else dimmed(lines)
+    lines = lines if fresh is Freshness.LIVE else dimmed(lines)
+    return [*lines, EMPTY, *closest] if closest else lines
+
+
+def closest_lines(floor: Floor, view: View, rows: int) -> list[Line]:
+    """The chains, strategies and wallets that have used most of a limit, in at most so many rows, heading included."""
+    measures = floor.risk.measures if floor.risk is not None else []
+    scoped = [one for one in measures if one.scope.kind is not ScopeKind.GLOBAL and _is_worth_a_row(one)]
+    if not scoped or rows < _CLOSEST_ROWS_MIN:
+        return []
+    scoped.sort(key=_pressure)
+    lines = [titled_rule((("CLOSEST TO A LIMIT", "head"),), view.width, view.glyphs)]
+    lines += [_scoped_row(one, view) for one in scoped[: rows - 1]]
+    return lines if floor.risk_freshness(view.desk_now) is Freshness.LIVE else dimmed(lines)
 
 
 def _is_worth_a_row(measure: Measure) -> bool:
@@ -223,10 +234,17 @@ def _scoped_row(measure: Measure, view: View) -> Line:
     g = view.glyphs
     sign = words.measure(measure.state, g)
     used = f"{measure.used * 100:.0f} %" if measure.used is not None else "--"
+    of_limit = ""
+    if view.width >= _OF_LIMIT_FROM and measure.value is not None:
+        of_limit = right(
+            f"{amount(measure.rule, measure.value)} of {_limit_text(measure.rule, measure.limit, g)}", 20, g
+        )
+    room = view.width - 19 - len(of_limit)
     return line(
         (f"{sign.glyph} ", sign.style),
         left(RULES[measure.rule], 11, g),
-        left(scope_text(measure.scope, view.width - 20, view), view.width - 19, g),
+        left(scope_text(measure.scope, room - 1, view), room, g),
+        of_limit,
         (right(used, 6, g), "" if sign.style == "ok" else sign.style),
     )
 

@@ -26,6 +26,8 @@ TALL_ROWS: Final = 32
 SIDE_COLUMNS: Final = 44
 """Width of the right-hand column on a wide screen, gap included."""
 _ALERT_ROWS_MIN: Final = 3
+_FIXED_ROWS: Final = 12
+"""Lines 1 and 2, banner, limits, indicators, the alerts' heading, message and keys."""
 
 
 class OverviewScreen(FloorScreen):
@@ -81,8 +83,11 @@ class OverviewScreen(FloorScreen):
         below = [draw.executors_line(floor, inner)]
         if not low:
             below = [*draw.freezes_lines(floor, inner, room), *below]
-        self.query_one("#holds", Panel).show(below)
         alerts = {alert.id: alert for alert in urgent(floor.alerts)}
+        if not low and not wide:
+            spare = view.height - _FIXED_ROWS - 2 * len(air) - len(below) - max(len(alerts), _ALERT_ROWS_MIN)
+            below = [*draw.closest_lines(floor, inner, spare), *air, *below]
+        self.query_one("#holds", Panel).show(below)
         self.query_one("#alerts", Rows).load(
             list(alerts),
             lambda ident, width: draw.alert_row(alerts[ident], floor, view.sized(width)),
