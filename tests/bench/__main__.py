@@ -1,5 +1,6 @@
 """Runs the measurements: `python -m tests.bench [--check] [NAME…]`, NAME being `console` for `bench_console.py`."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ def main(arguments: list[str]) -> int:
     if unknown := set(names) - set(known):
         sys.stderr.write(f"no such measurement: {', '.join(sorted(unknown))}; there are: {', '.join(known)}\n")
         return 2
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode; the first start writes it
     rows: list[Row] = []
     for name in names or known:
         sys.stderr.write(f"measuring {name} …\n")
