@@ -48,16 +48,16 @@ def encode(value: Mapping[str, Any]) -> bytes:
     """
     tree = value if type(value) is dict else dict(value)
     if not _is_plain(tree):
-        _explain(tree, "$", 1)
+        _explain(tree, "$", 1, [MAX_ENTRY_BYTES])
     try:
         raw = orjson.dumps(tree, option=_OPTIONS)
     except TypeError as error:
-        _explain(tree, "$", 1)
+        _explain(tree, "$", 1, [MAX_ENTRY_BYTES])
         raise CanonError("type", reason=str(error)) from error
     if len(raw) > MAX_ENTRY_BYTES:
         raise CanonError("size", reason=f"{len(raw)} bytes, at most {MAX_ENTRY_BYTES}")
     if _NUL_ESCAPE in raw:  # also an escaped backslash followed by u0000: the walk knows
-        _explain(tree, "$", 1)
+        _explain(tree, "$", 1, [MAX_ENTRY_BYTES])
     return raw
 
 
@@ -133,8 +133,11 @@ def _known_keys(keys: tuple[Any, ...]) -> bool:
     return True
 
 
-def _explain(value: object, path: str, depth: int) -> None:
-    """Walk a tree by the rules one at a time and raise the first that is broken, with its place."""
+def _explain(value: object, path: str, depth: int, room: list[int]) -> None:
+    """Walk a tree by the rules one at a time and raise the first that is broken, with its place.
+
+    `room` is what is left of the values that fit an entry: an object that shares parts of itself ends the walk too.
+    """
     if type(value) is str:
         _explain_string(value, path)
     elif type(value) is int:
@@ -143,24 +146,25 @@ def _explain(value: object, path: str, depth: int) -> None:
     elif type(value) is float:
         raise CanonError("float", path, "write decimals as strings")
     elif type(value) is dict or type(value) is list:
-        _explain_container(value, path, depth)
+        _explain_container(value, path, depth, room)
     elif value is not None and type(value) is not bool:
         raise CanonError("type", path, type(value).__name__)
 
 
-def _explain_container(value: dict[Any, Any] | list[Any], path: str, depth: int) -> None:
+def _explain_container(value: dict[Any, Any] | list[Any], path: str, depth: int, room: list[int]) -> None:
     if depth > MAX_DEPTH:
         raise CanonError("depth", path, f"deeper than {MAX_DEPTH}")
-    if len(value) > MAX_ENTRY_BYTES:
-        raise CanonError("size", path, f"{len(value)} members")
+    room[0] -= len(value)
+    if room[0] < 0:
+        raise CanonError("size", path, "more values than an entry has bytes")
     if isinstance(value, list):
         for position, member in enumerate(value):
-            _explain(member, f"{path}[{position}]", depth + 1)
+            _explain(member, f"{path}[{position}]", depth + 1, room)
         return
     for key, member in value.items():
         if type(key) is not str or not _KEY.fullmatch(key):
             raise CanonError("key", path, f"{key!r:.80} is not [a-z0-9_]{{1,{MAX_KEY_CHARS}}}")
-        _explain(member, f"{path}.{key}", depth + 1)
+        _explain(member, f"{path}.{key}", depth + 1, room)
 
 
 def _explain_string(value: str, path: str) -> None:
