@@ -18,7 +18,7 @@ def checkout(tmp_path: Path) -> Path:
     """A tree small enough for every tool, with this repository's own configuration."""
     for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock"):
         shutil.copy(ROOT / name, tmp_path)
-    for package in (*gates.PACKAGES[:6], "tests"):
+    for package in (*gates.PACKAGES[:7], "tests"):
         write(tmp_path, f"{package}/__init__.py", f'"""Room {package}."""\n')
     for package in ("client", "state"):
         write(tmp_path, f"console/{package}/__init__.py", '"""A part."""\n')
@@ -124,6 +124,7 @@ BROKEN_IMPORTS = {
     "backend knows no client": ("backend/bad.py", "import console"),
     "gate stands alone": ("gate/bad.py", "import backend"),
     "simulator uses the public interface only": ("simulator/bad.py", "import backend"),
+    "ledger is a pure core": ("ledger/bad.py", "import backend"),
     "embedded PostgreSQL stands alone": ("watchfloor/embedded/bad.py", "import backend"),
     "areas of the backend meet at their services": ("backend/two/bad.py", "import backend.one.tables"),
     "no import cycles": ("backend/one/bad.py", "import backend.two.service\n"),
