@@ -1,5 +1,6 @@
 """What every service may ask for: who is calling, and the parts of the running process. Owns no rule."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -7,9 +8,12 @@ from fastapi import Depends, Request
 
 from backend.clock import Clock
 from backend.db import Database
+from backend.emitter import Emitter
+from backend.keyring import DataKey, Keyring
 from backend.metrics import Metrics
 from backend.policy import Policy
 from backend.settings import Settings
+from backend.timed import TimedCache
 from contract.permissions import Permission
 
 
@@ -51,6 +55,14 @@ class Runtime:
     policy: Policy
     clock: Clock
     database: Database
+    keyring: Keyring
+    emitter: Emitter
+    subjects: TimedCache[str, str]
+    """Surrogates of people, by name."""
+    data_keys: TimedCache[str, DataKey]
+    """Unwrapped data keys, by subject."""
+    outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when this process has committed an audit entry: wakes the sequencer if it runs here."""
     metrics: Metrics = field(default_factory=Metrics)
     bodies: dict[str, KeptBody] = field(default_factory=dict)
     """At most one encoded answer a name."""

@@ -1,7 +1,7 @@
 """The database edge: engine, sessions, and the only place that commits. Owns no table of an area."""
 
 import select
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -51,12 +51,22 @@ IDLE_IN_TRANSACTION_MS = 10_000
 """The server ends a transaction whose process was stopped in the middle, so that its locks go free."""
 _NETWORK = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """Seconds, seconds, tries, milliseconds: a silent peer is given up after about ten seconds."""
-_AFTER_COMMIT = "after_commit"
+_BEFORE_COMMIT, _AFTER_COMMIT, _AFTER_ROLLBACK = "before_commit", "after_commit", "after_rollback"
+
+
+def before_commit(session: AsyncSession, action: Callable[[], Awaitable[None]]) -> None:
+    """Have something written as one of the last statements of the session's transaction."""
+    session.info.setdefault(_BEFORE_COMMIT, []).append(action)
 
 
 def after_commit(session: AsyncSession, action: Callable[[], None]) -> None:
     """Have something done once the session's transaction is durable, e.g. counting. It must not fail or wait."""
     session.info.setdefault(_AFTER_COMMIT, []).append(action)
+
+
+def after_rollback(session: AsyncSession, action: Callable[[], None]) -> None:
+    """Have something done once the session's transaction is known not to be durable. It must not fail or wait."""
+    session.info.setdefault(_AFTER_ROLLBACK, []).append(action)
 
 
 def _refuse_dead_connection(connection: Any, _record: Any, _proxy: Any) -> None:
@@ -72,6 +82,11 @@ def _refuse_dead_connection(connection: Any, _record: Any, _proxy: Any) -> None:
     poll.register(driver.fileno(), select.POLLIN)  # errors and hang-ups are always reported
     if poll.poll(0):
         raise DisconnectionError("the server ended the connection")
+
+
+def _run(session: AsyncSession, which: str) -> None:
+    for action in session.info.pop(which, []):
+        action()
 
 
 class Database:
@@ -102,11 +117,17 @@ class Database:
         """One unit of work: commits on a clean exit together with its stream events, rolls back on any exception."""
         async with self._sessions() as session:
             yield session
-            await session.flush()
-            await flush_events(session)
-            await session.commit()
-            for action in session.info.pop(_AFTER_COMMIT, []):
-                action()
+            try:
+                await session.flush()
+                for write in session.info.pop(_BEFORE_COMMIT, []):
+                    await write()
+                await flush_events(session)
+                await session.commit()
+            except BaseException:
+                await session.rollback()
+                _run(session, _AFTER_ROLLBACK)
+                raise
+            _run(session, _AFTER_COMMIT)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:

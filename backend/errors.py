@@ -29,6 +29,10 @@ class ConfigurationError(Exception):
     """The process cannot start as configured; commands print the one line and exit with code 3."""
 
 
+class LedgerFaultError(Exception):
+    """The ledger contradicts itself or what witnesses hold; nothing is appended until a person has looked."""
+
+
 def not_found(what: str, ident: str) -> WatchfloorError:
     """The refusal for an id that names nothing."""
     return WatchfloorError(ErrorCode.NOT_FOUND, f"There is no {what} {ident!r}.")

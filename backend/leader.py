@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
-from backend.monitors import Monitor
+from backend.monitors import Duty, Monitor
 from backend.stream import Broker
 
 log = structlog.get_logger(__name__)
@@ -65,6 +65,11 @@ _STILL_LEADING = "SELECT 1 FROM leader_leases WHERE name = :name AND fence = :fe
 _ASSERT = text(_STILL_LEADING)
 _HOLD = text(f"{_STILL_LEADING} FOR KEY SHARE")
 """Lets the own renewal through but makes a take-over wait until this transaction has ended."""
+
+_HOLD_PLAIN = """
+SELECT 1 FROM leader_leases WHERE name = %s AND fence = %s AND holder = %s FOR KEY SHARE
+"""
+"""The same for a duty's own connection."""
 
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -236,16 +241,54 @@ class _Runner:
                 await self._woken.wait()
 
 
+class _DutyRunner:
+    """Runs one duty while this process leads it; what a duty asks about its leadership it asks this."""
+
+    def __init__(self, runtime: Runtime, leases: Leases, duty: Duty) -> None:
+        self._runtime = runtime
+        self._leases = leases
+        self._duty = duty
+
+    async def require(self, connection: _Connection) -> None:
+        """See `Lead`."""
+        fence = self._leases.fence(self._duty.name)
+        if fence is None:
+            raise LeadershipLostError(self._duty.name)
+        cursor = await connection.execute(_HOLD_PLAIN, (self._duty.name, fence, self._leases.holder))
+        if await cursor.fetchone() is None:
+            raise LeadershipLostError(self._duty.name)
+
+    async def run(self) -> None:
+        """Lead for ever: again and again while leadership is won, lost and won."""
+        name, metrics = self._duty.name, self._runtime.metrics
+        while True:
+            await self._leases.acquired(name)
+            try:
+                await self._duty.run(self._runtime, self)
+            except LeadershipLostError:
+                log.warning("duty_dropped_after_takeover", duty=name)
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                log.warning("duty_connection_lost", duty=name, error=str(error).strip())
+            # the duty's boundary: one that fails is rolled back and started again, the others run on
+            except Exception:
+                metrics.monitor_failures.labels(name).inc()
+                log.exception("duty_failed", duty=name)
+            await asyncio.sleep(RETRY_MIN_S)
+
+
 @asynccontextmanager
-async def run_monitors(runtime: Runtime, broker: Broker, monitors: tuple[Monitor, ...]) -> AsyncIterator[None]:
-    """Compete for the monitors' leadership and tick those that are led, while the context is open."""
-    leases = Leases(runtime, [monitor.name for monitor in monitors])
+async def run_monitors(
+    runtime: Runtime, broker: Broker, monitors: tuple[Monitor, ...], duties: tuple[Duty, ...] = ()
+) -> AsyncIterator[None]:
+    """Compete for the leadership of monitors and duties and run those that are led, while the context is open."""
+    leases = Leases(runtime, [*(monitor.name for monitor in monitors), *(duty.name for duty in duties)])
     runners = [_Runner(runtime, leases, monitor) for monitor in monitors]
     for runner, monitor in zip(runners, monitors, strict=True):
         if monitor.wake_on:
             broker.watch(monitor.wake_on, runner.wake)
     async with leases.kept():
-        tasks = [asyncio.create_task(runner.run(), name="monitor") for runner in runners]
+        runs = [runner.run() for runner in runners] + [_DutyRunner(runtime, leases, duty).run() for duty in duties]
+        tasks = [asyncio.create_task(run, name="monitor") for run in runs]
         try:
             yield
         finally:

@@ -1,29 +1,32 @@
 """Puts one backend process together: areas' routes, the edge, the stream and the monitors. Owns no rule."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import APIRouter, FastAPI
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
 from backend import http, ops
 from backend.alerts import routes as alerts_routes
 from backend.audit import routes as audit_routes
+from backend.audit import sequencer
+from backend.audit.identity import ledger_of
 from backend.auth import routes as auth_routes
 from backend.auth.service import admit
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
-from backend.db import Database
 from backend.executors import monitor as executors_monitor
 from backend.executors import routes as executors_routes
 from backend.freeze import routes as freeze_routes
 from backend.guard import refuse_unguarded_routes
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
-from backend.monitors import Monitor
-from backend.policy.load import load_policy
+from backend.monitors import Duty, Monitor
 from backend.risk import monitor as risk_monitor
 from backend.risk import routes as risk_routes
+from backend.runtime import build_runtime
 from backend.settings import Settings
 from backend.stream import Broker
 from backend.stream import routes as stream_routes
@@ -45,6 +48,15 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 MONITORS: tuple[Monitor, ...] = (risk_monitor.MONITOR, executors_monitor.MONITOR, *ops.MONITORS)
 
+DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER,)
+
+
+async def _check_ledger(runtime: Runtime) -> None:
+    """Refuse to start on a ledger begun under another master key; a database that is away is asked by the sequencer."""
+    with suppress(OperationalError, SQLAlchemyTimeoutError, ProgrammingError):
+        async with runtime.database.transaction() as session:
+            await ledger_of(session, runtime)
+
 
 def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: bool = True) -> FastAPI:
     """Build the application; nothing connects to the database before the lifespan starts.
@@ -53,16 +65,17 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
         ConfigurationError: the policy file is wrong.
         RuntimeError: a route does not state its permission.
     """
-    runtime = Runtime(settings=settings, policy=load_policy(settings.policy), clock=clock, database=Database(settings))
+    runtime = build_runtime(settings, clock)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(runtime.database.close)
+            await _check_ledger(runtime)
             broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.broker = broker
             if monitors:
-                await stack.enter_async_context(run_monitors(runtime, broker, MONITORS))
+                await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))
             yield
 
     app = FastAPI(

@@ -63,6 +63,14 @@ class Metrics:
         self.monitor_leader = Gauge(
             "watchfloor_monitor_leader", "1 while this process leads the monitor.", ["monitor"], registry=self.registry
         )
+        self.audit_sequenced = Counter(
+            "watchfloor_audit_sequenced", "Entries that this process took into the ledger.", registry=self.registry
+        )
+        self.audit_quarantined = Counter(
+            "watchfloor_audit_quarantined",
+            "Rows of the outbox that could not be entries and were set aside.",
+            registry=self.registry,
+        )
         self.audit_entries = Counter(
             "watchfloor_audit_entries", "Committed audit entries, by category.", ["category"], registry=self.registry
         )

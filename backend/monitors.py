@@ -1,8 +1,10 @@
-"""What a monitor is. Areas declare theirs; `backend.leader` runs each on exactly one backend at a time."""
+"""What a monitor and a duty are. Areas declare theirs; `backend.leader` runs each on exactly one backend at a time."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+import psycopg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
@@ -21,3 +23,23 @@ class Monitor:
     """Stream topics after which the next tick comes early."""
     min_gap_s: float = 0.5
     """Shortest gap between two ticks however often it is woken: bounds the load of a busy feed."""
+
+
+class Lead(Protocol):
+    """The leadership of one duty, as the duty may ask about it."""
+
+    async def require(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Hold the leadership until the connection's transaction ends: a successor waits for it.
+
+        Raises:
+            LeadershipLostError: another backend leads.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """A job with one leader that runs its own loop, on connections of its own, until it is cancelled."""
+
+    name: str
+    run: Callable[[Runtime, Lead], Awaitable[None]]
+    """Must call `Lead.require` in every transaction that it commits."""

@@ -1,9 +1,14 @@
 """Settings from the environment (`WATCHFLOOR_*`). Numbers of the compliance policy do not belong here."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _state_directory() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "watchfloor"
 
 
 class Settings(BaseSettings):
@@ -23,7 +28,15 @@ class Settings(BaseSettings):
     lock_timeout_ms: int = Field(default=4_000, ge=100, description="Longest wait for one database lock (ms)")
     pool_size: int = Field(default=10, ge=1, description="Database connections kept by one backend process")
     pool_overflow: int = Field(default=0, ge=0, description="Further connections opened under load")
-    data_dir: Path | None = Field(default=None, description="Where one backend keeps files of its own; none by default")
+    data_dir: Path = Field(
+        default_factory=_state_directory,
+        description="Where one backend keeps files of its own; $XDG_STATE_HOME/watchfloor by default",
+    )
+    master_key_file: Path | None = Field(
+        default=None,
+        description="The key that opens personal data in the audit ledger, the same for all backends of a database; "
+        "master.key in the data directory by default, made at the first start",
+    )
 
     @field_validator("database_url")
     @classmethod

@@ -10,6 +10,10 @@ class AuditEntry(Wire):
     """One entry: who did what to which resource, from where, with what result."""
 
     id: str
+    log: str
+    """The log of the ledger that keeps it, named after its retention."""
+    seq: int | None = None
+    """Its number in that log; None for the moment between commit and ledger."""
     timestamp: UtcDatetime
     category: str
     event_type: str

@@ -1,6 +1,8 @@
 """Fixtures every test may use."""
 
+import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -14,6 +16,8 @@ def pytest_configure() -> None:
     """Hear Ctrl-C and hang-ups whoever started us: under nohup or in the background both are ignored, and inherited."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # backends under test keep their files where nobody's own are; the workers of a parallel run inherit it
+    os.environ.setdefault("WATCHFLOOR_DATA_DIR", tempfile.mkdtemp(prefix="wf-test-state-"))
 
 
 @pytest.fixture(scope="session", autouse=True)

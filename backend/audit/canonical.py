@@ -1,10 +1,9 @@
-"""The exact form in which an entry is stored and hashed. Pure.
+"""Makes what an act wants to say fit for the ledger's canonical form (`ledger.canon`). Pure.
 
-The hash covers what the database gives back, so everything that PostgreSQL would change on the way (NUL, halves of
-surrogate pairs, floats, numbers beyond 2^53, spellings of addresses) is settled here, before it is written.
+Hostile or odd values are settled here rather than refused: NUL, halves of surrogate pairs, numbers beyond 2^53, keys
+that are names, spellings of addresses.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,16 +13,17 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 MAX_TEXT_CHARS = 4_000
 """An entry tells what happened; longer text is cut, with an ellipsis."""
-MAX_DEPTH = 8
-"""Deeper values are a mistake of the writer."""
+MAX_DEPTH = 5
+"""Deeper values are a mistake of the writer; the canonical form takes eight levels, of which three are the entry's."""
 MAX_EXACT_INT = 2**53 - 1
 """Readers of JSON in other languages lose digits beyond; such numbers are stored as text."""
 MAX_KEY_CHARS = 200
 """Longer than any name we accept."""
+PAIRS = "pairs__"
+"""Stands for an object with keys the canonical form does not take, e.g. names of strategies."""
+_PLAIN_KEY = re.compile(r"[a-z0-9_]{1,64}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 Json = dict[str, Any]
 
@@ -54,7 +54,22 @@ def clean_values(values: Mapping[str, Any]) -> Json:
 
 
 def _clean_object(values: Mapping[str, Any], depth: int) -> Json:
-    return {clean_text(key, MAX_KEY_CHARS): _clean(value, depth) for key, value in values.items()}
+    """An object whose keys the ledger's canonical form takes; any other is kept as a list of its pairs."""
+    if all(_PLAIN_KEY.fullmatch(key) for key in values):
+        return {key: _clean(value, depth) for key, value in values.items()}
+    pairs = [[clean_text(key, MAX_KEY_CHARS), _clean(value, depth + 2)] for key, value in sorted(values.items())]
+    return {PAIRS: pairs}
+
+
+def plain(value: Any) -> Any:
+    """Give back what `clean_values` took: lists of pairs become objects again."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {PAIRS}:
+        return {key: plain(item) for key, item in value[PAIRS]}
+    return {key: plain(item) for key, item in value.items()}
 
 
 def _clean(value: Any, depth: int) -> Any:
@@ -80,8 +95,3 @@ def _clean_scalar(value: Any) -> Any:
         case Decimal() | UUID():
             return format(value, "f") if isinstance(value, Decimal) else str(value)
     raise TypeError(f"{type(value).__name__} cannot be written to the audit log")
-
-
-def digest(body: Json) -> str:
-    """SHA-256 over the canonical JSON of an entry: sorted keys, no spaces, UTF-8, no floats."""
-    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -63,3 +63,6 @@ class AuditEvent(StrEnum):
     """Somebody searched the audit log; the filters are in the entry."""
     ENTRY_READ = "audit.entry.read"
     """Somebody opened one entry of the audit log."""
+
+    ENTRY_QUARANTINED = "ledger.entry.quarantined"
+    """Something in the outbox could not be an entry; it is kept aside with its bytes."""

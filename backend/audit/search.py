@@ -1,6 +1,8 @@
 """Finding audit entries: filters, full text, keyset pages. Every search is itself an entry."""
 
+import asyncio
 import re
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -8,20 +10,34 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, field_validator, model_validator
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
 
+from backend.audit import subjects
 from backend.audit.canonical import clean_address
 from backend.audit.events import AuditEvent
+from backend.audit.reading import Kept, shown
 from backend.audit.service import AuditDraft, record
-from backend.audit.tables import AuditLog
+from backend.audit.tables import AuditOutbox, LedgerEntry, SealedField
 from backend.context import Caller, Runtime
 from backend.errors import known_ident, not_found
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS, count_capped, cut_page, newest_first
 from contract.audit import AuditEntry, AuditResult
 from contract.base import Page
+from ledger import seal
 
+_NAMES_TOO = """
+SELECT plainto_tsquery('simple', name),
+    plainto_tsquery('simple', name) || plainto_tsquery('simple', split_part(pid, ':', 2))
+FROM audit_subjects WHERE name IS NOT NULL
+"""
+"""Who looks for a name finds the entries of the person too, in which only the surrogate stands."""
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 _EVENT_TYPE = r"^[a-z_]{1,20}(\.[a-z_]{1,20}){0,3}(\.\*)?$"
 _ANY_BELOW = ".*"
+SETTLE_LIMIT_S = 0.25
+"""How long a search waits for entries that are committed and not yet in the ledger."""
+SETTLE_LOOK_S = 0.01
+"""How often it looks."""
 SEARCH_LANGUAGE = "simple"
 """No stemming: an auditor looks for names and words as they were written."""
 
@@ -71,13 +87,13 @@ async def search(session: AsyncSession, runtime: Runtime, caller: Caller, query:
         WatchfloorError: INVALID_REQUEST when the cursor is not one of ours.
     """
     as_of = runtime.clock.now()
-    conditions = _conditions(query)
-    matching = select(AuditLog).where(*conditions)
-    rows = (
-        await session.scalars(newest_first(matching, AuditLog.timestamp, AuditLog.id, query.cursor, query.limit))
-    ).all()
-    total = await count_capped(session, AuditLog, conditions) if query.count else None
-    page, more = cut_page(rows, query.limit, lambda row: (row.timestamp, row.id))
+    await settled(session, as_of)
+    conditions = await _conditions(session, runtime, query)
+    matching = select(LedgerEntry).options(undefer(LedgerEntry.canon)).where(*conditions)
+    paged = newest_first(matching, LedgerEntry.occurred_at, LedgerEntry.id, query.cursor, query.limit)
+    rows = (await session.scalars(paged)).all()
+    total = await count_capped(session, LedgerEntry, conditions) if query.count else None
+    page, more = cut_page(rows, query.limit, lambda row: (row.occurred_at, row.id))
     draft = AuditDraft(
         AuditEvent.SEARCH_RUN,
         "search the audit log",
@@ -85,7 +101,8 @@ async def search(session: AsyncSession, runtime: Runtime, caller: Caller, query:
         new_value={"filters": query.filters(), "further_page": query.cursor is not None, "entries": len(page)},
     )
     await record(session, runtime, caller, draft)
-    return Page(items=[_wire(row) for row in page], next_cursor=more, total=total, as_of=as_of)
+    items = await shown(session, [Kept(row.log, row.seq, row.canon, row.occurred_at) for row in page])
+    return Page(items=items, next_cursor=more, total=total, as_of=as_of)
 
 
 async def entry(session: AsyncSession, runtime: Runtime, caller: Caller, entry_id: str) -> AuditEntry:
@@ -95,59 +112,58 @@ async def entry(session: AsyncSession, runtime: Runtime, caller: Caller, entry_i
         WatchfloorError: NOT_FOUND.
     """
     ident = known_ident("audit entry", entry_id)
-    row = await session.get(AuditLog, ident)
+    await settled(session, runtime.clock.now())
+    row = await session.scalar(
+        select(LedgerEntry).options(undefer(LedgerEntry.canon)).where(LedgerEntry.id == ident).limit(1)
+    )
     if row is None:
         raise not_found("audit entry", entry_id)
     draft = AuditDraft(AuditEvent.ENTRY_READ, "read an audit entry", "audit", str(ident))
     await record(session, runtime, caller, draft)
-    return _wire(row)
+    return (await shown(session, [Kept(row.log, row.seq, row.canon, row.occurred_at)]))[0]
 
 
-def _conditions(query: AuditQuery) -> list[ColumnElement[bool]]:
+async def settled(session: AsyncSession, as_of: datetime) -> int:
+    """Wait a moment for what was committed before `as_of` to reach the ledger; how many entries have not.
+
+    Who acts and then searches finds the act; a sequencer that stands still delays a search by a quarter of a second.
+    """
+    waiting = select(func.count()).select_from(AuditOutbox).where(AuditOutbox.emitted_at <= as_of)
+    deadline = time.monotonic() + SETTLE_LIMIT_S
+    while (left := (await session.execute(waiting)).scalar_one()) and time.monotonic() < deadline:  # noqa: ASYNC110  other processes fill it
+        await asyncio.sleep(SETTLE_LOOK_S)
+    return left
+
+
+async def _conditions(session: AsyncSession, runtime: Runtime, query: AuditQuery) -> list[ColumnElement[bool]]:
     equal = {
-        AuditLog.user_id: query.user,
-        AuditLog.category: query.category,
-        AuditLog.resource_type: query.resource_type,
-        AuditLog.resource_id: query.resource_id,
-        AuditLog.result: query.result,
-        AuditLog.ip_address: clean_address(str(query.ip)) if query.ip else None,
+        LedgerEntry.category: query.category,
+        LedgerEntry.resource_type: query.resource_type,
+        LedgerEntry.resource_id: query.resource_id,
+        LedgerEntry.outcome: query.result,
     }
     conditions: list[ColumnElement[bool]] = [column == value for column, value in equal.items() if value is not None]
+    if query.user is not None:
+        pid = await subjects.find(session, query.user)
+        conditions.append(LedgerEntry.actor.in_([query.user] if pid is None else [query.user, pid]))
+    if query.ip is not None:
+        blind = seal.blind(runtime.keyring.blinding, "ip_address", clean_address(str(query.ip)) or "")
+        conditions.append(LedgerEntry.id.in_(select(SealedField.entry_id).where(SealedField.blind == blind)))
     if query.since is not None:
-        conditions.append(AuditLog.timestamp >= query.since)
+        conditions.append(LedgerEntry.occurred_at >= query.since)
     if query.until is not None:
-        conditions.append(AuditLog.timestamp < query.until)
+        conditions.append(LedgerEntry.occurred_at < query.until)
     if query.event_type is not None:
         conditions.append(_event_condition(query.event_type))
     if query.q is not None:
-        conditions.append(AuditLog.search.op("@@")(func.websearch_to_tsquery(SEARCH_LANGUAGE, query.q)))
+        asked = func.websearch_to_tsquery(SEARCH_LANGUAGE, query.q)
+        conditions.append(LedgerEntry.words.op("@@")(func.ts_rewrite(asked, _NAMES_TOO)))
     return conditions
 
 
 def _event_condition(event_type: str) -> ColumnElement[bool]:
     """A prefix becomes the list of its event types: an index over equal values stays usable."""
     if not event_type.endswith(_ANY_BELOW):
-        return AuditLog.event_type == event_type
+        return LedgerEntry.event_type == event_type
     prefix = event_type.removesuffix("*")
-    return AuditLog.event_type.in_([event.value for event in AuditEvent if event.value.startswith(prefix)])
-
-
-def _wire(row: AuditLog) -> AuditEntry:
-    return AuditEntry(
-        id=str(row.id),
-        timestamp=row.timestamp,
-        category=row.category,
-        event_type=row.event_type,
-        user_id=row.user_id,
-        ip_address=row.ip_address,
-        user_agent=row.user_agent,
-        action=row.action,
-        resource_type=row.resource_type,
-        resource_id=row.resource_id,
-        old_value=row.old_value,
-        new_value=row.new_value,
-        result=AuditResult(row.result),
-        error_message=row.error_message,
-        metadata=row.entry_metadata,
-        hash=row.hash,
-    )
+    return LedgerEntry.event_type.in_([event.value for event in AuditEvent if event.value.startswith(prefix)])

@@ -1,22 +1,26 @@
-"""Writing and finding audit entries. `record` joins the caller's transaction; nothing here updates or deletes."""
+"""Writing audit entries. `record` joins the caller's transaction; nothing here updates or deletes."""
 
 import warnings
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, func, literal, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.canonical import MAX_TEXT_CHARS, clean_address, clean_text, clean_values, digest
+from backend.audit.canonical import MAX_TEXT_CHARS, clean_address, clean_text, clean_values
 from backend.audit.events import AuditEvent
-from backend.audit.tables import AuditLog
+from backend.audit.outbox import Waiting, enqueue
+from backend.audit.sealing import Owner, seal_fields
+from backend.audit.subjects import surrogate_of
+from backend.audit.tables import LedgerEntry
 from backend.context import Caller, Runtime
 from backend.db import after_commit
 from backend.paging import COUNT_CAP
 from contract.audit import AuditResult
+from ledger.canon import format_instant
+from ledger.entry import Detail, Index
 
 _REGISTERED = frozenset(event.value for event in AuditEvent)
 
@@ -37,80 +41,97 @@ class AuditDraft:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-_WIDTH = {column.name: column.type.length for column in AuditLog.__table__.columns if isinstance(column.type, String)}
-
-
-def verify_hash(row: AuditLog) -> bool:
-    """Whether an entry, as read from the database, is the one its hash was made of."""
-    return row.hash == _entry_hash(row)
-
-
-def _entry_hash(row: AuditLog) -> str:
-    return digest(
-        {
-            "id": str(row.id),
-            "timestamp": row.timestamp.astimezone(UTC).isoformat(timespec="microseconds"),
-            "category": row.category,
-            "event_type": row.event_type,
-            "user_id": row.user_id,
-            "ip_address": None if row.ip_address is None else ip_address(row.ip_address).exploded,
-            "user_agent": row.user_agent,
-            "action": row.action,
-            "resource_type": row.resource_type,
-            "resource_id": row.resource_id,
-            "old_value": row.old_value,
-            "new_value": row.new_value,
-            "result": row.result,
-            "error_message": row.error_message,
-            "metadata": row.entry_metadata,
-        }
-    )
+_WIDTH_CHARS = {
+    "user_id": 100,
+    "role": 50,
+    "user_agent": 300,
+    "action": 100,
+    "resource_type": 50,
+    "resource_id": 100,
+    "request_id": 100,
+    "error_message": MAX_TEXT_CHARS,
+}
+"""What is longer is cut: the columns of the compliance document, and one screenful."""
+PERSON_RESOURCE = "user"
+"""Resources of this type are people: the ledger names them by their surrogate."""
 
 
 async def record(session: AsyncSession, runtime: Runtime, caller: Caller, draft: AuditDraft) -> UUID:
-    """Write one entry in the caller's transaction: either the change and its entry exist, or neither does.
+    """Write one entry with the caller's transaction: either the change and its entry exist, or neither does.
 
     Text from outside is made storable and cut to fit rather than refused: hostile text must not hide an act.
 
     Raises:
         TypeError: a value of the draft is a float or has no JSON form.
         ValueError: a value of the draft nests too deeply.
+        ErasedSubjectError: the caller's personal data was erased.
     """
     if draft.event_type not in _REGISTERED:
         warnings.warn(f"audit event type {draft.event_type!r} is not in backend.audit.events", stacklevel=2)
-    row = AuditLog(
-        id=runtime.clock.new_id(),
-        timestamp=runtime.clock.now(),
-        category=runtime.policy.audit_category(draft.event_type),
-        event_type=draft.event_type,
-        user_id=_text("user_id", caller.subject),
-        ip_address=clean_address(caller.ip),
-        user_agent=_text("user_agent", caller.user_agent),
-        action=_text("action", draft.action),
-        resource_type=draft.resource_type,
-        resource_id=_text("resource_id", draft.resource_id),
+    category = runtime.policy.audit_category(draft.event_type)
+    log, ident, now = runtime.policy.audit_log(category), runtime.clock.new_id(), runtime.clock.now()
+    actor = await _actor(session, runtime, caller)
+    personal = {"ip_address": clean_address(caller.ip), "user_agent": _text("user_agent", caller.user_agent)}
+    known = {field: value for field, value in personal.items() if value is not None}
+    index = Index(
+        id=str(ident),
+        log=log,
+        occurred_at=format_instant(now.astimezone(UTC)),
+        category=category,
+        event_type=str(draft.event_type),
+        action=_text("action", draft.action) or str(draft.event_type),
+        actor=actor,
+        actor_type=caller.kind,
+        outcome=draft.result.value,
+        resource_type=_text("resource_type", draft.resource_type),
+        resource_id=await _resource(session, runtime, draft),
+        request_id=_text("request_id", caller.request_id) or None,
+        incident=None,
+    )
+    waiting = Waiting(
+        index=index,
+        actor_role=_text("role", caller.role),
+        detail=_detail(draft),
+        sealed=await seal_fields(session, runtime, Owner(log, index.id, actor or caller.kind), known),
+        emitted_at=now,
+    )
+    enqueue(session, runtime, waiting)
+    counter = runtime.metrics.audit_entries.labels(category)
+    after_commit(session, counter.inc)
+    return ident
+
+
+async def _actor(session: AsyncSession, runtime: Runtime, caller: Caller) -> str | None:
+    """Who acted: a person's surrogate, or the name of a machine, which is nobody's personal data."""
+    if caller.kind == "user":
+        return await surrogate_of(session, runtime, clean_text(caller.subject, _WIDTH_CHARS["user_id"]))
+    return _text("user_id", caller.subject)
+
+
+async def _resource(session: AsyncSession, runtime: Runtime, draft: AuditDraft) -> str | None:
+    if draft.resource_type == PERSON_RESOURCE and draft.resource_id:
+        return await surrogate_of(session, runtime, clean_text(draft.resource_id, _WIDTH_CHARS["resource_id"]))
+    return _text("resource_id", draft.resource_id)
+
+
+def _detail(draft: AuditDraft) -> Detail:
+    return Detail(
         old_value=None if draft.old_value is None else clean_values(draft.old_value),
         new_value=None if draft.new_value is None else clean_values(draft.new_value),
-        result=draft.result.value,
         error_message=_text("error_message", draft.error_message),
-        entry_metadata=clean_values({**draft.metadata, "request_id": caller.request_id, "role": caller.role}),
+        metadata=clean_values(draft.metadata),
     )
-    row.hash = _entry_hash(row)
-    session.add(row)
-    counter = runtime.metrics.audit_entries.labels(row.category)
-    after_commit(session, counter.inc)
-    return row.id
 
 
 def _text(column: str, value: str | None) -> str | None:
-    return None if value is None else clean_text(value, _WIDTH[column] or MAX_TEXT_CHARS)
+    return None if value is None else clean_text(value, _WIDTH_CHARS[column])
 
 
 async def count_since(session: AsyncSession, event_type: str, since: datetime) -> int:
     """How many entries of one event type were written since an instant; counts no further than the counting cap."""
     capped = (
         select(literal(1))
-        .where(AuditLog.event_type == event_type, AuditLog.timestamp >= since)
+        .where(LedgerEntry.event_type == event_type, LedgerEntry.occurred_at >= since)
         .limit(COUNT_CAP)
         .subquery()
     )

@@ -14,11 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.auth import accounts
 from backend.auth.accounts import Credentials
-from backend.clock import SYSTEM_CLOCK
 from backend.context import Caller, Runtime, system_caller
-from backend.db import Database
 from backend.errors import ConfigurationError
-from backend.policy.load import load_policy
+from backend.runtime import build_runtime
 from backend.settings import Settings
 from contract.permissions import Permission
 
@@ -96,11 +94,11 @@ async def _in_transaction(settings: Settings, work: Work[T]) -> T:
 
 @asynccontextmanager
 async def _runtime(settings: Settings) -> AsyncIterator[Runtime]:
-    database = Database(settings)
+    runtime = build_runtime(settings)
     try:
-        yield Runtime(settings, load_policy(settings.policy), SYSTEM_CLOCK, database)
+        yield runtime
     finally:
-        await database.close()
+        await runtime.database.close()
 
 
 def local_caller() -> Caller:

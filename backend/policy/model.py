@@ -9,7 +9,16 @@ from pydantic import AfterValidator, Field
 from backend.policy import programme
 from backend.policy.access import PermissionRules, Role, RoleTable, SignIn, resolve_roles
 from backend.policy.base import PolicyTable, each_of
-from backend.policy.operations import Audit, Permits, Risk, SeverityTable, Stream, Transactions, Watchfloor
+from backend.policy.operations import (
+    Audit,
+    Permits,
+    Risk,
+    SeverityTable,
+    Stream,
+    Transactions,
+    Watchfloor,
+    retention_name,
+)
 from contract.alerts import Severity
 
 
@@ -78,3 +87,13 @@ class Policy(PolicyTable):
     def audit_category(self, event_type: str) -> str:
         """The audit category of an event type; an unknown type falls into the fall-back, never into none."""
         return self.audit.stated_category(event_type) or self.audit.watchfloor.fallback
+
+    def audit_log(self, category: str) -> str:
+        """The log that keeps a category's entries: one for each retention, named after it (7y, 90d)."""
+        return retention_name(self.audit.categories[category].retention_days)
+
+    @cached_property
+    def audit_logs(self) -> tuple[str, ...]:
+        """Every log that the categories need, the longest kept first."""
+        days = {category.retention_days for category in self.audit.categories.values()}
+        return tuple(retention_name(one) for one in sorted(days, reverse=True))

@@ -213,6 +213,16 @@ class Transactions(PolicyTable):
         return self._outcome_by_word.get(status.strip().lower(), Outcome.UNKNOWN)
 
 
+_DAYS_A_YEAR = 365
+"""Retention is stated in days; the documents mean years by 2,555 and 1,095."""
+
+
+def retention_name(days: int) -> str:
+    """Name a retention as the documents speak of it: 7y, 3y, 1y, 90d."""
+    years, rest = divmod(days, _DAYS_A_YEAR)
+    return f"{days}d" if rest or not years else f"{years}y"
+
+
 class AuditCategory(PolicyTable):
     """A category of audit entries."""
 

@@ -1,6 +1,7 @@
 """Searching the audit log: filters, words, pages, time, and that every search leaves its own trace."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -16,7 +17,7 @@ from backend.audit.events import AuditEvent
 from backend.audit.search import AuditQuery
 from backend.audit.service import AuditDraft, record
 from backend.clock import Clock
-from backend.context import Caller, Runtime
+from backend.context import Caller
 from backend.main import create_app
 from backend.settings import Settings
 from contract.audit import AuditEntry, AuditResult
@@ -66,7 +67,7 @@ async def auditor(app: App) -> AsyncIterator[httpx.AsyncClient]:
     """An auditor of a log with the entries above, one a minute."""
     for minute, (caller, draft) in enumerate(ENTRIES):
         at = START + timedelta(minutes=minute)
-        runtime = Runtime(app.runtime.settings, app.runtime.policy, Clock(now=lambda at=at: at), app.runtime.database)  # type: ignore[misc]
+        runtime = replace(app.runtime, clock=Clock(now=lambda at=at: at))  # type: ignore[misc]
         async with app.runtime.database.transaction() as session:
             await record(session, runtime, caller, draft)
     async with await app.as_(AUDITOR) as client:

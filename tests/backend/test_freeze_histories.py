@@ -17,12 +17,10 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from backend.clock import SYSTEM_CLOCK
 from backend.context import Runtime
-from backend.db import Database
 from backend.errors import WatchfloorError
 from backend.freeze import service as freezes
-from backend.policy.load import load_policy
+from backend.runtime import build_runtime
 from backend.settings import Settings
 from contract.errors import ErrorCode
 from contract.freeze import FreezeMode, FreezeRequest, ThawApproval, ThawRequest
@@ -144,8 +142,7 @@ class Histories(RuleBasedStateMachine):
 def test_no_history_lets_anybody_trade_under_a_hold(database_url: str) -> None:
     with asyncio.Runner() as runner:
         config = Settings(database_url=database_url, pool_size=1)
-        database = Database(config)
-        runtime = Runtime(settings=config, policy=load_policy("mev"), clock=SYSTEM_CLOCK, database=database)
+        runtime = build_runtime(config)
         try:
             run_state_machine_as_test(
                 type("OnThisDatabase", (Histories,), {"runner": runner, "runtime": runtime}),
@@ -157,4 +154,4 @@ def test_no_history_lets_anybody_trade_under_a_hold(database_url: str) -> None:
                 ),
             )
         finally:
-            runner.run(database.close())
+            runner.run(runtime.database.close())

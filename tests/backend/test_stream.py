@@ -136,7 +136,7 @@ async def test_a_stream_holds_no_connection_and_no_transaction(app: App, databas
         with psycopg.connect(database_url) as connection:
             states = connection.execute(
                 "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND application_name LIKE 'watchfloor%'"
+                " AND application_name LIKE 'watchfloor%' AND application_name <> 'watchfloor sequencer'"
             ).fetchall()
         assert states
         assert {state for (state,) in states} == {"idle"}

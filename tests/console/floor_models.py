@@ -268,6 +268,8 @@ def entry(
     """One audit entry."""
     return AuditEntry(
         id=ident,
+        log="7y",
+        seq=41,
         timestamp=ago(minutes=minutes),
         category="configuration",
         event_type=event,

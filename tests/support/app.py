@@ -1,18 +1,23 @@
 """An application under test: the real one, on a real database, called through ASGI."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
+import psycopg
 from fastapi import FastAPI
 
+from backend.audit.sequencer import Sequencer
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.context import Runtime, system_caller
 from backend.main import create_app
 from backend.settings import Settings
 from tests.support.people import Person, sign_in
 
+_RECONNECT_S = 0.1
 POOL_SIZE = 4
 """Database connections of an application under test."""
 
@@ -40,12 +45,41 @@ class App:
         )
 
 
+class AloneLead:
+    """The leadership of a backend that is the only one."""
+
+    async def require(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Never lost."""
+
+
+async def _sequence(runtime: Runtime) -> None:
+    while True:
+        with suppress(psycopg.Error, OSError):  # a test may take the database away
+            await Sequencer(runtime, AloneLead()).run()
+        await asyncio.sleep(_RECONNECT_S)
+
+
+@asynccontextmanager
+async def sequencing(runtime: Runtime, *, wanted: bool = True) -> AsyncIterator[None]:
+    """Have what is recorded reach the ledger, without the leases that a test of one backend does not need."""
+    if not wanted:
+        yield
+        return
+    task = asyncio.create_task(_sequence(runtime))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 @asynccontextmanager
 async def started_app(database_url: str, *, clock: Clock = SYSTEM_CLOCK, monitors: bool = False) -> AsyncIterator[App]:
     """Run the application's lifespan around a test. Monitors are off unless asked for: a test ticks them itself."""
     settings = Settings(database_url=database_url, pool_size=POOL_SIZE)
     app = create_app(settings, clock=clock, monitors=monitors)
-    async with app.router.lifespan_context(app):
+    async with app.router.lifespan_context(app), sequencing(app.state.runtime, wanted=not monitors):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield App(app=app, http=client)

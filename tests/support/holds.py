@@ -6,11 +6,9 @@ from typing import Any
 
 import httpx
 
-from backend.clock import SYSTEM_CLOCK
 from backend.context import Caller, Runtime
-from backend.db import Database
 from backend.executors import service as executors
-from backend.policy.load import load_policy
+from backend.runtime import build_runtime
 from backend.settings import Settings
 from contract.freeze import Freeze
 from contract.gate import Permit, RenewRequest
@@ -71,11 +69,10 @@ def tokens(database_url: str, *people: Person) -> list[str]:
 
     async def sign_all_in() -> list[str]:
         config = Settings(database_url=database_url, pool_size=1)
-        database = Database(config)
-        runtime = Runtime(settings=config, policy=load_policy("mev"), clock=SYSTEM_CLOCK, database=database)
+        runtime = build_runtime(config)
         try:
             return [await sign_in(runtime, who) for who in people]
         finally:
-            await database.close()
+            await runtime.database.close()
 
     return asyncio.run(sign_all_in())

@@ -149,6 +149,7 @@ class Demo:
             "WATCHFLOOR_DEMO_TOKEN_FILE": str(self._workspace.token_file),
             "WATCHFLOOR_DEMO_LISTEN_FD": str(self._listening.fileno()),
             "WATCHFLOOR_DEMO_CHANNEL_FD": str(theirs.fileno()),
+            "WATCHFLOOR_DATA_DIR": str(self._workspace.backend),
         }
         with ours:
             with theirs:

@@ -27,6 +27,7 @@ class Workspace:
         self.token_file = self.directory / "simulator.token"
         self.logs = self.directory / "logs"
         self.postgres = self.directory / "postgres"
+        self.backend = self.directory / "backend"
         self._lock: int | None = None
 
     def __enter__(self) -> Self:

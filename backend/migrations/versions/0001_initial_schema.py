@@ -50,49 +50,6 @@ def upgrade() -> None:
         "uq_alerts_live", "alerts", ["fingerprint"], unique=True, postgresql_where=sa.text("status <> 'cleared'")
     )
     op.create_table(
-        "audit_logs",
-        sa.Column("id", sa.UUID(), nullable=False),
-        sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("category", sa.String(length=50), nullable=False),
-        sa.Column("event_type", sa.String(length=50), nullable=False),
-        sa.Column("user_id", sa.String(length=100), nullable=True),
-        sa.Column("ip_address", postgresql.INET(), nullable=True),
-        sa.Column("user_agent", sa.Text(), nullable=True),
-        sa.Column("action", sa.String(length=100), nullable=False),
-        sa.Column("resource_type", sa.String(length=50), nullable=True),
-        sa.Column("resource_id", sa.String(length=100), nullable=True),
-        sa.Column("old_value", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("new_value", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("result", sa.String(length=20), nullable=False),
-        sa.Column("error_message", sa.Text(), nullable=True),
-        sa.Column("metadata", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.Column(
-            "search",
-            postgresql.TSVECTOR(),
-            sa.Computed(
-                "to_tsvector('simple', coalesce(user_id,'') || ' ' || event_type || ' ' || action || ' ' || coalesce(resource_type,'') || ' ' || coalesce(resource_id,'') || ' ' || result || ' ' || coalesce(error_message,'') || ' ' || coalesce(old_value::text,'') || ' ' || coalesce(new_value::text,'') || ' ' || coalesce(metadata::text,''))",
-                persisted=True,
-            ),
-            nullable=False,
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_logs")),
-    )
-    op.create_index("ix_audit_logs_event", "audit_logs", ["event_type", "timestamp", "id"], unique=False)
-    op.create_index(
-        "ix_audit_logs_resource", "audit_logs", ["resource_type", "resource_id", "timestamp", "id"], unique=False
-    )
-    op.create_index(
-        "ix_audit_logs_result",
-        "audit_logs",
-        ["result", "timestamp", "id"],
-        unique=False,
-        postgresql_where=sa.text("result <> 'success'"),
-    )
-    op.create_index("ix_audit_logs_search", "audit_logs", ["search"], unique=False, postgresql_using="gin")
-    op.create_index("ix_audit_logs_time", "audit_logs", ["timestamp", "id"], unique=False)
-    op.create_index("ix_audit_logs_user", "audit_logs", ["user_id", "timestamp", "id"], unique=False)
-    op.create_table(
         "executors",
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("chain", sa.String(length=100), nullable=False),
@@ -398,13 +355,6 @@ def downgrade() -> None:
     op.drop_table("executor_boots")
     op.drop_index("ix_executors_scope", table_name="executors")
     op.drop_table("executors")
-    op.drop_index("ix_audit_logs_user", table_name="audit_logs")
-    op.drop_index("ix_audit_logs_time", table_name="audit_logs")
-    op.drop_index("ix_audit_logs_result", table_name="audit_logs", postgresql_where=sa.text("result <> 'success'"))
-    op.drop_index("ix_audit_logs_search", table_name="audit_logs", postgresql_using="gin")
-    op.drop_index("ix_audit_logs_resource", table_name="audit_logs")
-    op.drop_index("ix_audit_logs_event", table_name="audit_logs")
-    op.drop_table("audit_logs")
     op.drop_index("uq_alerts_live", table_name="alerts", postgresql_where=sa.text("status <> 'cleared'"))
     op.drop_index("ix_alerts_time", table_name="alerts")
     op.drop_index("ix_alerts_live", table_name="alerts", postgresql_where=sa.text("status <> 'cleared'"))

@@ -1,0 +1,44 @@
+"""Which ledger a database holds, and whether this process may write to it. One row, made by the first backend."""
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.tables import Ledger
+from backend.context import Runtime
+from backend.errors import ConfigurationError
+
+_NAME_BYTES = 5
+"""Two ledgers are told apart by name in front of the same witness."""
+
+
+async def ledger_of(session: AsyncSession, runtime: Runtime) -> Ledger:
+    """The database's ledger, made at first need.
+
+    Raises:
+        ConfigurationError: it was begun under another master key.
+    """
+    ledger = await session.scalar(select(Ledger))
+    if ledger is None:
+        await session.execute(text("LOCK TABLE audit_ledger IN EXCLUSIVE MODE"))
+        ledger = await session.scalar(select(Ledger))
+    if ledger is None:
+        ledger = Ledger(
+            name=f"watchfloor-{runtime.clock.random_bytes(_NAME_BYTES).hex()}",
+            generation=1,
+            master_key_id=runtime.keyring.key_id,
+            created_at=runtime.clock.now(),
+        )
+        session.add(ledger)
+        await session.flush()
+    if ledger.master_key_id != runtime.keyring.key_id:
+        raise ConfigurationError(
+            f"This database's ledger was begun under master key {ledger.master_key_id}, this process has "
+            f"{runtime.keyring.key_id}: set WATCHFLOOR_MASTER_KEY_FILE to the right one."
+        )
+    return ledger
+
+
+def origin_of(ledger: Ledger, log: str) -> str:
+    """The origin line of a log's checkpoints; a restored ledger continues under a new one."""
+    generation = "" if ledger.generation == 1 else f"/r{ledger.generation}"
+    return f"{ledger.name}/{log}{generation}"

@@ -1,0 +1,153 @@
+"""Writes entries into the ledger's tables: rows, tree nodes, head, partitions. Called by the sequencer alone.
+
+Every function works inside the caller's transaction and leaves it open.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+
+from backend.audit.sealing import unpack
+from backend.errors import LedgerFaultError
+from ledger.canon import parse_instant
+from ledger.entry import INDEX_FIELDS, Entry
+from ledger.merkle import EMPTY_ROOT, CompactRange, Node, leaf_hash
+
+PARTITION_ENTRIES: Final = 2**18
+"""Entries of one partition: a perfect subtree, so that a purge keeps one hash of it; its text index stays small."""
+
+_Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+_HEAD = "SELECT size, frontier, root, sequenced_at FROM audit_heads WHERE log = %s FOR UPDATE"
+_FIRST_HEAD = """
+INSERT INTO audit_heads (log, size, frontier, root, sequenced_at) VALUES (%s, 0, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+_MOVE_HEAD = """
+UPDATE audit_heads SET size = %(size)s, frontier = %(frontier)s, root = %(root)s, sequenced_at = %(now)s
+WHERE log = %(log)s AND size = %(old)s
+"""
+_COLUMNS: Final = tuple(field for field in INDEX_FIELDS if field not in {"log", "id", "occurred_at"})
+_COPY = (
+    f"COPY audit_entries (log, seq, id, occurred_at, sequenced_at, {', '.join(_COLUMNS)}, leaf, canon)"
+    " FROM STDIN (FORMAT BINARY)"
+)
+_TYPES: Final = ("varchar", "int8", "uuid", "timestamptz", "timestamptz", *("text" for _ in _COLUMNS), "bytea", "bytea")
+_NODES = """
+INSERT INTO audit_nodes (log, level, position, hash)
+SELECT %(log)s, * FROM unnest(%(levels)s::int[], %(positions)s::bigint[], %(hashes)s::bytea[])
+"""
+_SPAN = """
+UPDATE audit_spans SET time_min = least(time_min, %(first)s), time_max = greatest(time_max, %(last)s)
+WHERE log = %(log)s AND seq_from = %(seq_from)s
+"""
+_SEAL = """
+INSERT INTO audit_sealed (entry_id, field, log, occurred_at, subject, key_id, nonce, ciphertext, blind)
+SELECT %(entry_id)s, %(field)s, %(log)s, %(occurred_at)s, subject, id, %(nonce)s, %(ciphertext)s, %(blind)s
+FROM audit_subject_keys WHERE id = %(key_id)s AND subject = %(subject)s AND wrapped IS NOT NULL
+"""
+"""A key destroyed meanwhile leaves nothing to keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An entry that may enter the ledger, with the bytes it was written as."""
+
+    id: UUID
+    entry: Entry
+    canon: bytes
+    sealed: bytes | None
+
+
+async def append(connection: _Connection, log: str, placed: Sequence[Placed], now: datetime) -> None:
+    """Append entries to one log and move its head, or fail as a whole.
+
+    Raises:
+        LedgerFaultError: the head is not the one this transaction read.
+    """
+    old, edge, now = await _head(connection, log, now)
+    leaves = [leaf_hash(one.canon) for one in placed]
+    await _ensure_partitions(connection, log, old, old + len(placed))
+    await _copy(connection, log, old, list(zip(placed, leaves, strict=True)), now)
+    await _store_nodes(connection, log, edge.extend(leaves))
+    moved = {"log": log, "old": old, "size": edge.size, "frontier": edge.to_bytes(), "root": edge.root(), "now": now}
+    cursor = await connection.execute(_MOVE_HEAD, moved)
+    if cursor.rowcount != 1:
+        raise LedgerFaultError(f"the head of {log} moved from {old} while this transaction held it")
+    await _widen_spans(connection, log, old, placed)
+    await _store_sealed(connection, log, placed)
+
+
+async def _head(connection: _Connection, log: str, now: datetime) -> tuple[int, CompactRange, datetime]:
+    """Where the log stands; its time never runs backwards, whatever this machine's clock does."""
+    cursor = await connection.execute(_HEAD, (log,))
+    row = await cursor.fetchone()
+    if row is None:
+        await connection.execute(_FIRST_HEAD, (log, CompactRange().to_bytes(), EMPTY_ROOT, now))
+        cursor = await connection.execute(_HEAD, (log,))
+        row = await cursor.fetchone()
+    assert row is not None  # noqa: S101  inserted above
+    size, frontier, root, last = row
+    edge = CompactRange.from_bytes(frontier)
+    if (edge.size, edge.root()) != (size, root):
+        raise LedgerFaultError(f"the head of {log} contradicts itself; nothing is appended to it")
+    return size, edge, max(now, last)
+
+
+async def _ensure_partitions(connection: _Connection, log: str, old: int, new: int) -> None:
+    cursor = await connection.execute("SELECT coalesce(max(seq_until), 0) FROM audit_spans WHERE log = %s", (log,))
+    row = await cursor.fetchone()
+    end: int = row[0] if row else 0
+    # a purge drops spans: never make one again below the head
+    end = max(end, old - old % PARTITION_ENTRIES) if end == 0 else end
+    while end < new:
+        until = end + PARTITION_ENTRIES
+        await connection.execute("SELECT audit_add_partition(%s, %s, %s)", (log, end, until))
+        end = until
+
+
+async def _copy(
+    connection: _Connection, log: str, old: int, leaves: Sequence[tuple[Placed, bytes]], now: datetime
+) -> None:
+    async with connection.cursor().copy(_COPY) as copy:
+        copy.set_types(_TYPES)
+        for offset, (one, leaf) in enumerate(leaves):
+            index = one.entry.index
+            columns = [getattr(index, column) for column in _COLUMNS]
+            when = parse_instant(index.occurred_at)
+            await copy.write_row([log, old + offset, one.id, when, now, *columns, leaf, one.canon])
+
+
+async def _store_nodes(connection: _Connection, log: str, nodes: Sequence[Node]) -> None:
+    if nodes:
+        values = {
+            "log": log,
+            "levels": [node.level for node in nodes],
+            "positions": [node.position for node in nodes],
+            "hashes": [node.hash for node in nodes],
+        }
+        await connection.execute(_NODES, values)
+
+
+async def _widen_spans(connection: _Connection, log: str, old: int, placed: Sequence[Placed]) -> None:
+    times: dict[int, list[str]] = {}
+    for offset, one in enumerate(placed):
+        times.setdefault((old + offset) // PARTITION_ENTRIES, []).append(one.entry.index.occurred_at)
+    for part, instants in times.items():
+        span = {"log": log, "seq_from": part * PARTITION_ENTRIES}
+        await connection.execute(_SPAN, {**span, "first": min(instants), "last": max(instants)})
+
+
+async def _store_sealed(connection: _Connection, log: str, placed: Sequence[Placed]) -> None:
+    rows = [
+        {**field, "entry_id": one.id, "log": log, "occurred_at": one.entry.index.occurred_at}
+        for one in placed
+        if one.sealed is not None
+        for field in unpack(one.sealed)
+    ]
+    if rows:
+        async with connection.cursor() as cursor:
+            await cursor.executemany(_SEAL, rows)

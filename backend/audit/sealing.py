@@ -1,0 +1,134 @@
+"""Personal values of an entry: encrypted under the subject's own key, with a commitment in the leaf.
+
+The leaf never changes when a subject is erased: only the key is destroyed. Must never log or return a key.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.tables import SubjectKey
+from backend.context import Runtime
+from backend.db import after_commit
+from backend.keyring import DataKey
+from ledger import seal
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One personal field on its way into the ledger."""
+
+    field: str
+    subject: str
+    key_id: UUID
+    commitment: bytes
+    nonce: bytes
+    ciphertext: bytes
+    blind: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The entry that a value belongs to, and the person it speaks of."""
+
+    log: str
+    entry_id: str
+    subject: str
+
+
+class ErasedSubjectError(Exception):
+    """The subject was erased: nothing personal is written about them again under the same surrogate."""
+
+
+async def seal_fields(
+    session: AsyncSession, runtime: Runtime, owner: Owner, values: Mapping[str, str]
+) -> tuple[Sealed, ...]:
+    """Encrypt the values of one entry under the subject's key, which is made at first need.
+
+    Raises:
+        ErasedSubjectError: the subject was erased.
+    """
+    if not values:
+        return ()
+    data_key = await data_key_of(session, runtime, owner.subject)
+    return tuple(_seal(runtime, data_key, owner, field, value) for field, value in values.items())
+
+
+def _seal(runtime: Runtime, data_key: DataKey, owner: Owner, field: str, value: str) -> Sealed:
+    salt, nonce = runtime.clock.random_bytes(seal.SALT_BYTES), runtime.clock.random_bytes(seal.NONCE_BYTES)
+    raw = value.encode()
+    committed = seal.commitment(owner.log, owner.entry_id, field, salt, raw)
+    ciphertext = seal.encrypt(
+        data_key.key, nonce, entry_id=owner.entry_id, field=field, committed=committed, salt=salt, value=raw
+    )
+    blind = seal.blind(runtime.keyring.blinding, field, value)
+    return Sealed(field, owner.subject, data_key.id, committed, nonce, ciphertext, blind)
+
+
+async def data_key_of(session: AsyncSession, runtime: Runtime, subject: str) -> DataKey:
+    """The subject's key, made at first need; remembered only once its transaction is durable.
+
+    Raises:
+        ErasedSubjectError: it was destroyed.
+    """
+    known = runtime.data_keys.get(subject)
+    if known is not None:
+        return known
+    wanted = select(SubjectKey.id, SubjectKey.wrapped).where(SubjectKey.subject == subject)
+    row = (await session.execute(wanted)).one_or_none()
+    if row is None:
+        made = insert(SubjectKey).values(_new_key(runtime, subject))
+        await session.execute(made.on_conflict_do_nothing(index_elements=["subject"]))
+        row = (await session.execute(wanted)).one()
+    ident, wrapped = row
+    if wrapped is None:
+        raise ErasedSubjectError(subject)
+    data_key = DataKey(ident, seal.unwrap_key(runtime.keyring.wrapping, wrapped, subject=subject, key_id=str(ident)))
+    after_commit(session, lambda: runtime.data_keys.put(subject, data_key))
+    return data_key
+
+
+def _new_key(runtime: Runtime, subject: str) -> dict[str, Any]:
+    ident = runtime.clock.new_id()
+    key, nonce = runtime.clock.random_bytes(seal.KEY_BYTES), runtime.clock.random_bytes(seal.NONCE_BYTES)
+    return {
+        "id": ident,
+        "subject": subject,
+        "master_key_id": runtime.keyring.key_id,
+        "wrapped": seal.wrap_key(runtime.keyring.wrapping, nonce, key, subject=subject, key_id=str(ident)),
+        "created_at": runtime.clock.now(),
+    }
+
+
+def pack(sealed: Iterable[Sealed]) -> bytes | None:
+    """Write sealed fields as the outbox carries them; None when there are none."""
+    rows = [
+        [one.field, one.subject, str(one.key_id), one.nonce.hex(), one.ciphertext.hex(), one.blind and one.blind.hex()]
+        for one in sealed
+    ]
+    return orjson.dumps(rows) if rows else None
+
+
+def unpack(raw: bytes) -> list[dict[str, Any]]:
+    """Read what `pack` wrote, as columns of the sealed table.
+
+    Raises:
+        ValueError: not such bytes.
+    """
+    return [
+        {
+            "field": field,
+            "subject": subject,
+            "key_id": UUID(key_id),
+            "nonce": bytes.fromhex(nonce),
+            "ciphertext": bytes.fromhex(ciphertext),
+            "blind": bytes.fromhex(blind) if blind else None,
+        }
+        for field, subject, key_id, nonce, ciphertext, blind in orjson.loads(raw)
+    ]

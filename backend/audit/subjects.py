@@ -1,0 +1,49 @@
+"""Gives each person a random surrogate under which the ledger knows them, so that the name can be forgotten.
+
+Must never derive a surrogate from the name: whoever kept the key could tell whose it was after the erasure.
+"""
+
+from base64 import b32encode
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.tables import Subject
+from backend.context import Runtime
+from backend.db import after_commit
+
+PREFIX: Final = "person:"
+_RANDOM_BYTES: Final = 10
+"""Two people never share a surrogate."""
+
+
+def new_surrogate(random: bytes) -> str:
+    """A surrogate: a letter first, so that full-text search takes all of it as one word and never as a number."""
+    return f"{PREFIX}p{b32encode(random).decode().lower()}"
+
+
+async def surrogate_of(session: AsyncSession, runtime: Runtime, name: str) -> str:
+    """The surrogate of a person, made at first need; remembered only once its transaction is durable."""
+    known = runtime.subjects.get(name)
+    if known is not None:
+        return known
+    pid = await find(session, name)
+    if pid is None:
+        row = {
+            "pid": new_surrogate(runtime.clock.random_bytes(_RANDOM_BYTES)),
+            "name": name,
+            "created_at": runtime.clock.now(),
+        }
+        await session.execute(insert(Subject).values(row).on_conflict_do_nothing(index_elements=["name"]))
+        pid = await find(session, name)
+    assert pid is not None  # noqa: S101  inserted above, by us or by whoever was faster
+    found = pid
+    after_commit(session, lambda: runtime.subjects.put(name, found))
+    return found
+
+
+async def find(session: AsyncSession, name: str) -> str | None:
+    """The surrogate of a person, or None."""
+    return await session.scalar(select(Subject.pid).where(Subject.name == name))

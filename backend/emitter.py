@@ -1,0 +1,64 @@
+"""Numbers the audit entries of one process, so that one that never reached the ledger shows as a gap. No I/O.
+
+Each entry says up to which number everything of its process is settled: committed, or void because its transaction was
+rolled back. A number that is missing although a later entry calls it settled is a lost entry. A number that no entry
+calls settled was in flight when the process ended: nobody was told that it had been written.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The number of one entry and what is known of the earlier ones."""
+
+    node: str
+    boot: str
+    n: int
+    settled: int
+    """Every number up to this one was committed, or is in a `void` list."""
+    void: tuple[int, ...]
+    """Numbers whose transactions were rolled back; told once, by the next entry that commits."""
+
+
+MAX_VOID = 200
+"""Numbers told in one entry; the rest waits for the next, so that an entry keeps its size limit."""
+
+
+@dataclass
+class Emitter:
+    """The counter of one process. One event loop uses it; it is not made for threads."""
+
+    node: str
+    boot: str
+    _last: int = 0
+    _open: set[int] = field(default_factory=set)
+    _void: list[int] = field(default_factory=list)
+    _telling: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def take(self) -> Stamp:
+        """Number an entry that is about to be committed; `settle` or `withdraw` it afterwards."""
+        self._last += 1
+        # void numbers count as settled only once an entry that tells of them is committed
+        unsettled = self._open | set(self._void) | {n for told in self._telling.values() for n in told}
+        telling, self._void = tuple(self._void[:MAX_VOID]), self._void[MAX_VOID:]
+        self._open.add(self._last)
+        if telling:
+            self._telling[self._last] = telling
+        floor = min(unsettled - set(telling), default=self._last)
+        return Stamp(self.node, self.boot, self._last, floor - 1, telling)
+
+    def settle(self, n: int) -> None:
+        """The entry is committed."""
+        self._open.discard(n)
+        self._telling.pop(n, None)
+
+    def withdraw(self, n: int) -> None:
+        """The entry's transaction was rolled back: its number is void, and what it told of others is told again."""
+        self._open.discard(n)
+        self._void = sorted({*self._void, *self._telling.pop(n, ()), n})
+
+    @property
+    def in_flight(self) -> int:
+        """How many numbers are neither settled nor void."""
+        return len(self._open)

@@ -1,0 +1,41 @@
+"""Builds the parts of one backend process. Connects to nothing."""
+
+import os
+import socket
+
+from backend.clock import SYSTEM_CLOCK, Clock
+from backend.context import Runtime
+from backend.db import Database
+from backend.emitter import Emitter
+from backend.keyring import load_keyring
+from backend.policy.load import load_policy
+from backend.settings import Settings
+from backend.timed import TimedCache
+
+_BOOT_BYTES = 8
+"""Names one run of one process; two never meet."""
+
+_KEPT_S = 60.0
+"""How long a process believes what it read of a subject: an erasure elsewhere is noticed after this."""
+_KEPT_MAX = 1_000
+"""Subjects remembered; a floor has tens of people."""
+
+
+def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
+    """Read the policy and the master key and number the process.
+
+    Raises:
+        ConfigurationError: the policy file or the master key is wrong.
+    """
+    policy = load_policy(settings.policy)
+    node = f"{socket.gethostname()[:50]}:{os.getpid()}"
+    return Runtime(
+        settings=settings,
+        policy=policy,
+        clock=clock,
+        database=Database(settings),
+        keyring=load_keyring(settings, clock),
+        emitter=Emitter(node=node, boot=clock.random_bytes(_BOOT_BYTES).hex()),
+        subjects=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
+        data_keys=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
+    )

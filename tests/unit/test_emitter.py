@@ -1,0 +1,56 @@
+"""The numbers of one process: what is lost shows, and nothing else does."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.emitter import Emitter, Stamp
+
+
+def _lost(kept: list[Stamp]) -> set[int]:
+    """What a verifier concludes: numbers called settled that are neither there nor void."""
+    there = {stamp.n for stamp in kept}
+    void = {n for stamp in kept for n in stamp.void}
+    settled = max((stamp.settled for stamp in kept), default=0)
+    return set(range(1, settled + 1)) - there - void
+
+
+@given(st.lists(st.tuples(st.sampled_from(["take", "settle", "withdraw"]), st.integers(0, 5)), max_size=60))
+def test_a_roll_back_never_looks_like_a_loss_and_a_loss_always_shows(steps: list[tuple[str, int]]) -> None:
+    emitter, flying, committed = Emitter("node", "boot"), list[Stamp](), list[Stamp]()
+    for step, which in steps:
+        if step == "take":
+            flying.append(emitter.take())
+        elif flying:
+            stamp = flying.pop(which % len(flying))
+            if step == "settle":
+                emitter.settle(stamp.n)
+                committed.append(stamp)
+            else:
+                emitter.withdraw(stamp.n)
+        assert _lost(committed) == set()
+    for stamp in flying:
+        emitter.withdraw(stamp.n)
+    last = emitter.take()
+    emitter.settle(last.n)
+    complete = [*committed, last]
+    assert _lost(complete) == set()
+    assert last.settled == last.n - 1 or len(last.void) > 0
+    for missing in committed:
+        rest = [stamp for stamp in complete if stamp is not missing]
+        assert missing.n in _lost(rest)
+
+
+def test_many_void_numbers_are_told_in_portions() -> None:
+    emitter = Emitter("node", "boot")
+    for _ in range(500):
+        emitter.withdraw(emitter.take().n)
+    told: set[int] = set()
+    stamps = []
+    for _ in range(4):
+        stamp = emitter.take()
+        emitter.settle(stamp.n)
+        stamps.append(stamp)
+        told |= set(stamp.void)
+        assert _lost(stamps) == set()
+    assert told == set(range(1, 501))
+    assert stamps[-1].settled == stamps[-1].n - 1
