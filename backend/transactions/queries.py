@@ -13,6 +13,7 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from backend.paging import count_capped, cut_page, newest_first
 from backend.transactions.rows import hexadecimal_in_lower_case
+from backend.transactions.sums import SUMMED, Sums
 from backend.transactions.tables import TransactionHour, TransactionRow
 from contract.base import Page
 from contract.scope import Scope, ScopeKind
@@ -73,20 +74,13 @@ def _wire(row: TransactionRow) -> Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class TradeSums:
-    """Sums over the trades of one chain, strategy and wallet; ETH. What is unknown is counted, never added as 0."""
+class TradeSums(Sums):
+    """Sums over the trades of one chain, strategy and wallet."""
 
+    reportable: int
     chain: str
     strategy: str
     wallet: str
-    trades: int
-    profit_eth: Decimal
-    profit_unknown: int
-    gas_eth: Decimal
-    gas_unknown: int
-    succeeded: int
-    failed: int
-    reportable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +96,10 @@ class RecentSums:
 
 
 @dataclass(frozen=True, slots=True)
-class HourSums:
+class HourSums(Sums):
     """All trades of one hour."""
 
     hour: datetime
-    trades: int
-    profit_eth: Decimal
-    profit_unknown: int
-    gas_eth: Decimal
-    gas_unknown: int
-    succeeded: int
-    failed: int
 
 
 def midnight(day: date) -> datetime:
@@ -125,7 +112,7 @@ def hour_of(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-_SUMMED = ("trades", "profit_eth", "profit_unknown", "gas_eth", "gas_unknown", "succeeded", "failed", "reportable")
+_SUMMED = (*SUMMED, "reportable")
 
 
 def _sums(condition: ColumnElement[bool] | None = None, names: Sequence[str] = _SUMMED) -> list[ColumnElement[Any]]:
@@ -147,8 +134,8 @@ async def recent_sums(session: AsyncSession, now: datetime, *, window_since: dat
     paced = ("profit_eth", "gas_eth")
     query = (
         select(
-            *key,
             *_sums(_HOURS.hour >= today),
+            *key,
             *_sums(_HOURS.hour >= window_since, ("succeeded", "failed")),
             *_sums(_HOURS.hour >= this_hour, paced),
             *_sums(_HOURS.hour == last_hour, paced),
@@ -167,7 +154,7 @@ async def recent_sums(session: AsyncSession, now: datetime, *, window_since: dat
 
 async def hourly_sums(session: AsyncSession, since: datetime) -> list[HourSums]:
     """All trades hour by hour, oldest first; hours without trades are absent."""
-    query = select(_HOURS.hour, *_sums(names=_SUMMED[:-1])).where(_HOURS.hour >= since)
+    query: Select[Any] = select(*_sums(names=SUMMED), _HOURS.hour).where(_HOURS.hour >= since)
     found = await session.execute(query.group_by(_HOURS.hour).order_by(_HOURS.hour))
     return [HourSums(*row) for row in found]
 
@@ -177,12 +164,12 @@ async def day_sums(session: AsyncSession, days: Sequence[date]) -> list[tuple[da
     if not days:
         return []
     day = cast(func.timezone("UTC", _HOURS.hour), Date)
-    key = (day, _HOURS.chain, _HOURS.strategy, _HOURS.wallet)
+    key = (_HOURS.chain, _HOURS.strategy, _HOURS.wallet)
     query = (
-        select(*key, *_sums())
+        select(day, *_sums(), *key)
         .where(_HOURS.hour >= midnight(min(days)), _HOURS.hour < midnight(max(days) + timedelta(days=1)))
         .where(day.in_(set(days)))
-        .group_by(*key)
+        .group_by(day, *key)
     )
     return [(row[0], TradeSums(*row[1:])) for row in await session.execute(query)]
 

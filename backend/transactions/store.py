@@ -36,6 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import ColumnElement, Select
 
 from backend.transactions.rows import CONTENT
+from backend.transactions.sums import SUMMED, Sums
 from backend.transactions.tables import StagedTransaction, TransactionHour, TransactionRow
 from contract.transactions import Outcome, RefusedRow
 
@@ -58,20 +59,13 @@ _MAX_REFUSALS_REPORTED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class Added(Sums):
     """What one store added to one day of one chain, strategy and wallet."""
 
     day: date
     chain: str
     strategy: str
     wallet: str
-    trades: int
-    profit_eth: Decimal
-    profit_unknown: int
-    gas_eth: Decimal
-    gas_unknown: int
-    succeeded: int
-    failed: int
     first: datetime
     last: datetime
 
@@ -181,9 +175,9 @@ def _daily(hourly: Any) -> Select[Any]:
     key = (day, hourly.c.chain, hourly.c.strategy, hourly.c.wallet)
     sums = [
         func.sum(hourly.c[name]) if name.endswith("_eth") else cast(func.sum(hourly.c[name]), BigInteger)
-        for name in ("trades", "profit_eth", "profit_unknown", "gas_eth", "gas_unknown", "succeeded", "failed")
+        for name in SUMMED
     ]
-    return select(*key, *sums, func.min(hourly.c.first), func.max(hourly.c.last)).group_by(*key)
+    return select(*sums, *key, func.min(hourly.c.first), func.max(hourly.c.last)).group_by(*key)
 
 
 async def differing(session: AsyncSession, incoming: Select[Any]) -> list[RefusedRow]:

@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,43 +15,30 @@ from sqlalchemy import select
 from backend.audit.tables import AuditLog
 from backend.auth import passwords, totp
 from backend.auth.tables import Session, User
-from backend.clock import Clock
 from tests.support.app import App, started_app
+from tests.support.clocks import SetClock
 from tests.support.ledger import sealed_values
 from tests.support.people import ADMIN, OPERATOR, PASSWORD, TOTP_SECRET, Person, sign_in
 
 START = datetime(2025, 7, 11, 12, 0, 0, tzinfo=UTC)
 
 
-@dataclass
-class Hand:
-    """A clock that a test moves."""
-
-    at: datetime = START
-    clock: Clock = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.clock = Clock(now=lambda: self.at)
-
-    def pass_(self, **span: float) -> None:
-        self.at += timedelta(**span)
-
-    def code(self) -> str:
-        return totp.code_at(TOTP_SECRET, self.at)
+@pytest.fixture
+def hand() -> SetClock:
+    return SetClock(START)
 
 
 @pytest.fixture
-def hand() -> Hand:
-    return Hand()
-
-
-@pytest.fixture
-async def app(database_url: str, hand: Hand) -> AsyncIterator[App]:
+async def app(database_url: str, hand: SetClock) -> AsyncIterator[App]:
     """A backend with an operator's and an admin's account, on a clock that the test moves."""
     async with started_app(database_url, clock=hand.clock) as running:
         await sign_in(running.runtime, OPERATOR)
         await sign_in(running.runtime, ADMIN)
         yield running
+
+
+def _code(hand: SetClock) -> str:
+    return totp.code_at(TOTP_SECRET, hand.at)
 
 
 async def _log_in(app: App, code: str, *, password: str = PASSWORD, name: str = OPERATOR.name) -> httpx.Response:
@@ -82,8 +68,8 @@ async def _who(app: App, token: str) -> httpx.Response:
     return await app.http.get("/v1/auth/whoami", headers={"authorization": f"Bearer {token}"})
 
 
-async def test_password_and_code_give_a_session_of_eight_hours(app: App, hand: Hand) -> None:
-    answer = await _log_in(app, hand.code())
+async def test_password_and_code_give_a_session_of_eight_hours(app: App, hand: SetClock) -> None:
+    answer = await _log_in(app, _code(hand))
     assert answer.status_code == 200, answer.text
     assert datetime.fromisoformat(answer.json()["expires_at"]) == START + timedelta(hours=8)
     me = (await _who(app, answer.json()["token"])).json()
@@ -94,13 +80,13 @@ async def test_password_and_code_give_a_session_of_eight_hours(app: App, hand: H
     assert (entry.user_id, entry.category, entry.result) == (OPERATOR.name, "authentication", "success")
 
 
-async def test_a_name_is_taken_in_any_case_and_a_code_with_a_space(app: App, hand: Hand) -> None:
-    code = hand.code()
+async def test_a_name_is_taken_in_any_case_and_a_code_with_a_space(app: App, hand: SetClock) -> None:
+    code = _code(hand)
     assert (await _log_in(app, f"{code[:3]} {code[3:]}", name=f" {OPERATOR.name.upper()} ")).status_code == 200
 
 
-async def test_every_wrong_factor_gets_the_same_answer(app: App, hand: Hand) -> None:
-    good = hand.code()
+async def test_every_wrong_factor_gets_the_same_answer(app: App, hand: SetClock) -> None:
+    good = _code(hand)
     answers = [
         await _log_in(app, good, password="wrong"),
         await _log_in(app, "000000"),
@@ -117,9 +103,9 @@ async def test_every_wrong_factor_gets_the_same_answer(app: App, hand: Hand) -> 
     assert reasons == {"password": 1, "code": 3, "unknown account": 1, "disabled account": 1}
 
 
-async def test_a_name_without_account_is_not_kept(app: App, hand: Hand) -> None:
+async def test_a_name_without_account_is_not_kept(app: App, hand: SetClock) -> None:
     """People type passwords into the name field."""
-    await _log_in(app, hand.code(), name="hunter2-by-mistake")
+    await _log_in(app, _code(hand), name="hunter2-by-mistake")
     (entry,) = await _entries(app, "auth.login.failed")
     assert entry.resource_id is None
     async with app.runtime.database.read() as session:
@@ -127,7 +113,7 @@ async def test_a_name_without_account_is_not_kept(app: App, hand: Hand) -> None:
     assert "hunter2" not in text
 
 
-async def test_an_unknown_name_costs_a_hash_too(app: App, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_name_costs_a_hash_too(app: App, hand: SetClock, monkeypatch: pytest.MonkeyPatch) -> None:
     hashes: list[str] = []
     verify = passwords._verify
 
@@ -136,8 +122,8 @@ async def test_an_unknown_name_costs_a_hash_too(app: App, hand: Hand, monkeypatc
         return verify(stored, given)
 
     monkeypatch.setattr(passwords, "_verify", counting)
-    await _log_in(app, hand.code(), name="nobody")
-    await _log_in(app, hand.code(), password="wrong")
+    await _log_in(app, _code(hand), name="nobody")
+    await _log_in(app, _code(hand), password="wrong")
     assert len(hashes) == 2
     assert hashes[0] == passwords._DUMMY
 
@@ -146,51 +132,51 @@ def test_the_dummy_hash_has_todays_parameters() -> None:
     assert not passwords.is_outdated(passwords._DUMMY)
 
 
-async def test_a_code_works_once(app: App, hand: Hand) -> None:
-    code = hand.code()
+async def test_a_code_works_once(app: App, hand: SetClock) -> None:
+    code = _code(hand)
     assert (await _log_in(app, code)).status_code == 200
     assert (await _log_in(app, code)).status_code == 401
     hand.pass_(seconds=30)
-    assert (await _log_in(app, hand.code())).status_code == 200
+    assert (await _log_in(app, _code(hand))).status_code == 200
 
 
-async def test_an_earlier_code_does_not_work_after_a_later_one(app: App, hand: Hand) -> None:
-    earlier = hand.code()
+async def test_an_earlier_code_does_not_work_after_a_later_one(app: App, hand: SetClock) -> None:
+    earlier = _code(hand)
     hand.pass_(seconds=30)
-    assert (await _log_in(app, hand.code())).status_code == 200
+    assert (await _log_in(app, _code(hand))).status_code == 200
     assert (await _log_in(app, earlier)).status_code == 401
 
 
 @pytest.mark.parametrize(("steps_off", "status"), [(-2, 401), (-1, 200), (0, 200), (1, 200), (2, 401)])
-async def test_a_clock_may_be_one_step_off(app: App, hand: Hand, steps_off: int, status: int) -> None:
+async def test_a_clock_may_be_one_step_off(app: App, hand: SetClock, steps_off: int, status: int) -> None:
     code = totp.code_at(TOTP_SECRET, START + timedelta(seconds=30 * steps_off))
     assert (await _log_in(app, code)).status_code == status
 
 
-async def test_a_wrong_password_does_not_use_up_the_code(app: App, hand: Hand) -> None:
-    code = hand.code()
+async def test_a_wrong_password_does_not_use_up_the_code(app: App, hand: SetClock) -> None:
+    code = _code(hand)
     await _log_in(app, code, password="wrong")
     assert (await _log_in(app, code)).status_code == 200
 
 
-async def test_failures_make_the_account_wait_longer_and_longer(app: App, hand: Hand) -> None:
+async def test_failures_make_the_account_wait_longer_and_longer(app: App, hand: SetClock) -> None:
     rules = app.runtime.policy.sign_in.watchfloor
     for _ in range(rules.failures_before_wait):
         assert (await _log_in(app, "000000")).status_code == 401
     hand.pass_(seconds=rules.first_wait_seconds - 1)
-    assert (await _log_in(app, hand.code())).status_code == 401, "the right factors do not shorten the wait"
+    assert (await _log_in(app, _code(hand))).status_code == 401, "the right factors do not shorten the wait"
     hand.pass_(seconds=1)
     await _log_in(app, "000000")
     hand.pass_(seconds=rules.first_wait_seconds * 2 - 1)
-    assert (await _log_in(app, hand.code())).status_code == 401
+    assert (await _log_in(app, _code(hand))).status_code == 401
     hand.pass_(seconds=1)
-    assert (await _log_in(app, hand.code())).status_code == 200
+    assert (await _log_in(app, _code(hand))).status_code == 200
     assert (await _user(app)).failed_logins == 0
     reasons = [row.error_message for row in await _entries(app, "auth.login.failed")]
     assert reasons.count("waiting after failures") == 2
 
 
-async def test_failures_while_waiting_do_not_prolong_the_wait(app: App, hand: Hand) -> None:
+async def test_failures_while_waiting_do_not_prolong_the_wait(app: App, hand: SetClock) -> None:
     rules = app.runtime.policy.sign_in.watchfloor
     for _ in range(rules.failures_before_wait + 5):
         await _log_in(app, "000000")
@@ -199,23 +185,23 @@ async def test_failures_while_waiting_do_not_prolong_the_wait(app: App, hand: Ha
     assert user.failed_logins == rules.failures_before_wait
 
 
-async def test_another_account_does_not_wait(app: App, hand: Hand) -> None:
+async def test_another_account_does_not_wait(app: App, hand: SetClock) -> None:
     for _ in range(app.runtime.policy.sign_in.watchfloor.failures_before_wait):
         await _log_in(app, "000000")
-    assert (await _log_in(app, hand.code(), name=ADMIN.name)).status_code == 200
+    assert (await _log_in(app, _code(hand), name=ADMIN.name)).status_code == 200
 
 
-async def test_an_old_hash_is_replaced_at_sign_in(app: App, hand: Hand) -> None:
+async def test_an_old_hash_is_replaced_at_sign_in(app: App, hand: SetClock) -> None:
     await _change(app, password_hash=PasswordHasher(time_cost=1, memory_cost=8192).hash(PASSWORD))
-    assert (await _log_in(app, hand.code())).status_code == 200
+    assert (await _log_in(app, _code(hand))).status_code == 200
     stored = (await _user(app)).password_hash
     assert not passwords.is_outdated(stored)
     hand.pass_(seconds=30)
-    assert (await _log_in(app, hand.code())).status_code == 200
+    assert (await _log_in(app, _code(hand))).status_code == 200
 
 
-async def test_signing_out_ends_the_session_on_every_backend(app: App, hand: Hand, database_url: str) -> None:
-    token = (await _log_in(app, hand.code())).json()["token"]
+async def test_signing_out_ends_the_session_on_every_backend(app: App, hand: SetClock, database_url: str) -> None:
+    token = (await _log_in(app, _code(hand))).json()["token"]
     async with started_app(database_url, clock=hand.clock) as other:
         assert (await _who(other, token)).status_code == 200
         out = await app.http.post("/v1/auth/logout", headers={"authorization": f"Bearer {token}"})
@@ -226,10 +212,10 @@ async def test_signing_out_ends_the_session_on_every_backend(app: App, hand: Han
     assert entry.user_id == OPERATOR.name
 
 
-async def test_an_admin_may_sign_in_only_from_the_policys_networks(app: App, hand: Hand) -> None:
+async def test_an_admin_may_sign_in_only_from_the_policys_networks(app: App, hand: SetClock) -> None:
     transport = httpx.ASGITransport(app.app, client=("203.0.113.9", 40000))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as outside:
-        body = {"username": ADMIN.name, "password": PASSWORD, "totp": hand.code()}
+        body = {"username": ADMIN.name, "password": PASSWORD, "totp": _code(hand)}
         assert (await outside.post("/v1/auth/login", json=body)).status_code == 401
         token = await sign_in(app.runtime, ADMIN)
         used = await outside.get("/v1/auth/whoami", headers={"authorization": f"Bearer {token}"})
@@ -260,19 +246,21 @@ async def test_a_malformed_sign_in_is_refused_before_any_work(app: App, body: ob
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
-async def test_a_burst_of_sign_ins_is_told_to_come_back(app: App, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_burst_of_sign_ins_is_told_to_come_back(
+    app: App, hand: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(passwords._WAITING):
         assert passwords._slots.acquire(blocking=False)
     try:
-        answer = await _log_in(app, hand.code())
+        answer = await _log_in(app, _code(hand))
     finally:
         passwords._slots.release(passwords._WAITING)
     assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
-    assert (await _log_in(app, hand.code())).status_code == 200
+    assert (await _log_in(app, _code(hand))).status_code == 200
 
 
-async def test_no_secret_is_recorded(app: App, hand: Hand) -> None:
-    token = (await _log_in(app, hand.code())).json()["token"]
+async def test_no_secret_is_recorded(app: App, hand: SetClock) -> None:
+    token = (await _log_in(app, _code(hand))).json()["token"]
     await _log_in(app, "000000", password="a-wrong-password")
     async with app.runtime.database.read() as session:
         text = repr([vars(row) for row in await session.scalars(select(AuditLog))])
@@ -283,7 +271,7 @@ async def test_no_secret_is_recorded(app: App, hand: Hand) -> None:
 
 
 async def test_waiting_sign_ins_hold_no_database_connection(
-    app: App, hand: Hand, monkeypatch: pytest.MonkeyPatch
+    app: App, hand: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More of them than the pool has connections must not keep executors from renewing."""
     let_go = threading.Event()
@@ -292,7 +280,7 @@ async def test_waiting_sign_ins_hold_no_database_connection(
     settings = app.runtime.settings
     burst = settings.pool_size + settings.pool_overflow + 2
     assert burst < passwords._WAITING
-    waiting = [asyncio.create_task(_log_in(app, hand.code())) for _ in range(burst)]
+    waiting = [asyncio.create_task(_log_in(app, _code(hand))) for _ in range(burst)]
     try:
         while passwords._slots._value > passwords._WAITING - burst:  # noqa: ASYNC110  a semaphore tells nobody
             await asyncio.sleep(0.01)
@@ -304,7 +292,7 @@ async def test_waiting_sign_ins_hold_no_database_connection(
     assert sorted(answer.status_code for answer in answers) == [200, *[401] * (burst - 1)]
 
 
-async def test_guesses_made_at_once_count_one_by_one(app: App, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_guesses_made_at_once_count_one_by_one(app: App, hand: SetClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve guesses in one instant are not twelve tries: the account's row is locked while one is judged."""
     guesses = 12
     together = asyncio.Barrier(guesses)

@@ -19,31 +19,23 @@ from sqlalchemy import select, update
 from backend.audit.tables import AuditLog
 from backend.auth import accounts, service
 from backend.auth.tables import ServiceToken, SigningKey, User
-from backend.clock import Clock
 from backend.context import Caller, system_caller
 from contract.permissions import Permission
 from tests.support.app import App, started_app
+from tests.support.clocks import SetClock
 from tests.support.people import ADMIN, EXECUTOR, OPERATOR, sign_in
 
 START = datetime(2025, 7, 11, 12, 0, 0, tzinfo=UTC)
 LOCAL = system_caller("test")
 
 
-class Hand:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.at = START
-        self.clock = Clock(now=lambda: self.at)
+@pytest.fixture
+def hand() -> SetClock:
+    return SetClock(START)
 
 
 @pytest.fixture
-def hand() -> Hand:
-    return Hand()
-
-
-@pytest.fixture
-async def app(database_url: str, hand: Hand) -> AsyncIterator[App]:
+async def app(database_url: str, hand: SetClock) -> AsyncIterator[App]:
     """A backend on a clock that the test moves."""
     async with started_app(database_url, clock=hand.clock) as running:
         yield running
@@ -136,7 +128,7 @@ async def test_a_token_cannot_raise_its_own_role(app: App) -> None:
     assert set(me["permissions"]) == app.runtime.policy.roles["mev_operator"].permissions
 
 
-async def test_a_token_ends_to_the_second(app: App, hand: Hand) -> None:
+async def test_a_token_ends_to_the_second(app: App, hand: SetClock) -> None:
     token = await sign_in(app.runtime, OPERATOR)
     hand.at = START + timedelta(hours=8, seconds=-1)
     assert (await _who(app, token)).status_code == 200
@@ -144,7 +136,7 @@ async def test_a_token_ends_to_the_second(app: App, hand: Hand) -> None:
     assert (await _who(app, token)).status_code == 401
 
 
-async def test_a_longer_life_written_into_a_token_does_not_count(app: App, hand: Hand) -> None:
+async def test_a_longer_life_written_into_a_token_does_not_count(app: App, hand: SetClock) -> None:
     header, claims = _header_and_claims(await sign_in(app.runtime, OPERATOR))
     key = Ed25519PrivateKey.from_private_bytes((await _key(app)).private_key)
     longer = jwt.encode(claims | {"exp": claims["exp"] * 2}, key, algorithm="EdDSA", headers={"kid": header["kid"]})
@@ -161,7 +153,7 @@ async def test_a_token_without_a_sensible_end_is_refused(app: App, exp: object) 
     assert (await _who(app, f"{head}.{_b64(signature)}")).status_code == 401
 
 
-async def test_disabling_an_account_ends_its_sessions_at_once(app: App, hand: Hand, database_url: str) -> None:
+async def test_disabling_an_account_ends_its_sessions_at_once(app: App, hand: SetClock, database_url: str) -> None:
     token = await sign_in(app.runtime, OPERATOR)
     async with started_app(database_url, clock=hand.clock) as other:
         assert (await _who(other, token)).status_code == 200
@@ -186,7 +178,7 @@ async def test_a_role_that_the_policy_no_longer_has_may_do_nothing(app: App) -> 
     assert (await _who(app, token)).status_code == 403
 
 
-async def test_signing_keys_are_replaced_and_old_ones_die_with_their_sessions(app: App, hand: Hand) -> None:
+async def test_signing_keys_are_replaced_and_old_ones_die_with_their_sessions(app: App, hand: SetClock) -> None:
     await sign_in(app.runtime, OPERATOR)
     hand.at = START + timedelta(days=30) - timedelta(hours=1)
     last_of_the_old = await sign_in(app.runtime, OPERATOR)
@@ -227,7 +219,7 @@ async def test_the_scheme_is_read_in_any_case_and_no_other_is_taken(app: App) ->
     assert (await app.http.get("/v1/auth/whoami", params={"token": token})).status_code == 401
 
 
-async def test_a_machines_token_holds_what_it_was_given_and_ends(app: App, hand: Hand) -> None:
+async def test_a_machines_token_holds_what_it_was_given_and_ends(app: App, hand: SetClock) -> None:
     token = await sign_in(app.runtime, EXECUTOR)
     denied = await _who(app, token)
     assert (denied.status_code, denied.json()["code"]) == (403, "not_allowed")
@@ -251,7 +243,7 @@ async def test_a_machines_token_holds_what_it_was_given_and_ends(app: App, hand:
     assert (await _who(app, full)).status_code == 401
 
 
-async def test_who_stays_connected_can_be_asked_again(app: App, hand: Hand) -> None:
+async def test_who_stays_connected_can_be_asked_again(app: App, hand: SetClock) -> None:
     """For the stream: a connection made before a sign-out must not outlive it."""
 
     async def still(caller: Caller) -> bool:

@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,21 +15,9 @@ from console import cli
 from console.client import session
 from contract.errors import ExitCode
 from tests.support.commands import Commands
-from tests.support.floor import Floor, running_floor
 from tests.support.people import ADMIN, ADMIN2, AUDITOR, EXECUTOR, OFFICER, PASSWORD, TOTP_SECRET
 
 NOWHERE = "http://127.0.0.1:9"
-
-
-@pytest.fixture(scope="module")
-def floor(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    with running_floor(template_database, tmp_path_factory.mktemp("floor")) as running:
-        yield running
-
-
-@pytest.fixture
-def run(floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Commands:
-    return Commands(floor, capsys, monkeypatch, tmp_path / "state")
 
 
 def freeze_something(run: Commands, scope: str = "chain:nowhere") -> str:

@@ -10,7 +10,6 @@ import pytest
 from console.client.imports import readers
 from contract.errors import ExitCode
 from tests.support.commands import Commands
-from tests.support.floor import Floor, running_floor
 from tests.support.people import ADMIN, AUDITOR
 from tests.support.shared_data import shared_data
 
@@ -21,17 +20,6 @@ FILES = {
     "mev_boost_payments_19400000": 9_238,
     "mev_flashbots_202104": 11_532,
 }
-
-
-@pytest.fixture(scope="module")
-def floor(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    with running_floor(template_database, tmp_path_factory.mktemp("floor")) as running:
-        yield running
-
-
-@pytest.fixture
-def run(floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Commands:
-    return Commands(floor, capsys, monkeypatch, tmp_path / "state")
 
 
 def trades(name: str, count: int, chain: str = "base") -> str:

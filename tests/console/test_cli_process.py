@@ -5,25 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyotp
 import pytest
 
 from contract.errors import ExitCode
-from tests.support.floor import Floor, running_floor
+from tests.support.floor import Floor
 from tests.support.people import ADMIN, OFFICER, PASSWORD, TOTP_SECRET
 from tests.support.terminal import Terminal
 
 WATCHFLOOR = [sys.executable, "-c", "from watchfloor.entry import main; main()"]
 HEAVY = ("httpx", "pydantic", "click", "asyncio", "ssl", "textual", "rich", "email")
-
-
-@pytest.fixture(scope="module")
-def floor(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    with running_floor(template_database, tmp_path_factory.mktemp("floor")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What commands show: alerts raised by real losses, in 80 columns, and names that would like to be more than text."""
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from rich.cells import cell_len
 
 from contract.errors import ExitCode
 from tests.support.commands import Commands
-from tests.support.floor import Floor, running_floor
 from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR
 from tests.support.shared_data import shared_data
 
@@ -29,17 +27,6 @@ HOSTILE = [
     "\x7f\x08\x08rubbed out",
     "👩‍👩‍👧‍👦 family",
 ]
-
-
-@pytest.fixture(scope="module")
-def floor(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    with running_floor(template_database, tmp_path_factory.mktemp("floor")) as running:
-        yield running
-
-
-@pytest.fixture
-def run(floor: Floor, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Commands:
-    return Commands(floor, capsys, monkeypatch, tmp_path / "state")
 
 
 def assert_harmless(text: str) -> None:

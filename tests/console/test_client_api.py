@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,8 @@ from contract.errors import EXIT_CODE, ErrorCode, ExitCode
 from contract.freeze import FreezeRequest, FreezeStatus
 from contract.scope import Scope
 from tests.support.app import App
-from tests.support.floor import Floor, running_floor
+from tests.support.floor import Floor
 from tests.support.people import ADMIN, OFFICER
-
-
-@pytest.fixture(scope="module")
-def floor(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    with running_floor(template_database, tmp_path_factory.mktemp("floor")) as running:
-        yield running
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -18,17 +18,11 @@ from contract.freeze import Freeze, FreezeRequest
 from contract.overview import Overview
 from contract.scope import GLOBAL, Scope
 from contract.stream import Beat, Topic
-from tests.support.floor import Floor, running_floor
+from tests.support.floor import Floor
 from tests.support.people import ADMIN, EXECUTOR, OFFICER
 
 LIMIT_S = 30.0
 """A loaded machine is slow; a feed that has not spoken by then never will."""
-
-
-@pytest.fixture(scope="module")
-def floor(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
-    with running_floor(template_database, tmp_path_factory.mktemp("floor")) as running:
-        yield running
 
 
 async def until(updates: AsyncIterator[Update], wanted: Callable[[Update], bool]) -> list[Update]:
