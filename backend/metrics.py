@@ -63,6 +63,9 @@ class Metrics:
         self.monitor_leader = Gauge(
             "watchfloor_monitor_leader", "1 while this process leads the monitor.", ["monitor"], registry=self.registry
         )
+        self._count_audit()
+
+    def _count_audit(self) -> None:
         self.audit_sequenced = Counter(
             "watchfloor_audit_sequenced", "Entries that this process took into the ledger.", registry=self.registry
         )
