@@ -1,8 +1,9 @@
 """Wire types of the audit log and its search."""
 
+from enum import StrEnum
 from typing import Any
 
-from contract.base import UtcDatetime, Wire
+from contract.base import Page, UtcDatetime, Wire
 from contract.states import AuditResult as AuditResult  # noqa: PLC0414  part of what this module offers
 
 
@@ -29,3 +30,23 @@ class AuditEntry(Wire):
     error_message: str | None = None
     metadata: dict[str, Any] = {}
     hash: str
+
+
+class AuditPage(Page[AuditEntry]):
+    """One page of a search; the pages of one search show the logs as they were when it began."""
+
+    sizes: dict[str, int] = {}
+    """How many entries each log held when the search began: an entry is in the tree of that size."""
+    unfinished: bool = False
+    """The time was up before the page was full: `next_cursor` goes on looking, in older entries."""
+    searched_back_to: UtcDatetime | None = None
+    """Down to when an unfinished page is complete."""
+
+
+class RelatedBy(StrEnum):
+    """What entries have to share with one to be followed from it."""
+
+    ACTOR = "actor"
+    REQUEST = "request"
+    RESOURCE = "resource"
+    INCIDENT = "incident"

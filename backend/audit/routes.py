@@ -5,12 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from backend.audit import search
-from backend.audit.search import AuditQuery
+from backend.audit.query import AuditQuery, FollowQuery
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.guard import CurrentCaller, needs
-from contract.audit import AuditEntry
-from contract.base import Page
+from contract.audit import AuditEntry, AuditPage
 from contract.permissions import Permission
 
 router = APIRouter(tags=["audit"])
@@ -19,7 +18,7 @@ router = APIRouter(tags=["audit"])
 @router.get("/v1/audit", **needs(Permission.VIEW_AUDIT_LOGS))
 async def search_audit(
     query: Annotated[AuditQuery, Query()], session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
-) -> Page[AuditEntry]:
+) -> AuditPage:
     """Search the audit log, newest first. The search is recorded in it."""
     return await search.search(session, runtime, caller, query)
 
@@ -28,3 +27,15 @@ async def search_audit(
 async def read_audit_entry(entry_id: str, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> AuditEntry:
     """One entry of the audit log. That it was read is recorded."""
     return await search.entry(session, runtime, caller, entry_id)
+
+
+@router.get("/v1/audit/{entry_id}/related", **needs(Permission.VIEW_AUDIT_LOGS))
+async def related_audit_entries(
+    entry_id: str,
+    query: Annotated[FollowQuery, Query()],
+    session: Tx,
+    runtime: CurrentRuntime,
+    caller: CurrentCaller,
+) -> AuditPage:
+    """The entries that share actor, request, resource or incident with one, newest first. Recorded like a search."""
+    return await search.related(session, runtime, caller, entry_id, query)

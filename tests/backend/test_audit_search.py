@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import text
 
 from backend.audit.events import AuditEvent
-from backend.audit.search import AuditQuery
+from backend.audit.query import AuditQuery
 from backend.audit.service import AuditDraft, record
 from backend.clock import Clock
 from backend.context import Caller

@@ -1,0 +1,81 @@
+"""Turns filters into what the rows of one partition must fulfil, as SQL with values bound. Runs no search."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit import subjects
+from backend.audit.canonical import clean_address
+from backend.audit.events import AuditEvent
+from backend.audit.query import AuditFilter
+from backend.audit.wording import text_query
+from backend.context import Runtime
+from ledger import seal
+
+_ANY_BELOW: Final = ".*"
+_EQUAL: Final = {
+    "category": "category",
+    "action": "action",
+    "resource_type": "resource_type",
+    "resource_id": "resource_id",
+    "result": "outcome",
+    "request_id": "request_id",
+    "incident": "incident",
+}
+"""Filters that compare a column, by the name of each."""
+_FROM_ADDRESS: Final = (
+    "id IN (SELECT entry_id FROM audit_sealed WHERE blind = :blind AND field = 'ip_address'"
+    " AND audit_sealed.occurred_at BETWEEN {time_min} AND {time_max})"
+)
+"""The partition's span bounds the look-up: an address may occur in half of all entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the rows must fulfil, and the part of it that whole partitions can be left out by."""
+
+    clauses: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+    log: str | None = None
+
+    def sql(self, time_min: str, time_max: str) -> list[str]:
+        """The clauses for a partition whose entries lie between two instants, given as names of bound values."""
+        return [clause.format(time_min=time_min, time_max=time_max) for clause in self.clauses]
+
+
+async def conditions(session: AsyncSession, runtime: Runtime, wanted: AuditFilter) -> Where:
+    """What entries must fulfil to be found by the filters."""
+    clauses: list[str] = []
+    values: dict[str, Any] = {}
+    for name, column in _EQUAL.items():
+        value = getattr(wanted, name)
+        if value is not None:
+            clauses.append(f"{column} = :{column}")
+            values[column] = str(value)
+    if wanted.user is not None:
+        pid = await subjects.find(session, wanted.user)
+        clauses.append("actor = ANY(:actors)")
+        values["actors"] = [wanted.user] if pid is None else [wanted.user, pid]
+    if wanted.event_type is not None:
+        clauses.append("event_type = ANY(:event_types)")
+        values["event_types"] = _event_types(wanted.event_type)
+    if wanted.ip is not None:
+        clauses.append(_FROM_ADDRESS)
+        values["blind"] = seal.blind(runtime.keyring.blinding, "ip_address", clean_address(str(wanted.ip)) or "")
+    if wanted.q is not None:
+        clauses.append("words @@ CAST(:words AS tsquery)")
+        values["words"] = await text_query(session, wanted.q)
+    return Where(tuple(clauses), values, wanted.since, wanted.until, wanted.log)
+
+
+def _event_types(asked: str) -> list[str]:
+    """A prefix becomes the list of its event types: an index over equal values stays usable."""
+    if not asked.endswith(_ANY_BELOW):
+        return [asked]
+    prefix = asked.removesuffix("*")
+    return [event.value for event in AuditEvent if event.value.startswith(prefix)]

@@ -1,0 +1,244 @@
+"""Reads matching entries one partition at a time, newest first, and stops when nothing newer can be left.
+
+A word that only old entries have costs a look into the text index of each newer partition instead of a walk over all
+their rows. Answers keys only; a page's bytes are fetched once it is known. Must never change anything.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.conditions import Where
+from backend.audit.cursors import Position
+from backend.paging import COUNT_CAP
+
+MAX_TOGETHER: Final = 16
+"""Partitions asked in one statement at most: planning more takes longer than the round trips it saves."""
+SWIFT_S: Final = 0.01
+"""As long as a statement takes no longer, the next one may take twice as many partitions."""
+
+_HEADS = text("SELECT log, size FROM audit_heads")
+_SPANS = text(
+    "SELECT log, seq_from, seq_until, quote_ident(table_name), time_min, time_max"
+    " FROM audit_spans WHERE time_max IS NOT NULL"
+)
+_TIMEOUT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+_ORDER: Final = 'ORDER BY occurred_at DESC, log COLLATE "C", seq DESC'
+_ROWS = text("""
+SELECT entry.log, entry.seq, entry.canon, entry.occurred_at
+FROM unnest(CAST(:logs AS text[]), CAST(:seqs AS bigint[])) AS wanted (log, seq)
+JOIN audit_entries AS entry ON entry.log = wanted.log AND entry.seq = wanted.seq
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One partition: its log, which numbers, its table and between which instants its entries are."""
+
+    log: str
+    seq_from: int
+    seq_until: int
+    table: str
+    time_min: datetime
+    time_max: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Where an entry lies."""
+
+    at: datetime
+    log: str
+    seq: int
+
+
+def newest_first(keys: Iterable[Key]) -> list[Key]:
+    """Keys in the order of a search: by falling time, then by log, then by falling number."""
+    return sorted(sorted(keys, key=lambda key: (key.log, -key.seq)), key=lambda key: key.at, reverse=True)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a search has found, and which partitions it has not looked into."""
+
+    where: Where
+    sizes: Mapping[str, int]
+    position: Position | None
+    wanted: int
+    pending: list[Span]
+    found: list[Key] = field(default_factory=list)
+
+    @property
+    def unread_from(self) -> datetime | None:
+        """The newest instant of which entries may be missing; None when all that matter were read."""
+        return max((self._newest(span) for span in self.pending), default=None)
+
+    def _newest(self, span: Span) -> datetime:
+        return span.time_max if self.position is None else min(span.time_max, self.position.at)
+
+    def settle(self) -> None:
+        """Sort the partitions left by the newest entry they may hold, without those that no longer matter."""
+        worst = self.worst
+        if worst is not None:
+            self.pending = [span for span in self.pending if self._newest(span) >= worst]
+        self.pending.sort(key=lambda span: (self._newest(span), span.time_min), reverse=True)
+
+    @property
+    def worst(self) -> datetime | None:
+        """The instant that a further entry must at least have to be on the page; None while the page has room."""
+        return self.found[self.wanted - 1].at if len(self.found) >= self.wanted else None
+
+    def take(self, keys: Iterable[Key]) -> None:
+        """Merge what a few partitions gave."""
+        self.found = newest_first([*self.found, *keys])[: self.wanted]
+
+    def certain(self) -> list[Key]:
+        """What was found and cannot be preceded by an entry that was not."""
+        unread = self.unread_from
+        return self.found if unread is None else [key for key in self.found if key.at > unread]
+
+
+async def log_sizes(session: AsyncSession) -> dict[str, int]:
+    """How many entries every log holds."""
+    return {row[0]: row[1] for row in await session.execute(_HEADS)}
+
+
+async def begin(
+    session: AsyncSession, where: Where, sizes: Mapping[str, int], position: Position | None, wanted: int
+) -> Reading:
+    """Prepare a search for so many entries behind a position."""
+    spans = [Span(*row) for row in await session.execute(_SPANS)]
+    reading = Reading(where, sizes, position, wanted, [span for span in spans if _may_hold(span, where, sizes)])
+    if position is not None:
+        reading.pending = [span for span in reading.pending if span.time_min <= position.at]
+    reading.settle()
+    return reading
+
+
+def _may_hold(span: Span, where: Where, sizes: Mapping[str, int]) -> bool:
+    return (
+        span.seq_from < sizes.get(span.log, 0)
+        and (where.log is None or span.log == where.log)
+        and (where.since is None or span.time_max >= where.since)
+        and (where.until is None or span.time_min < where.until)
+    )
+
+
+async def read(session: AsyncSession, reading: Reading, budget_s: float) -> bool:
+    """Look into partitions until the page is certain or the time is up; whether it is certain.
+
+    Runs inside a savepoint that is always rolled back: a statement that takes too long must not end the transaction.
+    """
+    deadline = time.monotonic() + budget_s
+    savepoint = await session.begin_nested()
+    try:
+        await session.execute(_TIMEOUT, {"milliseconds": str(round(budget_s * 1000))})
+        together = 1
+        while reading.pending and time.monotonic() < deadline:
+            began = time.monotonic()
+            batch, rest = reading.pending[:together], reading.pending[together:]
+            reading.take(await _look(session, reading, batch))
+            reading.pending = rest
+            reading.settle()
+            swift = time.monotonic() - began < SWIFT_S
+            together = min(together * 2, MAX_TOGETHER) if swift else max(together // 2, 1)
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.errors.QueryCanceled):
+            raise
+    finally:
+        await savepoint.rollback()
+    return not reading.pending
+
+
+async def count(session: AsyncSession, reading: Reading, budget_s: float) -> int | None:
+    """How many entries match, up to the cap; None when that takes longer than the budget."""
+    deadline = time.monotonic() + budget_s
+    savepoint = await session.begin_nested()
+    counted = 0
+    try:
+        await session.execute(_TIMEOUT, {"milliseconds": str(round(budget_s * 1000))})
+        pending = list(reading.pending)
+        while pending and counted < COUNT_CAP:
+            if time.monotonic() > deadline:
+                return None
+            batch, pending = pending[:MAX_TOGETHER], pending[MAX_TOGETHER:]
+            counted += await _count(session, reading, batch, COUNT_CAP - counted)
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.errors.QueryCanceled):
+            raise
+        return None
+    finally:
+        await savepoint.rollback()
+    return counted
+
+
+async def rows_of(session: AsyncSession, keys: Sequence[Key]) -> list[tuple[str, int, bytes, datetime]]:
+    """The entries of keys, in their order."""
+    wanted = {"logs": [key.log for key in keys], "seqs": [key.seq for key in keys]}
+    rows = (
+        {(row[0], row[1]): (row[0], row[1], row[2], row[3]) for row in await session.execute(_ROWS, wanted)}
+        if keys
+        else {}
+    )
+    return [rows[key.log, key.seq] for key in keys]
+
+
+async def _look(session: AsyncSession, reading: Reading, spans: Sequence[Span]) -> list[Key]:
+    arms, values = _arms(reading, spans, "occurred_at, log, seq", "ORDER BY occurred_at DESC, seq DESC LIMIT :wanted")
+    together = f"SELECT * FROM ({' UNION ALL '.join(arms)}) AS found {_ORDER} LIMIT :wanted"  # noqa: S608  as `_arms`
+    found = await session.execute(text(together), {**values, "wanted": reading.wanted})
+    return [Key(*row) for row in found]
+
+
+async def _count(session: AsyncSession, reading: Reading, spans: Sequence[Span], room: int) -> int:
+    arms, values = _arms(reading, spans, "1", "LIMIT :room")
+    together = f"SELECT count(*) FROM (SELECT FROM ({' UNION ALL '.join(arms)}) AS one LIMIT :room) AS capped"  # noqa: S608  as `_arms`
+    return int((await session.execute(text(together), {**values, "room": room})).scalar_one())
+
+
+def _arms(reading: Reading, spans: Sequence[Span], columns: str, ending: str) -> tuple[list[str], dict[str, Any]]:
+    """One SELECT a partition. All that is not a bound value is a constant of this code or quoted by the database."""
+    values = {**reading.where.values, **_shared_bounds(reading)}
+    arms = []
+    for number, span in enumerate(spans):
+        time_min, time_max, size = f"time_min{number}", f"time_max{number}", f"size{number}"
+        values |= {time_min: span.time_min, time_max: span.time_max, size: reading.sizes[span.log]}
+        clauses = [*reading.where.sql(f":{time_min}", f":{time_max}"), *_bounds(reading, span)]
+        if reading.sizes[span.log] < span.seq_until:
+            clauses.append(f"seq < :{size}")
+        arms.append(f"(SELECT {columns} FROM {span.table} WHERE {' AND '.join(clauses or ['true'])} {ending})")  # noqa: S608  see above
+    return arms, values
+
+
+def _shared_bounds(reading: Reading) -> dict[str, Any]:
+    where, position = reading.where, reading.position
+    behind = {} if position is None else {"at": position.at, "behind": position.seq}
+    return {"since": where.since, "until": where.until, "worst": reading.worst, **behind}
+
+
+def _bounds(reading: Reading, span: Span) -> list[str]:
+    """What the times asked for, the position and the entries already found leave of a partition."""
+    where, position = reading.where, reading.position
+    clauses = []
+    if where.since is not None and where.since > span.time_min:
+        clauses.append("occurred_at >= :since")
+    if where.until is not None and where.until <= span.time_max:
+        clauses.append("occurred_at < :until")
+    if reading.worst is not None:
+        clauses.append("occurred_at >= :worst")
+    if position is not None and position.at <= span.time_max:
+        clauses.append(_behind(position, span.log))
+    return clauses
+
+
+def _behind(position: Position, log: str) -> str:
+    if log == position.log:
+        return "(occurred_at, seq) < (:at, :behind)"
+    return "occurred_at <= :at" if log > position.log else "occurred_at < :at"
