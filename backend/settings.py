@@ -7,7 +7,8 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-def _state_directory() -> Path:
+def state_directory() -> Path:
+    """Where this account keeps state that should survive a restart."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "watchfloor"
 
 
@@ -29,13 +30,21 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=10, ge=1, description="Database connections kept by one backend process")
     pool_overflow: int = Field(default=0, ge=0, description="Further connections opened under load")
     data_dir: Path = Field(
-        default_factory=_state_directory,
+        default_factory=state_directory,
         description="Where one backend keeps files of its own; $XDG_STATE_HOME/watchfloor by default",
     )
     master_key_file: Path | None = Field(
         default=None,
         description="The key that opens personal data in the audit ledger, the same for all backends of a database; "
         "master.key in the data directory by default, made at the first start",
+    )
+    signer_socket: Path | None = Field(
+        default=None, description="Where the signer listens; signer.sock in the data directory by default"
+    )
+    witnesses: str = Field(
+        default="",
+        description="Witnesses of the ledger's heads, separated by spaces: dir:PATH, s3://BUCKET/PREFIX, "
+        "postgresql://… (another database), https://HOST/PREFIX followed by the witness's key",
     )
 
     @field_validator("database_url")

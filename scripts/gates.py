@@ -4,7 +4,18 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGES = ("backend", "console", "contract", "gate", "ledger", "simulator", "watchfloor", "scripts", "tests")
+PACKAGES = (
+    "backend",
+    "console",
+    "contract",
+    "gate",
+    "ledger",
+    "simulator",
+    "watchfloor",
+    "witness",
+    "scripts",
+    "tests",
+)
 LONGEST_FILE_LINES = 400
 LONGEST_CLASS_LINES = 300
 LONGEST_FUNCTION_LINES = 60

@@ -17,6 +17,8 @@ SERVER_COMMANDS: Final = {
     "migrate": "Bring that database to the current schema.",
     "user": "Add or disable accounts, directly in the database.",
     "policy": "Check or show the compliance policy.",
+    "signer": "Sign the audit ledger's heads, apart from the database.",
+    "witness": "Witness the heads of a ledger that runs elsewhere.",
 }
 """Name → what it does. The module is `watchfloor.commands.<name>`."""
 

@@ -1,0 +1,131 @@
+"""The signer: witness number zero, which holds the ledger's current epoch key. Must never sign without a valid proof.
+
+It serves the first ledger that asks and no other. Keys of past epochs are gone: what was sealed under them cannot be
+signed again, whoever takes this machine over.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+from ledger import checkpoint, note
+from ledger.checkpoint import Checkpoint, CheckpointError, EpochCertificate, epoch_key_name, epoch_of
+from ledger.note import SEED_BYTES, NoteError, SignerKey, VerifierKey
+from witness.files import private_directory, write_whole
+from witness.heads import Heads
+from witness.wire import AddRequest, RefusalError
+
+EPOCH_S: Final = 24 * 60 * 60
+"""One key a day; epochs are numbered like days, from 1970."""
+MAX_EPOCHS_SKIPPED: Final = 400
+"""A signer that was away for longer, or whose clock says so, needs a person: a key cannot be taken back a century."""
+_STATE: Final = "signer.json"
+
+
+class DamagedKeyError(Exception):
+    """The signer's file cannot be read: it will not make a new key in silence."""
+
+
+class Signer:
+    """The keys of one ledger and the heads signed with them."""
+
+    def __init__(self, directory: Path, now: Callable[[], datetime], random_bytes: Callable[[int], bytes]) -> None:
+        """Open the signer's directory; nothing is made before the first ledger asks.
+
+        Raises:
+            DamagedKeyError: the file with its key cannot be read.
+            DamagedHeadError: a head cannot be read.
+        """
+        private_directory(directory)
+        self._path = directory / _STATE
+        self._now = now
+        self._random_bytes = random_bytes
+        self._heads = Heads(directory / "heads")
+        self._genesis = ""
+        self._key: SignerKey | None = None
+        self._certificates: list[bytes] = []
+        if self._path.exists():
+            self._load()
+        elif self._heads.origins():
+            raise DamagedKeyError(f"{self._path} is missing, yet heads were signed here")
+
+    def sign(self, request: AddRequest) -> bytes:
+        """Sign a head that is proved to continue the last one of its log; returns the signed note.
+
+        Raises:
+            RefusalError: 400 no head; 403 another ledger's; 409 see `ConflictError`; 422 not proved; 503 the clock.
+        """
+        try:
+            asked = Checkpoint.parse(request.checkpoint.decode())
+        except (UnicodeDecodeError, CheckpointError) as error:
+            raise RefusalError(HTTPStatus.BAD_REQUEST, f"not a checkpoint: {error}") from error
+        if asked.extensions:
+            raise RefusalError(HTTPStatus.BAD_REQUEST, "the signer adds the extension lines")
+        key, epoch = self._current(asked.origin.partition("/")[0])
+        head = checkpoint.head(asked.origin, asked.size, asked.root, epoch)
+        return self._heads.advance(request.old, request.proof, head, lambda: note.sign(head.format(), [key]))
+
+    def head(self, hashed_origin: str) -> bytes | None:
+        """The last signed head of a log, found by the hash of its origin."""
+        found = self._heads.by_hash(hashed_origin)
+        return found.signed if found else None
+
+    def keys(self) -> dict[str, Any]:
+        """Say who this signer is: the genesis key, every certificate since, and the logs it has signed."""
+        certificates = [one.decode() for one in self._certificates]
+        return {"genesis": self._genesis, "certificates": certificates, "origins": list(self._heads.origins())}
+
+    def _current(self, ledger: str) -> tuple[SignerKey, int]:
+        today = int(self._now().timestamp()) // EPOCH_S
+        if self._key is None:
+            return self._begin(ledger, today)
+        name = epoch_of(self._key.name)
+        assert name is not None  # noqa: S101  checked when the file was read
+        if ledger != name[0]:
+            raise RefusalError(HTTPStatus.FORBIDDEN, f"this signer signs for {name[0]} only")
+        if today - name[1] > MAX_EPOCHS_SKIPPED:
+            raise RefusalError(
+                HTTPStatus.SERVICE_UNAVAILABLE, f"the clock says epoch {today}, the last key is of {name[1]}"
+            )
+        if today > name[1]:  # a clock that runs backwards changes nothing
+            self._rotate(ledger, name[1], today)
+        return self._key, max(today, name[1])
+
+    def _begin(self, ledger: str, epoch: int) -> tuple[SignerKey, int]:
+        try:
+            key = SignerKey(epoch_key_name(ledger, epoch), self._random_bytes(SEED_BYTES))
+        except NoteError as error:
+            raise RefusalError(HTTPStatus.BAD_REQUEST, f"not a ledger's name: {error}") from error
+        self._store(key, key.verifier.encode(), [])
+        return key, epoch
+
+    def _rotate(self, ledger: str, last: int, today: int) -> None:
+        """Make the key of every epoch up to today, each certified by the one before; only the last one is kept."""
+        assert self._key is not None  # noqa: S101  the caller has one
+        key, certificates = self._key, list(self._certificates)
+        for epoch in range(last + 1, today + 1):
+            following = SignerKey(epoch_key_name(ledger, epoch), self._random_bytes(SEED_BYTES))
+            certificates.append(EpochCertificate(ledger, epoch, following.verifier).sign(key))
+            key = following
+        self._store(key, self._genesis, certificates)
+
+    def _store(self, key: SignerKey, genesis: str, certificates: list[bytes]) -> None:
+        """Replace the file in one step: there is never a certificate for a key that was lost, nor two keys."""
+        state = {"key": key.encode(), "genesis": genesis, "certificates": [one.decode() for one in certificates]}
+        write_whole(self._path, json.dumps(state, indent=1).encode() + b"\n")
+        self._key, self._genesis, self._certificates = key, genesis, certificates
+
+    def _load(self) -> None:
+        try:
+            state = json.loads(self._path.read_bytes())
+            key = SignerKey.parse(state["key"])
+            certificates = [one.encode() for one in state["certificates"]]
+            chain = checkpoint.verify_chain(state["genesis"], certificates)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedKeyError(f"{self._path} cannot be used: {type(error).__name__}") from error
+        if key.verifier != VerifierKey.parse(chain[max(chain)].encode()):
+            raise DamagedKeyError(f"{self._path} holds a key that its certificates do not lead to")
+        self._key, self._genesis, self._certificates = key, state["genesis"], certificates
