@@ -1,6 +1,7 @@
 """Imports every area's tables, so that migrations and drift checks see the whole schema. Owns nothing else."""
 
 from backend.alerts import tables as alerts_tables
+from backend.audit import heads_tables as audit_heads_tables
 from backend.audit import tables as audit_tables
 from backend.auth import tables as auth_tables
 from backend.db import Base
@@ -13,6 +14,7 @@ from backend.transactions import tables as transactions_tables
 __all__ = [
     "Base",
     "alerts_tables",
+    "audit_heads_tables",
     "audit_tables",
     "auth_tables",
     "freeze_tables",
