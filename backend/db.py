@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from sqlalchemy import DateTime, MetaData, Numeric, String, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -52,6 +52,9 @@ IDLE_IN_TRANSACTION_MS = 10_000
 _NETWORK = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """Seconds, seconds, tries, milliseconds: a silent peer is given up after about ten seconds."""
 _BEFORE_COMMIT, _AFTER_COMMIT, _AFTER_ROLLBACK = "before_commit", "after_commit", "after_rollback"
+_IN_DOUBT = "in_doubt"
+_DECIDED_CLASSES = frozenset({"22", "23", "25", "40", "42", "P0"})
+"""SQLSTATE classes with which the server refuses a COMMIT; anything else may have come after it took effect."""
 
 
 def before_commit(session: AsyncSession, action: Callable[[], Awaitable[None]]) -> None:
@@ -67,6 +70,21 @@ def after_commit(session: AsyncSession, action: Callable[[], None]) -> None:
 def after_rollback(session: AsyncSession, action: Callable[[], None]) -> None:
     """Have something done once the session's transaction is known not to be durable. It must not fail or wait."""
     session.info.setdefault(_AFTER_ROLLBACK, []).append(action)
+
+
+def if_in_doubt(session: AsyncSession, action: Callable[[], None]) -> None:
+    """Have something done if nobody can say whether the session's COMMIT took effect. It must not fail or wait.
+
+    The connection is given up, so that its transaction ends on the server soon.
+    """
+    session.info.setdefault(_IN_DOUBT, []).append(action)
+
+
+def is_decided(error: BaseException) -> bool:
+    """Whether an error of a COMMIT says that the transaction was rolled back; a lost connection says nothing."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
+    return state is not None and state[:2] in _DECIDED_CLASSES
 
 
 def _refuse_dead_connection(connection: Any, _record: Any, _proxy: Any) -> None:
@@ -87,6 +105,28 @@ def _refuse_dead_connection(connection: Any, _record: Any, _proxy: Any) -> None:
 def _run(session: AsyncSession, which: str) -> None:
     for action in session.info.pop(which, []):
         action()
+
+
+async def _last_statements(session: AsyncSession) -> None:
+    await session.flush()
+    while writes := session.info.pop(_BEFORE_COMMIT, []):  # one may ask for another
+        for write in writes:
+            await write()
+    await flush_events(session)
+
+
+async def _roll_back(session: AsyncSession) -> None:
+    try:
+        await session.rollback()
+    finally:  # also when the connection is gone: what was never asked to commit is rolled back by the server
+        _run(session, _AFTER_ROLLBACK)
+
+
+async def _leave_in_doubt(session: AsyncSession) -> None:
+    try:
+        await session.invalidate()
+    finally:
+        _run(session, _IN_DOUBT)
 
 
 class Database:
@@ -118,14 +158,14 @@ class Database:
         async with self._sessions() as session:
             yield session
             try:
-                await session.flush()
-                for write in session.info.pop(_BEFORE_COMMIT, []):
-                    await write()
-                await flush_events(session)
-                await session.commit()
+                await _last_statements(session)
             except BaseException:
-                await session.rollback()
-                _run(session, _AFTER_ROLLBACK)
+                await _roll_back(session)
+                raise
+            try:
+                await session.commit()
+            except BaseException as error:
+                await (_roll_back(session) if is_decided(error) else _leave_in_doubt(session))
                 raise
             _run(session, _AFTER_COMMIT)
 

@@ -2,10 +2,12 @@
 
 Each entry says up to which number everything of its process is settled: committed, or void because its transaction was
 rolled back. A number that is missing although a later entry calls it settled is a lost entry. A number that no entry
-calls settled was in flight when the process ended: nobody was told that it had been written.
+calls settled was in flight when the process ended: nobody was told that it had been written. A number whose COMMIT was
+left without an answer stays open until the database has been asked (`backend.audit.doubts`): void is never a guess.
 """
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,15 @@ class Stamp:
     """Every number up to this one was committed, or is in a `void` list."""
     void: tuple[int, ...]
     """Numbers whose transactions were rolled back; told once, by the next entry that commits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """An entry whose COMMIT got no answer, and the server process that was to carry it out."""
+
+    n: int
+    entry: UUID
+    server_pid: int
 
 
 MAX_VOID = 200
@@ -35,6 +46,7 @@ class Emitter:
     _open: set[int] = field(default_factory=set)
     _void: list[int] = field(default_factory=list)
     _telling: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    _doubts: list[Doubt] = field(default_factory=list)
 
     def take(self) -> Stamp:
         """Number an entry that is about to be committed; `settle` or `withdraw` it afterwards."""
@@ -57,6 +69,15 @@ class Emitter:
         """The entry's transaction was rolled back: its number is void, and what it told of others is told again."""
         self._open.discard(n)
         self._void = sorted({*self._void, *self._telling.pop(n, ()), n})
+
+    def doubt(self, doubt: Doubt) -> None:
+        """Nobody knows yet whether the entry is committed: its number stays open."""
+        self._doubts.append(doubt)
+
+    def take_doubts(self) -> list[Doubt]:
+        """Give what is in doubt to whoever finds out; what he cannot tell he gives back."""
+        taken, self._doubts = self._doubts, []
+        return taken
 
     @property
     def in_flight(self) -> int:

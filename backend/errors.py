@@ -30,7 +30,11 @@ class ConfigurationError(Exception):
 
 
 class LedgerFaultError(Exception):
-    """The ledger contradicts itself or what witnesses hold; nothing is appended until a person has looked."""
+    """A log contradicts itself or what witnesses hold; nothing is appended to it until a person has looked."""
+
+    def __init__(self, log: str, message: str) -> None:
+        super().__init__(message)
+        self.log = log
 
 
 def not_found(what: str, ident: str) -> WatchfloorError:

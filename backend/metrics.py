@@ -5,6 +5,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Around the 50 ms goal of the dashboard and the 5 s statement timeout."""
 
+LAG_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0)
+"""Around the 250 ms goal of the ledger; the last ones tell a pause from a standstill."""
+BATCH_BUCKETS = (1, 3, 10, 30, 100, 300, 1_000)
+"""From an idle floor to the largest batch."""
+
 
 class Metrics:
     """Instruments of one application; a second application in the same process counts separately."""
@@ -73,6 +78,21 @@ class Metrics:
             "watchfloor_audit_quarantined",
             "Rows of the outbox that could not be entries and were set aside.",
             registry=self.registry,
+        )
+        self.audit_lag = Histogram(
+            "watchfloor_audit_lag_seconds",
+            "Time from an act to its place in the ledger, of the entries that this process took in.",
+            buckets=LAG_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.audit_batch = Histogram(
+            "watchfloor_audit_batch_entries",
+            "Entries taken into the ledger in one transaction.",
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self.audit_faults = Gauge(
+            "watchfloor_audit_log_at_fault", "1 while a log refuses to grow, else 0.", ["log"], registry=self.registry
         )
         self.audit_entries = Counter(
             "watchfloor_audit_entries", "Committed audit entries, by category.", ["category"], registry=self.registry

@@ -3,7 +3,7 @@
 Every function works inside the caller's transaction and leaves it open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -11,11 +11,10 @@ from uuid import UUID
 
 import psycopg
 
-from backend.audit.sealing import unpack
 from backend.errors import LedgerFaultError
 from ledger.canon import parse_instant
 from ledger.entry import INDEX_FIELDS, Entry
-from ledger.merkle import EMPTY_ROOT, CompactRange, Node, leaf_hash
+from ledger.merkle import EMPTY_ROOT, CompactRange, Node
 
 PARTITION_ENTRIES: Final = 2**18
 """Entries of one partition: a perfect subtree, so that a purge keeps one hash of it; its text index stays small."""
@@ -36,6 +35,10 @@ _COPY = (
     " FROM STDIN (FORMAT BINARY)"
 )
 _TYPES: Final = ("varchar", "int8", "uuid", "timestamptz", "timestamptz", *("text" for _ in _COLUMNS), "bytea", "bytea")
+_SPANS = """
+SELECT coalesce(max(seq_until), 0), min(seq_from) FILTER (WHERE time_max >= %s) FROM audit_spans WHERE log = %s
+"""
+_KNOWN = "SELECT id, leaf FROM audit_entries WHERE log = %s AND seq >= %s AND id = ANY(%s)"
 _NODES = """
 INSERT INTO audit_nodes (log, level, position, hash)
 SELECT %(log)s, * FROM unnest(%(levels)s::int[], %(positions)s::bigint[], %(hashes)s::bytea[])
@@ -46,8 +49,13 @@ WHERE log = %(log)s AND seq_from = %(seq_from)s
 """
 _SEAL = """
 INSERT INTO audit_sealed (entry_id, field, log, occurred_at, subject, key_id, nonce, ciphertext, blind)
-SELECT %(entry_id)s, %(field)s, %(log)s, %(occurred_at)s, subject, id, %(nonce)s, %(ciphertext)s, %(blind)s
-FROM audit_subject_keys WHERE id = %(key_id)s AND subject = %(subject)s AND wrapped IS NOT NULL
+SELECT waiting.entry_id, waiting.field, %(log)s, waiting.occurred_at, key.subject, key.id,
+    waiting.nonce, waiting.ciphertext, waiting.blind
+FROM unnest(%(entry_id)s::uuid[], %(field)s::text[], %(occurred_at)s::timestamptz[], %(subject)s::text[],
+    %(key_id)s::uuid[], %(nonce)s::bytea[], %(ciphertext)s::bytea[], %(blind)s::bytea[])
+    AS waiting(entry_id, field, occurred_at, subject, key_id, nonce, ciphertext, blind)
+JOIN audit_subject_keys AS key ON key.id = waiting.key_id AND key.subject = waiting.subject
+WHERE key.wrapped IS NOT NULL
 """
 """A key destroyed meanwhile leaves nothing to keep."""
 
@@ -59,26 +67,42 @@ class Placed:
     id: UUID
     entry: Entry
     canon: bytes
-    sealed: bytes | None
+    leaf: bytes
+    sealed: Sequence[Mapping[str, Any]]
 
 
-async def append(connection: _Connection, log: str, placed: Sequence[Placed], now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What partitions a log has: where the last ends, and from where on entries as old as those at hand may lie."""
+
+    until: int
+    possible_from: int | None
+
+
+async def append(connection: _Connection, log: str, placed: Sequence[Placed], now: datetime) -> dict[UUID, bytes]:
     """Append entries to one log and move its head, or fail as a whole.
+
+    Entries whose id the log holds already are left out and returned, with the leaves that the log holds.
 
     Raises:
         LedgerFaultError: the head is not the one this transaction read.
     """
     old, edge, now = await _head(connection, log, now)
-    leaves = [leaf_hash(one.canon) for one in placed]
-    await _ensure_partitions(connection, log, old, old + len(placed))
-    await _copy(connection, log, old, list(zip(placed, leaves, strict=True)), now)
-    await _store_nodes(connection, log, edge.extend(leaves))
+    span = await _span(connection, log, old, placed)
+    known = await _known(connection, log, span, placed)
+    fresh = [one for one in placed if one.id not in known] if known else placed
+    if not fresh:
+        return known
+    await _ensure_partitions(connection, log, span.until, old + len(fresh))
+    await _copy(connection, log, old, fresh, now)
+    await _store_nodes(connection, log, edge.extend([one.leaf for one in fresh]))
     moved = {"log": log, "old": old, "size": edge.size, "frontier": edge.to_bytes(), "root": edge.root(), "now": now}
     cursor = await connection.execute(_MOVE_HEAD, moved)
     if cursor.rowcount != 1:
-        raise LedgerFaultError(f"the head of {log} moved from {old} while this transaction held it")
-    await _widen_spans(connection, log, old, placed)
-    await _store_sealed(connection, log, placed)
+        raise LedgerFaultError(log, f"the head of {log} moved from {old} while this transaction held it")
+    await _widen_spans(connection, log, old, fresh)
+    await _store_sealed(connection, log, fresh)
+    return known
 
 
 async def _head(connection: _Connection, log: str, now: datetime) -> tuple[int, CompactRange, datetime]:
@@ -93,32 +117,42 @@ async def _head(connection: _Connection, log: str, now: datetime) -> tuple[int, 
     size, frontier, root, last = row
     edge = CompactRange.from_bytes(frontier)
     if (edge.size, edge.root()) != (size, root):
-        raise LedgerFaultError(f"the head of {log} contradicts itself; nothing is appended to it")
+        raise LedgerFaultError(log, f"the head of {log} contradicts itself; nothing is appended to it")
     return size, edge, max(now, last)
 
 
-async def _ensure_partitions(connection: _Connection, log: str, old: int, new: int) -> None:
-    cursor = await connection.execute("SELECT coalesce(max(seq_until), 0) FROM audit_spans WHERE log = %s", (log,))
+async def _span(connection: _Connection, log: str, old: int, placed: Sequence[Placed]) -> Span:
+    oldest = min(one.entry.index.occurred_at for one in placed)
+    cursor = await connection.execute(_SPANS, (oldest, log))
     row = await cursor.fetchone()
-    end: int = row[0] if row else 0
+    until, possible_from = row or (0, None)
     # a purge drops spans: never make one again below the head
-    end = max(end, old - old % PARTITION_ENTRIES) if end == 0 else end
+    return Span(until or old - old % PARTITION_ENTRIES, possible_from)
+
+
+async def _known(connection: _Connection, log: str, span: Span, placed: Sequence[Placed]) -> dict[UUID, bytes]:
+    """Which of the entries are in the log already: their time, which their bytes fix, tells where they could be."""
+    if span.possible_from is None:
+        return {}
+    cursor = await connection.execute(_KNOWN, (log, span.possible_from, [one.id for one in placed]))
+    return dict(await cursor.fetchall())
+
+
+async def _ensure_partitions(connection: _Connection, log: str, end: int, new: int) -> None:
     while end < new:
         until = end + PARTITION_ENTRIES
         await connection.execute("SELECT audit_add_partition(%s, %s, %s)", (log, end, until))
         end = until
 
 
-async def _copy(
-    connection: _Connection, log: str, old: int, leaves: Sequence[tuple[Placed, bytes]], now: datetime
-) -> None:
+async def _copy(connection: _Connection, log: str, old: int, placed: Sequence[Placed], now: datetime) -> None:
     async with connection.cursor().copy(_COPY) as copy:
         copy.set_types(_TYPES)
-        for offset, (one, leaf) in enumerate(leaves):
+        for offset, one in enumerate(placed):
             index = one.entry.index
             columns = [getattr(index, column) for column in _COLUMNS]
             when = parse_instant(index.occurred_at)
-            await copy.write_row([log, old + offset, one.id, when, now, *columns, leaf, one.canon])
+            await copy.write_row([log, old + offset, one.id, when, now, *columns, one.leaf, one.canon])
 
 
 async def _store_nodes(connection: _Connection, log: str, nodes: Sequence[Node]) -> None:
@@ -143,11 +177,10 @@ async def _widen_spans(connection: _Connection, log: str, old: int, placed: Sequ
 
 async def _store_sealed(connection: _Connection, log: str, placed: Sequence[Placed]) -> None:
     rows = [
-        {**field, "entry_id": one.id, "log": log, "occurred_at": one.entry.index.occurred_at}
+        {**field, "entry_id": one.id, "occurred_at": one.entry.index.occurred_at}
         for one in placed
-        if one.sealed is not None
-        for field in unpack(one.sealed)
+        for field in one.sealed
     ]
     if rows:
-        async with connection.cursor() as cursor:
-            await cursor.executemany(_SEAL, rows)
+        columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+        await connection.execute(_SEAL, columns | {"log": log})

@@ -1,19 +1,24 @@
 """The ledger's own log: what was done to the other logs. Kept longer than any of them.
 
-`announce` is for the sequencer and others that work on a connection of their own; acts of people go through
-`service.record` with a draft for this log.
+`announce` is for the sequencer and others that work on a connection of their own, inside `telling`; acts of people go
+through `service.record` with a draft for this log.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 
+from backend import db
 from backend.audit.canonical import clean_values
+from backend.audit.fitting import fitted
 from backend.audit.outbox import mac_of
 from backend.context import Runtime
-from backend.emitter import Stamp
+from backend.emitter import Doubt, Stamp
 from ledger.canon import format_instant
 from ledger.entry import Detail, Emitter, Entry, Index
 
@@ -34,24 +39,59 @@ class Announcement:
     facts: Mapping[str, Any]
 
 
+Told = list[tuple[Stamp, UUID]]
+"""Entries announced in a transaction."""
+
+
+@asynccontextmanager
+async def telling(connection: psycopg.AsyncConnection[Any], runtime: Runtime) -> AsyncIterator[Told]:
+    """One transaction of a connection; once it has ended, settles the numbers of what was put into the list given."""
+    told: Told = []
+    server_pid, complete = connection.info.backend_pid, False
+    try:
+        async with connection.transaction():
+            yield told
+            complete = True
+    except BaseException as error:
+        for stamp, ident in told:
+            if complete and not db.is_decided(error):
+                runtime.emitter.doubt(Doubt(stamp.n, ident, server_pid))
+            else:
+                runtime.emitter.withdraw(stamp.n)
+        raise
+    for stamp, _ in told:
+        runtime.emitter.settle(stamp.n)
+
+
 async def announce(
-    connection: psycopg.AsyncConnection[Any],
-    runtime: Runtime,
-    note: Announcement,
+    connection: psycopg.AsyncConnection[Any], runtime: Runtime, note: Announcement, told: Told | None = None
 ) -> Stamp:
     """Put an entry for the `meta` log into the outbox within the connection's transaction.
 
-    The caller settles or withdraws the number once it knows how the transaction ended.
+    `told` is the list of `telling`; a caller without one settles or withdraws the number itself once it knows how the
+    transaction ended. A failure here withdraws it.
     """
     ident, now = runtime.clock.new_id(), runtime.clock.now()
     stamp = runtime.emitter.take()
-    entry = Entry(
+    try:
+        canon = fitted(_entry(runtime, note, stamp, ident, now))
+        await connection.execute(_INSERT, (ident, META_LOG, canon, mac_of(runtime.keyring.outbox, canon), now))
+    except BaseException:
+        runtime.emitter.withdraw(stamp.n)
+        raise
+    if told is not None:
+        told.append((stamp, ident))
+    return stamp
+
+
+def _entry(runtime: Runtime, note: Announcement, stamp: Stamp, ident: UUID, now: datetime) -> Entry:
+    return Entry(
         index=Index(
             id=str(ident),
             log=META_LOG,
             occurred_at=format_instant(now),
             category=runtime.policy.audit_category(note.event_type),
-            event_type=note.event_type,
+            event_type=str(note.event_type),
             action=note.action,
             actor=ACTOR,
             actor_type="system",
@@ -66,6 +106,3 @@ async def announce(
         emitter=Emitter(node=stamp.node, boot=stamp.boot, n=stamp.n, settled=stamp.settled, void=stamp.void),
         sealed={},
     )
-    canon = entry.to_canon()
-    await connection.execute(_INSERT, (ident, META_LOG, canon, mac_of(runtime.keyring.outbox, canon), now))
-    return stamp

@@ -1,6 +1,7 @@
 """The way into the ledger: what an act wants to say is queued, and written as the last thing of its transaction.
 
-The entry gets its number only then, so that numbers follow commits closely. Must never commit.
+The entry gets its number only then, so that numbers follow commits closely. Must never commit, and never let an act
+fail because of how much it had to say.
 """
 
 import hashlib
@@ -10,13 +11,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import db
+from backend.audit import doubts
+from backend.audit.fitting import fitted
 from backend.audit.sealing import Sealed, pack
 from backend.audit.tables import AuditOutbox
 from backend.context import Runtime
+from backend.emitter import Doubt
 from ledger import entry as ledger_entry
 
 _QUEUE = "audit_queue"
@@ -33,9 +38,10 @@ class Waiting:
     emitted_at: datetime
 
 
-def mac_of(key: bytes, canon: bytes) -> bytes:
-    """Authenticate an outbox row: the database alone cannot make one up."""
-    return hmac.digest(key, canon, hashlib.sha256)
+def mac_of(key: bytes, canon: bytes, sealed: bytes | None = None) -> bytes:
+    """Authenticate an outbox row: the database alone cannot make one up, or give an entry other personal values."""
+    # canonical bytes hold no NUL, so that no two pairs are the same message
+    return hmac.digest(key, canon if sealed is None else canon + b"\0" + sealed, hashlib.sha256)
 
 
 def enqueue(session: AsyncSession, runtime: Runtime, waiting: Waiting) -> None:
@@ -51,15 +57,25 @@ def enqueue(session: AsyncSession, runtime: Runtime, waiting: Waiting) -> None:
 
 async def _write(session: AsyncSession, runtime: Runtime) -> None:
     waiting: list[Waiting] = session.info.pop(_QUEUE, [])
-    rows = [_row(session, runtime, one) for one in waiting]
+    await doubts.resolve(session, runtime)
+    server_pid = await _server_pid(session)
+    rows = [_row(session, runtime, one, server_pid) for one in waiting]
     await session.execute(insert(AuditOutbox), rows)
     db.after_commit(session, runtime.outbox_filled.set)
 
 
-def _row(session: AsyncSession, runtime: Runtime, waiting: Waiting) -> dict[str, Any]:
-    stamp = runtime.emitter.take()
-    db.after_commit(session, lambda: runtime.emitter.settle(stamp.n))
-    db.after_rollback(session, lambda: runtime.emitter.withdraw(stamp.n))
+async def _server_pid(session: AsyncSession) -> int:
+    raw = await (await session.connection()).get_raw_connection()
+    connection: psycopg.AsyncConnection[Any] | None = raw.driver_connection
+    return connection.info.backend_pid if connection else 0
+
+
+def _row(session: AsyncSession, runtime: Runtime, waiting: Waiting, server_pid: int) -> dict[str, Any]:
+    emitter, ident = runtime.emitter, UUID(waiting.index.id)
+    stamp = emitter.take()
+    db.after_commit(session, lambda: emitter.settle(stamp.n))
+    db.after_rollback(session, lambda: emitter.withdraw(stamp.n))
+    db.if_in_doubt(session, lambda: emitter.doubt(Doubt(stamp.n, ident, server_pid)))
     whole = ledger_entry.Entry(
         index=waiting.index,
         actor_role=waiting.actor_role,
@@ -69,12 +85,12 @@ def _row(session: AsyncSession, runtime: Runtime, waiting: Waiting) -> dict[str,
         ),
         sealed={one.field: one.commitment for one in waiting.sealed},
     )
-    canon = whole.to_canon()
+    canon, sealed = fitted(whole), pack(waiting.sealed)
     return {
-        "id": UUID(waiting.index.id),
+        "id": ident,
         "log": waiting.index.log,
         "canon": canon,
-        "mac": mac_of(runtime.keyring.outbox, canon),
-        "sealed": pack(waiting.sealed),
+        "mac": mac_of(runtime.keyring.outbox, canon, sealed),
+        "sealed": sealed,
         "emitted_at": waiting.emitted_at,
     }

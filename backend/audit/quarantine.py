@@ -18,27 +18,24 @@ if TYPE_CHECKING:
 
 _STORE = """
 INSERT INTO audit_quarantine (id, log, canon, mac, sealed, emitted_at, quarantined_at, reason)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 
 async def store(
-    connection: psycopg.AsyncConnection[Any], runtime: Runtime, refused: Sequence[tuple["Taken", str]]
-) -> list[int]:
-    """Keep refused rows and announce each with the hash of its bytes, in the sequencer's transaction.
-
-    Returns the numbers of the announcements, to be settled with the transaction.
-    """
+    connection: psycopg.AsyncConnection[Any],
+    runtime: Runtime,
+    refused: Sequence[tuple["Taken", str]],
+    told: meta.Told,
+) -> None:
+    """Keep refused rows and announce each with the hash of its bytes, in the sequencer's transaction."""
     now = runtime.clock.now()
     async with connection.cursor() as cursor:
         await cursor.executemany(
             _STORE,
             [(row.id, row.log, row.canon, row.mac, row.sealed, row.emitted_at, now, reason) for row, reason in refused],
         )
-    numbers = []
     for row, reason in refused:
         facts = {"log": row.log, "reason": reason, "sha256": hashlib.sha256(row.canon).hexdigest()}
         note = meta.Announcement(AuditEvent.ENTRY_QUARANTINED, "quarantine an entry", "audit_entry", str(row.id), facts)
-        stamp = await meta.announce(connection, runtime, note)
-        numbers.append(stamp.n)
-    return numbers
+        await meta.announce(connection, runtime, note, told)

@@ -121,14 +121,19 @@ def unpack(raw: bytes) -> list[dict[str, Any]]:
     Raises:
         ValueError: not such bytes.
     """
-    return [
-        {
-            "field": field,
-            "subject": subject,
-            "key_id": UUID(key_id),
-            "nonce": bytes.fromhex(nonce),
-            "ciphertext": bytes.fromhex(ciphertext),
-            "blind": bytes.fromhex(blind) if blind else None,
-        }
-        for field, subject, key_id, nonce, ciphertext, blind in orjson.loads(raw)
-    ]
+    try:
+        return [_unpacked(row) for row in orjson.loads(raw)]
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"not sealed fields: {error}") from error
+
+
+def _unpacked(row: list[str]) -> dict[str, Any]:
+    field, subject, key_id, nonce, ciphertext, blind = row
+    return {
+        "field": field,
+        "subject": subject,
+        "key_id": UUID(key_id),
+        "nonce": bytes.fromhex(nonce),
+        "ciphertext": bytes.fromhex(ciphertext),
+        "blind": bytes.fromhex(blind) if blind else None,
+    }

@@ -8,7 +8,7 @@ a late commit would be skipped for ever.
 import asyncio
 import hmac
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,13 +18,16 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from backend.audit import ledger_rows, quarantine
+from backend.audit import ledger_rows, meta, quarantine
 from backend.audit.ledger_rows import Placed
 from backend.audit.outbox import mac_of
+from backend.audit.sealing import unpack
 from backend.context import Runtime
+from backend.errors import LedgerFaultError
 from backend.monitors import Duty, Lead
 from ledger.canon import CanonError
 from ledger.entry import Entry
+from ledger.merkle import leaf_hash
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +35,12 @@ BATCH_ENTRIES: Final = 1_000
 """Entries taken in one transaction: a commit is shared, a reader waits a few tens of milliseconds at most."""
 IDLE_POLL_S: Final = 0.1
 """Entries of other processes are found by looking: announcing each would serialise all commits."""
+CAUTIOUS_ENTRIES: Final = 50
+"""Entries taken one by one after the database has refused a batch; each costs as much as a batch."""
+SET_BACK_S: Final = 5.0
+"""How long a log that refuses to grow is left alone before it is tried again."""
+_ROW_CLASSES: Final = frozenset({"22", "23", "54"})
+"""SQLSTATE classes of errors that a row brings on: its data, its keys, its size."""
 STALLED_MS: Final = 4_000
 """The server ends the transaction of a sequencer that was stopped, so that its rows go free for the next."""
 
@@ -39,7 +48,7 @@ _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _TAKE = """
 DELETE FROM audit_outbox AS waiting
-USING (SELECT id FROM audit_outbox LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS taken
+USING (SELECT id FROM audit_outbox WHERE log <> ALL(%(set_back)s) LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS taken
 WHERE waiting.id = taken.id
 RETURNING waiting.id, waiting.log, waiting.canon, waiting.mac, waiting.sealed, waiting.emitted_at
 """
@@ -57,12 +66,20 @@ class Taken:
     emitted_at: datetime
 
 
+Refused = list[tuple[Taken, str]]
+"""Rows that cannot be entries, and why."""
+
+
 class Sequencer:
     """The one process that writes the ledger, as long as its leadership holds."""
 
     def __init__(self, runtime: Runtime, lead: Lead) -> None:
         self._runtime = runtime
         self._lead = lead
+        self._set_back: dict[str, float] = {}
+        """Logs that refused to grow, and until when they are left alone (seconds of the monotonic clock)."""
+        self._cautious = False
+        """The last batch was refused by the database because of what one of its rows says: find out which."""
 
     async def run(self) -> None:
         """Sequence for ever; returns only by an exception."""
@@ -70,8 +87,8 @@ class Sequencer:
             await connection.execute(f"SET idle_in_transaction_session_timeout = {STALLED_MS}")
             while True:
                 self._runtime.outbox_filled.clear()
-                taken = await self.step(connection)
-                if taken < BATCH_ENTRIES:
+                taken = await self.guarded_step(connection)
+                if taken < BATCH_ENTRIES and not self._cautious:
                     await self._pause()
 
     async def _pause(self) -> None:
@@ -79,57 +96,120 @@ class Sequencer:
             async with asyncio.timeout(IDLE_POLL_S):
                 await self._runtime.outbox_filled.wait()
 
-    async def step(self, connection: _Connection) -> int:
-        """Take one batch into the ledger in one transaction; returns how many rows of the outbox it settled."""
-        announced: list[int] = []
-        emitter = self._runtime.emitter
+    async def guarded_step(self, connection: _Connection) -> int:
+        """Take one batch; one log that cannot grow does not hold up the others, and neither does one row."""
         try:
-            async with connection.transaction():
-                await self._lead.require(connection)
-                cursor = await connection.execute(_TAKE, {"limit": BATCH_ENTRIES})
-                taken = [Taken(*row) for row in await cursor.fetchall()]
-                if taken:
-                    await self._place(connection, taken, announced)
-        except BaseException:
-            for number in announced:
-                emitter.withdraw(number)
-            raise
-        for number in announced:
-            emitter.settle(number)
-        self._count(len(taken), len(announced))
+            taken = await self.step(connection)
+        except LedgerFaultError as fault:
+            log.critical("ledger_refuses_to_grow", of=fault.log, error=str(fault))
+            self._set_back[fault.log] = self._runtime.clock.monotonic() + SET_BACK_S
+            self._runtime.metrics.audit_faults.labels(fault.log).set(1)
+            return 0
+        except psycopg.Error as error:
+            if self._cautious or not _is_of_a_row(error):
+                raise
+            log.warning("batch_refused", error=str(error).strip())
+            self._cautious = True
+            return 0
+        return taken
+
+    async def step(self, connection: _Connection) -> int:
+        """Take one batch into the ledger in one transaction; returns how many rows of the outbox it settled.
+
+        Raises:
+            LedgerFaultError: a log cannot grow.
+            LeadershipLostError: another backend sequences.
+        """
+        limit = CAUTIOUS_ENTRIES if self._cautious else BATCH_ENTRIES
+        async with meta.telling(connection, self._runtime) as told:
+            await self._lead.require(connection)
+            cursor = await connection.execute(_TAKE, {"limit": limit, "set_back": self._left_alone()})
+            taken = [Taken(*row) for row in await cursor.fetchall()]
+            if taken:
+                await self._place(connection, taken, told)
+        self._cautious = False
+        self._count(taken, len(told))
         return len(taken)
 
-    def _count(self, settled: int, quarantined: int) -> None:
-        metrics = self._runtime.metrics
-        metrics.audit_sequenced.inc(settled - quarantined)
-        metrics.audit_quarantined.inc(quarantined)
+    def _left_alone(self) -> list[str]:
+        now = self._runtime.clock.monotonic()
+        for name in [name for name, until in self._set_back.items() if until <= now]:
+            del self._set_back[name]
+        return list(self._set_back)
 
-    async def _place(self, connection: _Connection, taken: list[Taken], announced: list[int]) -> None:
+    def _count(self, taken: list[Taken], quarantined: int) -> None:
+        metrics, now = self._runtime.metrics, self._runtime.clock.now()
+        metrics.audit_sequenced.inc(len(taken) - quarantined)
+        metrics.audit_quarantined.inc(quarantined)
+        for row in taken:
+            metrics.audit_lag.observe((now - row.emitted_at).total_seconds())
+        if taken:
+            metrics.audit_batch.observe(len(taken))
+
+    async def _place(self, connection: _Connection, taken: list[Taken], told: meta.Told) -> None:
         sound: dict[str, list[Placed]] = defaultdict(list)
-        refused: list[tuple[Taken, str]] = []
+        refused: Refused = []
         for row in taken:
             try:
-                sound[row.log].append(Placed(row.id, self._checked(row), row.canon, row.sealed))
+                one = self._checked(row)
             except CanonError as error:
                 refused.append((row, str(error)))
-        if refused:
-            announced += await quarantine.store(connection, self._runtime, refused)
+            else:
+                sound[row.log].append(one)
+        rows = {row.id: row for row in taken}
         now = self._runtime.clock.now()
         for name in sorted(sound):  # always in the same order: two sequencers that overlap cannot deadlock
-            await ledger_rows.append(connection, name, _in_order(sound[name]), now)
+            if self._cautious:
+                refused += await self._append_singly(connection, name, sound[name], rows)
+            else:
+                known = await ledger_rows.append(connection, name, _in_order(sound[name]), now)
+                refused += _conflicting(known, sound[name], rows)
+            self._runtime.metrics.audit_faults.labels(name).set(0)
+        if refused:
+            await quarantine.store(connection, self._runtime, refused, told)
 
-    def _checked(self, row: Taken) -> Entry:
+    async def _append_singly(
+        self, connection: _Connection, name: str, placed: list[Placed], rows: Mapping[UUID, Taken]
+    ) -> Refused:
+        refused: Refused = []
+        for one in _in_order(placed):
+            try:
+                async with connection.transaction():
+                    known = await ledger_rows.append(connection, name, [one], self._runtime.clock.now())
+                refused += _conflicting(known, [one], rows)
+            except psycopg.Error as error:
+                if not _is_of_a_row(error):
+                    raise
+                refused.append((rows[one.id], f"the ledger cannot hold it: {str(error).strip()}"))
+        return refused
+
+    def _checked(self, row: Taken) -> Placed:
         """Read an outbox row as an entry.
 
         Raises:
             CanonError: it is not one, or not the one a process of ours has written.
         """
-        if not hmac.compare_digest(mac_of(self._runtime.keyring.outbox, row.canon), row.mac):
-            raise CanonError("forged", "the row was not written by a process that holds the master key")
+        if not hmac.compare_digest(mac_of(self._runtime.keyring.outbox, row.canon, row.sealed), row.mac):
+            raise CanonError("forged", reason="the row was not written by a process that holds the master key")
         entry = Entry.from_canon(row.canon)
         if (entry.index.log, entry.index.id) != (row.log, str(row.id)):
-            raise CanonError("misplaced", "the row's columns are not those of its entry")
-        return entry
+            raise CanonError("misplaced", reason="the row's columns are not those of its entry")
+        try:
+            sealed = unpack(row.sealed) if row.sealed is not None else []
+        except ValueError as error:
+            raise CanonError("sealed", reason=str(error)) from error
+        return Placed(row.id, entry, row.canon, leaf_hash(row.canon), sealed)
+
+
+def _conflicting(known: Mapping[UUID, bytes], placed: Sequence[Placed], rows: Mapping[UUID, Taken]) -> Refused:
+    """Rows with the id of another entry; one that came twice is settled: it is in the ledger as it is."""
+    taken = [one.id for one in placed if known.get(one.id, one.leaf) != one.leaf]
+    return [(rows[ident], "its id is that of another entry") for ident in taken]
+
+
+def _is_of_a_row(error: psycopg.Error) -> bool:
+    """Whether what a row says is to blame: the same batch would be refused for ever."""
+    return (error.sqlstate or "")[:2] in _ROW_CLASSES
 
 
 def _in_order(placed: Iterable[Placed]) -> list[Placed]:

@@ -8,7 +8,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Computed, DateTime, ForeignKey, Index, LargeBinary, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.dialects.postgresql import INET, JSONB, TSVECTOR
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
@@ -45,6 +57,13 @@ class AuditOutbox(Base):
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     """Encrypted personal fields, as `backend.audit.sealing` writes them."""
     emitted_at: Mapped[UtcTime]
+
+    __table_args__ = (
+        # the sequencer holds a thousand rows at a time: none may be large
+        CheckConstraint(
+            "octet_length(canon) + octet_length(mac) + coalesce(octet_length(sealed), 0) <= 131072", "size"
+        ),
+    )
 
 
 class LedgerEntry(Base):
@@ -126,7 +145,9 @@ class QuarantinedEntry(Base):
 
     __tablename__ = "audit_quarantine"
 
-    id: Mapped[IdColumn]
+    number: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    id: Mapped[UUID] = mapped_column(PG_UUID(as_uuid=True))
+    """The one the row came with; several may have come with the same."""
     log: Mapped[str] = mapped_column(String(40))
     canon: Mapped[bytes] = mapped_column(LargeBinary)
     mac: Mapped[bytes] = mapped_column(LargeBinary)
@@ -134,6 +155,8 @@ class QuarantinedEntry(Base):
     emitted_at: Mapped[UtcTime]
     quarantined_at: Mapped[UtcTime]
     reason: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index("ix_audit_quarantine_id", "id"),)
 
 
 class Subject(Base):

@@ -4,6 +4,8 @@ Revision ID: 0003
 Revises: 0001
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -61,11 +63,13 @@ DECLARE
     parent text := 'audit_entries_' || regexp_replace(of_log, '[^a-z0-9]', '_', 'g');
     part text := parent || '_' || first;
 BEGIN
+    -- made apart and attached: CREATE TABLE … PARTITION OF would wait for every reader and hold up the next ones
     IF to_regclass(parent) IS NULL THEN
-        EXECUTE format('CREATE TABLE %I PARTITION OF audit_entries FOR VALUES IN (%L) PARTITION BY RANGE (seq)',
-                       parent, of_log);
+        EXECUTE format('CREATE TABLE %I (LIKE audit_entries INCLUDING ALL) PARTITION BY RANGE (seq)', parent);
+        EXECUTE format('ALTER TABLE audit_entries ATTACH PARTITION %I FOR VALUES IN (%L)', parent, of_log);
     END IF;
-    EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s)', part, parent, first, until);
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', parent, part, first, until);
     EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OR DELETE OR TRUNCATE ON %I '
                    'FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()', part || '_append_only', part);
     EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OR DELETE ON %I '
@@ -124,25 +128,38 @@ def _create_path() -> None:
         sa.Column("created_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_audit_ledger"),
     )
-    for name in ("audit_outbox", "audit_quarantine"):
-        extra = (
-            ()
-            if name == "audit_outbox"
-            else (sa.Column("quarantined_at", _TIME, nullable=False), sa.Column("reason", sa.Text(), nullable=False))
-        )
-        op.create_table(
-            name,
-            sa.Column("id", sa.UUID(), nullable=False),
-            sa.Column("log", sa.String(40), nullable=False),
-            sa.Column("canon", sa.LargeBinary(), nullable=False),
-            sa.Column("mac", sa.LargeBinary(), nullable=False),
-            sa.Column("sealed", sa.LargeBinary(), nullable=True),
-            sa.Column("emitted_at", _TIME, nullable=False),
-            *extra,
-            sa.PrimaryKeyConstraint("id", name=f"pk_{name}"),
-        )
+    op.create_table(
+        "audit_outbox",
+        sa.Column("id", sa.UUID(), nullable=False),
+        *_waiting_columns(),
+        sa.PrimaryKeyConstraint("id", name="pk_audit_outbox"),
+        sa.CheckConstraint(
+            "octet_length(canon) + octet_length(mac) + coalesce(octet_length(sealed), 0) <= 131072",
+            name="ck_audit_outbox_size",
+        ),
+    )
+    op.create_table(
+        "audit_quarantine",
+        sa.Column("number", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("id", sa.UUID(), nullable=False),
+        *_waiting_columns(),
+        sa.Column("quarantined_at", _TIME, nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_audit_quarantine"),
+    )
+    op.create_index("ix_audit_quarantine_id", "audit_quarantine", ["id"])
     # rows live for milliseconds: without this the table is scanned over its own dead rows
     op.execute("ALTER TABLE audit_outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)")
+
+
+def _waiting_columns() -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column("log", sa.String(40), nullable=False),
+        sa.Column("canon", sa.LargeBinary(), nullable=False),
+        sa.Column("mac", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("emitted_at", _TIME, nullable=False),
+    )
 
 
 def _create_entries() -> None:

@@ -1,0 +1,54 @@
+"""Entries whose COMMIT got no answer: asks the database, once it is back, whether they exist.
+
+Must never guess: a number called void although its entry exists would excuse a later loss of it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.context import Runtime
+from backend.emitter import Doubt
+
+_STILL_RUNNING: Final = text(
+    "SELECT pid FROM pg_stat_activity WHERE pid = ANY(:pids) AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
+)
+_EXISTING: Final = text(
+    "SELECT id FROM audit_outbox WHERE id = ANY(:ids)"
+    " UNION ALL SELECT id FROM audit_entries WHERE id = ANY(:ids)"
+    " UNION ALL SELECT id FROM audit_quarantine WHERE id = ANY(:ids)"
+)
+
+
+async def resolve(session: AsyncSession, runtime: Runtime) -> None:
+    """Settle or withdraw what was left in doubt; what the server has not ended yet waits for the next call.
+
+    Called within a transaction that is about to write entries: it is as good a moment as any to know more.
+    """
+    asked = runtime.emitter.take_doubts()
+    if not asked:
+        return
+    try:
+        running, existing = await _look(session, asked)
+    except BaseException:
+        for doubt in asked:
+            runtime.emitter.doubt(doubt)
+        raise
+    for doubt in asked:
+        if doubt.server_pid in running:
+            runtime.emitter.doubt(doubt)
+        elif doubt.entry in existing:
+            runtime.emitter.settle(doubt.n)
+        else:
+            runtime.emitter.withdraw(doubt.n)
+
+
+async def _look(session: AsyncSession, asked: Sequence[Doubt]) -> tuple[set[int], set[UUID]]:
+    """Which transactions have not ended, then which entries exist: in this order, and each with a view of its own."""
+    pids: dict[str, Any] = {"pids": sorted({doubt.server_pid for doubt in asked})}
+    running = set((await session.scalars(_STILL_RUNNING, pids)).all())
+    ids: dict[str, Any] = {"ids": [doubt.entry for doubt in asked]}
+    return running, set((await session.scalars(_EXISTING, ids)).all())
