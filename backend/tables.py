@@ -3,6 +3,7 @@
 from backend.alerts import tables as alerts_tables
 from backend.audit import heads_tables as audit_heads_tables
 from backend.audit import tables as audit_tables
+from backend.audit import verification_tables as audit_verification_tables
 from backend.auth import tables as auth_tables
 from backend.db import Base
 from backend.freeze import tables as freeze_tables
@@ -16,6 +17,7 @@ __all__ = [
     "alerts_tables",
     "audit_heads_tables",
     "audit_tables",
+    "audit_verification_tables",
     "auth_tables",
     "freeze_tables",
     "risk_tables",

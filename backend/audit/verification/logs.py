@@ -1,0 +1,174 @@
+"""Judges one log from the bytes of its entries: linkage, content and the search columns. Pure; must never believe a
+column about what an entry says.
+
+Content and numbers follow from the bytes alone. Where an earlier verification read the same tree (`known` entries,
+proved by the root), neither is worked out again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+
+from backend.audit.verification.blocks import Block
+from backend.audit.verification.numbers import Numbers
+from backend.audit.verification.verdicts import Verdict, Verdicts
+from ledger.canon import CanonError
+from ledger.entry import parse
+from ledger.merkle import HASH_BYTES, CompactRange, Coordinate, Node
+
+_LEAF: Final = b"\0"
+_INDEX: Final = b',"index":{'
+_NOT_SEALED: Final = b'"sealed":{}}'
+_SEALED: Final = b'"sealed":{'
+_ESCAPE: Final = b"\\"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A root that the tree must have at some size, and who says so."""
+
+    what: str
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """An entry that commits to personal values."""
+
+    log: str
+    seq: int
+    index: Mapping[str, Any]
+    commitments: Mapping[str, str]
+    """Base64 by field."""
+
+
+@dataclass(slots=True)
+class Doubt:
+    """Columns that could not be compared as they are: an escape, or a difference."""
+
+    seq: int
+    canon: bytes
+
+
+@dataclass(slots=True)
+class LogCheck:
+    """One log while it is being read."""
+
+    log: str
+    edge: CompactRange
+    known: int
+    verdicts: Verdicts
+    numbers: Numbers
+    last_sequenced: int = -(2**63)
+    doubts: list[Doubt] = field(default_factory=list)
+    personal: list[Personal] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+
+    def feed(self, block: Block, first: int, count: int, marks: Mapping[int, Sequence[Mark]]) -> None:
+        """Take a block that should be `count` rows from `first` on."""
+        if (block.count, block.seq_min, block.seq_max) != (count, first, first + count - 1):
+            self._broken(block, first, count)
+        leaves = [sha256(_LEAF + canon).digest() for canon in block.canons]
+        self._content(block, first, leaves)
+        self._projection(block, first)
+        self._extend(leaves, first, marks)
+
+    def _broken(self, block: Block, first: int, count: int) -> None:
+        told = f"{block.count} of {count} entries from {first} on, numbered {block.seq_min} to {block.seq_max}"
+        self.verdicts[Verdict.LINKAGE].find(self.log, first, "gap", told)
+
+    def _content(self, block: Block, first: int, leaves: list[bytes]) -> None:
+        tally = self.verdicts[Verdict.CONTENT]
+        tally.look(len(leaves))
+        if b"".join(leaves) != block.leaves:
+            for offset, leaf in enumerate(leaves):
+                if block.leaves[offset * HASH_BYTES : (offset + 1) * HASH_BYTES] != leaf:
+                    tally.find(self.log, first + offset, "leaf", "the leaf column is not the hash of the entry")
+        for offset in range(max(0, self.known - first), len(leaves)):
+            self._parse(first + offset, block.canons[offset])
+
+    def _parse(self, seq: int, canon: bytes) -> None:
+        try:
+            tree = parse(canon)
+        except CanonError as error:
+            self.verdicts[Verdict.CONTENT].find(self.log, seq, "canon", str(error))
+            return
+        if tree["index"]["log"] != self.log:
+            self.verdicts[Verdict.CONTENT].find(self.log, seq, "log", "the entry is of another log")
+        emitter = tree["body"]["emitter"]
+        if not self.numbers.see(emitter["boot"], emitter["n"], emitter["settled"], emitter["void"]):
+            told = f"number {emitter['n']} of {emitter['boot']} is given twice"
+            self.verdicts[Verdict.COMPLETENESS].find(self.log, seq, "twice", told)
+
+    def _projection(self, block: Block, first: int) -> None:
+        tally = self.verdicts[Verdict.PROJECTION]
+        tally.look(len(block.canons))
+        together = b"".join(block.tails)
+        plain = _ESCAPE not in together and together.count(_INDEX) == len(block.canons) == len(block.tails)
+        for offset, (canon, tail) in enumerate(zip(block.canons, block.tails, strict=False)):
+            if not (plain and canon.endswith(tail)) and not _alike(canon, tail):
+                self.doubts.append(Doubt(first + offset, canon))
+            end = len(canon) - len(tail)
+            if canon[end - 12 : end] != _NOT_SEALED:
+                self._note_personal(first + offset, canon)
+        self._in_time(block, first)
+
+    def _in_time(self, block: Block, first: int) -> None:
+        if not block.sequenced and block.count:
+            self.verdicts[Verdict.PROJECTION].find(self.log, first, "sequenced_at", "an entry has none")
+            return
+        times = (self.last_sequenced, *block.sequenced)
+        if list(times) != sorted(times):
+            at = next(place for place in range(1, len(times)) if times[place] < times[place - 1])
+            told = "sequenced before the entry before it"
+            self.verdicts[Verdict.PROJECTION].find(self.log, first + at - 1, "sequenced_at", told)
+        self.last_sequenced = max(times)
+
+    def _note_personal(self, seq: int, canon: bytes) -> None:
+        """Find the commitments of an entry; what is no entry is told by `content`."""
+        at, stop = canon.rfind(_SEALED), canon.rfind(_INDEX)
+        try:
+            commitments = orjson.loads(canon[at + len(_SEALED) - 1 : stop - 1])
+            index = orjson.loads(canon[stop + len(_INDEX) - 1 : -len(b',"v":1}')])
+        except orjson.JSONDecodeError:
+            return
+        if isinstance(commitments, dict) and isinstance(index, dict) and commitments:
+            self.personal.append(Personal(self.log, seq, index, commitments))
+
+    def _extend(self, leaves: list[bytes], first: int, marks: Mapping[int, Sequence[Mark]]) -> None:
+        self.verdicts[Verdict.LINKAGE].look(len(leaves))
+        done = 0
+        for size in sorted(size for size in marks if first < size <= first + len(leaves)):
+            self.nodes += self.edge.extend(leaves[done : size - first])
+            done = size - first
+            self.hold(size, marks[size])
+        self.nodes += self.edge.extend(leaves[done:])
+
+    def hold(self, size: int, marks: Sequence[Mark]) -> None:
+        """Hold the tree as it is now against what others say of it at this size."""
+        root = self.edge.root()
+        for mark in marks:
+            if mark.root != root:
+                told = f"the tree of {size} entries has another root than {mark.what} says"
+                self.verdicts[Verdict.LINKAGE].find(self.log, size, "root", told)
+
+    def hold_nodes(self, stored: Mapping[Coordinate, bytes]) -> None:
+        """Hold the nodes completed so far against the stored ones, and forget them."""
+        tally = self.verdicts[Verdict.LINKAGE]
+        for level, position, one in self.nodes:
+            kept = stored.get(Coordinate(level, position))
+            if kept != one:
+                told = "missing" if kept is None else "another hash"
+                tally.find(self.log, position << level, "node", f"node {position} of level {level}: {told}")
+        self.nodes.clear()
+
+
+def _alike(canon: bytes, tail: bytes) -> bool:
+    """Compare by itself a row of a block in which some other row has an escape."""
+    return _ESCAPE not in tail and tail.rfind(_INDEX) == 0 and canon.endswith(tail)
+
+
+Progress = Callable[[str, int], None]

@@ -1,0 +1,112 @@
+"""Which numbers of which process have been seen, in little memory: tells lost entries from unpromised ones. Pure."""
+
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+_CHUNK_BITS: Final = 4096
+"""Numbers of one chunk: numbers far apart, also invented ones, cost a chunk each and not all in between."""
+_CHUNK_BYTES: Final = _CHUNK_BITS // 8
+
+
+@dataclass(slots=True)
+class _Boot:
+    """One run of one process."""
+
+    settled: int = 0
+    void: set[int] = field(default_factory=set)
+    chunks: dict[int, bytearray] = field(default_factory=dict)
+    count: int = 0
+
+
+class Numbers:
+    """The numbers seen of every process."""
+
+    def __init__(self) -> None:
+        self._boots: dict[str, _Boot] = {}
+
+    def see(self, boot: str, n: int, settled: int, void: Iterable[int]) -> bool:
+        """Note an entry's numbers; False when that number of the process was seen before."""
+        known = self._boots.get(boot)
+        if known is None:
+            known = self._boots[boot] = _Boot()
+        known.settled = max(known.settled, settled)
+        if void:
+            known.void.update(void)
+        number, bit = divmod(n, _CHUNK_BITS)
+        chunk = known.chunks.get(number)
+        if chunk is None:
+            chunk = known.chunks[number] = bytearray(_CHUNK_BYTES)
+        mask = 1 << (bit & 7)
+        if chunk[bit >> 3] & mask:
+            return False
+        chunk[bit >> 3] |= mask
+        known.count += 1
+        return True
+
+    def missing(self, limit: int) -> Iterator[tuple[str, int, int]]:
+        """Numbers that a later entry calls settled and that are neither seen nor void.
+
+        Gives (process, how many, one of them); at most `limit` of each process are counted.
+        """
+        for boot, known in sorted(self._boots.items()):
+            lost = list(_lost(known, limit))
+            if lost:
+                yield boot, len(lost), lost[0]
+
+    @property
+    def seen(self) -> int:
+        """How many numbers were seen."""
+        return sum(known.count for known in self._boots.values())
+
+    @property
+    def processes(self) -> int:
+        """How many processes they are of."""
+        return len(self._boots)
+
+    def to_tree(self) -> dict[str, Any]:
+        """Give it as JSON values; a process that lost nothing takes a line however much it wrote."""
+        return {
+            boot: [
+                known.settled,
+                sorted(known.void),
+                {str(number): _packed(chunk) for number, chunk in known.chunks.items()},
+            ]
+            for boot, known in self._boots.items()
+        }
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> "Numbers":
+        """Read what `to_tree` gave."""
+        numbers = cls()
+        for boot, (settled, void, chunks) in tree.items():
+            whole = {int(number): _unpacked(text) for number, text in chunks.items()}
+            count = sum(int.from_bytes(chunk, "big").bit_count() for chunk in whole.values())
+            numbers._boots[boot] = _Boot(settled, set(void), whole, count)
+        return numbers
+
+
+def _lost(known: _Boot, limit: int) -> Iterator[int]:
+    found = 0
+    for number in range(known.settled // _CHUNK_BITS + 1):
+        chunk = known.chunks.get(number)
+        first = number * _CHUNK_BITS
+        if chunk is not None and first + _CHUNK_BITS <= known.settled and chunk.count(0xFF) == _CHUNK_BYTES:
+            continue
+        for n in range(max(first, 1), min(first + _CHUNK_BITS, known.settled + 1)):
+            bit = n - first
+            if (chunk is None or not chunk[bit >> 3] & 1 << (bit & 7)) and n not in known.void:
+                yield n
+                found += 1
+                if found == limit:
+                    return
+
+
+def _packed(chunk: bytearray) -> str:
+    return b64encode(zlib.compress(chunk, 1)).decode()
+
+
+def _unpacked(text: str) -> bytearray:
+    return bytearray(zlib.decompress(b64decode(text)))
