@@ -1,6 +1,7 @@
 """What every service may ask for: who is calling, and the parts of the running process. Owns no rule."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -59,6 +60,8 @@ class Runtime:
     emitter: Emitter
     subjects: TimedCache[str, str]
     """Surrogates of people, by name."""
+    names: TimedCache[str, Mapping[str, str]]
+    """All of them at once, to find names in texts."""
     data_keys: TimedCache[str, DataKey]
     """Unwrapped data keys, by subject."""
     outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)

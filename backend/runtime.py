@@ -15,7 +15,7 @@ from backend.timed import TimedCache
 _BOOT_BYTES = 8
 """Names one run of one process; two never meet."""
 
-_KEPT_S = 60.0
+_KEPT_S = 1.0
 """How long a process believes what it read of a subject: an erasure elsewhere is noticed after this."""
 _KEPT_MAX = 1_000
 """Subjects remembered; a floor has tens of people."""
@@ -37,5 +37,6 @@ def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
         keyring=load_keyring(settings, clock),
         emitter=Emitter(node=node, boot=clock.random_bytes(_BOOT_BYTES).hex()),
         subjects=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
+        names=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
         data_keys=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
     )

@@ -30,3 +30,13 @@ class TimedCache(Generic[Key, Value]):
     def forget(self, key: Key) -> None:
         """The value has changed."""
         self._known.pop(key, None)
+
+    def clear(self) -> None:
+        """Everything may have changed."""
+        self._known.clear()
+
+    def sweep(self) -> None:
+        """Drop what is no longer believed, so that a secret does not lie in memory until somebody asks for it."""
+        now = self._monotonic()
+        for key in [key for key, (_, until) in self._known.items() if until <= now]:
+            del self._known[key]

@@ -3,7 +3,7 @@
 Must never show a sealed value; that is `revealing`'s, and an entry of its own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -11,8 +11,8 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit import subjects
 from backend.audit.canonical import plain
+from backend.audit.naming import surrogates_in, with_names
 from backend.audit.tables import Subject
 from contract.audit import AuditEntry, AuditResult
 from ledger.canon import parse_instant
@@ -21,6 +21,8 @@ from ledger.merkle import leaf_hash
 
 MASK: Final = "•••"
 """Stands for a value that exists and is not shown."""
+_COLUMNS = frozenset({"ip_address", "user_agent"})
+"""Sealed fields that have a place of their own on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,8 @@ class Kept:
 async def shown(session: AsyncSession, rows: Sequence[Kept]) -> list[AuditEntry]:
     """The entries for the wire, in the order given."""
     entries = [Entry.from_canon(row.canon) for row in rows]
-    names = await _names(session, {pid for entry in entries for pid in _people(entry)})
+    names = await _names(session, {pid for row in rows for pid in surrogates_in(row.canon)})
     return [_wire(row, entry, names) for row, entry in zip(rows, entries, strict=True)]
-
-
-def _people(entry: Entry) -> Iterable[str]:
-    for ident in (entry.index.actor, entry.index.resource_id):
-        if ident is not None and ident.startswith(subjects.PREFIX):
-            yield ident
 
 
 async def _names(session: AsyncSession, pids: set[str]) -> dict[str, str]:
@@ -59,8 +55,8 @@ def _wire(row: Kept, entry: Entry, names: dict[str, str]) -> AuditEntry:
     index, detail = entry.index, entry.detail
     sealed = dict.fromkeys(entry.sealed, MASK)
 
-    def named(ident: str | None) -> str | None:
-        return None if ident is None else names.get(ident, ident)
+    def named(told: Any) -> Any:
+        return with_names(told, names)
 
     return AuditEntry(
         id=index.id,
@@ -72,17 +68,19 @@ def _wire(row: Kept, entry: Entry, names: dict[str, str]) -> AuditEntry:
         user_id=named(index.actor),
         ip_address=sealed.get("ip_address"),
         user_agent=sealed.get("user_agent"),
-        action=index.action,
+        action=named(index.action),
         resource_type=index.resource_type,
         resource_id=named(index.resource_id),
-        old_value=plain(detail.old_value),
-        new_value=plain(detail.new_value),
+        old_value=named(plain(detail.old_value)),
+        new_value=named(plain(detail.new_value)),
         result=AuditResult(index.outcome),
-        error_message=detail.error_message,
-        metadata=_metadata(entry),
+        error_message=named(detail.error_message),
+        metadata=named(_metadata(entry)),
         hash=leaf_hash(row.canon).hex(),
     )
 
 
 def _metadata(entry: Entry) -> dict[str, Any]:
-    return {**plain(entry.detail.metadata or {}), "request_id": entry.index.request_id, "role": entry.actor_role}
+    told = {**plain(entry.detail.metadata or {}), "request_id": entry.index.request_id, "role": entry.actor_role}
+    further = entry.sealed.keys() - _COLUMNS
+    return {**told, "sealed": dict.fromkeys(sorted(further), MASK)} if further else told

@@ -15,6 +15,8 @@ from backend.context import Runtime
 from backend.db import after_commit
 
 PREFIX: Final = "person:"
+PERSON_RESOURCE: Final = "user"
+"""Resources of this type are people: the ledger names them by their surrogate."""
 _RANDOM_BYTES: Final = 10
 """Two people never share a surrogate."""
 
@@ -40,10 +42,25 @@ async def surrogate_of(session: AsyncSession, runtime: Runtime, name: str) -> st
         pid = await find(session, name)
     assert pid is not None  # noqa: S101  inserted above, by us or by whoever was faster
     found = pid
-    after_commit(session, lambda: runtime.subjects.put(name, found))
+    after_commit(session, lambda: _remember(runtime, name, found))
     return found
+
+
+def _remember(runtime: Runtime, name: str, pid: str) -> None:
+    runtime.subjects.put(name, pid)
+    runtime.names.clear()
 
 
 async def find(session: AsyncSession, name: str) -> str | None:
     """The surrogate of a person, or None."""
     return await session.scalar(select(Subject.pid).where(Subject.name == name))
+
+
+def owner_of(actor: str | None, actor_type: str | None, resource_type: str | None, resource_id: str | None) -> str:
+    """Whose personal data the sealed values of an entry are, by what the entry itself says.
+
+    The actor's; but a refused sign-in, which nobody has done yet, tells of the person whose account it was.
+    """
+    if actor_type == "anonymous" and resource_type == PERSON_RESOURCE and resource_id:
+        return resource_id
+    return actor or actor_type or "nobody"

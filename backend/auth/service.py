@@ -219,7 +219,7 @@ def _from_elsewhere(caller: Caller, request: Request) -> WatchfloorError:
         ErrorCode.NOT_ALLOWED,
         f"{caller.role} may not be used from {caller.ip}.",
         hint="Connect from a network that the policy names for this role.",
-        audit=_refusal(request, f"{caller.role} may not be used from {caller.ip}"),
+        audit=_refusal(request, f"{caller.role} may not be used from there"),  # the address is sealed
     )
 
 

@@ -25,6 +25,7 @@ def wrong_names(data: dict[str, Any]) -> Iterator[Finding]:
             yield ("sign_in", "hardware_key_roles", index), _no_such("role", role, roles)
     yield from _circles(roles, inherit)
     yield from _unknown_categories(data)
+    yield from _unknown_classes(data)
 
 
 def _unknown_permissions(roles: dict[str, Any], inherit: dict[str, Any]) -> Iterator[Finding]:
@@ -63,6 +64,16 @@ def _unknown_categories(data: dict[str, Any]) -> Iterator[Finding]:
     fallback = mapping.get("fallback")
     if isinstance(fallback, str) and fallback not in categories:
         yield ("audit", "watchfloor", "fallback"), _no_such("audit category", fallback, categories)
+
+
+def _unknown_classes(data: dict[str, Any]) -> Iterator[Finding]:
+    classes = _table(data, "data_classification")
+    for index, name in enumerate(_list(data, "privacy", "watchfloor", "need_to_know")):
+        if isinstance(name, str) and name not in classes:
+            yield ("privacy", "watchfloor", "need_to_know", index), _no_such("data class", name, classes)
+    for field, name in _table(data, "privacy", "watchfloor", "fields").items():
+        if isinstance(name, str) and name not in classes:
+            yield ("privacy", "watchfloor", "fields", field), _no_such("data class", name, classes)
 
 
 def doubts(policy: Policy) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """The policy's compliance programme: registers, KPIs, schedules, continuity, changes, criteria. Holds no rule."""
 
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -62,12 +63,28 @@ class DataClass(PolicyTable):
     controls: Texts
 
 
+class PersonalFields(PolicyTable):
+    """Watchfloor's own reading of the data classes: what an audit entry keeps sealed."""
+
+    need_to_know: Texts
+    """Classes whose values are sealed, and shown only to who may reveal them."""
+    fields: dict[str, Text]
+    """The class of each named value that an audit entry may tell."""
+
+
 class Privacy(PolicyTable):
     """Personal data: how long each kind is kept and what people may ask for."""
 
     retention_days: dict[str, PositiveCount]
     request_types: Texts
     anonymised_fields: Texts
+    watchfloor: PersonalFields
+
+    @cached_property
+    def sealed_fields(self) -> frozenset[str]:
+        """Names of the values that leave only a commitment in an audit entry."""
+        secret = set(self.watchfloor.need_to_know)
+        return frozenset(name for name, of_class in self.watchfloor.fields.items() if of_class in secret)
 
 
 class RegisteredRisk(PolicyTable):
