@@ -32,6 +32,8 @@ class Keyring:
     """Wraps the data keys of subjects."""
     blinding: bytes
     """Makes the search hashes of sealed values."""
+    verification: bytes
+    """Authenticates what a verification keeps for the next."""
 
     def __repr__(self) -> str:
         return f"Keyring({self.key_id})"
@@ -55,6 +57,7 @@ def keyring_of(master: bytes) -> Keyring:
         outbox=derive(master, "outbox"),
         wrapping=derive(master, "wrap"),
         blinding=derive(master, "blind"),
+        verification=derive(master, "verification"),
     )
 
 

@@ -12,6 +12,8 @@ from backend.alerts import routes as alerts_routes
 from backend.audit import routes as audit_routes
 from backend.audit import sequencer
 from backend.audit.identity import ledger_of
+from backend.audit.verification import routes as verification_routes
+from backend.audit.verification import runs as verification_runs
 from backend.auth import routes as auth_routes
 from backend.auth.service import admit
 from backend.clock import SYSTEM_CLOCK, Clock
@@ -44,11 +46,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     transactions_routes.router,
     intake_routes.router,
     audit_routes.router,
+    verification_routes.router,
     stream_routes.router,
 )
 MONITORS: tuple[Monitor, ...] = (risk_monitor.MONITOR, executors_monitor.MONITOR, *ops.MONITORS)
 
-DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER,)
+DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER, verification_runs.VERIFIER)
 
 
 async def _check_ledger(runtime: Runtime) -> None:

@@ -23,6 +23,7 @@ from contract.overview import ComplianceMetrics, Overview, Status
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
 from contract.transactions import BatchRequest, ImportOpened, ImportResult, ImportStart, Transaction
+from contract.verification import Verification, VerificationRequest
 
 M = TypeVar("M", bound=BaseModel)
 Query = Mapping[str, str | int | Sequence[str] | None]
@@ -164,6 +165,14 @@ class Api:
     async def audit_entry(self, ident: str) -> AuditEntry:
         """One audit entry."""
         return await self._get(f"/v1/audit/{_part(ident)}", AuditEntry)
+
+    async def verify_ledger(self, wanted: VerificationRequest) -> Verification:
+        """Ask for a verification of the ledger, or join the one under way."""
+        return await self._post("/v1/ledger/verifications", Verification, wanted)
+
+    async def verification(self, ident: str) -> Verification:
+        """How far a verification is, or how it ended."""
+        return await self._get(f"/v1/ledger/verifications/{_part(ident)}", Verification)
 
     # transactions
 

@@ -1,4 +1,4 @@
-"""`watchfloor audit search|show`."""
+"""`watchfloor audit search|show`, and the group that `verifying` joins."""
 
 import json
 from typing import Any
@@ -8,6 +8,7 @@ import click
 from console.commands.base import Call, command, glyph_set, paging, sign
 from console.commands.output import instant, now_of, outside, padded, wrapped
 from console.commands.times import SINCE_HELP, instant_option
+from console.commands.verifying import verify
 from console.widgets import words
 from contract.audit import AuditEntry, AuditResult
 
@@ -18,6 +19,9 @@ _ROUTE_NAMES = {"since": "from", "until": "to", "event": "event_type", "text": "
 @click.group()
 def audit() -> None:
     """The audit log: who did what to which resource, from where, with what result."""
+
+
+audit.add_command(verify)
 
 
 @audit.command("search")

@@ -75,6 +75,10 @@ class Tally:
         if len(self.first) < FIRST_FINDINGS:
             self.first.append(Finding(log, seq, what, detail[:MAX_DETAIL_CHARS]))
 
+    def skip(self, reason: str) -> None:
+        """Say why it cannot be judged; what was found meanwhile stays."""
+        self.looked, self.reason = bool(self.findings), reason
+
     @property
     def outcome(self) -> Outcome:
         """How it stands."""

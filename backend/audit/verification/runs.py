@@ -1,0 +1,230 @@
+"""Verifications as they are asked for, run and kept. One at a time, by a duty with one leader; the reading itself is a
+process of its own. A run that its backend left behind is taken up where it was saved.
+"""
+
+import asyncio
+import sys
+from contextlib import suppress
+from typing import Any, Final, cast
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.events import AuditEvent
+from backend.audit.meta import META_LOG
+from backend.audit.service import AuditDraft, record
+from backend.audit.subjects import surrogate_of
+from backend.audit.verification.records import run_digest
+from backend.audit.verification.worker import TRUSTED, job_state
+from backend.audit.verification_tables import VerificationJob, VerificationRun, VerificationState
+from backend.context import Caller, Runtime, system_caller
+from backend.errors import known_ident, not_found
+from backend.monitors import Duty, Lead
+from contract.verification import State, Verification, VerificationRequest
+from contract.version import __version__
+
+log = structlog.get_logger(__name__)
+
+POLL_S: Final = 0.5
+"""How soon a verification that was asked for begins."""
+_OPEN: Final = ("waiting", "running")
+_MAX_ERROR_CHARS: Final = 500
+_RESOURCE: Final = "audit_verification"
+
+
+class WorkerFailedError(Exception):
+    """The process that verifies ended without a result."""
+
+
+async def request(
+    session: AsyncSession, runtime: Runtime, caller: Caller, wanted: VerificationRequest
+) -> VerificationJob:
+    """Ask for a verification; one that is under way is joined instead."""
+    running = await session.scalar(
+        select(VerificationJob).where(VerificationJob.state.in_(_OPEN)).order_by(VerificationJob.started).limit(1)
+    )
+    if running is not None:
+        return running
+    who = await surrogate_of(session, runtime, caller.subject) if caller.kind == "user" else caller.subject
+    now = runtime.clock.now()
+    job = VerificationJob(
+        id=runtime.clock.new_id(),
+        state="waiting",
+        full=wanted.full,
+        logs=wanted.logs,
+        requested_by=who,
+        started=now,
+        seen_at=now,
+        entries_done=0,
+        entries_total=0,
+    )
+    session.add(job)
+    facts = {"full": wanted.full, "logs": wanted.logs}
+    draft = AuditDraft(AuditEvent.VERIFICATION_REQUESTED, "verify the ledger", _RESOURCE, str(job.id), new_value=facts)
+    await record(session, runtime, caller, draft)
+    return job
+
+
+async def find(session: AsyncSession, ident: str) -> VerificationJob:
+    """One verification that was asked for.
+
+    Raises:
+        WatchfloorError: NOT_FOUND.
+    """
+    job = await session.get(VerificationJob, known_ident("verification", ident))
+    if job is None:
+        raise not_found("verification", ident)
+    return job
+
+
+async def latest(session: AsyncSession, limit: int) -> list[VerificationJob]:
+    """The newest verifications first."""
+    return list(await session.scalars(select(VerificationJob).order_by(VerificationJob.started.desc()).limit(limit)))
+
+
+def shown(job: VerificationJob) -> Verification:
+    """A verification for the wire."""
+    return Verification(
+        id=str(job.id),
+        state=cast("State", job.state),
+        full=job.full,
+        logs=job.logs,
+        started=job.started,
+        seen_at=job.seen_at,
+        entries_done=job.entries_done,
+        entries_total=job.entries_total,
+        error=job.error,
+        **(job.report or {}),
+    )
+
+
+async def _run(runtime: Runtime, lead: Lead) -> None:
+    while True:
+        async with runtime.database.read() as session:
+            job = await session.scalar(
+                select(VerificationJob)
+                .where(VerificationJob.state.in_(_OPEN))
+                .order_by(VerificationJob.started)
+                .limit(1)
+            )
+        if job is None:
+            await asyncio.sleep(POLL_S)
+        else:
+            await carry_out(runtime, lead, job.id)
+
+
+async def carry_out(runtime: Runtime, lead: Lead, ident: UUID) -> None:
+    """Run one verification that was asked for, or go on with it, and keep its result."""
+    async with runtime.database.transaction() as session:
+        await _require(session, lead)
+        job = await session.get_one(VerificationJob, ident)
+        job.state, job.seen_at = "running", runtime.clock.now()
+    try:
+        result = await _work(runtime, job)
+    except WorkerFailedError as error:
+        log.warning("verification_broke_off", job=str(ident), error=str(error))
+        async with runtime.database.transaction() as session:
+            await _require(session, lead)
+            job = await session.get_one(VerificationJob, ident)
+            job.state, job.error, job.seen_at = "broken", str(error)[:_MAX_ERROR_CHARS], runtime.clock.now()
+        return
+    async with runtime.database.transaction() as session:
+        await _require(session, lead)
+        await _keep(session, runtime, ident, result)
+
+
+async def _require(session: AsyncSession, lead: Lead) -> None:
+    raw = await (await session.connection()).get_raw_connection()
+    connection: psycopg.AsyncConnection[Any] = cast("psycopg.AsyncConnection[Any]", raw.driver_connection)
+    await lead.require(connection)
+
+
+async def _work(runtime: Runtime, job: VerificationJob) -> dict[str, Any]:
+    order = {
+        "url": runtime.settings.database_url.replace("postgresql+psycopg://", "postgresql://", 1),
+        "job": str(job.id),
+        "full": job.full,
+        "logs": job.logs,
+        "witnesses": [],
+        "verification_key": runtime.keyring.verification.hex(),
+        "wrapping_key": runtime.keyring.wrapping.hex(),
+        "blinding_key": runtime.keyring.blinding.hex(),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "backend.audit.verification.worker",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None  # noqa: S101  asked for above
+    assert process.stdout is not None  # noqa: S101
+    assert process.stderr is not None  # noqa: S101
+    try:
+        process.stdin.write(orjson.dumps(order) + b"\n")
+        with suppress(ConnectionError):
+            await process.stdin.drain()
+        # standard input stays open: the worker takes its end for ours
+        answer, complaint = await asyncio.gather(process.stdout.read(), process.stderr.read())
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        process.stdin.close()
+    if process.returncode or not answer:
+        lines = complaint.decode("utf-8", "replace").strip().splitlines() or [f"exit code {process.returncode}"]
+        raise WorkerFailedError(lines[-1])
+    result: dict[str, Any] = orjson.loads(answer)
+    return result
+
+
+async def _keep(session: AsyncSession, runtime: Runtime, ident: UUID, result: dict[str, Any]) -> None:
+    """Keep a finished run, say so in the `meta` log, and trust what it found in order."""
+    now = runtime.clock.now()
+    job = await session.get_one(VerificationJob, ident)
+    job.state, job.seen_at = "done", now
+    job.report = {**result, "verified_at": now.isoformat()}
+    run = {
+        "id": ident,
+        "started": job.started,
+        "verified_at": now,
+        "verified_by": job.requested_by,
+        "tool_version": __version__,
+        "full": job.full,
+        "passed": result["passed"],
+        "entries": result["entries"],
+        "verdicts": result["verdicts"],
+        "from_heads": result["from_heads"],
+        "to_heads": {name: head for name, head in result["to_heads"].items() if job.logs is None or name in job.logs},
+    }
+    session.add(VerificationRun(**run))
+    facts = {
+        "digest": run_digest(run),
+        "full": job.full,
+        "passed": result["passed"],
+        "entries": result["entries"],
+        "outcomes": {name: one["outcome"] for name, one in result["verdicts"].items()},
+        "heads": run["to_heads"],
+    }
+    draft = AuditDraft(
+        AuditEvent.VERIFICATION_RUN, "verify the ledger", _RESOURCE, str(ident), new_value=facts, log=META_LOG
+    )
+    await record(session, runtime, system_caller("verifier"), draft)
+    await _trust(session, job, passed=result["passed"])
+
+
+async def _trust(session: AsyncSession, job: VerificationJob, *, passed: bool) -> None:
+    name = job_state(str(job.id))
+    kept = await session.get_one(VerificationState, name)
+    if passed and job.logs is None:
+        values = {"name": TRUSTED, "packed": kept.packed, "saved_at": kept.saved_at}
+        made = insert(VerificationState).values(values)
+        changed = {"packed": made.excluded.packed, "saved_at": made.excluded.saved_at}
+        await session.execute(made.on_conflict_do_update(index_elements=["name"], set_=changed))
+    await session.execute(delete(VerificationState).where(VerificationState.name == name))
+
+
+VERIFIER = Duty("verifier", _run)

@@ -1,0 +1,183 @@
+"""Verifying a ledger that is in order: every verdict, incrementally, resumed, in a process of its own, by command."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from backend.audit.events import AuditEvent
+from backend.audit.service import AuditDraft, record
+from backend.audit.verification import runs
+from backend.audit.verification.check import Plan, Result, verify
+from backend.audit.verification.numbers import Numbers
+from backend.audit.verification.people import Keys
+from backend.audit.verification.state import State
+from backend.audit.verification.verdicts import Outcome, Verdict
+from backend.context import Caller
+from tests.support.app import AloneLead, App
+from tests.support.ledger import settled
+from tests.support.people import AUDITOR, OFFICER
+
+ODD = 'a "quoted" \\ back\nslash, ünïcode 😀 and "},"v":1}'
+OK = dict.fromkeys(Verdict, Outcome.OK) | {Verdict.EXTERNAL: Outcome.NOT_CHECKED}
+
+
+def person(name: str = "olga") -> Caller:
+    return Caller(name, "user", "mev_operator", frozenset(), "req-1", ip="192.0.2.7", user_agent="test")
+
+
+async def write(app: App, count: int, *, text: str = "look") -> None:
+    """Record acts whose entries go into several logs."""
+    events = [AuditEvent.LOGIN_SUCCEEDED, AuditEvent.FREEZE_CREATED, AuditEvent.ALERT_RAISED, AuditEvent.SEARCH_RUN]
+    for number in range(count):
+        async with app.runtime.database.transaction() as session:
+            draft = AuditDraft(events[number % 4], text, "thing", f"{number} {text}", new_value={"n": number})
+            await record(session, app.runtime, person(), draft)
+    await settled(app)
+
+
+def keys_of(app: App) -> Keys:
+    return Keys(app.runtime.keyring.wrapping, app.runtime.keyring.blinding)
+
+
+def opened(url: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(url, autocommit=True, options="-c timezone=UTC")
+
+
+def outcomes(result: Result) -> dict[Verdict, Outcome]:
+    return {verdict: tally.outcome for verdict, tally in result.verdicts.items()}
+
+
+async def test_a_ledger_in_order_is_found_in_order_and_what_was_not_checked_is_not_called_ok(
+    app: App, database_url: str
+) -> None:
+    await write(app, 12)
+    await write(app, 4, text=ODD)
+    with opened(database_url) as connection:
+        result = verify(connection, Plan(keys_of(app)))
+    assert outcomes(result) == OK, result.verdicts.to_tree()
+    assert result.entries == sum(head.size for head in result.ended.values()) >= 16
+    assert result.verdicts[Verdict.ERASURE].checked == 0
+
+
+async def test_the_next_verification_reads_only_what_is_new_and_a_full_one_everything(
+    app: App, database_url: str
+) -> None:
+    await write(app, 8)
+    with opened(database_url) as connection:
+        first = verify(connection, Plan(keys_of(app)))
+    await write(app, 3)
+    with opened(database_url) as connection:
+        second = verify(connection, Plan(keys_of(app), trusted=first.state, full=False))
+        whole = verify(connection, Plan(keys_of(app), trusted=first.state))
+    assert second.entries == 3
+    assert whole.entries == first.entries + 3
+    assert outcomes(second) == outcomes(whole) == OK
+    assert second.state.numbers.seen == whole.state.numbers.seen == whole.entries
+
+
+async def test_an_interrupted_verification_goes_on_where_it_was_saved(app: App, database_url: str) -> None:
+    await write(app, 8)
+    kept: list[bytes] = []
+    with opened(database_url) as connection:
+        whole = verify(connection, Plan(keys_of(app)), saved=lambda state, _: kept.append(state.pack(b"k", "l")))
+        for packed in kept:
+            state = State.unpack(packed, b"k", "l")
+            assert state is not None
+            rest = verify(connection, Plan(keys_of(app)), state)
+            assert outcomes(rest) == OK
+            assert rest.state.numbers.seen == whole.entries
+            assert {log: edge.root() for log, edge in rest.state.edges.items()} == {
+                log: head.root for log, head in whole.ended.items()
+            }
+    assert len(kept) == len(whole.ended)
+
+
+def test_what_was_saved_is_believed_only_as_it_was_saved() -> None:
+    packed = State().pack(b"key", "ledger")
+    assert State.unpack(packed, b"key", "ledger") is not None
+    assert State.unpack(packed, b"other", "ledger") is None
+    assert State.unpack(packed, b"key", "another") is None
+    for at in range(len(packed)):
+        assert State.unpack(packed[:at] + bytes([packed[at] ^ 1]) + packed[at + 1 :], b"key", "ledger") is None
+
+
+def test_numbers_tell_the_lost_from_the_void_and_the_unpromised() -> None:
+    numbers = Numbers()
+    for n in (*range(1, 10_000), 10_002):
+        assert numbers.see("boot", n, 0, ())
+    assert not numbers.see("boot", 7, 0, ())
+    assert list(numbers.missing(9)) == []
+    numbers.see("boot", 10_005, 10_003, (10_000,))
+    assert list(numbers.missing(9)) == [("boot", 2, 10_001)]
+    numbers.see("far", 2**53, 2**53 - 1, ())
+    assert [boot for boot, *_ in numbers.missing(9)] == ["boot", "far"]
+    again = Numbers.from_tree(numbers.to_tree())
+    assert list(again.missing(9)) == list(numbers.missing(9))
+    assert again.seen == numbers.seen
+
+
+@pytest.fixture
+async def verifying(app: App) -> AsyncIterator[App]:
+    """A backend whose verifier runs."""
+    task = asyncio.ensure_future(runs.VERIFIER.run(app.runtime, AloneLead()))
+    yield app
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _ended(client: Any, ident: str) -> dict[str, Any]:
+    while True:
+        body: dict[str, Any] = (await client.get(f"/v1/ledger/verifications/{ident}")).json()
+        if body["state"] in ("done", "broken"):
+            return body
+        await asyncio.sleep(0.05)
+
+
+async def test_a_verification_is_asked_for_run_kept_and_announced(verifying: App, database_url: str) -> None:
+    await write(verifying, 6)
+    async with await verifying.as_(AUDITOR) as client:
+        asked = await client.post("/v1/ledger/verifications", json={"full": True})
+        assert asked.status_code == 202, asked.text
+        first = await _ended(client, asked.json()["id"])
+        assert (first["state"], first["passed"]) == ("done", True), first
+        await settled(verifying)
+        second = await _ended(client, (await client.post("/v1/ledger/verifications", json={})).json()["id"])
+        assert (second["state"], second["passed"]) == ("done", True), second
+        assert 0 < second["entries"] < first["entries"] + 9
+        listed = (await client.get("/v1/ledger/verifications")).json()["items"]
+        assert [one["id"] for one in listed] == [second["id"], first["id"]]
+    await settled(verifying)
+    with opened(database_url) as connection:
+        assert outcomes(verify(connection, Plan(keys_of(verifying)))) == OK
+        kept = "SELECT id, passed, verified_by FROM audit_verifications ORDER BY verified_at"
+        rows = connection.execute(kept).fetchall()
+        announced = "SELECT resource_id FROM audit_entries WHERE event_type = 'ledger.verification.run' ORDER BY seq"
+        said = connection.execute(announced).fetchall()
+    assert [str(row[0]) for row in rows] == [row[0] for row in said] == [first["id"], second["id"]]
+    assert all(row[1] and row[2].startswith("person:") for row in rows)
+
+
+async def test_a_run_left_behind_by_its_backend_is_taken_up_by_the_next(app: App, database_url: str) -> None:
+    await write(app, 4)
+    async with await app.as_(OFFICER) as client:
+        ident = (await client.post("/v1/ledger/verifications", json={"full": True})).json()["id"]
+        with opened(database_url) as connection:
+            connection.execute("UPDATE audit_verification_jobs SET state = 'running'")
+        await runs.carry_out(app.runtime, AloneLead(), UUID(ident))
+        assert (await _ended(client, ident))["passed"] is True
+
+
+async def test_a_worker_that_cannot_work_leaves_a_reason_and_not_a_verdict(app: App) -> None:
+    async with await app.as_(OFFICER) as client:
+        ident = (await client.post("/v1/ledger/verifications", json={})).json()["id"]
+        nowhere = app.runtime.settings.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
+        await runs.carry_out(replace(app.runtime, settings=nowhere), AloneLead(), UUID(ident))
+        body = await _ended(client, ident)
+    assert body["state"] == "broken"
+    assert body["passed"] is None
+    assert body["error"]
