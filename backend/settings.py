@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         description="Witnesses of the ledger's heads, separated by spaces: dir:PATH, s3://BUCKET/PREFIX, "
         "postgresql://… (another database), https://HOST/PREFIX followed by the witness's key",
     )
+    archives: str = Field(
+        default="",
+        description="Where copies of closed partitions of the ledger are kept, separated by spaces: dir:PATH (the same "
+        "for all backends), s3://BUCKET/PREFIX (needs the extra s3; credentials from AWS_*)",
+    )
 
     @field_validator("database_url")
     @classmethod

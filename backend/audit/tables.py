@@ -202,6 +202,7 @@ class SealedField(Base):
     __table_args__ = (
         Index("ix_audit_sealed_subject", "subject"),
         Index("ix_audit_sealed_blind", "blind", "occurred_at", "entry_id"),
+        Index("ix_audit_sealed_age", "occurred_at", postgresql_using="brin"),
     )
 
 

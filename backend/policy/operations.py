@@ -309,9 +309,23 @@ class Indicators(PolicyTable):
     """In the last 24 hours."""
 
 
+class LedgerRules(PolicyTable):
+    """What the audit ledger needs from outside before it believes itself, and before it drops anything."""
+
+    witnesses: PositiveCount
+    """How many witnesses must hold a signed head before it counts as witnessed."""
+    archive_copies: PositiveCount
+    """In how many places a sound copy of a partition must lie before the partition may be dropped."""
+    archive_check_days: PositiveCount
+    """How often every copy is read back."""
+    period_hours: PositiveCount
+    """Length of the periods whose entries are counted and sealed."""
+
+
 class Watchfloor(PolicyTable):
     """Numbers that no compliance document states and Watchfloor needs."""
 
     permits: Permits
     stream: Stream
     indicators: Indicators
+    ledger: LedgerRules

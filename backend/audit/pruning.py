@@ -1,0 +1,20 @@
+"""What is left of the entries that retention dropped from a log. Reads only."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.retention_tables import Purge
+from ledger.merkle import CompactRange
+
+
+async def pruned_edge(session: AsyncSession, log: str) -> CompactRange:
+    """The tree's edge at the cut of a log; of size 0 when nothing was dropped.
+
+    It is as true as the database: whoever relies on it holds it against a signed head.
+
+    Raises:
+        ProofError: the row is not one we wrote.
+    """
+    newest = select(Purge.edge).where(Purge.log == log).order_by(Purge.first_kept_seq.desc()).limit(1)
+    raw = await session.scalar(newest)
+    return CompactRange() if raw is None else CompactRange.from_bytes(bytes(raw))

@@ -1,0 +1,68 @@
+"""Wire types of the audit ledger's retention: what is due to be dropped, what holds it back, where copies lie."""
+
+from enum import StrEnum
+
+from contract.base import UtcDatetime, Wire
+
+
+class CopyState(StrEnum):
+    """How a copy of a partition was found when it was last read back."""
+
+    SOUND = "sound"
+    UNWRITTEN = "unwritten"
+    """It could not be stored yet."""
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    UNREACHABLE = "unreachable"
+    """The place does not answer: nobody can say."""
+
+
+class PartitionRetention(Wire):
+    """One full partition of a log."""
+
+    seq_from: int
+    seq_until: int
+    """The first entry after it."""
+    due_at: UtcDatetime | None = None
+    """When the retention of its newest entry ends; None in a log that is kept for ever."""
+    held_back_by: list[str] = []
+    """Everything that speaks against dropping it once it is due, in words."""
+
+
+class LogRetention(Wire):
+    """One log of the ledger."""
+
+    log: str
+    keep_days: int | None = None
+    """None: no retention is stated, so that nothing is ever dropped."""
+    entries: int
+    """How many it holds now."""
+    dropped: int
+    """How many of its oldest were dropped; their numbers are not given again."""
+    oldest: UtcDatetime | None = None
+    """When the oldest entry that is left was placed."""
+    partitions: list[PartitionRetention] = []
+    """Its full partitions, the oldest first; the one that is being filled is never dropped."""
+
+
+class ArchiveCopy(Wire):
+    """One copy of one partition that is not as it should be."""
+
+    log: str
+    seq_from: int
+    place: str
+    state: CopyState
+    problem: str | None = None
+    last_checked: UtcDatetime
+
+
+class RetentionReport(Wire):
+    """How the retention of the whole ledger stands."""
+
+    as_of: UtcDatetime
+    places: list[str] = []
+    """Where copies are kept."""
+    copies_needed: int
+    logs: list[LogRetention] = []
+    sound_copies: int
+    failing_copies: list[ArchiveCopy] = []
