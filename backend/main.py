@@ -7,10 +7,11 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
-from backend import http, ops
+from backend import headwatch, http, ops
 from backend.alerts import routes as alerts_routes
 from backend.audit import routes as audit_routes
 from backend.audit import sequencer
+from backend.audit.heads import keeping
 from backend.audit.identity import ledger_of
 from backend.audit.verification import routes as verification_routes
 from backend.audit.verification import runs as verification_runs
@@ -49,9 +50,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     verification_routes.router,
     stream_routes.router,
 )
-MONITORS: tuple[Monitor, ...] = (risk_monitor.MONITOR, executors_monitor.MONITOR, *ops.MONITORS)
+MONITORS: tuple[Monitor, ...] = (risk_monitor.MONITOR, executors_monitor.MONITOR, headwatch.MONITOR, *ops.MONITORS)
 
-DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER, verification_runs.VERIFIER)
+DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER, keeping.HEADS, verification_runs.VERIFIER)
 
 
 async def _check_ledger(runtime: Runtime) -> None:

@@ -97,3 +97,9 @@ class Metrics:
         self.audit_entries = Counter(
             "watchfloor_audit_entries", "Committed audit entries, by category.", ["category"], registry=self.registry
         )
+        self.audit_keeper_up = Gauge(
+            "watchfloor_audit_keeper_up",
+            "1 while the signer or a witness does its work, else 0; told by the process that asks them.",
+            ["name"],
+            registry=self.registry,
+        )

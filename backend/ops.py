@@ -13,6 +13,7 @@ from sqlalchemy.pool import QueuePool
 
 from backend import migrate
 from backend.answers import envelope
+from backend.audit.heads.status import head_status
 from backend.context import CurrentRuntime, Runtime
 from backend.guard import public
 from backend.monitors import Monitor
@@ -46,7 +47,16 @@ async def readyz(request: Request, runtime: CurrentRuntime) -> Response:
         reason = "The event stream is not connected."
     if reason is not None:
         return envelope(request, ErrorCode.UNAVAILABLE, reason)
-    return JSONResponse({"status": "ready", "version": __version__})
+    return JSONResponse({"status": "ready", "version": __version__, "ledger": await _ledger_state(runtime)})
+
+
+async def _ledger_state(runtime: Runtime) -> str:
+    """One sentence about the heads of the ledger: what is wrong with them keeps nobody from being served."""
+    try:
+        async with asyncio.timeout(READY_LIMIT_S), runtime.database.read() as session:
+            return (await head_status(session, runtime)).sentence()
+    except (SQLAlchemyError, psycopg.Error, OSError, TimeoutError):
+        return "The database did not say how the ledger's heads stand."
 
 
 async def _schema_problem(runtime: Runtime) -> str | None:

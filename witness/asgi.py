@@ -26,6 +26,7 @@ from witness.wire import (
 JSON_TYPE: Final = "application/json"
 STOP_LIMIT_S: Final = 2
 """A request takes milliseconds; one that does not end is not waited for."""
+_KEYS = re.compile(r"/keys/([0-9]{1,9})")
 _CHECKPOINT = re.compile(r"/([0-9a-f]{64})/checkpoint")
 
 _Message = MutableMapping[str, Any]
@@ -47,7 +48,7 @@ class Service(Protocol):
 
 
 class SignerService:
-    """`POST /sign-checkpoint`, `GET /keys`, `GET /<origin hash>/checkpoint`."""
+    """`POST /sign-checkpoint`, `GET /keys/<certificates known>`, `GET /<origin hash>/checkpoint`."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
@@ -56,8 +57,9 @@ class SignerService:
         """See `Service`."""
         if (method, path) == ("POST", "/sign-checkpoint"):
             return HTTPStatus.OK, TEXT_TYPE, self._signer.sign(AddRequest.parse(body))
-        if (method, path) == ("GET", "/keys"):
-            return HTTPStatus.OK, JSON_TYPE, json.dumps(self._signer.keys()).encode()
+        known = _KEYS.fullmatch(path)
+        if method == "GET" and known is not None:
+            return HTTPStatus.OK, JSON_TYPE, json.dumps(self._signer.keys(int(known[1]))).encode()
         return _head(method, path, self._signer.head)
 
 

@@ -73,9 +73,9 @@ class Signer:
         found = self._heads.by_hash(hashed_origin)
         return found.signed if found else None
 
-    def keys(self) -> dict[str, Any]:
-        """Say who this signer is: the genesis key, every certificate since, and the logs it has signed."""
-        certificates = [one.decode() for one in self._certificates]
+    def keys(self, known: int = 0) -> dict[str, Any]:
+        """Say who this signer is: its first key, the certificates since but for the first `known`, the logs signed."""
+        certificates = [one.decode() for one in self._certificates[known:]]
         return {"genesis": self._genesis, "certificates": certificates, "origins": list(self._heads.origins())}
 
     def _current(self, ledger: str) -> tuple[SignerKey, int]:

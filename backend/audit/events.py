@@ -84,3 +84,7 @@ class AuditEvent(StrEnum):
     """Entries past their retention were dropped; what is left of their tree is in the entry."""
     SEALED_EXPIRED = "ledger.sealed.expired"
     """Personal values past the retention of their log were deleted; the entries keep their commitments."""
+    KEY_ROTATED = "ledger.key.rotated"
+    """A new day's key signs the ledger's heads; the entry holds the certificate of the key before."""
+    LEDGER_RESTORED = "ledger.log.restored"
+    """Two people let the ledger continue after it was found older or other than its witnessed heads; what was lost."""

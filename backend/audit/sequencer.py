@@ -19,6 +19,7 @@ import psycopg
 import structlog
 
 from backend.audit import ledger_rows, meta, quarantine
+from backend.audit.heads import rollback
 from backend.audit.ledger_rows import Placed
 from backend.audit.outbox import mac_of
 from backend.audit.sealing import unpack
@@ -48,7 +49,10 @@ _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _TAKE = """
 DELETE FROM audit_outbox AS waiting
-USING (SELECT id FROM audit_outbox WHERE log <> ALL(%(set_back)s) LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS taken
+USING (
+    SELECT id FROM audit_outbox WHERE log <> ALL(%(set_back)s)
+        AND NOT EXISTS (SELECT FROM audit_faults WHERE resolved_at IS NULL)
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS taken
 WHERE waiting.id = taken.id
 RETURNING waiting.id, waiting.log, waiting.canon, waiting.mac, waiting.sealed, waiting.emitted_at
 """
@@ -218,6 +222,7 @@ def _in_order(placed: Iterable[Placed]) -> list[Placed]:
 
 
 async def _run(runtime: Runtime, lead: Lead) -> None:
+    await rollback.check_before_append(runtime)  # a restored database has ended every connection: we begin again here
     await Sequencer(runtime, lead).run()
 
 

@@ -11,6 +11,7 @@ from backend.policy.access import PermissionRules, Role, RoleTable, SignIn, reso
 from backend.policy.base import PolicyTable, each_of
 from backend.policy.operations import (
     Audit,
+    LedgerRules,
     Permits,
     Risk,
     SeverityTable,
@@ -83,6 +84,11 @@ class Policy(PolicyTable):
     def stream(self) -> Stream:
         """Numbers of the event stream."""
         return self.watchfloor.stream
+
+    @property
+    def ledger(self) -> LedgerRules:
+        """How the audit ledger's heads are signed and witnessed."""
+        return self.watchfloor.ledger
 
     def audit_category(self, event_type: str) -> str:
         """The audit category of an event type; an unknown type falls into the fall-back, never into none."""

@@ -320,6 +320,12 @@ class LedgerRules(PolicyTable):
     """How often every copy is read back."""
     period_hours: PositiveCount
     """Length of the periods whose entries are counted and sealed."""
+    checkpoint_interval_s: PositiveCount
+    """Longest time between a log's growth and its next signed head."""
+    witnessed_within_s: PositiveCount
+    """How long a head may stay unsigned or unwitnessed before it is an alert."""
+    rollback_check_minutes: PositiveCount
+    """Longest time between two comparisons of the database with what signer and witnesses hold."""
 
 
 class Watchfloor(PolicyTable):

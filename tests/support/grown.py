@@ -8,6 +8,7 @@ from backend.audit.ledger_rows import Placed, append
 from backend.context import Runtime
 from ledger.canon import format_instant
 from ledger.entry import Detail, Emitter, Entry, Index
+from ledger.merkle import leaf_hash
 
 
 def placed(runtime: Runtime, log: str) -> Placed:
@@ -34,7 +35,8 @@ def placed(runtime: Runtime, log: str) -> Placed:
         emitter=Emitter(node="test", boot="00" * 8, n=1, settled=0, void=()),
         sealed={},
     )
-    return Placed(UUID(str(ident)), entry, entry.to_canon(), None)
+    canon = entry.to_canon()
+    return Placed(UUID(str(ident)), entry, canon, leaf_hash(canon), ())
 
 
 async def grow(runtime: Runtime, log: str, count: int) -> None:

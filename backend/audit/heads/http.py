@@ -1,0 +1,199 @@
+"""The two parties reached by HTTP: the signer on its Unix socket, and a C2SP witness somewhere else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from backend.audit.heads.parties import ASK_LIMIT_S, AheadError, ContradictionError, Offer, PartyError
+from ledger import note
+from ledger.checkpoint import Checkpoint
+from ledger.note import NoteError, VerifierKey
+from witness.sockets import AddressError, short
+from witness.wire import AddRequest, join_notes, origin_hash
+
+_TRIES: Final = 3
+"""A witness may have to be told a key and to tell its size before it can cosign."""
+_MOST_ANSWERED_BYTES: Final = 16 * 1024 * 1024
+"""Certificates of a century; more is no answer of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignerKeys:
+    """Who a signer is."""
+
+    genesis: str
+    """Empty before it has signed for anybody."""
+    certificates: tuple[bytes, ...]
+    origins: tuple[str, ...]
+
+
+class KnownSizeError(Exception):
+    """The party's last head has another size than was said."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size}")
+        self.size = size
+
+
+class _Peer:
+    """One HTTP service. A client is opened at first need and kept."""
+
+    def __init__(self, name: str, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.name = name
+        self._base_url = base_url
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+
+    async def ask(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
+        """Send one request.
+
+        Raises:
+            PartyError: it is away.
+        """
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                base_url=self._base_url, transport=self._transport, timeout=ASK_LIMIT_S, trust_env=False
+            )
+        try:
+            answer = await self._client.request(method, path, content=body)
+        except (httpx.HTTPError, OSError) as error:
+            raise PartyError(f"It does not answer ({type(error).__name__}).") from error
+        if len(answer.content) > _MOST_ANSWERED_BYTES:
+            raise PartyError("It answers at impossible length.")
+        return answer
+
+    async def latest(self, origin: str) -> bytes | None:
+        """See `Party`."""
+        answer = await self.ask("GET", f"{origin_hash(origin)}/checkpoint")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        if answer.status_code != HTTPStatus.OK:
+            raise PartyError(_refusal(answer))
+        return answer.content
+
+    async def close(self) -> None:
+        """See `Party`."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+class SignerClient(_Peer):
+    """The signer."""
+
+    def __init__(self, socket: Path) -> None:
+        """Point at its socket.
+
+        Raises:
+            PartyError: the path is too long for one.
+        """
+        try:
+            transport = httpx.AsyncHTTPTransport(uds=short(socket))
+        except AddressError as error:
+            raise PartyError(f"{error}.") from error
+        super().__init__("the signer", "http://signer/", transport)
+
+    async def keys(self, known: int) -> SignerKeys:
+        """Ask who it is, without the first `known` certificates.
+
+        Raises:
+            PartyError: it is away.
+        """
+        answer = await self.ask("GET", f"keys/{known}")
+        try:
+            told: dict[str, Any] = answer.json()
+            certificates = tuple(one.encode() for one in told["certificates"])
+            return SignerKeys(str(told["genesis"]), certificates, tuple(map(str, told["origins"])))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PartyError(_refusal(answer)) from error
+
+    async def sign(self, head: Checkpoint, old: int, proof: Sequence[bytes]) -> bytes:
+        """Have a head signed; returns the signed note.
+
+        Raises:
+            KnownSizeError: `old` is not the size of its last head.
+            ContradictionError: the head does not continue the last one.
+            PartyError: it refuses for another reason, or is away.
+        """
+        asked = AddRequest(old, tuple(proof), head.format().encode())
+        answer = await self.ask("POST", "sign-checkpoint", asked.format())
+        if answer.status_code != HTTPStatus.OK:
+            raise _error_of(answer)
+        return answer.content
+
+    async def certificate(self, ledger: str, epoch: int) -> bytes | None:
+        """See `Party`; the signer tells all of them by `keys`."""
+        del ledger, epoch
+        return None
+
+
+class HttpWitness(_Peer):
+    """A C2SP witness; certificates of new keys are handed to it first when it asks for them by refusing a key."""
+
+    def __init__(self, url: str, key: VerifierKey, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        super().__init__(key.name, url.rstrip("/") + "/", transport)
+        self._key = key
+        self._known: dict[str, int] = {}
+
+    async def certificate(self, ledger: str, epoch: int) -> bytes | None:
+        """See `Party`; a witness's own cosignature vouches for what it holds."""
+        del ledger, epoch
+        return None
+
+    def vouches(self, signed: bytes) -> bool:
+        """See `Witness`."""
+        try:
+            note.open_note(signed, [self._key])
+        except NoteError:
+            return False
+        return True
+
+    async def add(self, offer: Offer) -> bytes:
+        """See `Witness`."""
+        for _ in range(_TRIES):
+            old = self._known.get(offer.origin, 0)
+            proof = tuple(await offer.prove(old)) if old else ()
+            answer = await self.ask("POST", "add-checkpoint", AddRequest(old, proof, offer.note).format())
+            if answer.status_code == HTTPStatus.OK:
+                self._known[offer.origin] = offer.size
+                return self._line(offer.note, answer.content)
+            if answer.status_code == HTTPStatus.FORBIDDEN and offer.certificates:
+                await self._teach(offer.certificates)
+                continue
+            error = _error_of(answer)
+            if not isinstance(error, KnownSizeError):
+                raise error
+            if error.size > offer.size:
+                raise AheadError(f"It holds a head of {error.size:,} entries.")
+            self._known[offer.origin] = error.size
+        raise PartyError("It refuses the ledger's keys, or changes its mind about what it holds.")
+
+    async def _teach(self, certificates: Sequence[bytes]) -> None:
+        answer = await self.ask("POST", "add-certificates", join_notes(certificates))
+        if answer.status_code != HTTPStatus.OK:
+            raise PartyError(_refusal(answer))
+
+    def _line(self, signed: bytes, answered: bytes) -> bytes:
+        text = note.split(signed)[0].encode()
+        try:
+            found = note.open_note(text + b"\n" + answered, [self._key])
+        except NoteError as error:
+            raise PartyError(f"Its cosignature does not hold: {error}.") from error
+        return found.verified[0].signature.line().encode()
+
+
+def _refusal(answer: httpx.Response) -> str:
+    said = answer.text.strip().partition("\n")[0][:200]
+    return f"It answers {answer.status_code}: {said or 'nothing'}"
+
+
+def _error_of(answer: httpx.Response) -> PartyError | KnownSizeError:
+    if answer.status_code == HTTPStatus.CONFLICT and answer.text.strip().isascii() and answer.text.strip().isdigit():
+        return KnownSizeError(int(answer.text))
+    if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return ContradictionError(_refusal(answer))
+    return PartyError(_refusal(answer))
