@@ -9,8 +9,8 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
 from backend import headwatch, http, ops
 from backend.alerts import routes as alerts_routes
+from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
-from backend.audit import sequencer
 from backend.audit.heads import keeping
 from backend.audit.identity import ledger_of
 from backend.audit.verification import routes as verification_routes
@@ -46,6 +46,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     executors_routes.router,
     transactions_routes.router,
     intake_routes.router,
+    exchange_routes.router,  # before the routes of one entry, whose id would match these names
     audit_routes.router,
     verification_routes.router,
     stream_routes.router,

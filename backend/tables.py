@@ -3,6 +3,7 @@
 from backend.alerts import tables as alerts_tables
 from backend.audit import heads_tables as audit_heads_tables
 from backend.audit import retention_tables as audit_retention_tables
+from backend.audit import search_tables as audit_search_tables
 from backend.audit import tables as audit_tables
 from backend.audit import verification_tables as audit_verification_tables
 from backend.auth import tables as auth_tables
@@ -18,6 +19,7 @@ __all__ = [
     "alerts_tables",
     "audit_heads_tables",
     "audit_retention_tables",
+    "audit_search_tables",
     "audit_tables",
     "audit_verification_tables",
     "auth_tables",

@@ -3,7 +3,9 @@
 from enum import StrEnum
 from typing import Any
 
-from contract.base import Page, UtcDatetime, Wire
+from pydantic import Field
+
+from contract.base import Page, UtcDatetime, Wire, WireRequest
 from contract.states import AuditResult as AuditResult  # noqa: PLC0414  part of what this module offers
 
 
@@ -50,3 +52,69 @@ class RelatedBy(StrEnum):
     REQUEST = "request"
     RESOURCE = "resource"
     INCIDENT = "incident"
+
+
+class SavedSearch(Wire):
+    """A search somebody keeps under a name, with its filters as the search route takes them."""
+
+    name: str
+    filters: dict[str, str] = {}
+    saved_at: UtcDatetime
+
+
+class SavedSearches(Wire):
+    """All of one account's, by name."""
+
+    items: list[SavedSearch]
+
+
+class ExportFormat(StrEnum):
+    """In which form entries leave."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+    OCSF = "ocsf"
+    SYSLOG = "syslog"
+
+
+class ForeignSource(StrEnum):
+    """What kind of audit log is imported."""
+
+    CLOUDTRAIL = "cloudtrail"
+    JSON = "json"
+
+
+class ForeignRecord(WireRequest):
+    """One record of a foreign audit log, as it stood in its file."""
+
+    line: int = Field(ge=1)
+    """Its line, or its place in the file counted from 1."""
+    text: str = Field(max_length=1_000_000)
+    """The record as JSON text: kept character by character, so that no number loses a digit."""
+
+
+class ForeignChunk(WireRequest):
+    """Some records of one file."""
+
+    source: ForeignSource
+    file: str = Field(max_length=200)
+    records: list[ForeignRecord] = Field(max_length=500)
+
+
+class RefusedRecord(Wire):
+    """A record that cannot be an entry."""
+
+    line: int
+    reason: str
+
+
+class ForeignResult(Wire):
+    """What became of a chunk."""
+
+    imported: int
+    unchanged: int
+    """Already in the log, content for content."""
+    truncated: int
+    """Too long for an entry: its beginning is kept, with the hash of all of it."""
+    refused: list[RefusedRecord] = []

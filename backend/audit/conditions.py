@@ -42,6 +42,8 @@ class Where:
     since: datetime | None = None
     until: datetime | None = None
     log: str | None = None
+    has_words: bool = False
+    """Text is looked for, whose frequency varies with time."""
 
     def sql(self, time_min: str, time_max: str) -> list[str]:
         """The clauses for a partition whose entries lie between two instants, given as names of bound values."""
@@ -70,7 +72,7 @@ async def conditions(session: AsyncSession, runtime: Runtime, wanted: AuditFilte
     if wanted.q is not None:
         clauses.append("words @@ CAST(:words AS tsquery)")
         values["words"] = await text_query(session, wanted.q)
-    return Where(tuple(clauses), values, wanted.since, wanted.until, wanted.log)
+    return Where(tuple(clauses), values, wanted.since, wanted.until, wanted.log, wanted.q is not None)
 
 
 def _event_types(asked: str) -> list[str]:

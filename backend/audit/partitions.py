@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.conditions import Where
 from backend.audit.cursors import Position
+from backend.audit.windows import Expected, Span, Window, cut
 from backend.paging import COUNT_CAP
 
 MAX_TOGETHER: Final = 16
@@ -31,23 +32,9 @@ _SPANS = text(
 )
 _TIMEOUT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 _ORDER: Final = 'ORDER BY occurred_at DESC, log COLLATE "C", seq DESC'
-_ROWS = text("""
-SELECT entry.log, entry.seq, entry.canon, entry.occurred_at
-FROM unnest(CAST(:logs AS text[]), CAST(:seqs AS bigint[])) AS wanted (log, seq)
-JOIN audit_entries AS entry ON entry.log = wanted.log AND entry.seq = wanted.seq
-""")
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """One partition: its log, which numbers, its table and between which instants its entries are."""
-
-    log: str
-    seq_from: int
-    seq_until: int
-    table: str
-    time_min: datetime
-    time_max: datetime
+_COLLECTED: Final = "ORDER BY occurred_at + interval '0' DESC, seq DESC LIMIT :wanted"
+"""An order that no index has: the planner must not walk entries by time in the hope of soon meeting a match."""
+_WALKED: Final = "ORDER BY occurred_at DESC, seq DESC LIMIT :wanted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +44,7 @@ class Key:
     at: datetime
     log: str
     seq: int
+    table: str
 
 
 def newest_first(keys: Iterable[Key]) -> list[Key]:
@@ -72,23 +60,23 @@ class Reading:
     sizes: Mapping[str, int]
     position: Position | None
     wanted: int
-    pending: list[Span]
+    pending: list[Window]
     found: list[Key] = field(default_factory=list)
 
     @property
     def unread_from(self) -> datetime | None:
         """The newest instant of which entries may be missing; None when all that matter were read."""
-        return max((self._newest(span) for span in self.pending), default=None)
+        return max((self._newest(window) for window in self.pending), default=None)
 
-    def _newest(self, span: Span) -> datetime:
-        return span.time_max if self.position is None else min(span.time_max, self.position.at)
+    def _newest(self, window: Window) -> datetime:
+        return window.newest if self.position is None else min(window.newest, self.position.at)
 
     def settle(self) -> None:
         """Sort the partitions left by the newest entry they may hold, without those that no longer matter."""
         worst = self.worst
         if worst is not None:
-            self.pending = [span for span in self.pending if self._newest(span) >= worst]
-        self.pending.sort(key=lambda span: (self._newest(span), span.time_min), reverse=True)
+            self.pending = [window for window in self.pending if self._newest(window) >= worst]
+        self.pending.sort(key=lambda window: (self._newest(window), window.oldest), reverse=True)
 
     @property
     def worst(self) -> datetime | None:
@@ -115,19 +103,19 @@ async def begin(
 ) -> Reading:
     """Prepare a search for so many entries behind a position."""
     spans = [Span(*row) for row in await session.execute(_SPANS)]
-    reading = Reading(where, sizes, position, wanted, [span for span in spans if _may_hold(span, where, sizes)])
-    if position is not None:
-        reading.pending = [span for span in reading.pending if span.time_min <= position.at]
+    spans = [span for span in spans if _may_hold(span, where, sizes, position)]
+    reading = Reading(where, sizes, position, wanted, [Window(span) for span in spans])
     reading.settle()
     return reading
 
 
-def _may_hold(span: Span, where: Where, sizes: Mapping[str, int]) -> bool:
+def _may_hold(span: Span, where: Where, sizes: Mapping[str, int], position: Position | None) -> bool:
     return (
         span.seq_from < sizes.get(span.log, 0)
         and (where.log is None or span.log == where.log)
         and (where.since is None or span.time_max >= where.since)
         and (where.until is None or span.time_min < where.until)
+        and (position is None or span.time_min <= position.at)
     )
 
 
@@ -140,6 +128,9 @@ async def read(session: AsyncSession, reading: Reading, budget_s: float) -> bool
     savepoint = await session.begin_nested()
     try:
         await session.execute(_TIMEOUT, {"milliseconds": str(round(budget_s * 1000))})
+        if reading.where.has_words:
+            reading.pending = await _cut(session, reading)
+            reading.settle()
         together = 1
         while reading.pending and time.monotonic() < deadline:
             began = time.monotonic()
@@ -179,41 +170,80 @@ async def count(session: AsyncSession, reading: Reading, budget_s: float) -> int
     return counted
 
 
+async def _cut(session: AsyncSession, reading: Reading) -> list[Window]:
+    """Cut partitions into windows by how many matches the planner expects in each: it knows how common words are."""
+    windows = reading.pending
+    arms, values = _arms(reading, windows, "seq", "")
+    explained = await session.execute(text(f"EXPLAIN (FORMAT JSON) {' UNION ALL '.join(arms)}"), values)
+    plan = explained.scalar_one()[0]["Plan"]
+    plans = [plan] if len(windows) == 1 else plan.get("Plans", [])
+    if len(plans) != len(windows):  # the planner knows that some hold nothing
+        return windows
+    cuts = (
+        cut(window.span, _expected(reading, window.span, one["Plan Rows"]), reading.wanted)
+        for window, one in zip(windows, plans, strict=True)
+    )
+    return [window for windows in cuts for window in windows]
+
+
+def _expected(reading: Reading, span: Span, matches: float) -> Expected:
+    where, position = reading.where, reading.position
+    newest = min(filter(None, (span.time_max, where.until, position.at if position else None)))
+    oldest = max(filter(None, (span.time_min, where.since)))
+    entries = min(span.seq_until, reading.sizes[span.log]) - span.seq_from
+    length = (span.time_max - span.time_min).total_seconds()
+    share = (newest - oldest).total_seconds() / length if length else 1.0
+    return Expected(round(entries * share), matches, oldest, newest)
+
+
 async def rows_of(session: AsyncSession, keys: Sequence[Key]) -> list[tuple[str, int, bytes, datetime]]:
     """The entries of keys, in their order."""
-    wanted = {"logs": [key.log for key in keys], "seqs": [key.seq for key in keys]}
-    rows = (
-        {(row[0], row[1]): (row[0], row[1], row[2], row[3]) for row in await session.execute(_ROWS, wanted)}
-        if keys
-        else {}
-    )
+    wanted: dict[str, list[int]] = {}
+    for key in keys:
+        wanted.setdefault(key.table, []).append(key.seq)
+    arms = [
+        f"SELECT log, seq, canon, occurred_at FROM {table} WHERE seq = ANY(:seqs{number})"  # noqa: S608  as `_arms`
+        for number, table in enumerate(wanted)
+    ]
+    values = {f"seqs{number}": seqs for number, seqs in enumerate(wanted.values())}
+    found = await session.execute(text(" UNION ALL ".join(arms)), values) if arms else ()
+    rows = {(row[0], row[1]): (row[0], row[1], row[2], row[3]) for row in found}
     return [rows[key.log, key.seq] for key in keys]
 
 
-async def _look(session: AsyncSession, reading: Reading, spans: Sequence[Span]) -> list[Key]:
-    arms, values = _arms(reading, spans, "occurred_at, log, seq", "ORDER BY occurred_at DESC, seq DESC LIMIT :wanted")
+async def _look(session: AsyncSession, reading: Reading, windows: Sequence[Window]) -> list[Key]:
+    arms, values = _arms(reading, windows, "occurred_at, log, seq, {number} AS source", None)
     together = f"SELECT * FROM ({' UNION ALL '.join(arms)}) AS found {_ORDER} LIMIT :wanted"  # noqa: S608  as `_arms`
     found = await session.execute(text(together), {**values, "wanted": reading.wanted})
-    return [Key(*row) for row in found]
+    return [Key(at, log, seq, windows[source].span.table) for at, log, seq, source in found]
 
 
-async def _count(session: AsyncSession, reading: Reading, spans: Sequence[Span], room: int) -> int:
-    arms, values = _arms(reading, spans, "1", "LIMIT :room")
+async def _count(session: AsyncSession, reading: Reading, windows: Sequence[Window], room: int) -> int:
+    arms, values = _arms(reading, windows, "1", "LIMIT :room")
     together = f"SELECT count(*) FROM (SELECT FROM ({' UNION ALL '.join(arms)}) AS one LIMIT :room) AS capped"  # noqa: S608  as `_arms`
     return int((await session.execute(text(together), {**values, "room": room})).scalar_one())
 
 
-def _arms(reading: Reading, spans: Sequence[Span], columns: str, ending: str) -> tuple[list[str], dict[str, Any]]:
-    """One SELECT a partition. All that is not a bound value is a constant of this code or quoted by the database."""
+def _arms(
+    reading: Reading, windows: Sequence[Window], columns: str, ending: str | None
+) -> tuple[list[str], dict[str, Any]]:
+    """One SELECT a window. All that is not a bound value is a constant of this code or quoted by the database."""
     values = {**reading.where.values, **_shared_bounds(reading)}
     arms = []
-    for number, span in enumerate(spans):
-        time_min, time_max, size = f"time_min{number}", f"time_max{number}", f"size{number}"
-        values |= {time_min: span.time_min, time_max: span.time_max, size: reading.sizes[span.log]}
-        clauses = [*reading.where.sql(f":{time_min}", f":{time_max}"), *_bounds(reading, span)]
+    for number, window in enumerate(windows):
+        span, names = window.span, {name: f"{name}{number}" for name in ("time_min", "time_max", "size")}
+        values |= {names["time_min"]: window.oldest, names["time_max"]: window.newest}
+        clauses = [*reading.where.sql(f":{names['time_min']}", f":{names['time_max']}"), *_bounds(reading, span)]
+        if window.since is not None:
+            clauses.append(f"occurred_at >= :{names['time_min']}")
+        if window.until is not None:
+            clauses.append(f"occurred_at < :{names['time_max']}")
         if reading.sizes[span.log] < span.seq_until:
-            clauses.append(f"seq < :{size}")
-        arms.append(f"(SELECT {columns} FROM {span.table} WHERE {' AND '.join(clauses or ['true'])} {ending})")  # noqa: S608  see above
+            values[names["size"]] = reading.sizes[span.log]
+            clauses.append(f"seq < :{names['size']}")
+        order = ending if ending is not None else _COLLECTED if window.collected else _WALKED
+        what = columns.format(number=number)
+        arms.append(f"(SELECT {what} FROM {span.table} WHERE {' AND '.join(clauses or ['true'])} {order})")  # noqa: S608  see above
     return arms, values
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, field_validator, model_validator
 
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
-from contract.audit import AuditResult, RelatedBy
+from contract.audit import AuditResult, ExportFormat, RelatedBy
 from contract.base import storable
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
@@ -17,7 +17,7 @@ LOG_NAME: Final = r"^[a-z0-9][a-z0-9:_-]{0,39}$"
 """A log is named after its retention (7y), or import:NAME, or meta."""
 MAX_CURSOR_CHARS: Final = 8_000
 """A cursor carries the size of every log; a floor has a handful of its own and some dozens of imported ones."""
-_PAGING: Final = {"limit", "cursor", "count", "by"}
+_PAGING: Final = {"limit", "cursor", "count", "by", "format"}
 
 
 class AuditFilter(BaseModel):
@@ -80,3 +80,9 @@ class FollowQuery(AuditQuery):
     """One page of what shares something with an entry; filters narrow it."""
 
     by: RelatedBy
+
+
+class ExportQuery(AuditFilter):
+    """Everything that matches, in one form."""
+
+    format: ExportFormat = ExportFormat.JSONL

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -84,47 +84,74 @@ async def _record(session: AsyncSession, runtime: Runtime, caller: Caller, told:
     await record(session, runtime, caller, draft)
 
 
-async def _page(session: AsyncSession, runtime: Runtime, query: AuditQuery, where: Where) -> AuditPage:
-    cursor = None if query.cursor is None else cursors.decode(query.cursor)
-    as_of = runtime.clock.now()
-    if cursor is None:
-        await settled(session, runtime)
-    sizes = await partitions.log_sizes(session) if cursor is None else cursor.sizes
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Entries of one page, and where the next begins; None when there is nothing left."""
+
+    rows: list[Kept]
+    more: Cursor | None
+
+
+async def find(
+    session: AsyncSession, where: Where, sizes: Mapping[str, int], cursor: Cursor | None, limit: int
+) -> Found:
+    """Look for so many entries behind a cursor.
+
+    Raises:
+        WatchfloorError: QUERY_TOO_SLOW when not even one partition can be read in the time.
+    """
     position = None if cursor is None else cursor.position
-    reading = await partitions.begin(session, where, sizes, position, query.limit + 1)
-    counting = replace(reading) if query.count else None
+    reading = await partitions.begin(session, where, sizes, position, limit + 1)
     patient = cursor is not None and cursor.unfinished
-    finished = await partitions.read(session, reading, FURTHER_BUDGET_S if patient else FIRST_BUDGET_S)
-    more = _next(reading, query.limit, sizes, finished=finished)
+    await partitions.read(session, reading, FURTHER_BUDGET_S if patient else FIRST_BUDGET_S)
+    more = _next(reading, limit, sizes)
     if patient and more is not None and more.position == position:
         raise WatchfloorError(
-            ErrorCode.QUERY_TOO_SLOW,
-            "The question takes too long to answer.",
-            hint="Narrow the time or filter.",
+            ErrorCode.QUERY_TOO_SLOW, "The question takes too long to answer.", hint="Narrow the time or filter."
         )
-    keys = reading.certain()[: query.limit]
-    total = await partitions.count(session, counting, COUNT_BUDGET_S) if counting is not None else None
-    items = await shown(session, [Kept(*row) for row in await partitions.rows_of(session, keys)])
+    rows = await partitions.rows_of(session, reading.certain()[:limit])
+    return Found([Kept(*row) for row in rows], more)
+
+
+async def entries_of(session: AsyncSession, rows: Sequence[Kept]) -> list[AuditEntry]:
+    """Rows as callers see them."""
+    return await shown(session, rows)
+
+
+async def log_sizes(session: AsyncSession) -> dict[str, int]:
+    """How many entries every log holds: what a search that begins now looks through."""
+    return await partitions.log_sizes(session)
+
+
+async def _page(session: AsyncSession, runtime: Runtime, query: AuditQuery, where: Where) -> AuditPage:
+    cursor = None if query.cursor is None else cursors.decode(query.cursor)
+    if cursor is None:
+        await settled(session, runtime)
+    sizes = await log_sizes(session) if cursor is None else cursor.sizes
+    found = await find(session, where, sizes, cursor, query.limit)
+    more = found.more
     return AuditPage(
-        items=items,
+        items=await entries_of(session, found.rows),
         next_cursor=cursors.encode(more) if more else None,
-        total=total,
-        as_of=as_of,
+        total=await _count(session, where, sizes) if query.count else None,
+        as_of=runtime.clock.now(),
         sizes=dict(sizes),
         unfinished=more is not None and more.unfinished,
         searched_back_to=more.position.at if more is not None and more.unfinished else None,
     )
 
 
-def _next(reading: partitions.Reading, limit: int, sizes: Mapping[str, int], *, finished: bool) -> Cursor | None:
+async def _count(session: AsyncSession, where: Where, sizes: Mapping[str, int]) -> int | None:
+    return await partitions.count(session, await partitions.begin(session, where, sizes, None, 1), COUNT_BUDGET_S)
+
+
+def _next(reading: partitions.Reading, limit: int, sizes: Mapping[str, int]) -> Cursor | None:
     """Where the next page begins: behind the last entry, or where the time was up; None when there is nothing left."""
     certain, unread = reading.certain(), reading.unread_from
-    if len(certain) > limit or (certain and len(certain) == limit and not finished):
+    if len(certain) > limit or (certain and len(certain) == limit and unread is not None):
         last = certain[limit - 1]
         return Cursor(Position(last.at, last.log, last.seq), sizes)
-    if unread is None:
-        return None
-    return Cursor(Position(unread, "", 0), sizes, unfinished=True)
+    return None if unread is None else Cursor(Position(unread, "", 0), sizes, unfinished=True)
 
 
 async def entry(session: AsyncSession, runtime: Runtime, caller: Caller, entry_id: str) -> AuditEntry:

@@ -8,7 +8,14 @@ from backend.policy.model import Policy
 from contract.permissions import Permission
 
 Finding = tuple[Path, str]
-_ACTS = frozenset({Permission.EXECUTE_TRADES, Permission.MODIFY_STRATEGIES, Permission.IMPORT_TRANSACTIONS})
+_ACTS = frozenset(
+    {
+        Permission.EXECUTE_TRADES,
+        Permission.MODIFY_STRATEGIES,
+        Permission.IMPORT_TRANSACTIONS,
+        Permission.IMPORT_AUDIT_LOGS,
+    }
+)
 """What a role that the document calls read-only must not hold; freezing is meant to be held by one."""
 
 
