@@ -51,6 +51,8 @@ IDLE_IN_TRANSACTION_MS = 10_000
 """The server ends a transaction whose process was stopped in the middle, so that its locks go free."""
 _NETWORK = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """Seconds, seconds, tries, milliseconds: a silent peer is given up after about ten seconds."""
+DEDICATED_PREFIX = "watchfloor "
+"""A connection outside the pool shows on the server under this and its purpose."""
 _BEFORE_COMMIT, _AFTER_COMMIT, _AFTER_ROLLBACK = "before_commit", "after_commit", "after_rollback"
 _IN_DOUBT = "in_doubt"
 _DECIDED_CLASSES = frozenset({"22", "23", "25", "40", "42", "P0"})
@@ -184,7 +186,7 @@ class Database:
         return await psycopg.AsyncConnection.connect(
             self._url.replace("postgresql+psycopg://", "postgresql://", 1),
             autocommit=True,
-            application_name=f"watchfloor {purpose}",
+            application_name=f"{DEDICATED_PREFIX}{purpose}",
             **self._connect_args,
         )
 

@@ -20,6 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
+from backend.db import DEDICATED_PREFIX
 from backend.monitors import Duty, Monitor
 from backend.stream import Broker
 
@@ -31,6 +32,11 @@ RENEW_EVERY_S = 1.0
 """Two renewals may fail before the lease is lost."""
 CLAIM_EVERY_S = 0.5
 """How often a backend that does not lead everything looks for expired leases."""
+STUCK_S = 2.0
+"""A lease that expired so long ago and cannot be claimed is held by a transaction of a process that stands still.
+
+The server ends a transaction that idles, but not one stopped in the middle of a COPY: it would wait for ever.
+"""
 ROUND_LIMIT_S = 2.0
 """A round of renewals that takes longer means that the server hangs: connect anew."""
 STALLED_TICK_MS = 4_000
@@ -59,6 +65,15 @@ _RELEASE = """
 UPDATE leader_leases AS lease SET expires_at = clock_timestamp()
 FROM unnest(%(names)s::text[], %(fences)s::bigint[]) AS held(name, fence)
 WHERE lease.name = held.name AND lease.fence = held.fence AND lease.holder = %(holder)s
+"""
+_FREE_STUCK = """
+SELECT lease.name, count(pg_terminate_backend(session.pid))
+FROM leader_leases AS lease
+JOIN pg_stat_activity AS session
+    ON session.application_name = %(prefix)s || lease.name AND session.datname = current_database()
+WHERE lease.name = ANY(%(names)s) AND session.xact_start < lease.expires_at
+    AND lease.expires_at < clock_timestamp() - make_interval(secs => %(stuck_s)s)
+GROUP BY lease.name
 """
 _STALL_LIMIT = text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)")
 _STILL_LEADING = "SELECT 1 FROM leader_leases WHERE name = :name AND fence = :fence AND holder = :holder"
@@ -145,6 +160,7 @@ class Leases:
         if free:
             cursor = await connection.execute(_CLAIM, {"names": free, "holder": self.holder, "lease_s": LEASE_S})
             gained = dict(await cursor.fetchall())
+            await self._free_stuck(connection, [name for name in free if name not in gained])
         async with self._changed:
             for name in self._fences.keys() - kept - gained.keys():
                 log.warning("leadership_lost", monitor=name)
@@ -154,6 +170,13 @@ class Leases:
             self._valid_until = began + LEASE_S
             self._show(self._fences)
             self._changed.notify_all()
+
+    async def _free_stuck(self, connection: _Connection, names: list[str]) -> None:
+        """End the transactions of leaders that were stopped, which a duty's own connection tells by its name."""
+        stuck = {"names": names, "stuck_s": STUCK_S, "prefix": DEDICATED_PREFIX}
+        if names:
+            for name, ended in await (await connection.execute(_FREE_STUCK, stuck)).fetchall():
+                log.warning("stopped_leader_ended", monitor=name, sessions=ended)
 
     def _show(self, led: Iterable[str]) -> None:
         leading = set(led)

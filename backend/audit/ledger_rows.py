@@ -6,14 +6,14 @@ Every function works inside the caller's transaction and leaves it open.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 
 from backend.errors import LedgerFaultError
-from ledger.canon import parse_instant
-from ledger.entry import INDEX_FIELDS, Entry
+from ledger.entry import INDEX_FIELDS
 from ledger.merkle import EMPTY_ROOT, CompactRange, Node
 
 PARTITION_ENTRIES: Final = 2**18
@@ -30,6 +30,7 @@ UPDATE audit_heads SET size = %(size)s, frontier = %(frontier)s, root = %(root)s
 WHERE log = %(log)s AND size = %(old)s
 """
 _COLUMNS: Final = tuple(field for field in INDEX_FIELDS if field not in {"log", "id", "occurred_at"})
+_columns: Final = itemgetter(*_COLUMNS)
 _COPY = (
     f"COPY audit_entries (log, seq, id, occurred_at, sequenced_at, {', '.join(_COLUMNS)}, leaf, canon)"
     " FROM STDIN (FORMAT BINARY)"
@@ -65,10 +66,18 @@ class Placed:
     """An entry that may enter the ledger, with the bytes it was written as."""
 
     id: UUID
-    entry: Entry
+    index: Mapping[str, Any]
+    """The entry's search fields, checked."""
+    order: tuple[str, str, int]
+    """By what entries of one batch are ordered: their time, then their process and its count."""
     canon: bytes
     leaf: bytes
     sealed: Sequence[Mapping[str, Any]]
+
+    @property
+    def occurred_at(self) -> str:
+        """The time of the act, as the entry says it."""
+        return self.order[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,7 @@ async def _head(connection: _Connection, log: str, now: datetime) -> tuple[int, 
 
 
 async def _span(connection: _Connection, log: str, old: int, placed: Sequence[Placed]) -> Span:
-    oldest = min(one.entry.index.occurred_at for one in placed)
+    oldest = min(one.occurred_at for one in placed)
     cursor = await connection.execute(_SPANS, (oldest, log))
     row = await cursor.fetchone()
     until, possible_from = row or (0, None)
@@ -149,10 +158,8 @@ async def _copy(connection: _Connection, log: str, old: int, placed: Sequence[Pl
     async with connection.cursor().copy(_COPY) as copy:
         copy.set_types(_TYPES)
         for offset, one in enumerate(placed):
-            index = one.entry.index
-            columns = [getattr(index, column) for column in _COLUMNS]
-            when = parse_instant(index.occurred_at)
-            await copy.write_row([log, old + offset, one.id, when, now, *columns, one.leaf, one.canon])
+            when = datetime.fromisoformat(one.occurred_at)  # its form has been checked
+            await copy.write_row((log, old + offset, one.id, when, now, *_columns(one.index), one.leaf, one.canon))
 
 
 async def _store_nodes(connection: _Connection, log: str, nodes: Sequence[Node]) -> None:
@@ -169,18 +176,14 @@ async def _store_nodes(connection: _Connection, log: str, nodes: Sequence[Node])
 async def _widen_spans(connection: _Connection, log: str, old: int, placed: Sequence[Placed]) -> None:
     times: dict[int, list[str]] = {}
     for offset, one in enumerate(placed):
-        times.setdefault((old + offset) // PARTITION_ENTRIES, []).append(one.entry.index.occurred_at)
+        times.setdefault((old + offset) // PARTITION_ENTRIES, []).append(one.occurred_at)
     for part, instants in times.items():
         span = {"log": log, "seq_from": part * PARTITION_ENTRIES}
         await connection.execute(_SPAN, {**span, "first": min(instants), "last": max(instants)})
 
 
 async def _store_sealed(connection: _Connection, log: str, placed: Sequence[Placed]) -> None:
-    rows = [
-        {**field, "entry_id": one.id, "occurred_at": one.entry.index.occurred_at}
-        for one in placed
-        for field in one.sealed
-    ]
+    rows = [{**field, "entry_id": one.id, "occurred_at": one.occurred_at} for one in placed for field in one.sealed]
     if rows:
         columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
         await connection.execute(_SEAL, columns | {"log": log})

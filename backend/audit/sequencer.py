@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from backend.context import Runtime
 from backend.errors import LedgerFaultError
 from backend.monitors import Duty, Lead
 from ledger.canon import CanonError
-from ledger.entry import Entry
+from ledger.entry import parse
 from ledger.merkle import leaf_hash
 
 log = structlog.get_logger(__name__)
@@ -195,14 +196,16 @@ class Sequencer:
         """
         if not hmac.compare_digest(mac_of(self._runtime.keyring.outbox, row.canon, row.sealed), row.mac):
             raise CanonError("forged", reason="the row was not written by a process that holds the master key")
-        entry = Entry.from_canon(row.canon)
-        if (entry.index.log, entry.index.id) != (row.log, str(row.id)):
+        tree = parse(row.canon)
+        index, emitter = tree["index"], tree["body"]["emitter"]
+        if (index["log"], index["id"]) != (row.log, str(row.id)):
             raise CanonError("misplaced", reason="the row's columns are not those of its entry")
         try:
             sealed = unpack(row.sealed) if row.sealed is not None else []
         except ValueError as error:
             raise CanonError("sealed", reason=str(error)) from error
-        return Placed(row.id, entry, row.canon, leaf_hash(row.canon), sealed)
+        order = (index["occurred_at"], emitter["boot"], emitter["n"])
+        return Placed(row.id, index, order, row.canon, leaf_hash(row.canon), sealed)
 
 
 def _conflicting(known: Mapping[UUID, bytes], placed: Sequence[Placed], rows: Mapping[UUID, Taken]) -> Refused:
@@ -218,7 +221,7 @@ def _is_of_a_row(error: psycopg.Error) -> bool:
 
 def _in_order(placed: Iterable[Placed]) -> list[Placed]:
     """As they were committed, as far as anybody can tell: by time, within a process by its count."""
-    return sorted(placed, key=lambda one: (one.entry.index.occurred_at, one.entry.emitter.boot, one.entry.emitter.n))
+    return sorted(placed, key=attrgetter("order"))
 
 
 async def _run(runtime: Runtime, lead: Lead) -> None:

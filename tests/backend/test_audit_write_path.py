@@ -24,7 +24,7 @@ from backend.runtime import build_runtime
 from backend.settings import Settings
 from ledger.canon import format_instant
 from ledger.entry import Detail, Emitter, Entry, Index
-from tests.support.app import SYSTEM, AloneLead, App, sequencing
+from tests.support.app import SYSTEM, AloneLead, App, sequencing, started_app
 from tests.support.backends import eventually
 from tests.support.ledger import ledger_rows as rows_of
 from tests.support.ledger import settled
@@ -335,3 +335,29 @@ async def test_a_transaction_that_fails_late_leaves_no_number_open(app: App, dat
     await settled(app)
     looked = look(database_url)
     assert (looked.faults, looked.sizes["7y"]) == ([], 1)
+
+
+async def test_a_leader_stopped_in_the_middle_of_a_copy_is_ended_by_the_next(database_url: str) -> None:
+    stopped = await psycopg.AsyncConnection.connect(
+        database_url, autocommit=True, application_name="watchfloor sequencer"
+    )
+    try:
+        await stopped.execute(
+            "INSERT INTO leader_leases (name, holder, fence, expires_at)"
+            " VALUES ('sequencer', 'stopped', 7, clock_timestamp() + interval '1 second')"
+        )
+        await stopped.execute("BEGIN")
+        await stopped.execute("SELECT 1 FROM leader_leases WHERE name = 'sequencer' FOR KEY SHARE")
+        await stopped.execute("CREATE TEMPORARY TABLE half (id int)")
+        stopped.pgconn.send_query(b"COPY half FROM STDIN")  # and no more is heard of it
+        await asyncio.to_thread(eventually, lambda: _copying(database_url), 10.0, "a COPY that waits")
+        async with started_app(database_url, monitors=True) as app:
+            assert await _appears(database_url, await _record(app.runtime), turns=3_000)
+    finally:
+        await stopped.close()
+    assert look(database_url).faults == []
+
+
+def _copying(url: str) -> bool | None:
+    with psycopg.connect(url) as connection:
+        return connection.execute("SELECT true FROM pg_stat_progress_copy").fetchone() is not None or None
