@@ -46,6 +46,8 @@ class Verification(Wire):
     state: State
     full: bool
     logs: list[str] | None = None
+    requested_by: str = ""
+    """Who asked for it."""
     started: UtcDatetime
     seen_at: UtcDatetime
     entries_done: int

@@ -151,6 +151,7 @@ async def test_a_verification_is_asked_for_run_kept_and_announced(verifying: App
         assert 0 < second["entries"] < first["entries"] + 9
         listed = (await client.get("/v1/ledger/verifications")).json()["items"]
         assert [one["id"] for one in listed] == [second["id"], first["id"]]
+        assert {one["requested_by"] for one in listed} == {AUDITOR.name}
     await settled(verifying)
     with opened(database_url) as connection:
         assert outcomes(verify(connection, Plan(keys_of(verifying)))) == OK

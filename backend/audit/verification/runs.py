@@ -19,6 +19,7 @@ from backend.audit.events import AuditEvent
 from backend.audit.meta import META_LOG
 from backend.audit.service import AuditDraft, record
 from backend.audit.subjects import surrogate_of
+from backend.audit.tables import Subject
 from backend.audit.verification.records import run_digest
 from backend.audit.verification.worker import TRUSTED, job_state
 from backend.audit.verification_tables import VerificationJob, VerificationRun, VerificationState
@@ -87,10 +88,18 @@ async def latest(session: AsyncSession, limit: int) -> list[VerificationJob]:
     return list(await session.scalars(select(VerificationJob).order_by(VerificationJob.started.desc()).limit(limit)))
 
 
-def shown(job: VerificationJob) -> Verification:
-    """A verification for the wire."""
+async def shown(session: AsyncSession, *jobs: VerificationJob) -> list[Verification]:
+    """Verifications for the wire, with the names of those who asked for them."""
+    people = {job.requested_by for job in jobs}
+    rows = await session.execute(select(Subject.pid, Subject.name).where(Subject.pid.in_(people)))
+    names = {pid: name for pid, name in rows if name is not None}
+    return [_shown(job, names.get(job.requested_by, job.requested_by)) for job in jobs]
+
+
+def _shown(job: VerificationJob, requested_by: str) -> Verification:
     return Verification(
         id=str(job.id),
+        requested_by=requested_by,
         state=cast("State", job.state),
         full=job.full,
         logs=job.logs,
