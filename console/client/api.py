@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import BinaryIO, Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from console.client.errors import NotUnderstood, Unreachable
 from console.client.transport import failures_named, open_http, refuse_unless_success
 from contract.alerts import AcknowledgeRequest, Alert
-from contract.audit import AuditEntry
+from contract.audit import AuditEntry, AuditPage, RelatedBy
 from contract.auth import LoginAnswer, LoginRequest, WhoAmI
 from contract.base import Page
 from contract.executors import Executor
@@ -23,7 +23,7 @@ from contract.overview import ComplianceMetrics, Overview, Status
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
 from contract.transactions import BatchRequest, ImportOpened, ImportResult, ImportStart, Transaction
-from contract.verification import Verification, VerificationRequest
+from contract.verification import EntryProof, Verification, VerificationRequest
 
 M = TypeVar("M", bound=BaseModel)
 Query = Mapping[str, str | int | Sequence[str] | None]
@@ -33,6 +33,8 @@ FREEZE_ATTEMPTS: Final = 3
 _RETRY_DELAY_S: Final = 0.3
 _COMMIT_TIMEOUT_S: Final = 120.0
 """Storing a large file is one transaction."""
+_BUNDLE_TIMEOUT_S: Final = 600.0
+"""A bundle of a million entries is put together before its first byte is sent."""
 _LOGIN_TIMEOUT_S: Final = 15.0
 """Checking a password is slow on purpose, and many may log in at once during an emergency."""
 
@@ -158,9 +160,16 @@ class Api:
 
     # audit
 
-    async def audit(self, *, limit: int | None = None, cursor: str | None = None, **where: str) -> Page[AuditEntry]:
+    async def audit(self, *, limit: int | None = None, cursor: str | None = None, **where: str) -> AuditPage:
         """Audit entries, newest first; filters are named as in the route's documentation."""
-        return await self._get("/v1/audit", Page[AuditEntry], {"limit": limit, "cursor": cursor, **where})
+        return await self._get("/v1/audit", AuditPage, {"limit": limit, "cursor": cursor, **where})
+
+    async def audit_related(
+        self, ident: str, by: RelatedBy, *, limit: int | None = None, cursor: str | None = None, **where: str
+    ) -> AuditPage:
+        """Audit entries that share actor, request, resource or incident with one, newest first."""
+        query = {"by": by.value, "limit": limit, "cursor": cursor, **where}
+        return await self._get(f"/v1/audit/{_part(ident)}/related", AuditPage, query)
 
     async def audit_entry(self, ident: str) -> AuditEntry:
         """One audit entry."""
@@ -173,6 +182,28 @@ class Api:
     async def verification(self, ident: str) -> Verification:
         """How far a verification is, or how it ended."""
         return await self._get(f"/v1/ledger/verifications/{_part(ident)}", Verification)
+
+    async def proof(self, ident: str) -> EntryProof:
+        """What shows, without the backend, that an entry is in the ledger."""
+        return await self._get(f"/v1/ledger/entries/{_part(ident)}/proof", EntryProof)
+
+    async def bundle(self, since: str, until: str, into: BinaryIO) -> None:
+        """Write the ledger's bundle of a time into a file, as a tar file."""
+        timeout = httpx.Timeout(_BUNDLE_TIMEOUT_S, connect=self._http.timeout.connect)
+        times = {"from": since, "to": until}
+        async with (
+            failures_named(self.url),
+            self._http.stream("GET", "/v1/ledger/bundle", params=times, timeout=timeout) as answer,
+        ):
+            if not answer.is_success:
+                await answer.aread()
+                refuse_unless_success(self.url, answer)
+            async for part in answer.aiter_raw():
+                into.write(part)
+
+    async def verifications(self, *, limit: int | None = None) -> Page[Verification]:
+        """The newest verifications first, one under way among them."""
+        return await self._get("/v1/ledger/verifications", Page[Verification], {"limit": limit})
 
     # transactions
 

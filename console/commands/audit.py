@@ -8,7 +8,7 @@ import click
 from console.commands.base import Call, command, glyph_set, paging, sign
 from console.commands.output import instant, now_of, outside, padded, wrapped
 from console.commands.times import SINCE_HELP, instant_option
-from console.commands.verifying import verify
+from console.commands.verifying import bundle, prove, verify
 from console.widgets import words
 from contract.audit import AuditEntry, AuditResult
 
@@ -21,7 +21,8 @@ def audit() -> None:
     """The audit log: who did what to which resource, from where, with what result."""
 
 
-audit.add_command(verify)
+for joined in (verify, prove, bundle):
+    audit.add_command(joined)
 
 
 @audit.command("search")

@@ -1,19 +1,26 @@
 """`watchfloor audit verify|prove|bundle`: whether the ledger is what was written to it, and what shows it to others."""
 
 import asyncio
+import re
 import sys
-from typing import Final
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import IO, Final
 
 import click
 
 from console.client.api import Api
 from console.commands.base import Call, command, finish
 from console.commands.output import counted, instant, note, outside, padded, painted, wrapped
+from console.commands.times import instant_option
 from contract.errors import ExitCode
-from contract.verification import Finding, Verdict, VerdictReport, Verification, VerificationRequest
+from contract.verification import EntryProof, Finding, Verdict, VerdictReport, Verification, VerificationRequest
 
 _LOOK_S: Final = 0.5
 _BAR_COLUMNS: Final = 30
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_PART_BYTES: Final = 1 << 18
 _STYLES: Final = {"ok": "ok", "failed": "bad", "not_checked": "near"}
 _WORDS: Final = {"ok": "ok", "failed": "FAILED", "not_checked": "not checked"}
 _MEANINGS: Final[dict[Verdict, str]] = {
@@ -93,3 +100,75 @@ def _verdict(name: str, meaning: str, report: VerdictReport | None) -> list[str]
 def _finding(finding: Finding) -> str:
     place = outside(finding.log, 40) if finding.seq is None else f"{outside(finding.log, 40)} {finding.seq}"
     return f"{place}: {outside(finding.what, 30)}: {outside(finding.detail, 300)}"
+
+
+@click.command("prove")
+@click.argument("ident", metavar="ID")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the whole proof into this file.")
+@command("audit.prove")
+def prove(call: Call, ident: str, out: Path | None) -> None:
+    """Take what shows to others that an entry is in the ledger; `verify_bundle.py FILE` checks it offline."""
+    proof = call.ask(lambda api: api.proof(ident))
+    if out is not None:
+        _write_new(out, proof.model_dump_json(indent=1).encode() + b"\n")
+    call.answer(proof, lambda: _proof_lines(proof, out))
+
+
+def _proof_lines(proof: EntryProof, out: Path | None) -> list[str]:
+    signed = "signed" if proof.checkpoint else "not signed yet: nobody outside vouches for it"
+    lines = [
+        f"entry {outside(proof.log)} {proof.seq} of {outside(proof.origin)}",
+        f"  root   {outside(proof.root)}",
+        f"  size   {proof.size:,} entries, {signed}",
+        f"  path   {counted(len(proof.path), 'hash', 'hashes')}",
+    ]
+    return [*lines, f"written to {out}" if out else "Add --out FILE for the whole proof."]
+
+
+@click.command("bundle")
+@click.option("--from", "since", callback=instant_option, required=True, metavar="TIME", help="From this time on.")
+@click.option("--to", "until", callback=instant_option, required=True, metavar="TIME", help="Before this time.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="A directory that does not exist yet.",
+)
+@command("audit.bundle")
+def bundle(call: Call, since: str, until: str, out: Path) -> None:
+    """Take all entries placed in a time, with what proves them and the program that checks them offline."""
+    try:
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise click.BadParameter(f"{out}: {error.strerror}", param_hint="--out") from error
+    with tempfile.TemporaryFile() as file:
+        call.ask(lambda api: api.bundle(since, until, file))
+        file.seek(0)
+        names = _unpack(file, out)
+    body = {"directory": str(out), "files": names}
+    call.answer(
+        body, lambda: [f"{counted(len(names), 'file')} in {out}", f"check: python {out}/verify_bundle.py {out}"]
+    )
+
+
+def _unpack(file: IO[bytes], out: Path) -> list[str]:
+    """Write the files of a bundle; a name that could lead elsewhere is refused."""
+    names = []
+    with tarfile.open(fileobj=file, mode="r") as tar:
+        for member in tar:
+            content = tar.extractfile(member)
+            if content is None or not _FILE_NAME.fullmatch(member.name):
+                raise click.ClickException("The bundle holds something that is no file of a bundle.")
+            with content, (out / member.name).open("xb") as written:
+                while part := content.read(_PART_BYTES):
+                    written.write(part)
+            names.append(member.name)
+    return names
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}", param_hint="--out") from error

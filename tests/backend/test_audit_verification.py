@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,13 @@ import pytest
 
 from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft, record
-from backend.audit.verification import runs
+from backend.audit.verification import periods, runs
 from backend.audit.verification.check import Plan, Result, verify
 from backend.audit.verification.numbers import Numbers
 from backend.audit.verification.people import Keys
 from backend.audit.verification.state import State
 from backend.audit.verification.verdicts import Outcome, Verdict
+from backend.clock import Clock
 from backend.context import Caller
 from tests.support.app import AloneLead, App
 from tests.support.ledger import settled
@@ -182,3 +184,29 @@ async def test_a_worker_that_cannot_work_leaves_a_reason_and_not_a_verdict(app: 
     assert body["state"] == "broken"
     assert body["passed"] is None
     assert body["error"]
+
+
+async def test_past_periods_are_sealed_empty_ones_too_and_verified(app: App, database_url: str) -> None:
+    await write(app, 5)
+    later = app.runtime.clock.now() + timedelta(days=3)
+    tomorrow = replace(app.runtime, clock=Clock(now=lambda: later))
+    async with app.runtime.database.transaction() as session:
+        await periods.seal_due(session, tomorrow)
+    await settled(app)
+    await write(app, 2)
+    with opened(database_url) as connection:
+        result = verify(connection, Plan(keys_of(app)))
+        assert outcomes(result) == OK, result.verdicts.to_tree()
+        rows = connection.execute("SELECT log, n, record_count FROM audit_periods ORDER BY log, n").fetchall()
+    assert {log for log, *_ in rows} == {*app.runtime.policy.audit_logs, "meta"}
+    assert {n for _, n, _ in rows} == {0, 1, 2}
+    assert sum(count for _, n, count in rows if n == 0) >= 5
+    assert all(count == 0 for _, n, count in rows if n)
+    async with await app.as_(AUDITOR) as client:
+        ident = (await client.post("/v1/ledger/verifications", json={"full": True})).json()["id"]
+        assert all(one["verified_at"] is None for one in (await client.get("/v1/ledger/periods")).json()["items"])
+        await runs.carry_out(app.runtime, AloneLead(), UUID(ident))
+        listed = (await client.get("/v1/ledger/periods")).json()["items"]
+    assert len(listed) == len(rows)
+    # sealed "tomorrow": only a run after that counts as theirs
+    assert all(one["verified_at"] is None for one in listed)

@@ -1,0 +1,84 @@
+"""Makes what shows others that an entry is in the ledger: the entry's bytes, the way to the root, the signed head."""
+
+from base64 import b64encode
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
+
+from backend.audit import nodes
+from backend.audit.events import AuditEvent
+from backend.audit.heads_tables import EpochKey, SignedHead
+from backend.audit.identity import ledger_of, origin_of
+from backend.audit.pruning import pruned_edge
+from backend.audit.service import AuditDraft, record
+from backend.audit.tables import LedgerEntry, LedgerHead
+from backend.context import Caller, Runtime
+from backend.errors import known_ident, not_found
+from contract.verification import EntryProof
+from ledger.tlogproof import TlogProof
+from ledger.verify_bundle import PROOF_FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class ShownHead:
+    """The head that evidence leads to: the newest signed one that covers it, else where the log stands now."""
+
+    origin: str
+    size: int
+    root: bytes
+    note: bytes | None
+
+
+async def head_over(session: AsyncSession, runtime: Runtime, log: str, size: int) -> ShownHead:
+    """The head to prove at least `size` entries of a log by."""
+    signed = await session.scalar(
+        select(SignedHead)
+        .where(SignedHead.log == log, SignedHead.size >= size)
+        .order_by(SignedHead.size.desc())
+        .limit(1)
+    )
+    if signed is not None:
+        return ShownHead(signed.origin, signed.size, signed.root, signed.note)
+    head = (await session.scalars(select(LedgerHead).where(LedgerHead.log == log))).one()
+    return ShownHead(origin_of(await ledger_of(session, runtime), log), head.size, head.root, None)
+
+
+async def signing_keys(session: AsyncSession) -> list[str]:
+    """The chain of signing keys: the first key, then the certificate of each next one."""
+    rows = await session.execute(select(EpochKey.vkey, EpochKey.certificate).order_by(EpochKey.epoch))
+    return [vkey if certificate is None else certificate.decode() for vkey, certificate in rows]
+
+
+async def prove(session: AsyncSession, runtime: Runtime, caller: Caller, ident: str) -> EntryProof:
+    """Everything that shows, without us, that an entry is in the ledger; that it was taken is recorded.
+
+    Raises:
+        WatchfloorError: NOT_FOUND: no such entry is in the ledger.
+        ProofError: a hash it needs is gone.
+    """
+    entry_id = known_ident("audit entry", ident)
+    wanted = select(LedgerEntry).options(undefer(LedgerEntry.canon)).where(LedgerEntry.id == entry_id).limit(1)
+    row = await session.scalar(wanted)
+    if row is None:
+        raise not_found("audit entry", ident)
+    head = await head_over(session, runtime, row.log, row.seq + 1)
+    pruned = await pruned_edge(session, row.log)
+    path = await nodes.inclusion_proof(session, row.log, row.seq, head.size, pruned)
+    text = TlogProof(row.seq, tuple(path), head.note).format().decode() if head.note is not None else None
+    draft = AuditDraft(AuditEvent.ENTRY_PROVED, "take the proof of an entry", "audit", str(entry_id))
+    await record(session, runtime, caller, draft)
+    return EntryProof(
+        format=PROOF_FORMAT,
+        origin=head.origin,
+        log=row.log,
+        seq=row.seq,
+        size=head.size,
+        root=head.root.hex(),
+        entry=b64encode(row.canon).decode(),
+        path=[b64encode(one).decode() for one in path],
+        checkpoint=head.note.decode() if head.note is not None else None,
+        tlog_proof=text,
+        keys=await signing_keys(session) if head.note is not None else [],
+    )
