@@ -41,8 +41,11 @@ class LogRetention(Wire):
     """How many of its oldest were dropped; their numbers are not given again."""
     oldest: UtcDatetime | None = None
     """When the oldest entry that is left was placed."""
-    partitions: list[PartitionRetention] = []
-    """Its full partitions, the oldest first; the one that is being filled is never dropped."""
+    full_partitions: int
+    """The one that is being filled is never dropped."""
+    due_partitions: int
+    next: PartitionRetention | None = None
+    """Its oldest full partition: only that one can be dropped next."""
 
 
 class ArchiveCopy(Wire):

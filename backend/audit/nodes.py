@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit.pruning import pruned_edge
 from ledger.merkle import (
     TILE_LEVELS,
     CompactRange,
@@ -68,9 +69,9 @@ async def subtrees(
 ) -> SubtreeHash:
     """Fetch some nodes at once, at most one statement a stored level, for the functions of `ledger.merkle`.
 
-    `pruned` is the edge of a prefix whose entries were dropped; its nodes come from there.
+    `pruned` is the edge of a prefix whose entries were dropped; its nodes come from there. None: as it is stored.
     """
-    edge = pruned or CompactRange()
+    edge = await pruned_edge(session, log) if pruned is None else pruned
     wanted = {node for one in needed for node in _beyond(one, edge.size)}
     by_level: dict[int, set[StoredRange]] = defaultdict(set)
     for node in wanted:

@@ -1,0 +1,91 @@
+"""Says of each full partition when it is due to be dropped and what speaks against it. Decides nothing else.
+
+The same questions are asked for the report and, under locks, in the transaction that drops.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.pruning import pruned_edge
+from backend.audit.retention import holds, inventory
+from backend.audit.retention.survey import Partition
+from backend.audit.retention.vouching import voucher_for
+from backend.audit.verification_tables import SealedPeriod
+from backend.context import Runtime
+from backend.stores import Store
+
+_OLDEST = text("SELECT min(seq_from) FROM audit_spans WHERE log = :log")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One partition."""
+
+    partition: Partition
+    due_at: datetime | None
+    """None: its log is kept for ever."""
+    held_back_by: tuple[str, ...]
+
+    def may_be_dropped(self, now: datetime) -> bool:
+        """Whether it is due and nothing speaks against it."""
+        return self.due_at is not None and self.due_at <= now and not self.held_back_by
+
+
+def keep_days(runtime: Runtime, log: str) -> int | None:
+    """How long the policy keeps a log's entries; None for one that it does not name: that is never dropped."""
+    stated = {
+        runtime.policy.audit_log(name): one.retention_days for name, one in runtime.policy.audit.categories.items()
+    }
+    return stated.get(log)
+
+
+def due_at(runtime: Runtime, partition: Partition) -> datetime | None:
+    """When the retention of a partition's newest entry ends, by its own time or by when it was placed: the later."""
+    days = keep_days(runtime, partition.log)
+    times = [one for one in (partition.newest, partition.last_sequenced) if one is not None]
+    return max(times) + timedelta(days=days) if days is not None and times else None
+
+
+async def standing(session: AsyncSession, runtime: Runtime, stores: Sequence[Store], partition: Partition) -> Standing:
+    """Ask everything about one partition."""
+    reasons = [
+        await _earlier(session, partition),
+        await _unsealed(session, partition),
+        await _unvouched(session, runtime, partition),
+        inventory.too_few(
+            runtime,
+            stores,
+            await inventory.copies(session, partition.log, partition.seq_from),
+            runtime.clock.now(),
+        ),
+        *await holds.reasons(session, partition),
+    ]
+    return Standing(partition, due_at(runtime, partition), tuple(reason for reason in reasons if reason is not None))
+
+
+async def _earlier(session: AsyncSession, partition: Partition) -> str | None:
+    oldest = await session.scalar(_OLDEST, {"log": partition.log})
+    kept_from = (await pruned_edge(session, partition.log)).size
+    if oldest is not None and oldest < partition.seq_from:
+        return "earlier entries are still here: only the oldest are ever dropped"
+    return (
+        None
+        if kept_from == partition.seq_from
+        else f"the entries before it do not end where the purge before did: {kept_from:,}"
+    )
+
+
+async def _unsealed(session: AsyncSession, partition: Partition) -> str | None:
+    covering = select(SealedPeriod.n).where(
+        SealedPeriod.log == partition.log, SealedPeriod.seq_end >= partition.seq_until
+    )
+    return None if await session.scalar(covering.limit(1)) is not None else "no sealed period covers it"
+
+
+async def _unvouched(session: AsyncSession, runtime: Runtime, partition: Partition) -> str | None:
+    found = await voucher_for(session, runtime, partition.log, partition.seq_until)
+    return found if isinstance(found, str) else None
