@@ -38,6 +38,7 @@ class Context(StrEnum):
     LOGIN = "login"
     DIALOG = "dialog"
     PALETTE = "palette"
+    VERIFY = "verify"
     READING = "reading"
     """Help and other full-screen texts."""
 
@@ -140,9 +141,33 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action(
         "audit.more",
         ("m",),
-        "more",
+        "",
         "Load the next page of older entries.",
         (Context.AUDIT,),
+        Permission.VIEW_AUDIT_LOGS,
+    ),
+    Action(
+        "audit.verify",
+        ("v",),
+        "verify",
+        "Whether the ledger is what was written: the last verification, and a new one.",
+        (Context.AUDIT,),
+        Permission.VIEW_AUDIT_LOGS,
+    ),
+    Action(
+        "verify.new",
+        ("v",),
+        "verify new",
+        "Verify what was added since the last good verification; goes on if you leave.",
+        (Context.VERIFY,),
+        Permission.VIEW_AUDIT_LOGS,
+    ),
+    Action(
+        "verify.full",
+        ("V",),
+        "verify all",
+        "Verify the whole ledger from its first entry on; goes on if you leave.",
+        (Context.VERIFY,),
         Permission.VIEW_AUDIT_LOGS,
     ),
     Action(
@@ -195,6 +220,14 @@ ACTIONS: Final[tuple[Action, ...]] = (
         permission=Permission.VIEW_AUDIT_LOGS,
         command="audit",
         argument="[WORDS AND FILTERS]",
+    ),
+    Action(
+        "go.verify",
+        ("5",),
+        "",
+        "Verification: is the ledger what was written?",
+        permission=Permission.VIEW_AUDIT_LOGS,
+        command="verify",
     ),
     Action("pause", ("p",), "pause", "Hold the screen still; updates are kept and shown on resume.", command="pause"),
     Action("copy", ("y",), "", "Copy what is selected to your clipboard (OSC 52).", command="copy"),

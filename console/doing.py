@@ -89,6 +89,17 @@ class Doing(Telling):
         """Search the audit log from anywhere."""
         await self.do_go_audit(argument)
 
+    async def do_go_verify(self, _: str) -> None:
+        """Show verifications of the ledger."""
+        from console.screens.verify.screen import VerifyScreen
+
+        if not isinstance(self.screen, VerifyScreen):
+            await self.push_screen(VerifyScreen())
+
+    async def do_audit_verify(self, argument: str) -> None:
+        """Show verifications of the ledger, above the audit log."""
+        await self.do_go_verify(argument)
+
     async def show_link(self, kind: str, ident: str) -> None:
         """Go to what a link points at."""
         match kind:

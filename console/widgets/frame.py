@@ -117,7 +117,7 @@ def keys_line(actions: Iterable[Action], who: Who, view: View, *, prefix: str = 
         if keys and action.label and not refusal(action, who.permissions, who.role):
             shown.append(((action.shown or shown_key(keys[0]), "key"), (f" {action.label}", "dim")))
     last = shown[-2:]
-    room = view.width - 1 - sum(width_of(part) + 2 for part in last)
+    room = view.width + 1 - sum(width_of(part) + 2 for part in last)  # behind the last key no gap is needed
     kept: list[Line] = []
     for part in shown[:-2]:
         room -= width_of(part) + 2

@@ -19,6 +19,7 @@ _TITLES = {
     Context.LOGIN: "Login",
     Context.DIALOG: "In a dialog",
     Context.PALETTE: "In the palette",
+    Context.VERIFY: "Verification",
     Context.READING: "On a page",
 }
 

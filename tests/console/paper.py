@@ -18,7 +18,9 @@ from contract.overview import Overview
 from contract.permissions import Permission
 from contract.scope import Scope
 from contract.stream import Topic
+from contract.verification import Verification
 from tests.console import floor_models as models
+from tests.console import ledger_models
 
 Answer = httpx.Response
 
@@ -42,6 +44,7 @@ class Paper:
     freezes: dict[str, Freeze] = field(default_factory=lambda: {"freeze-1": models.freeze()})
     alerts: list[Alert] = field(default_factory=models.alerts)
     entries: list[AuditEntry] = field(default_factory=models.entries)
+    verifications: list[Verification] = field(default_factory=ledger_models.history)
     asked: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
     refuse: dict[str, httpx.Response | Exception] = field(default_factory=dict)
     """By "METHOD path": what to answer instead."""
@@ -106,6 +109,7 @@ class Paper:
             "/v1/overview": lambda: _json(self.overview),
             "/v1/alerts": lambda: self._alerts_page(body),
             "/v1/audit": lambda: self._audit_page(body),
+            "/v1/ledger/verifications": lambda: self._verify(method, body),
             "/v1/freezes/preview": lambda: _json(self.blast(str(body["scope"]))),
         }
         if path in routes:
@@ -159,6 +163,15 @@ class Paper:
                 total=len(self.entries),
             )
         )
+
+    def _verify(self, method: str, body: dict[str, object]) -> httpx.Response:
+        if method == "GET":
+            return _json(Page[Verification](items=self.verifications))
+        running = next((one for one in self.verifications if one.state in {"waiting", "running"}), None)
+        if running is None:
+            running = ledger_models.running(0, full=bool(body.get("full")))
+            self.verifications = [running, *self.verifications]
+        return _json(running)
 
     def _one_alert(self, method: str, path: str) -> httpx.Response:
         ident = path.split("/")[3]

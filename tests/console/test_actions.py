@@ -27,6 +27,7 @@ from console.screens.operations.screen import OperationsScreen
 from console.screens.overview.screen import OverviewScreen
 from console.screens.palette.screen import PaletteScreen
 from console.screens.reading.screen import ReadingScreen
+from console.screens.verify.screen import VerifyScreen
 from console.widgets.frame import Who
 from console.widgets.help import help_rows, table_rows
 from console.widgets.lines import text_of
@@ -45,6 +46,7 @@ DOERS: dict[Context, list[type]] = {
     Context.LOGIN: [LoginScreen],
     Context.DIALOG: [DialogScreen, FreezeScreen],
     Context.PALETTE: [PaletteScreen],
+    Context.VERIFY: [VerifyScreen],
     Context.READING: [ReadingScreen],
 }
 

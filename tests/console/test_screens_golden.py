@@ -7,6 +7,7 @@ from contract.executors import ExecutorState
 from contract.freeze import FreezeStatus
 from contract.risk import MeasureState
 from tests.console import floor_models as models
+from tests.console import ledger_models as ledger
 from tests.console.driving import Running, compare_golden, running
 from tests.console.paper import Paper
 
@@ -91,6 +92,12 @@ async def _approve(run: Running) -> None:
     await run.shows("sequencer is back")
 
 
+async def _verify(run: Running) -> None:
+    await run.press("5")
+    await run.at("Verification")
+    await run.shows("LAST VERIFICATIONS")
+
+
 SCREENS = {
     "overview": (Paper, _overview),
     "overview-calm": (_quiet, _calm),
@@ -103,6 +110,9 @@ SCREENS = {
     "freeze": (Paper, _freeze),
     "board": (Paper, _board),
     "approve": (_thawing, _approve),
+    "verify": (Paper, _verify),
+    "verify-running": (lambda: Paper(verifications=[ledger.running(), *ledger.history()]), _verify),
+    "verify-failed": (lambda: Paper(verifications=[ledger.failed(), *ledger.history()]), _verify),
 }
 
 

@@ -1,5 +1,7 @@
 """The audit log: who did what to which resource."""
 
+from typing import TYPE_CHECKING
+
 from textual import on
 
 from console.actions import Context
@@ -8,6 +10,7 @@ from console.screens.lists import ListScreen
 from console.screens.reading.screen import ReadingScreen, Row
 from console.state.audit_search import PAGE_ROWS, Found, SearchError, narrowed, parse_search
 from console.state.floor import Floor
+from console.state.verification import SHOWN_RUNS, Runs, of_judged
 from console.widgets import audit as draw
 from console.widgets.command_line import CommandLine
 from console.widgets.lines import Line, line, outside
@@ -16,6 +19,9 @@ from console.widgets.view import View
 from contract.alerts import Link
 from contract.audit import AuditEntry
 from contract.base import Page
+
+if TYPE_CHECKING:
+    from console.client.errors import ClientError
 
 
 class AuditScreen(ListScreen):
@@ -29,9 +35,12 @@ class AuditScreen(ListScreen):
         self._found = Found()
         self._entries: dict[str, AuditEntry] = {}
         self._ids: list[str] = []
+        self._runs = Runs()
 
     def on_screen_resume(self) -> None:
-        """Show the newest entries when the screen is first shown."""
+        """Show the newest entries when the screen is first shown, and how the last verification ended."""
+        if self.desk.api is not None and not self.questions.is_waiting("verified"):
+            self.ask("verified", lambda api: api.verifications(limit=SHOWN_RUNS))
         if self._found.searched_at is None and not self.questions.is_waiting("audit"):
             self.search(self._found.text)
 
@@ -40,6 +49,11 @@ class AuditScreen(ListScreen):
         g = view.glyphs
         if self.questions.is_waiting("audit"):
             return line((f" {g.unknown} ", "dim"), (f"Searching{g.ellipsis}", "dim"))
+        judged = self._runs.judged
+        if judged is not None:
+            mood, text = of_judged(judged, (self.desk.latest or Floor()).now(view.desk_now))
+            if mood == "bad":
+                return line((f" {g.bad} ", "bad"), (text, "bad"))
         return line(
             (f" {g.idle} ", "dim"),
             ("s", "key"),
@@ -109,12 +123,20 @@ class AuditScreen(ListScreen):
 
     def answered(self, question: Question, value: object) -> None:
         """Take in a page."""
-        if isinstance(value, Page) and question.about == self._found.text:
+        if question.topic == "verified" and isinstance(value, Page):
+            self._runs = self._runs.with_all(value.items, self.desk.now())
+        elif isinstance(value, Page) and question.about == self._found.text:
             self._found = self._found.with_page(value, self.desk.now())
             self._entries = {entry.id: entry for entry in self._found.entries}
         elif isinstance(value, AuditEntry):
             page = ReadingScreen("Audit entry", lambda view: self._page(value, view))
             self.desk.call_later(self.desk.push_screen, page)
+
+    def refused(self, question: Question, error: "ClientError") -> bool:
+        """Without the last verification the audit log is as readable as before."""
+        from console.state.problems import ends_session
+
+        return question.topic == "verified" and not ends_session(error)
 
     def reveal(self, ident: str) -> None:
         """Show one entry that a link points at."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -29,7 +29,7 @@ class ReadingScreen(FloorScreen):
     """A list of lines; Enter follows the link of the selected one."""
 
     CSS_PATH = [_HERE.parent / "base.tcss", _HERE / "screen.tcss"]
-    CONTEXTS = (Context.READING,)
+    CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.READING,)
     CLOSED = True
 
     def __init__(self, title: str, content: Content, sentence: Line = ()) -> None:
@@ -89,7 +89,11 @@ class ReadingScreen(FloorScreen):
         selected = self.query_one("#page", Rows).selected
         link = self._rows[int(selected)][1] if selected is not None else None
         if link is not None:
-            await self.desk.show_link(link.kind, link.id)
+            await self.follow(link)
+
+    async def follow(self, link: Link) -> None:
+        """Go to what a link points at."""
+        await self.desk.show_link(link.kind, link.id)
 
     async def do_reading_close(self, _: str) -> None:
         """Close."""
