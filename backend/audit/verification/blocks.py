@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
 
 BLOCK_ENTRIES: Final = 1024
 """Rows that travel together: at 32 KiB each they still fit in memory."""
@@ -101,20 +102,35 @@ def _chunk(connection: psycopg.Connection[Any], log: str, first: int, stop: int)
     begun = raw.exec_(statement.as_bytes(connection))
     if begun.status != ExecStatus.COPY_OUT:
         raise StreamError(begun.error_message.decode("utf-8", "replace"))
-    skip = _SIGNATURE_BYTES
-    while True:
-        length, data = raw.get_copy_data(0)
-        if length < 0:
-            break
-        view = bytes(data)[skip:]
-        skip = 0
-        if len(view) > _TRAILER_BYTES:
-            yield _parse(view)
-    ended = raw.get_result()
-    while raw.get_result() is not None:
-        pass
+    rows = _Rows(raw)
+    try:
+        yield from map(_parse, rows)
+    finally:  # also when nobody wants the rest: the connection is needed again
+        for _ in rows:
+            pass
+        ended = raw.get_result()
+        while raw.get_result() is not None:
+            pass
     if ended is None or ended.status != ExecStatus.COMMAND_OK:
         raise StreamError(ended.error_message.decode("utf-8", "replace") if ended else "the stream broke off")
+
+
+class _Rows:
+    """The rows of a binary COPY that has begun; may be gone on with after a break."""
+
+    def __init__(self, raw: PGconn) -> None:
+        self._raw = raw
+        self._skip = _SIGNATURE_BYTES
+        self._done = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        while not self._done:
+            length, data = self._raw.get_copy_data(0)
+            self._done = length < 0
+            row = bytes(data)[self._skip :]
+            self._skip = 0
+            if len(row) > _TRAILER_BYTES:
+                yield row
 
 
 def _parse(data: bytes) -> Block:

@@ -28,6 +28,8 @@ OUTBOX_LIMIT: Final = timedelta(seconds=60)
 """Entries reach the ledger within a fraction of a second; after this something stands still."""
 PEOPLE_BATCH_ENTRIES: Final = 2_000
 """Entries whose personal values are fetched together."""
+WRONG_WORDS_LIMIT: Final = 1_000
+"""After so many findings nobody needs the exact number of entries without words."""
 MISSING_COUNTED: Final = 1_000
 """Missing numbers counted of one process."""
 
@@ -225,8 +227,20 @@ class _Verification:
                 tally.find(log, doubt.seq, "columns", "the columns are not those of the entry")
 
     def _words(self, log: str, first: int, stop: int) -> None:
+        """Work the words of entries out again; one that has none because it is no JSON must not hide the others."""
         tally = self._state.verdicts[Verdict.PROJECTION]
-        for (seq,) in self._connection.execute(_WORDS, (log, first, stop)):
+        try:
+            with self._connection.transaction():
+                rows = self._connection.execute(_WORDS, (log, first, stop)).fetchall()
+        except psycopg.DataError:
+            if stop - first == 1:
+                tally.find(log, first, "words", "the words of the entry cannot be worked out")
+            elif tally.findings < WRONG_WORDS_LIMIT:
+                middle = (first + stop) // 2
+                self._words(log, first, middle)
+                self._words(log, middle, stop)
+            return
+        for (seq,) in rows:
             tally.find(log, seq, "words", "the words are not those of the entry")
 
     def _completeness(self, tally: Tally) -> None:

@@ -1,0 +1,402 @@
+"""Changes that a superuser of the database can make to a ledger, enumerated, each with the verdicts one of which must
+fail. Every change is made on one connection in a transaction that is rolled back.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from backend.audit.verification.verdicts import Verdict
+from ledger.merkle import TILE_LEVELS, CompactRange, leaf_hash
+
+Connection = psycopg.Connection[Any]
+LINKAGE, CONTENT, PROJECTION = Verdict.LINKAGE, Verdict.CONTENT, Verdict.PROJECTION
+ERASURE, EXTERNAL, COMPLETENESS = Verdict.ERASURE, Verdict.EXTERNAL, Verdict.COMPLETENESS
+_INDEX_COLUMNS: Final = (
+    "category", "event_type", "action", "actor", "actor_type", "outcome", "resource_type", "resource_id", "request_id",
+    "incident",
+)  # fmt: skip
+_TEXTS: Final = ("x", "x' || ", 'with "quote', "back\\slash", "", "null")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One act of a superuser."""
+
+    name: str
+    apply: Callable[[Connection], object]
+    expected: frozenset[Verdict]
+    """At least one of these must fail."""
+
+
+def disarm(connection: Connection) -> None:
+    """Do once what such a superuser does first: no trigger, no generated column stands in the way."""
+    rows = connection.execute(
+        "SELECT c.relname FROM pg_class AS c WHERE c.relkind = 'r' AND c.relname LIKE 'audit%'"
+        " AND EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid)"
+    ).fetchall()
+    for (table,) in rows:
+        connection.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER ALL").format(sql.Identifier(table)))
+    connection.execute("ALTER TABLE audit_entries ALTER COLUMN words DROP EXPRESSION")
+
+
+def changes(connection: Connection, *, rows_each: int) -> Iterator[Change]:
+    """Every change; of many rows of one kind, `rows_each` spread evenly."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        entries = cursor.execute("SELECT * FROM audit_entries ORDER BY log, seq").fetchall()
+    chosen = _spread(entries, rows_each)
+    for row in chosen:
+        yield from _entry_changes(row)
+    small = min(entries, key=lambda row: len(row["canon"]))
+    yield from _byte_changes("audit_entries", ("log", "seq"), small, "canon", {CONTENT})
+    yield from _byte_changes("audit_entries", ("log", "seq"), small, "leaf", {CONTENT})
+    yield from _order_changes(entries, chosen)
+    yield from _table_changes(connection, rows_each)
+    yield from _whole_changes(connection)
+
+
+def _spread(rows: list[Any], count: int) -> list[Any]:
+    """Some rows: the first, the last and evenly those between."""
+    if len(rows) <= count:
+        return rows
+    return [rows[round(at * (len(rows) - 1) / (count - 1))] for at in range(count)]
+
+
+def _set(table: str, keys: tuple[str, ...], row: Any, column: str, value: Any) -> Callable[[Connection], object]:
+    where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(key)) for key in keys)
+    statement = sql.SQL("UPDATE {} SET {} = %s WHERE ").format(sql.Identifier(table), sql.Identifier(column)) + where
+    values = (value, *(row[key] for key in keys))
+    return lambda connection: connection.execute(statement, values)
+
+
+def _delete(table: str, keys: tuple[str, ...], row: Any) -> Callable[[Connection], object]:
+    where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(key)) for key in keys)
+    statement = sql.SQL("DELETE FROM {} WHERE ").format(sql.Identifier(table)) + where
+    return lambda connection: connection.execute(statement, tuple(row[key] for key in keys))
+
+
+def _place(row: Any) -> str:
+    return f"{row['log']} {row['seq']}"
+
+
+def _entry_changes(row: Any) -> Iterator[Change]:
+    """Every column of one entry, and its removal."""
+    table, key, place = "audit_entries", ("log", "seq"), _place(row)
+    for column in _INDEX_COLUMNS:
+        values = {*_TEXTS, row[column] and row[column] + " ", row[column] and row[column].upper()}
+        for value in sorted(value for value in values if value not in (None, row[column])):
+            yield Change(
+                f"{column} of {place} = {value!r}", _set(table, key, row, column, value), frozenset({PROJECTION})
+            )
+    for column in ("actor", "actor_type", "resource_type", "resource_id", "request_id"):
+        if row[column] is not None:
+            yield Change(f"{column} of {place} = NULL", _set(table, key, row, column, None), frozenset({PROJECTION}))
+    plain: dict[str, tuple[str, set[Verdict]]] = {
+        "id": ("gen_random_uuid()", {PROJECTION}),
+        "occurred_at + 1 us": ("occurred_at + interval '1 microsecond'", {PROJECTION}),
+        "occurred_at - 1 day": ("occurred_at - interval '1 day'", {PROJECTION}),
+        "occurred_at without end": ("'infinity'", {PROJECTION}),
+        "sequenced_at + 9 days": ("sequenced_at + interval '9 days'", {PROJECTION, LINKAGE}),
+        "sequenced_at - 9 days": ("sequenced_at - interval '9 days'", {PROJECTION, LINKAGE}),
+        "words without": ("''", {PROJECTION}),
+        "words of another": ("to_tsvector('simple', 'nothing')", {PROJECTION}),
+        "seq far": ("seq + 100000", {LINKAGE}),
+        "leaf of nothing": ("sha256('')", {CONTENT}),
+        "leaf cut": ("substr(leaf, 1, 31)", {CONTENT}),
+        "canon with a space": ("canon || ' '", {CONTENT}),
+        "canon empty": ("''", {CONTENT}),
+    }
+    for name, (expression, expected) in plain.items():
+        column = name.split()[0]
+        statement = f"UPDATE audit_entries SET {column} = {expression} WHERE log = %s AND seq = %s"  # noqa: S608  constants
+        yield Change(f"{name} of {place}", _executed(statement, row["log"], row["seq"]), frozenset(expected))
+    yield Change(f"removal of {place}", _delete(table, key, row), frozenset({LINKAGE}))
+
+
+def _executed(statement: str, *values: Any) -> Callable[[Connection], object]:
+    return lambda connection: connection.execute(statement, values)
+
+
+def _byte_changes(
+    table: str, keys: tuple[str, ...], row: Any, column: str, expected: set[Verdict], *, step: int = 1
+) -> Iterator[Change]:
+    """Every byte of one value."""
+    raw = bytes(row[column])
+    for at in range(0, len(raw), step):
+        changed = raw[:at] + bytes([raw[at] ^ (1 << at % 8)]) + raw[at + 1 :]
+        name = f"byte {at} of {table}.{column} of {[row[key] for key in keys]}"
+        yield Change(name, _set(table, keys, row, column, changed), frozenset(expected))
+
+
+def _order_changes(entries: list[Any], chosen: list[Any]) -> Iterator[Change]:
+    """Rows put elsewhere, doubled, or replaced by well-made ones."""
+    by_place = {(row["log"], row["seq"]): row for row in entries}
+    for row in chosen:
+        other = by_place.get((row["log"], row["seq"] + 1))
+        if other is None:
+            continue
+        for what, columns in (("bytes", ("canon",)), ("bytes and hashes", ("canon", "leaf"))):
+            expected = frozenset({CONTENT if columns == ("canon",) else LINKAGE})
+            yield Change(f"{what} of {_place(row)} and the next swapped", _swap(row, other, columns), expected)
+        yield Change(f"{_place(row)} and the next swapped whole", _swap_whole(row, other), frozenset({LINKAGE}))
+        yield Change(f"{_place(row)} over the next", _replaced(other, row["canon"]), frozenset({LINKAGE}))
+        yield Change(f"{_place(row)} twice", _doubled(row), frozenset({LINKAGE}))
+        forged = bytes(row["canon"]).replace(b'"outcome":"success"', b'"outcome":"failure"')
+        yield Change(f"{_place(row)} forged and hashed again", _replaced(row, forged), frozenset({LINKAGE}))
+
+
+def _swap(one: Any, other: Any, columns: tuple[str, ...]) -> Callable[[Connection], object]:
+    def apply(connection: Connection) -> None:
+        for column in columns:
+            _set("audit_entries", ("log", "seq"), one, column, other[column])(connection)
+            _set("audit_entries", ("log", "seq"), other, column, one[column])(connection)
+
+    return apply
+
+
+def _swap_whole(one: Any, other: Any) -> Callable[[Connection], object]:
+    statement = "UPDATE audit_entries SET seq = %s WHERE log = %s AND seq = %s"
+
+    def apply(connection: Connection) -> None:
+        for target, source in ((-1, one["seq"]), (one["seq"], other["seq"]), (other["seq"], -1)):
+            if target == -1 or source == -1:
+                target, source = (2**17 if value == -1 else value for value in (target, source))  # noqa: PLW2901  a free place
+            connection.execute(statement, (target, one["log"], source))
+
+    return apply
+
+
+_REPLACE = """
+UPDATE audit_entries SET canon = %(canon)s, leaf = %(leaf)s, words = audit_words(%(canon)s),
+    id = (convert_from(%(canon)s, 'UTF8')::jsonb #>> '{index,id}')::uuid,
+    occurred_at = (convert_from(%(canon)s, 'UTF8')::jsonb #>> '{index,occurred_at}')::timestamptz, {columns}
+WHERE log = %(log)s AND seq = %(seq)s
+"""
+
+
+def _replaced(row: Any, canon: bytes) -> Callable[[Connection], object]:
+    """Put a well-formed entry over another, with every column right."""
+    pairs = ", ".join(
+        f"{name} = convert_from(%(canon)s, 'UTF8')::jsonb #>> '{{index,{name}}}'" for name in _INDEX_COLUMNS
+    )
+    statement = _REPLACE.replace("{columns}", pairs)
+    values = {"canon": canon, "leaf": leaf_hash(canon), "log": row["log"], "seq": row["seq"]}
+    return lambda connection: connection.execute(statement, values)
+
+
+def _doubled(row: Any) -> Callable[[Connection], object]:
+    def apply(connection: Connection) -> None:
+        connection.execute("ALTER TABLE audit_entries DROP CONSTRAINT pk_audit_entries")
+        connection.execute(
+            "INSERT INTO audit_entries SELECT * FROM audit_entries WHERE log = %s AND seq = %s",
+            (row["log"], row["seq"]),
+        )
+
+    return apply
+
+
+_KEYS: Final = {
+    "audit_heads": ("log",),
+    "audit_nodes": ("log", "level", "position"),
+    "audit_spans": ("log", "seq_from"),
+    "audit_periods": ("log", "n"),
+    "audit_verifications": ("id",),
+    "audit_sealed": ("entry_id", "field"),
+    "audit_subject_keys": ("id",),
+    "audit_checkpoints": ("origin", "size"),
+    "audit_epochs": ("epoch",),
+    "audit_quarantine": ("number",),
+}
+_EXPECTED: Final[dict[str, set[Verdict]]] = {
+    "audit_heads": {LINKAGE, PROJECTION},
+    "audit_nodes": {LINKAGE},
+    "audit_spans": {PROJECTION},
+    "audit_periods": {LINKAGE},
+    "audit_verifications": {LINKAGE},
+    "audit_sealed": {PROJECTION, ERASURE},
+    "audit_subject_keys": {ERASURE, PROJECTION},
+    "audit_checkpoints": {EXTERNAL, LINKAGE},
+    "audit_epochs": {EXTERNAL},
+    "audit_quarantine": {COMPLETENESS},
+}
+UNPROTECTED: Final = {
+    ("audit_subject_keys", "created_at"), ("audit_checkpoints", "signed_at"), ("audit_epochs", "learned_at"),
+    ("audit_quarantine", "quarantined_at"), ("audit_quarantine", "reason"), ("audit_quarantine", "log"),
+    ("audit_quarantine", "mac"), ("audit_quarantine", "sealed"), ("audit_quarantine", "emitted_at"),
+    ("audit_quarantine", "number"), ("audit_subject_keys", "destroyed_at"),
+}  # fmt: skip
+"""What no verdict rests on: notes about the evidence, not evidence (docs/audit-ledger.md says so)."""
+_KEEPABLE: Final = {"audit_checkpoints"}
+"""A signed head that is gone weakens nothing: a later one covers the same entries, and the signer holds it too."""
+
+
+def _table_changes(connection: Connection, rows_each: int) -> Iterator[Change]:
+    """Every column of some rows of every other table, and their removal."""
+    for table, keys in _KEYS.items():
+        statement = sql.SQL("SELECT * FROM {} ORDER BY {}").format(
+            sql.Identifier(table), sql.SQL(", ").join(sql.Identifier(key) for key in keys)
+        )
+        with connection.cursor(row_factory=dict_row) as cursor:
+            rows = _spread(cursor.execute(statement).fetchall(), rows_each)
+        expected = _EXPECTED[table]
+        for row in rows:
+            for column in row.keys() - {name for one, name in UNPROTECTED if one == table}:
+                yield from _value_changes(table, keys, row, column)
+            if table not in _KEEPABLE:
+                name = f"removal from {table} of {[row[key] for key in keys]}"
+                yield Change(name, _delete(table, keys, row), frozenset(expected))
+        for row in rows[:1]:
+            for column in row:
+                if isinstance(row[column], bytes) and (table, column) not in UNPROTECTED:
+                    yield from _byte_changes(table, keys, row, column, expected)
+
+
+def _value_changes(table: str, keys: tuple[str, ...], row: Any, column: str) -> Iterator[Change]:
+    expected = frozenset(_EXPECTED[table])
+    name = f"{table}.{column} of {[row[key] for key in keys]}"
+    value = row[column]
+    others: list[Any] = []
+    if isinstance(value, bytes):
+        others = [bytes([value[0] ^ 1]) + value[1:], value[:-1], value + b"\0", b""]
+    elif isinstance(value, bool):
+        others = [not value]
+    elif isinstance(value, int):
+        others = [value + 1, value - 1, value + 2**20]
+    elif isinstance(value, str):
+        others = [value + "x", ""]
+    for number, other in enumerate(others):
+        yield Change(f"{name}, {number}", _set(table, keys, row, column, other), expected)
+    if not isinstance(value, bytes | bool | int | str) and value is not None:
+        quoted, where = column, " AND ".join(f"{key} = %s" for key in keys)
+        for expression in _expressions(value):
+            statement = f"UPDATE {table} SET {quoted} = {expression.format(quoted)} WHERE {where}"  # noqa: S608  constants
+            yield Change(f"{name}, {expression}", _executed(statement, *(row[key] for key in keys)), expected)
+
+
+def _expressions(value: Any) -> tuple[str, ...]:
+    if hasattr(value, "tzinfo"):
+        return ("{} + interval '1 microsecond'", "{} - interval '1 day'")
+    if isinstance(value, dict):
+        return ("{} || '{{\"x\": 1}}'", "'{{}}'")
+    return ("gen_random_uuid()",)
+
+
+_SEALED_REST: Final = "log, occurred_at, subject, key_id, nonce, ciphertext, blind"
+
+
+def _whole_changes(connection: Connection) -> Iterator[Change]:
+    """Acts on a log as a whole."""
+    sizes = dict(connection.execute("SELECT log, size FROM audit_heads WHERE size > 0").fetchall())
+    for log, size in sorted(sizes.items()):
+        for cut in sorted({1, 2, size // 2, size - 1} - {0}):
+            if cut < size:
+                yield Change(
+                    f"{cut} of {size} cut from {log}, the head made to fit",
+                    _rewritten(log, size - cut),
+                    frozenset({LINKAGE}),
+                )
+        yield Change(f"{log} written anew", _rewritten(log, size, forge=True), frozenset({LINKAGE}))
+        yield Change(f"{log} dropped whole", _dropped(log), frozenset({LINKAGE}))
+        yield Change(
+            f"{log} dropped with its heads and records",
+            _dropped(log, "audit_periods", "audit_checkpoints"),
+            frozenset({LINKAGE}),
+        )
+    yield Change(
+        "key destroyed without an erasure",
+        _executed("UPDATE audit_subject_keys SET wrapped = NULL, destroyed_at = now()"),
+        frozenset({ERASURE}),
+    )
+    yield Change("sealed values gone", _executed("DELETE FROM audit_sealed"), frozenset({ERASURE}))
+    yield Change("values gone and keys destroyed", _erased, frozenset({ERASURE}))
+    yield Change(
+        "a sealed value of nobody",
+        _executed(
+            f"INSERT INTO audit_sealed SELECT gen_random_uuid(), field, {_SEALED_REST} FROM audit_sealed LIMIT 1"  # noqa: S608  constants
+        ),
+        frozenset({PROJECTION}),
+    )
+    yield Change(
+        "a field no entry has",
+        _executed(f"INSERT INTO audit_sealed SELECT entry_id, 'other', {_SEALED_REST} FROM audit_sealed LIMIT 1"),  # noqa: S608
+        frozenset({PROJECTION}),
+    )
+    yield Change(
+        "a node of no place",
+        _executed("INSERT INTO audit_nodes SELECT log, 8, 4000, hash FROM audit_nodes LIMIT 1"),
+        frozenset({LINKAGE}),
+    )
+    yield Change(
+        "a node of no level",
+        _executed("INSERT INTO audit_nodes SELECT log, 9, 0, hash FROM audit_nodes LIMIT 1"),
+        frozenset({LINKAGE}),
+    )
+    yield Change("all periods gone", _executed("DELETE FROM audit_periods"), frozenset({LINKAGE}))
+    yield Change("all runs gone", _executed("DELETE FROM audit_verifications"), frozenset({LINKAGE}))
+    yield Change(
+        "the ledger named anew", _executed("UPDATE audit_ledger SET name = name || 'x'"), frozenset({EXTERNAL})
+    )
+    yield Change("all signing keys gone", _executed("DELETE FROM audit_epochs"), frozenset({EXTERNAL}))
+
+
+def _erased(connection: Connection) -> None:
+    connection.execute("UPDATE audit_subject_keys SET wrapped = NULL, destroyed_at = now()")
+    connection.execute("DELETE FROM audit_sealed")
+
+
+def _dropped(log: str, *further: str) -> Callable[[Connection], object]:
+    def apply(connection: Connection) -> None:
+        for table in ("audit_entries", "audit_heads", "audit_nodes", "audit_spans", "audit_sealed", *further):
+            connection.execute(sql.SQL("DELETE FROM {} WHERE log = %s").format(sql.Identifier(table)), (log,))
+
+    return apply
+
+
+def _rewritten(log: str, size: int, *, forge: bool = False) -> Callable[[Connection], object]:
+    """Cut a log, or write its entries anew, and make every hash in it fit."""
+
+    def apply(connection: Connection) -> None:
+        connection.execute("DELETE FROM audit_entries WHERE log = %s AND seq >= %s", (log, size))
+        if forge:
+            connection.execute(
+                "UPDATE audit_entries SET canon ="
+                " convert_to(replace(convert_from(canon, 'UTF8'), '\"n\":', '\"n\":1'), 'UTF8')"
+                " WHERE log = %s", (log,),
+            )  # fmt: skip
+            connection.execute("UPDATE audit_entries SET leaf = sha256('\\x00'::bytea || canon) WHERE log = %s", (log,))
+        make_fit(connection, log, size)
+
+    return apply
+
+
+def make_fit(connection: Connection, log: str, size: int) -> None:
+    """Make the tree, the head and the spans of a log those of its rows."""
+    rows = connection.execute("SELECT leaf FROM audit_entries WHERE log = %s ORDER BY seq", (log,)).fetchall()
+    edge = CompactRange()
+    nodes = edge.extend([leaf for (leaf,) in rows])
+    connection.execute("DELETE FROM audit_nodes WHERE log = %s", (log,))
+    for node in nodes:
+        assert node.level in TILE_LEVELS
+        connection.execute("INSERT INTO audit_nodes (log, level, position, hash) VALUES (%s, %s, %s, %s)", (log, *node))
+    connection.execute(
+        "UPDATE audit_heads SET size = %s, frontier = %s, root = %s,"
+        " sequenced_at = coalesce((SELECT sequenced_at FROM audit_entries WHERE log = %s AND seq = %s), sequenced_at)"
+        " WHERE log = %s",
+        (size, edge.to_bytes(), edge.root(), log, size - 1, log),
+    )
+    connection.execute(
+        "UPDATE audit_spans SET time_min = seen.low, time_max = seen.high FROM"
+        " (SELECT min(occurred_at) AS low, max(occurred_at) AS high FROM audit_entries WHERE log = %s) AS seen"
+        " WHERE log = %s",
+        (log, log),
+    )
+
+
+def fingerprint(name: str) -> int:
+    """A number of a change that never depends on chance, to choose some of all."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
