@@ -74,7 +74,7 @@ async def announce(
     ident, now = runtime.clock.new_id(), runtime.clock.now()
     stamp = runtime.emitter.take()
     try:
-        canon = fitted(_entry(runtime, note, stamp, ident, now))
+        canon = fitted(entry_of(runtime, note, stamp, ident, now))
         await connection.execute(_INSERT, (ident, META_LOG, canon, mac_of(runtime.keyring.outbox, canon), now))
     except BaseException:
         runtime.emitter.withdraw(stamp.n)
@@ -84,7 +84,8 @@ async def announce(
     return stamp
 
 
-def _entry(runtime: Runtime, note: Announcement, stamp: Stamp, ident: UUID, now: datetime) -> Entry:
+def entry_of(runtime: Runtime, note: Announcement, stamp: Stamp, ident: UUID, now: datetime) -> Entry:
+    """Make the entry of an announcement."""
     return Entry(
         index=Index(
             id=str(ident),

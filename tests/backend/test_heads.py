@@ -1,31 +1,24 @@
 """Heads of the ledger with real signers and witnesses: signed, witnessed, and each party's failure its own."""
 
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from backend.alerts.service import live_of_rules
 from backend.audit.checkpoints import checkpoint_covering, cosigned, key_chain, latest_checkpoint, witnessed_size
-from backend.audit.heads.keeping import HeadKeeper
-from backend.audit.heads.status import HeadStatus, head_status
 from backend.audit.heads_tables import EpochKey
-from backend.audit.identity import ledger_of, origin_of
 from backend.audit.tables import LedgerEntry
-from backend.headwatch import RULES, tick
 from ledger import checkpoint
 from ledger.note import KeyType, VerifierKey
 from tests.support import databases
-from tests.support.app import AloneLead, App, started_app
+from tests.support.app import started_app
 from tests.support.clocks import SetClock
 from tests.support.grown import grow
+from tests.support.keeping import LOG, keeping, origin, round_of, rules, status
 from tests.support.ledger import settled
 from tests.support.parties import Running, signing, witnessing
-
-LOG = "1y"
 
 
 @pytest.fixture
@@ -47,34 +40,6 @@ def other_database() -> Iterator[str]:
     name, url = databases.create_database()
     yield url
     databases.drop_database(name)
-
-
-@asynccontextmanager
-async def keeping(app: App) -> AsyncIterator[HeadKeeper]:
-    """A keeper of heads that is the only one; a test moves it by hand."""
-    keeper = HeadKeeper(app.runtime, AloneLead())
-    try:
-        yield keeper
-    finally:
-        for party in (keeper._signer, *keeper._witnesses):
-            await party.close()
-
-
-async def origin(app: App, log: str = LOG) -> str:
-    async with app.runtime.database.transaction() as session:
-        return origin_of(await ledger_of(session, app.runtime), log)
-
-
-async def status(app: App) -> HeadStatus:
-    async with app.runtime.database.read() as session:
-        return await head_status(session, app.runtime)
-
-
-async def round_of(keeper: HeadKeeper) -> None:
-    """Sign and hand out once."""
-    await keeper.sign_all()
-    for witness in keeper._witnesses:
-        await keeper.hand_all(witness)
 
 
 async def test_heads_are_signed_with_a_key_that_is_announced(database_url: str, signer: Running) -> None:
@@ -204,11 +169,3 @@ async def test_alerts_follow_how_things_stand(database_url: str, place: Path, mo
             assert await rules(app) == ["LEDGER_UNWITNESSED"]
             await round_of(keeper)
             assert await rules(app) == []
-
-
-async def rules(app: App) -> list[str]:
-    """Rules with a live alert, after a look at how things stand."""
-    async with app.runtime.database.transaction() as session:
-        await tick(session, app.runtime)
-    async with app.runtime.database.read() as session:
-        return sorted(alert.rule for _, alert in await live_of_rules(session, RULES))

@@ -75,11 +75,16 @@ async def sequencing(runtime: Runtime, *, wanted: bool = True) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def started_app(database_url: str, *, clock: Clock = SYSTEM_CLOCK, monitors: bool = False) -> AsyncIterator[App]:
-    """Run the application's lifespan around a test. Monitors are off unless asked for: a test ticks them itself."""
+async def started_app(
+    database_url: str, *, clock: Clock = SYSTEM_CLOCK, monitors: bool = False, sequence: bool = True
+) -> AsyncIterator[App]:
+    """Run the application's lifespan around a test. Monitors are off unless asked for: a test ticks them itself.
+
+    Without `sequence` nothing reaches the ledger by itself either.
+    """
     settings = Settings(database_url=database_url, pool_size=POOL_SIZE)
     app = create_app(settings, clock=clock, monitors=monitors)
-    async with app.router.lifespan_context(app), sequencing(app.state.runtime, wanted=not monitors):
+    async with app.router.lifespan_context(app), sequencing(app.state.runtime, wanted=sequence and not monitors):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             yield App(app=app, http=client)

@@ -17,6 +17,7 @@ SERVER_COMMANDS: Final = {
     "migrate": "Bring that database to the current schema.",
     "user": "Add or disable accounts, directly in the database.",
     "policy": "Check or show the compliance policy.",
+    "ledger": "Let the audit ledger continue after a restore: two people, beside the database.",
     "signer": "Sign the audit ledger's heads, apart from the database.",
     "witness": "Witness the heads of a ledger that runs elsewhere.",
 }

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import nodes
 from backend.audit.checkpoints import KeyChain, key_chain
@@ -19,6 +20,7 @@ from backend.audit.heads.parties import AheadError, ContradictionError, Offer, P
 from backend.audit.heads.writing import NewKey, fenced, note_keeper, store_head, store_keys, store_receipt
 from backend.audit.heads_tables import Cosignature, SignedHead
 from backend.audit.identity import origin_of
+from backend.audit.pruning import pruned_edge
 from backend.audit.tables import Ledger, LedgerHead
 from backend.context import Runtime
 from backend.monitors import Duty, Lead
@@ -148,7 +150,7 @@ class HeadKeeper:
         asked = Checkpoint(origin, head.size, head.root)
         for _ in range(_TRIES):
             async with self._runtime.database.read() as session:
-                proof = await nodes.consistency_proof(session, head.log, old, head.size)
+                proof = await self._proof(session, head.log, old, head.size)
             try:
                 signed = await self._signer.sign(asked, old, proof)
             except KnownSizeError as known:
@@ -235,7 +237,10 @@ class HeadKeeper:
 
     async def _prove(self, head: SignedHead, old: int) -> list[bytes]:
         async with self._runtime.database.read() as session:
-            return await nodes.consistency_proof(session, head.log, old, head.size)
+            return await self._proof(session, head.log, old, head.size)
+
+    async def _proof(self, session: AsyncSession, name: str, old: int, new: int) -> list[bytes]:
+        return await nodes.consistency_proof(session, name, old, new, await pruned_edge(session, name))
 
     async def _note(self, name: str, kind: str, problem: str | None) -> None:
         self._runtime.metrics.audit_keeper_up.labels(name).set(problem is None)

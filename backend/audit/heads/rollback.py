@@ -7,6 +7,7 @@ while it is open the sequencer appends nothing. Must never resolve one: that tak
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from sqlalchemy import select
@@ -23,6 +24,7 @@ from backend.audit.heads.parties import Party, PartyError, Witness, opened
 from backend.audit.heads_tables import LedgerFault
 from backend.audit.identity import origin_of
 from backend.audit.meta import META_LOG
+from backend.audit.pruning import pruned_edge
 from backend.audit.tables import Ledger, LedgerHead
 from backend.context import Runtime
 from ledger import checkpoint, note
@@ -31,6 +33,11 @@ from ledger.merkle import EMPTY_ROOT, ProofError, verify_consistency
 from ledger.note import NoteError, VerifierKey
 
 log = structlog.get_logger(__name__)
+
+SMALLER: Final = "smaller"
+OTHER: Final = "other"
+BEFORE_CUT: Final = "before the cut"
+"""The head is older than what retention has dropped: nothing is left to compare it with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,26 +180,33 @@ async def _contradictions(
     ledger = await session.scalar(select(Ledger))
     if ledger is None or origin_of(ledger, META_LOG) not in known.origins:
         return []  # a restore was approved meanwhile: what was asked for belongs to the generation before
-    heads = {head.log: head for head in await session.scalars(select(LedgerHead))}
+    heads = {head.log: (head.size, head.root) for head in await session.scalars(select(LedgerHead))}
     worst: dict[str, tuple[Evidence, str, int]] = {}
-    for one in evidence:
-        head = heads.get(one.log)
-        size, root = (head.size, head.root) if head else (0, EMPTY_ROOT)
+    held_up: set[str] = set()
+    for one in sorted(evidence, key=lambda one: one.head.size, reverse=True):
+        size, root = heads.get(one.log, (0, EMPTY_ROOT))
         kind = await _verdict(session, one, size, root)
-        if kind and (one.log not in worst or one.head.size > worst[one.log][0].head.size):
-            worst[one.log] = (one, kind, size)
+        if kind == BEFORE_CUT and one.log in held_up:
+            continue  # a party that was away for long; a newer head, which is after the cut, is continued
+        if kind is None:
+            held_up.add(one.log)
+        elif one.log not in worst:
+            worst[one.log] = (one, OTHER if kind == BEFORE_CUT else kind, size)
     return list(worst.values())
 
 
 async def _verdict(session: AsyncSession, one: Evidence, size: int, root: bytes) -> str | None:
-    """`smaller`, `other`, or None: the database continues the head."""
+    """What is wrong with the log in the light of a head; None: the database continues it."""
     if one.head.size > size:
-        return "smaller"
+        return SMALLER
     try:
-        proof = await nodes.consistency_proof(session, one.log, one.head.size, size)
+        edge = await pruned_edge(session, one.log)
+        if one.head.size < edge.size:
+            return BEFORE_CUT
+        proof = await nodes.consistency_proof(session, one.log, one.head.size, size, edge)
         verify_consistency(one.head.size, size, one.head.root, root, proof)
     except ProofError:
-        return "other"
+        return OTHER
     return None
 
 

@@ -31,9 +31,14 @@ async def fenced(runtime: Runtime, lead: Lead) -> AsyncIterator[AsyncSession]:
         LeadershipLostError: another one does.
     """
     async with runtime.database.transaction() as session:
-        raw = await (await session.connection()).get_raw_connection()
-        await lead.require(cast("psycopg.AsyncConnection[Any]", raw.driver_connection))
+        await lead.require(await driver_of(session))
         yield session
+
+
+async def driver_of(session: AsyncSession) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """The driver's connection of a session, inside the session's transaction."""
+    raw = await (await session.connection()).get_raw_connection()
+    return cast("psycopg.AsyncConnection[tuple[Any, ...]]", raw.driver_connection)
 
 
 @dataclass(frozen=True, slots=True)
