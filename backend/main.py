@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -12,6 +13,8 @@ from backend.alerts import routes as alerts_routes
 from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
 from backend.audit.heads import keeping
+from backend.audit.heads import routes as heads_routes
+from backend.audit.heads.configured import witnesses_of
 from backend.audit.identity import ledger_of
 from backend.audit.verification import routes as verification_routes
 from backend.audit.verification import runs as verification_runs
@@ -48,6 +51,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     intake_routes.router,
     exchange_routes.router,  # before the routes of one entry, whose id would match these names
     audit_routes.router,
+    heads_routes.router,
     verification_routes.router,
     stream_routes.router,
 )
@@ -67,10 +71,11 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     """Build the application; nothing connects to the database before the lifespan starts.
 
     Raises:
-        ConfigurationError: the policy file is wrong.
+        ConfigurationError: the policy file or a witness is wrong.
         RuntimeError: a route does not state its permission.
     """
     runtime = build_runtime(settings, clock)
+    witnesses_of(settings)  # a witness that is written wrongly is told now, not when the first head is signed
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -93,6 +98,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     )
     app.state.runtime = runtime
     app.state.admit = admit
+    app.state.check_ledger = partial(_check_ledger, runtime)
     http.install(app, runtime.metrics)
     for router in ROUTERS:
         app.include_router(router)

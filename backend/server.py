@@ -49,7 +49,14 @@ class BackendServer(uvicorn.Server):
             yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
+        """Start, then say so.
+
+        Raises:
+            ConfigurationError: this process may not write to the ledger; said before the framework would print it
+                with a traceback.
+        """
+        if not self._guest:
+            await self._app.state.check_ledger()
         await super().startup(sockets)
         if self.started:
             if not self._guest:

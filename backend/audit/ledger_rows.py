@@ -13,8 +13,8 @@ from uuid import UUID
 import psycopg
 
 from backend.errors import LedgerFaultError
-from ledger.entry import INDEX_FIELDS
-from ledger.merkle import EMPTY_ROOT, CompactRange, Node
+from ledger.entry import INDEX_FIELDS, Entry
+from ledger.merkle import EMPTY_ROOT, CompactRange, Node, leaf_hash
 
 PARTITION_ENTRIES: Final = 2**18
 """Entries of one partition: a perfect subtree, so that a purge keeps one hash of it; its text index stays small."""
@@ -78,6 +78,13 @@ class Placed:
     def occurred_at(self) -> str:
         """The time of the act, as the entry says it."""
         return self.order[0]
+
+
+def placed(ident: UUID, entry: Entry, canon: bytes) -> Placed:
+    """An entry of our own making, without sealed fields, that goes past the outbox."""
+    order = (entry.index.occurred_at, entry.emitter.boot, entry.emitter.n)
+    index = {name: getattr(entry.index, name) for name in INDEX_FIELDS}
+    return Placed(ident, index, order, canon, leaf_hash(canon), ())
 
 
 @dataclass(frozen=True, slots=True)

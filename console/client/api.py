@@ -19,6 +19,7 @@ from contract.auth import LoginAnswer, LoginRequest, WhoAmI
 from contract.base import Page
 from contract.executors import Executor
 from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
+from contract.heads import LedgerHeads, LedgerKeys
 from contract.overview import ComplianceMetrics, Overview, Status
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
@@ -204,6 +205,14 @@ class Api:
     async def verifications(self, *, limit: int | None = None) -> Page[Verification]:
         """The newest verifications first, one under way among them."""
         return await self._get("/v1/ledger/verifications", Page[Verification], {"limit": limit})
+
+    async def ledger_keys(self) -> LedgerKeys:
+        """The keys that sign the ledger's heads."""
+        return await self._get("/v1/ledger/keys", LedgerKeys)
+
+    async def ledger_heads(self) -> LedgerHeads:
+        """How far the ledger is signed and witnessed."""
+        return await self._get("/v1/ledger/heads", LedgerHeads)
 
     # transactions
 

@@ -1,4 +1,4 @@
-"""`watchfloor audit search|show`, and the group that `verifying` joins."""
+"""`watchfloor audit search|show`, and the group that `verifying` and `heads` join."""
 
 import json
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from console.commands.base import Call, command, glyph_set, paging, sign
+from console.commands.heads import heads, key
 from console.commands.output import instant, now_of, outside, padded, wrapped
 from console.commands.times import SINCE_HELP, instant_option
 from console.commands.verifying import bundle, prove, verify
@@ -21,7 +22,7 @@ def audit() -> None:
     """The audit log: who did what to which resource, from where, with what result."""
 
 
-for joined in (verify, prove, bundle):
+for joined in (verify, prove, bundle, key, heads):
     audit.add_command(joined)
 
 

@@ -113,10 +113,18 @@ def test_a_stop_during_the_start(data_dir: Path) -> None:
     assert not marked(str(data_dir))
 
 
-def test_a_backend_or_simulator_that_is_killed_comes_back(demo: HeadlessDemo, data_dir: Path) -> None:
-    for module in ("watchfloor.demo.backend", "simulator"):
+def test_a_part_that_is_killed_comes_back(demo: HeadlessDemo, data_dir: Path) -> None:
+    for module in ("watchfloor.demo.backend", "simulator", "signer"):
         kill_and_await_successor(data_dir, module)
     until(lambda: answers(demo.url), "the new backend's answer")
+    until(lambda: "held by 1 of 1" in ledger_state(demo.url), "a head that is signed and witnessed")
+
+
+def ledger_state(url: str) -> str:
+    try:
+        return str(httpx.get(f"{url}/readyz", timeout=1).json().get("ledger"))
+    except httpx.TransportError:
+        return ""
 
 
 def kill_and_await_successor(data_dir: Path, module: str) -> None:

@@ -1,14 +1,12 @@
 """Logs of any size without the acts that would fill them: entries are appended the way the sequencer appends them."""
 
-from uuid import UUID
-
 import psycopg
 
+from backend.audit import ledger_rows
 from backend.audit.ledger_rows import Placed, append
 from backend.context import Runtime
 from ledger.canon import format_instant
 from ledger.entry import Detail, Emitter, Entry, Index
-from ledger.merkle import leaf_hash
 
 
 def placed(runtime: Runtime, log: str) -> Placed:
@@ -35,8 +33,7 @@ def placed(runtime: Runtime, log: str) -> Placed:
         emitter=Emitter(node="test", boot="00" * 8, n=1, settled=0, void=()),
         sealed={},
     )
-    canon = entry.to_canon()
-    return Placed(UUID(str(ident)), entry, canon, leaf_hash(canon), ())
+    return ledger_rows.placed(ident, entry, entry.to_canon())
 
 
 async def grow(runtime: Runtime, log: str, count: int) -> None:

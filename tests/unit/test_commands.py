@@ -4,9 +4,12 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from ledger.note import SignerKey
+from tests.support.parties import signing
 from watchfloor import commands
 
 
@@ -90,3 +93,55 @@ def test_a_taken_port_and_a_wrong_policy_are_one_line(database_url: str) -> None
     wrong = run("serve", "--port", "0", WATCHFLOOR_DATABASE_URL=database_url, WATCHFLOOR_POLICY="no-such-policy")
     assert wrong.returncode == 3
     assert wrong.stderr.splitlines()[-1].startswith("watchfloor serve: ")
+
+
+def test_a_wrong_master_key_is_one_line(database_url: str, tmp_path: Path) -> None:
+    env = {"WATCHFLOOR_DATABASE_URL": database_url, "WATCHFLOOR_DATA_DIR": str(tmp_path / "first")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "watchfloor", "serve", "--port", "0"],
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as first:
+        assert first.stdout is not None
+        assert "answers" in first.stdout.readline()
+        first.terminate()
+    result = run("serve", "--port", "0", **{**env, "WATCHFLOOR_DATA_DIR": str(tmp_path / "second")})
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "Traceback" not in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("watchfloor serve: This database's ledger was begun under master key ")
+    assert "WATCHFLOOR_MASTER_KEY_FILE" in last
+
+
+def test_a_witness_that_is_written_wrongly_is_one_line(database_url: str) -> None:
+    for witnesses in ("ftp://x", "dir:", "https://host", "http://auditor.example/ key", "dir:/a dir:/a"):
+        result = run("serve", "--port", "0", WATCHFLOOR_DATABASE_URL=database_url, WATCHFLOOR_WITNESSES=witnesses)
+        assert (result.returncode, "Traceback" in result.stderr) == (3, False)
+        assert result.stderr.splitlines()[-1].startswith("watchfloor serve: WATCHFLOOR_WITNESSES")
+
+
+def test_the_signer_needs_no_database_and_reads_no_address_of_one(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['watchfloor', 'signer', 'serve', '--data-dir', sys.argv[1]]\n"
+        "import witness.asgi as asgi\n"
+        "asgi.serve = lambda *a, **k: print(sorted(m for m in sys.modules if m in {'psycopg', 'sqlalchemy'}))\n"
+        "from watchfloor.commands import dispatch; sys.exit(dispatch(sys.argv[1:]))"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
+
+
+def test_a_second_signer_in_a_directory_is_refused(tmp_path: Path) -> None:
+    with signing(tmp_path):
+        result = run("signer", "serve", "--data-dir", str(tmp_path))
+    assert result.returncode == 3
+    assert result.stderr == f"watchfloor signer: another process works in {tmp_path / 'signer'}.\n"
+
+
+def test_a_witness_within_reach_of_others_needs_tls(tmp_path: Path) -> None:
+    key = SignerKey("watchfloor-x/epoch/1", bytes(32)).verifier.encode()
+    result = run("witness", "serve", "--listen", "0.0.0.0:0", "--data-dir", str(tmp_path), "--key", key, "--name", "w")
+    assert result.returncode == 3
+    assert "--tls-certificate" in result.stderr

@@ -27,7 +27,7 @@ def test_what_watchfloor_adds_to_the_documents_roles(policy: Policy) -> None:
             | {"view_transactions", "acknowledge_alerts", "import_transactions"}
             | {"modify_strategies", "view_wallets", "configure_system"}
             | {"freeze_operations", "approve_thaw", "view_audit_logs", "view_configurations"}
-                | {"export_audit_logs", "import_audit_logs"},
+            | {"export_audit_logs", "import_audit_logs"},
             "compliance_officer": READS
             | {"view_all_logs", "view_audit_logs", "generate_reports", "freeze_operations", "approve_thaw"}
             | {"acknowledge_alerts", "view_transactions", "view_configurations", "export_audit_logs"},

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -138,9 +139,9 @@ class Demo:
             self._database_url = self._postgres.database_url
 
     def _start_servers(self, console: Child | None) -> list[Child] | None:
-        """Start backend and simulator; None when the demo was ended meanwhile."""
+        """Start backend, simulator and signer; None when the demo was ended meanwhile."""
         backend = self._start_backend(console)
-        return None if backend is None else [backend, self._start_simulator()]
+        return None if backend is None else [backend, self._start_simulator(), self._start_signer()]
 
     def _start_backend(self, console: Child | None) -> Child | None:
         ours, theirs = socket.socketpair()
@@ -150,6 +151,8 @@ class Demo:
             "WATCHFLOOR_DEMO_LISTEN_FD": str(self._listening.fileno()),
             "WATCHFLOOR_DEMO_CHANNEL_FD": str(theirs.fileno()),
             "WATCHFLOOR_DATA_DIR": str(self._workspace.backend),
+            "WATCHFLOOR_SIGNER_SOCKET": str(self._workspace.signer_socket),
+            "WATCHFLOOR_WITNESSES": shlex.quote(f"dir:{self._workspace.witness}"),
         }
         with ours:
             with theirs:
@@ -184,6 +187,13 @@ class Demo:
         log = self._workspace.logs / "simulator.log"
         return self._supervisor.start("simulator", "simulator", arguments, environment={}, log=log)
 
+    def _start_signer(self) -> Child:
+        """Last of all: nobody waits for the first signed head, and the backend needs both cores for its start."""
+        arguments = ["signer", "serve", "--data-dir", str(self._workspace.signer)]
+        arguments += ["--socket", str(self._workspace.signer_socket)]
+        log = self._workspace.logs / "signer.log"
+        return self._supervisor.start("signer", "watchfloor", arguments, environment={}, log=log)
+
     def _restart(self, servers: list[Child], ended: list[Child], console: Child | None) -> list[Child]:
         now = time.monotonic()
         self._restarts = [moment for moment in self._restarts if now - moment < RESTART_WINDOW_SECONDS] + [now]
@@ -193,7 +203,8 @@ class Demo:
         self._supervisor.wait(RESTART_SECONDS)
         replaced = [child for child in servers if child not in ended]
         for child in ended:
-            fresh = self._start_simulator() if child.name == "simulator" else self._start_backend(console)
+            starts = {"simulator": self._start_simulator, "signer": self._start_signer}
+            fresh = starts[child.name]() if child.name in starts else self._start_backend(console)
             replaced += [] if fresh is None else [fresh]
         return replaced
 

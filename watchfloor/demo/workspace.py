@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Self
 
 from watchfloor.demo.people import write_private
 from watchfloor.embedded.errors import ConfigurationError, refusal
+from witness.sockets import SOCKET_NAME, AddressError, short
 
 DEFAULT_DIRECTORY = ".watchfloor"
 FORMAT = 1  # raise when an older Watchfloor could not use the directory any more
@@ -28,6 +30,10 @@ class Workspace:
         self.logs = self.directory / "logs"
         self.postgres = self.directory / "postgres"
         self.backend = self.directory / "backend"
+        self.signer = self.directory / "signer"
+        self.witness = self.directory / "witness"
+        self.signer_socket = self.signer / SOCKET_NAME
+        self._elsewhere: tempfile.TemporaryDirectory[str] | None = None
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
@@ -35,6 +41,7 @@ class Workspace:
             self._make()
             self._check_format()
             self._lock = self._take()
+            self._place_socket()
         except OSError as error:
             raise refusal(f"use the data directory {self.directory}", error) from error
         return self
@@ -42,6 +49,8 @@ class Workspace:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._elsewhere is not None:
+            self._elsewhere.cleanup()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -51,6 +60,14 @@ class Workspace:
         if self._lock is not None:
             os.truncate(self._lock, 0)
             os.pwrite(self._lock, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
+
+    def _place_socket(self) -> None:
+        """A socket's address is short; where the directory's is not, the socket lies in one of its own."""
+        try:
+            short(self.signer_socket)
+        except AddressError:
+            self._elsewhere = tempfile.TemporaryDirectory(prefix="wf-signer-")
+            self.signer_socket = Path(self._elsewhere.name) / SOCKET_NAME
 
     def _make(self) -> None:
         if not self.directory.is_dir():

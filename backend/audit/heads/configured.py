@@ -1,6 +1,7 @@
 """Reads WATCHFLOOR_WITNESSES and WATCHFLOOR_SIGNER_SOCKET: who is asked. Connects to nobody."""
 
 import functools
+import shlex
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -50,7 +51,10 @@ def witness_names(setting: str) -> tuple[str, ...]:
 
 
 def _parsed(setting: str) -> list[Witness]:
-    words = iter(setting.split())
+    try:
+        words = iter(shlex.split(setting))
+    except ValueError as error:
+        raise ConfigurationError(f"{_SETTING}: {error}.") from error
     return [_witness(word, words) for word in words]
 
 

@@ -19,7 +19,6 @@ from backend.audit.heads.parties import Party, PartyError
 from backend.audit.heads.writing import driver_of
 from backend.audit.heads_tables import LedgerFault, Restore
 from backend.audit.identity import origin_of
-from backend.audit.ledger_rows import Placed
 from backend.audit.meta import META_LOG, Announcement
 from backend.audit.subjects import surrogate_of
 from backend.audit.tables import Ledger, LedgerHead
@@ -27,7 +26,6 @@ from backend.context import Runtime
 from backend.db import after_commit, after_rollback
 from backend.errors import WatchfloorError
 from contract.errors import ErrorCode
-from ledger.merkle import leaf_hash
 
 MAX_REASON_CHARS: Final = 500
 """A paragraph: what happened and why it is right to go on."""
@@ -161,6 +159,6 @@ async def _append(session: AsyncSession, runtime: Runtime, ledger: Ledger, facts
     entry = meta.entry_of(runtime, note, stamp, ident, runtime.clock.now())
     canon = fitted(entry)
     await session.flush()
-    placed = Placed(ident, entry, canon, leaf_hash(canon), ())
-    await ledger_rows.append(await driver_of(session), META_LOG, [placed], runtime.clock.now())
+    first = ledger_rows.placed(ident, entry, canon)
+    await ledger_rows.append(await driver_of(session), META_LOG, [first], runtime.clock.now())
     return ident
