@@ -13,6 +13,7 @@ from backend.emitter import Emitter
 from backend.keyring import DataKey, Keyring
 from backend.metrics import Metrics
 from backend.policy import Policy
+from backend.revocations import Revocations
 from backend.settings import Settings
 from backend.timed import TimedCache
 from contract.permissions import Permission
@@ -64,6 +65,8 @@ class Runtime:
     """All of them at once, to find names in texts."""
     data_keys: TimedCache[str, DataKey]
     """Unwrapped data keys, by subject."""
+    revocations: Revocations
+    """Who was erased, known outside the database."""
     outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when this process has committed an audit entry: wakes the sequencer if it runs here."""
     metrics: Metrics = field(default_factory=Metrics)

@@ -30,6 +30,8 @@ from backend.guard import refuse_unguarded_routes
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
 from backend.monitors import Duty, Monitor
+from backend.privacy import routes as privacy_routes
+from backend.privacy import service as privacy
 from backend.risk import monitor as risk_monitor
 from backend.risk import routes as risk_routes
 from backend.runtime import build_runtime
@@ -53,6 +55,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     audit_routes.router,
     heads_routes.router,
     verification_routes.router,
+    privacy_routes.router,
     stream_routes.router,
 )
 MONITORS: tuple[Monitor, ...] = (risk_monitor.MONITOR, executors_monitor.MONITOR, headwatch.MONITOR, *ops.MONITORS)
@@ -82,6 +85,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
         async with AsyncExitStack() as stack:
             stack.push_async_callback(runtime.database.close)
             await _check_ledger(runtime)
+            await stack.enter_async_context(privacy.keeping_in_step(runtime))
             broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.broker = broker
             if monitors:

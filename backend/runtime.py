@@ -9,6 +9,7 @@ from backend.db import Database
 from backend.emitter import Emitter
 from backend.keyring import load_keyring
 from backend.policy.load import load_policy
+from backend.revocations import FILE_NAME, Revocations
 from backend.settings import Settings
 from backend.timed import TimedCache
 
@@ -29,14 +30,16 @@ def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
     """
     policy = load_policy(settings.policy)
     node = f"{socket.gethostname()[:50]}:{os.getpid()}"
+    keyring = load_keyring(settings, clock)
     return Runtime(
         settings=settings,
         policy=policy,
         clock=clock,
         database=Database(settings),
-        keyring=load_keyring(settings, clock),
+        keyring=keyring,
         emitter=Emitter(node=node, boot=clock.random_bytes(_BOOT_BYTES).hex()),
         subjects=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
         names=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
         data_keys=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
+        revocations=Revocations(settings.data_dir / FILE_NAME, keyring.revocations),
     )

@@ -2,6 +2,7 @@
 
 from backend.alerts import tables as alerts_tables
 from backend.audit import heads_tables as audit_heads_tables
+from backend.audit import personal_tables as audit_personal_tables
 from backend.audit import retention_tables as audit_retention_tables
 from backend.audit import search_tables as audit_search_tables
 from backend.audit import tables as audit_tables
@@ -9,6 +10,7 @@ from backend.audit import verification_tables as audit_verification_tables
 from backend.auth import tables as auth_tables
 from backend.db import Base
 from backend.freeze import tables as freeze_tables
+from backend.privacy import tables as privacy_tables
 from backend.risk import tables as risk_tables
 from backend.roster import tables as roster_tables
 from backend.stream import tables as stream_tables
@@ -18,12 +20,14 @@ __all__ = [
     "Base",
     "alerts_tables",
     "audit_heads_tables",
+    "audit_personal_tables",
     "audit_retention_tables",
     "audit_search_tables",
     "audit_tables",
     "audit_verification_tables",
     "auth_tables",
     "freeze_tables",
+    "privacy_tables",
     "risk_tables",
     "roster_tables",
     "stream_tables",

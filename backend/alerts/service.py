@@ -21,6 +21,7 @@ from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident, not_found
 from backend.events import publish
 from backend.paging import count_capped, cut_page, newest_first
+from backend.standins import replace_name
 from contract.alerts import AcknowledgeRequest, Alert, AlertCounts, AlertStatus, Link, Severity
 from contract.base import Page
 from contract.errors import ErrorCode
@@ -309,3 +310,8 @@ async def most_urgent(session: AsyncSession, limit: int) -> list[Alert]:
     """Alerts that are not cleared: the gravest first, those nobody has seen before the seen, then the newest."""
     found = await session.execute(_MOST_URGENT, {"most": limit})
     return [_wire(row) for row in found.scalars()]
+
+
+async def forget_person(session: AsyncSession, name: str, *, stand_in: str) -> None:
+    """Have a stand-in where the name of an erased person stood."""
+    await replace_name(session, (AlertRow.acknowledged_by,), name, stand_in)

@@ -15,6 +15,7 @@ from backend.audit.conditions import Where, conditions
 from backend.audit.cursors import Cursor
 from backend.audit.events import AuditEvent
 from backend.audit.export_formats import Leaving, Writer, writer_for
+from backend.audit.need_to_know import require_need_to_know
 from backend.audit.query import ExportQuery
 from backend.audit.service import AuditDraft, record
 from backend.context import Caller, Runtime
@@ -87,6 +88,7 @@ async def begin(session: AsyncSession, runtime: Runtime, caller: Caller, query: 
     writer = writer_for(query.format)
     await search.settled(session, runtime)
     sizes = await search.log_sizes(session)
+    require_need_to_know(caller, query)
     where = await conditions(session, runtime, query)
     draft = AuditDraft(AuditEvent.EXPORT_BEGUN, "export audit entries", resource_type="audit", new_value=told)
     await record(session, runtime, caller, draft)

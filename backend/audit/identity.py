@@ -15,7 +15,7 @@ async def ledger_of(session: AsyncSession, runtime: Runtime) -> Ledger:
     """The database's ledger, made at first need.
 
     Raises:
-        ConfigurationError: it was begun under another master key.
+        ConfigurationError: it was under a master key that this process does not have.
     """
     ledger = await session.scalar(select(Ledger))
     if ledger is None:
@@ -25,15 +25,15 @@ async def ledger_of(session: AsyncSession, runtime: Runtime) -> Ledger:
         ledger = Ledger(
             name=f"watchfloor-{runtime.clock.random_bytes(_NAME_BYTES).hex()}",
             generation=1,
-            master_key_id=runtime.keyring.key_id,
+            master_key_id=runtime.keyring.master.current,
             created_at=runtime.clock.now(),
         )
         session.add(ledger)
         await session.flush()
-    if ledger.master_key_id != runtime.keyring.key_id:
+    if not runtime.keyring.master.knows(ledger.master_key_id):
         raise ConfigurationError(
-            f"This database's ledger was begun under master key {ledger.master_key_id}, this process has "
-            f"{runtime.keyring.key_id}: set WATCHFLOOR_MASTER_KEY_FILE to the right one."
+            f"This database's ledger is under master key {ledger.master_key_id}, this process has "
+            f"{runtime.keyring.master.current}: set WATCHFLOOR_MASTER_KEY_FILE to the right one."
         )
     return ledger
 

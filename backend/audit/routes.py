@@ -4,13 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from backend.audit import search
+from backend.audit import revealing, search
 from backend.audit.query import AuditQuery, FollowQuery
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.guard import CurrentCaller, needs
 from contract.audit import AuditEntry, AuditPage
 from contract.permissions import Permission
+from contract.privacy import Revealed, RevealRequest
 
 router = APIRouter(tags=["audit"])
 
@@ -27,6 +28,14 @@ async def search_audit(
 async def read_audit_entry(entry_id: str, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> AuditEntry:
     """One entry of the audit log. That it was read is recorded."""
     return await search.entry(session, runtime, caller, entry_id)
+
+
+@router.post("/v1/audit/{entry_id}/reveal", **needs(Permission.REVEAL_PERSONAL_DATA))
+async def reveal_audit_entry(
+    entry_id: str, request: RevealRequest, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
+) -> Revealed:
+    """Open the sealed values of one entry, for a reason. That it was done is recorded with it or it is not done."""
+    return await revealing.reveal(session, runtime, caller, entry_id, request.reason)
 
 
 @router.get("/v1/audit/{entry_id}/related", **needs(Permission.VIEW_AUDIT_LOGS))

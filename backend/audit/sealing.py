@@ -13,10 +13,12 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.tables import SubjectKey
+from backend.audit.subjects import ERASED
+from backend.audit.tables import Ledger, SubjectKey
 from backend.context import Runtime
 from backend.db import after_commit
 from backend.keyring import DataKey
+from backend.revocations import ErasedSubjectError
 from ledger import seal
 
 
@@ -42,10 +44,6 @@ class Owner:
     subject: str
 
 
-class ErasedSubjectError(Exception):
-    """The subject was erased: nothing personal is written about them again under the same surrogate."""
-
-
 async def seal_fields(
     session: AsyncSession, runtime: Runtime, owner: Owner, values: Mapping[str, str]
 ) -> tuple[Sealed, ...]:
@@ -54,7 +52,7 @@ async def seal_fields(
     Raises:
         ErasedSubjectError: the subject was erased.
     """
-    if not values:
+    if not values or owner.subject == ERASED:
         return ()
     data_key = await data_key_of(session, runtime, owner.subject)
     return tuple(_seal(runtime, data_key, owner, field, value) for field, value in values.items())
@@ -72,36 +70,57 @@ def _seal(runtime: Runtime, data_key: DataKey, owner: Owner, field: str, value: 
 
 
 async def data_key_of(session: AsyncSession, runtime: Runtime, subject: str) -> DataKey:
-    """The subject's key, made at first need; remembered only once its transaction is durable.
+    """The subject's key for sealing, made at first need; remembered for a second once its transaction is durable.
 
     Raises:
-        ErasedSubjectError: it was destroyed.
+        ErasedSubjectError: it was destroyed, whatever the database says.
+        UnknownMasterKeyError: it is wrapped under a master key that this process does not have.
     """
+    runtime.revocations.refuse_revoked(subject)
     known = runtime.data_keys.get(subject)
     if known is not None:
         return known
-    wanted = select(SubjectKey.id, SubjectKey.wrapped).where(SubjectKey.subject == subject)
-    row = (await session.execute(wanted)).one_or_none()
-    if row is None:
-        made = insert(SubjectKey).values(_new_key(runtime, subject))
+    data_key = await stored_key(session, runtime, subject)
+    if data_key is None:
+        made = insert(SubjectKey).values(await _new_key(session, runtime, subject))
         await session.execute(made.on_conflict_do_nothing(index_elements=["subject"]))
-        row = (await session.execute(wanted)).one()
-    ident, wrapped = row
-    if wrapped is None:
-        raise ErasedSubjectError(subject)
-    data_key = DataKey(ident, seal.unwrap_key(runtime.keyring.wrapping, wrapped, subject=subject, key_id=str(ident)))
-    after_commit(session, lambda: runtime.data_keys.put(subject, data_key))
+        data_key = await stored_key(session, runtime, subject)
+    assert data_key is not None  # noqa: S101  inserted above, by us or by whoever was faster
+    found = data_key
+    after_commit(session, lambda: runtime.data_keys.put(subject, found))
     return data_key
 
 
-def _new_key(runtime: Runtime, subject: str) -> dict[str, Any]:
+async def stored_key(session: AsyncSession, runtime: Runtime, subject: str) -> DataKey | None:
+    """The subject's key as the database has it now; None if there never was one. Asked for every opening.
+
+    Raises:
+        ErasedSubjectError: it was destroyed, whatever the database says.
+        UnknownMasterKeyError: it is wrapped under a master key that this process does not have.
+    """
+    runtime.revocations.refuse_revoked(subject)
+    wanted = select(SubjectKey.id, SubjectKey.wrapped, SubjectKey.master_key_id).where(SubjectKey.subject == subject)
+    row = (await session.execute(wanted)).one_or_none()
+    if row is None:
+        return None
+    ident, wrapped, under = row
+    if wrapped is None:
+        raise ErasedSubjectError(subject)
+    key = await runtime.keyring.master.unwrap(wrapped, under=under, subject=subject, key_id=str(ident))
+    return DataKey(ident, key)
+
+
+async def _new_key(session: AsyncSession, runtime: Runtime, subject: str) -> dict[str, Any]:
+    """A key for a subject, under the master key that the ledger says: a rotation waits until this has committed."""
+    under = await session.scalar(select(Ledger.master_key_id).with_for_update(read=True))
+    under = under or runtime.keyring.master.current
     ident = runtime.clock.new_id()
     key, nonce = runtime.clock.random_bytes(seal.KEY_BYTES), runtime.clock.random_bytes(seal.NONCE_BYTES)
     return {
         "id": ident,
         "subject": subject,
-        "master_key_id": runtime.keyring.key_id,
-        "wrapped": seal.wrap_key(runtime.keyring.wrapping, nonce, key, subject=subject, key_id=str(ident)),
+        "master_key_id": under,
+        "wrapped": await runtime.keyring.master.wrap(key, nonce, under=under, subject=subject, key_id=str(ident)),
         "created_at": runtime.clock.now(),
     }
 

@@ -14,6 +14,7 @@ from backend.audit import cursors, partitions
 from backend.audit.conditions import Where, conditions
 from backend.audit.cursors import Cursor, Position
 from backend.audit.events import AuditEvent
+from backend.audit.need_to_know import require_need_to_know
 from backend.audit.query import AuditQuery, FollowQuery
 from backend.audit.reading import Kept, shown
 from backend.audit.service import AuditDraft, record
@@ -46,6 +47,7 @@ async def search(session: AsyncSession, runtime: Runtime, caller: Caller, query:
     Raises:
         WatchfloorError: INVALID_REQUEST when the cursor is not one of ours; QUERY_TOO_SLOW.
     """
+    require_need_to_know(caller, query)
     where = await conditions(session, runtime, query)
     page = await _page(session, runtime, query, where)
     await _record(session, runtime, caller, _told(query, query.filters(), page))
@@ -65,6 +67,7 @@ async def related(
     if shared[_RELATED[query.by][-1]] is None:
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"The entry names no {query.by.value}.")
     known = {column: value for column, value in shared.items() if value is not None}
+    require_need_to_know(caller, query)
     where = await conditions(session, runtime, query)
     clauses = [f"{column} = :shared_{column}" for column in known]
     values = {f"shared_{column}": value for column, value in known.items()}

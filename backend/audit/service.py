@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,19 +10,29 @@ from uuid import UUID
 from sqlalchemy import func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit import subjects
 from backend.audit.canonical import MAX_TEXT_CHARS, clean_address, clean_text, clean_values
+from backend.audit.erasing import Destroyed, destroy, destroyed_subjects, still_there
 from backend.audit.events import AuditEvent
-from backend.audit.naming import line_without_names, names_known, taken_out, without_names
+from backend.audit.meta import META_LOG
+from backend.audit.naming import line_without_names, names_known, taken_out, with_names, without_names
 from backend.audit.outbox import Waiting, enqueue
 from backend.audit.sealing import Owner, seal_fields
-from backend.audit.subjects import PERSON_RESOURCE, owner_of, surrogate_of
-from backend.audit.tables import LedgerEntry
+from backend.audit.subjects import ERASED, PERSON_RESOURCE, PREFIX, is_erased, owner_of, readmit, surrogate_of
+from backend.audit.tables import LedgerEntry, SealedField, Subject
 from backend.context import Caller, Runtime
 from backend.db import after_commit
 from backend.paging import COUNT_CAP
+from backend.revocations import ErasedSubjectError
 from contract.audit import AuditResult
 from ledger.canon import format_instant
 from ledger.entry import Detail, Index
+
+__all__ = [
+    "ERASED", "META_LOG", "AuditDraft", "Destroyed", "count_since", "destroy", "destroyed_subjects", "find_person",
+    "is_erased", "readmit", "record", "sealed_within", "shown_with_names", "still_there", "stored_without_names",
+    "surrogate_of",
+]  # fmt: skip
 
 _REGISTERED = frozenset(event.value for event in AuditEvent)
 
@@ -78,14 +88,26 @@ async def record(session: AsyncSession, runtime: Runtime, caller: Caller, draft:
         warnings.warn(f"audit event type {draft.event_type!r} is not in backend.audit.events", stacklevel=2)
     ident, now = runtime.clock.new_id(), runtime.clock.now()
     detail, personal = taken_out(_detail(draft), runtime.policy.privacy.sealed_fields)
-    names = await names_known(session, runtime)
-    index = await _index(session, runtime, caller, draft, ident=ident, now=now, names=names)
+    actor, resource_id = await _actor(session, runtime, caller), await _resource(session, runtime, draft)
+    names = await _names(session, runtime, {caller.subject: actor, draft.resource_id or "": resource_id})
+    index = _index(runtime, caller, draft, names)
+    index = replace(
+        index, id=str(ident), occurred_at=format_instant(now.astimezone(UTC)), actor=actor,
+        resource_id=line_without_names(resource_id, names) if resource_id and _is_path(draft) else resource_id,
+    )  # fmt: skip
+    personal |= _personal(caller, draft)
     owner = Owner(index.log, index.id, owner_of(index.actor, index.actor_type, index.resource_type, index.resource_id))
+    try:
+        sealed = await seal_fields(session, runtime, owner, personal)
+    except ErasedSubjectError:  # the act is told all the same, without what must not be kept of its person
+        sealed = ()
+    if personal and not sealed:
+        detail = replace(detail, metadata={**(detail.metadata or {}), "withheld": sorted(personal)})
     waiting = Waiting(
         index=index,
         actor_role=_text("role", caller.role),
         detail=without_names(detail, names),
-        sealed=await seal_fields(session, runtime, owner, personal | _personal(caller, draft)),
+        sealed=sealed,
         emitted_at=now,
     )
     enqueue(session, runtime, waiting)
@@ -94,36 +116,40 @@ async def record(session: AsyncSession, runtime: Runtime, caller: Caller, draft:
     return ident
 
 
-async def _index(
-    session: AsyncSession,
-    runtime: Runtime,
-    caller: Caller,
-    draft: AuditDraft,
-    *,
-    ident: UUID,
-    now: datetime,
-    names: Mapping[str, str],
-) -> Index:
-    """What an entry is found by."""
+def _index(runtime: Runtime, caller: Caller, draft: AuditDraft, names: Mapping[str, str]) -> Index:
+    """What an entry is found by, as far as caller and draft tell."""
     category = runtime.policy.audit_category(draft.event_type)
-    resource_id = await _resource(session, runtime, draft)
-    if draft.resource_type == ROUTE_RESOURCE and resource_id:  # whoever asked may have put anything into it
-        resource_id = line_without_names(resource_id, names)
     return Index(
-        id=str(ident),
+        id="",
         log=draft.log or runtime.policy.audit_log(category),
-        occurred_at=format_instant(now.astimezone(UTC)),
+        occurred_at="",
         category=category,
         event_type=str(draft.event_type),
         action=_text("action", line_without_names(draft.action, names)) or str(draft.event_type),
-        actor=await _actor(session, runtime, caller),
+        actor=None,
         actor_type=caller.kind,
         outcome=draft.result.value,
         resource_type=_text("resource_type", draft.resource_type),
-        resource_id=resource_id,
+        resource_id=None,
         request_id=_text("request_id", caller.request_id) or None,
         incident=None,
     )
+
+
+def _is_path(draft: AuditDraft) -> bool:
+    """Whether the resource is an address that somebody asked for: they may have put anything into it."""
+    return draft.resource_type == ROUTE_RESOURCE
+
+
+async def _names(session: AsyncSession, runtime: Runtime, own: Mapping[str, str | None]) -> Mapping[str, str]:
+    """Everybody's surrogates, and those of the people of this very entry, whom nobody else may know yet."""
+    known = await names_known(session, runtime)
+    fresh = {
+        name.lower(): pid
+        for name, pid in own.items()
+        if pid is not None and pid.startswith(PREFIX) and not name.startswith(PREFIX) and name.lower() not in known
+    }
+    return {**known, **fresh} if fresh else known
 
 
 async def _actor(session: AsyncSession, runtime: Runtime, caller: Caller) -> str | None:
@@ -168,3 +194,34 @@ async def count_since(session: AsyncSession, event_type: str, since: datetime) -
         .subquery()
     )
     return (await session.execute(select(func.count()).select_from(capped))).scalar_one()
+
+
+async def find_person(session: AsyncSession, name: str) -> str | None:
+    """The surrogate of a person the ledger knows by name, or None."""
+    return await subjects.find(session, name)
+
+
+async def stored_without_names(session: AsyncSession, runtime: Runtime, text: str) -> str:
+    """A text as other areas may keep it about personal data: with surrogates for the names in it."""
+    return line_without_names(text, await names_known(session, runtime))
+
+
+async def shown_with_names(session: AsyncSession, told: dict[str, Any]) -> dict[str, Any]:
+    """The reverse, of values by name: with every name that is still known."""
+    rows = await session.execute(select(Subject.pid, Subject.name).where(Subject.name.is_not(None)))
+    shown: dict[str, Any] = with_names(told, {pid: name for pid, name in rows if name is not None})
+    return shown
+
+
+async def sealed_within(
+    session: AsyncSession, subject: str, *, log: str | None, since: datetime | None, until: datetime | None
+) -> bool:
+    """Whether a subject has sealed values in a log, or any, between two instants."""
+    wanted = select(literal(1)).where(SealedField.subject == subject)
+    if log is not None:
+        wanted = wanted.where(SealedField.log == log)
+    if since is not None:
+        wanted = wanted.where(SealedField.occurred_at >= since)
+    if until is not None:
+        wanted = wanted.where(SealedField.occurred_at < until)
+    return await session.scalar(wanted.limit(1)) is not None

@@ -6,17 +6,21 @@ Must never derive a surrogate from the name: whoever kept the key could tell who
 from base64 import b32encode
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit.personal_tables import ErasedName
 from backend.audit.tables import Subject
 from backend.context import Runtime
 from backend.db import after_commit
+from ledger import seal
 
 PREFIX: Final = "person:"
 PERSON_RESOURCE: Final = "user"
 """Resources of this type are people: the ledger names them by their surrogate."""
+ERASED: Final = "person:erased"
+"""Stands for whoever was erased and is named again: nobody can tell any more which surrogate was theirs."""
 _RANDOM_BYTES: Final = 10
 """Two people never share a surrogate."""
 
@@ -27,11 +31,18 @@ def new_surrogate(random: bytes) -> str:
 
 
 async def surrogate_of(session: AsyncSession, runtime: Runtime, name: str) -> str:
-    """The surrogate of a person, made at first need; remembered only once its transaction is durable."""
+    """The surrogate of a person, made at first need; remembered only once its transaction is durable.
+
+    An erased name gets no new one by being named again: `ERASED` stands for it.
+    """
+    if name.startswith(PREFIX):
+        return name
     known = runtime.subjects.get(name)
     if known is not None:
         return known
     pid = await find(session, name)
+    if pid is None and await is_erased(session, runtime, name):
+        return ERASED
     if pid is None:
         row = {
             "pid": new_surrogate(runtime.clock.random_bytes(_RANDOM_BYTES)),
@@ -39,6 +50,7 @@ async def surrogate_of(session: AsyncSession, runtime: Runtime, name: str) -> st
             "created_at": runtime.clock.now(),
         }
         await session.execute(insert(Subject).values(row).on_conflict_do_nothing(index_elements=["name"]))
+        runtime.names.clear()  # what is written next in this transaction may already tell of them
         pid = await find(session, name)
     assert pid is not None  # noqa: S101  inserted above, by us or by whoever was faster
     found = pid
@@ -64,3 +76,20 @@ def owner_of(actor: str | None, actor_type: str | None, resource_type: str | Non
     if actor_type == "anonymous" and resource_type == PERSON_RESOURCE and resource_id:
         return resource_id
     return actor or actor_type or "nobody"
+
+
+def blind_of(runtime: Runtime, name: str) -> bytes:
+    """By what an erased name is recognised: keyed, and not kept beside the surrogate that was theirs."""
+    return seal.blind(runtime.keyring.blinding, "erased_name", name.lower())
+
+
+async def is_erased(session: AsyncSession, runtime: Runtime, name: str) -> bool:
+    """Whether a name was erased and nobody has let it come back."""
+    wanted = select(ErasedName.blind).where(ErasedName.blind == blind_of(runtime, name))
+    return await session.scalar(wanted) is not None
+
+
+async def readmit(session: AsyncSession, runtime: Runtime, name: str) -> bool:
+    """Let an erased name come back as somebody new, with a surrogate and a key of their own; whether it was erased."""
+    gone = delete(ErasedName).where(ErasedName.blind == blind_of(runtime, name)).returning(ErasedName.blind)
+    return await session.scalar(gone) is not None

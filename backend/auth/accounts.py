@@ -51,16 +51,27 @@ async def add_user(
     role: str,
     password: str | None = None,
     totp_secret: str | None = None,
+    again: bool = False,
 ) -> Credentials:
     """Make an account; password and secret are generated unless given.
 
+    `again` lets the name of somebody who was erased come back, as somebody new.
+
     Raises:
-        WatchfloorError: INVALID_REQUEST for a name, role or password that cannot be; CONFLICT when the name is taken.
+        WatchfloorError: INVALID_REQUEST for a name, role or password that cannot be; CONFLICT when the name is taken or
+            was erased.
     """
     _check_name(name)
     fresh = _credentials(runtime, name, role, password, totp_secret)
     if await session.scalar(select(User.id).where(User.username == name)) is not None:
         raise WatchfloorError(ErrorCode.CONFLICT, f"There is already an account {name!r}.")
+    back = await audit.readmit(session, runtime, name) if again else await audit.is_erased(session, runtime, name)
+    if back and not again:
+        raise WatchfloorError(
+            ErrorCode.CONFLICT,
+            f"Somebody called {name!r} was erased.",
+            hint="Say --again if the name is to come back, as somebody new.",
+        )
     session.add(
         User(
             id=runtime.clock.new_id(),
@@ -71,7 +82,7 @@ async def add_user(
             created_at=runtime.clock.now(),
         )
     )
-    await _record(session, runtime, caller, name, "added", new_value={"role": role})
+    await _record(session, runtime, caller, name, "added", new_value={"role": role} | ({"again": True} if back else {}))
     return fresh
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import AuditDraft
@@ -132,6 +132,17 @@ async def accounts_waiting(session: AsyncSession, now: datetime) -> int:
     """How many accounts have to wait before they may try to sign in again, after too many failures."""
     waiting = select(func.count()).where(User.locked_until > now, User.disabled.is_(False))
     return (await session.execute(waiting)).scalar_one()
+
+
+async def forget_account(session: AsyncSession, runtime: Runtime, name: str, *, stand_in: str) -> None:
+    """Shut the account of an erased person for good, under a stand-in, and drop where they signed in from."""
+    user = await session.scalar(select(User).where(User.username == name).with_for_update())
+    if user is None:
+        return
+    user.username, user.disabled, user.password_hash, user.totp_secret = stand_in, True, "", ""
+    ended = func.coalesce(Session.ended_at, runtime.clock.now())
+    gone = update(Session).where(Session.user_id == user.id).values(ip_address=None, user_agent=None, ended_at=ended)
+    await session.execute(gone)
 
 
 async def who_am_i(session: AsyncSession, caller: Caller) -> WhoAmI:

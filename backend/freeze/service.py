@@ -8,6 +8,7 @@ from backend.freeze import core, store
 from backend.freeze.core import REPORT_EVERY, effective_mode
 from backend.freeze.holds import acknowledge, create, freeze_automatically
 from backend.freeze.store import Standing, standing_of
+from backend.freeze.tables import FreezeRow
 from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
 from backend.freeze.views import (
     Floor,
@@ -19,6 +20,7 @@ from backend.freeze.views import (
     permit_life,
     publish_progress,
 )
+from backend.standins import replace_name
 from contract.freeze import FreezeMode
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "effective_hold_for",
     "effective_mode",
     "floor",
+    "forget_person",
     "freeze_automatically",
     "get_freeze",
     "list_freezes",
@@ -55,3 +58,9 @@ async def effective_hold_for(session: AsyncSession, *, chain: str, strategy: str
     """What all holds in force add up to at one place; None when it may trade freely."""
     holds = core.covering(await store.holds_in_force(session), _At(chain, strategy, wallet))
     return effective_mode(holds)
+
+
+async def forget_person(session: AsyncSession, name: str, *, stand_in: str) -> None:
+    """Have a stand-in where the name of an erased person stood."""
+    who = (FreezeRow.created_by, FreezeRow.thaw_requested_by, FreezeRow.thawed_by)
+    await replace_name(session, who, name, stand_in)

@@ -1,5 +1,8 @@
 """What other areas may ask of trades. Taking in: `intake`; reading: `queries`; this module is the area's door."""
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.standins import replace_name
 from backend.transactions.intake import Stored, commit_import, open_import, stage_rows, store_batch
 from backend.transactions.queries import (
     HourSums,
@@ -18,6 +21,7 @@ from backend.transactions.queries import (
 )
 from backend.transactions.rows import hexadecimal_in_lower_case
 from backend.transactions.store import Added
+from backend.transactions.tables import Import
 
 __all__ = [
     "Added",
@@ -29,6 +33,7 @@ __all__ = [
     "TransactionFilter",
     "commit_import",
     "day_sums",
+    "forget_person",
     "hexadecimal_in_lower_case",
     "hour_of",
     "hourly_sums",
@@ -41,3 +46,8 @@ __all__ = [
     "stage_rows",
     "store_batch",
 ]
+
+
+async def forget_person(session: AsyncSession, name: str, *, stand_in: str) -> None:
+    """Have a stand-in where the name of an erased person stood."""
+    await replace_name(session, (Import.started_by,), name, stand_in)

@@ -55,13 +55,14 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON 
     type=click.File(encoding="utf-8"),
     help="File whose first line is the password, - for standard input. Default: one is generated.",
 )
+@click.option("--again", is_flag=True, help="The name was erased and comes back, as somebody new.")
 @_as_json
-def add(name: str, role: str, password_file: TextIO | None, *, as_json: bool) -> None:
+def add(name: str, role: str, password_file: TextIO | None, *, again: bool, as_json: bool) -> None:
     """Make an account and print, once, what its holder signs in with."""
     password = password_file.readline().rstrip("\r\n") if password_file else None
 
     async def work(session: AsyncSession, runtime: Runtime, caller: Caller) -> Credentials:
-        return await accounts.add_user(session, runtime, caller, name=name, role=role, password=password)
+        return await accounts.add_user(session, runtime, caller, name=name, role=role, password=password, again=again)
 
     made = _run(work)
     if as_json:

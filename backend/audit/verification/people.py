@@ -20,7 +20,7 @@ from ledger.canon import format_instant
 from ledger.seal import SealError
 
 _ROWS: Final = "SELECT * FROM audit_sealed WHERE entry_id = ANY(%s)"
-_KEYS: Final = "SELECT id, subject, wrapped, destroyed_at FROM audit_subject_keys"
+_KEYS: Final = "SELECT id, subject, wrapped, destroyed_at, master_key_id FROM audit_subject_keys"
 _ORPHANS: Final = """
 SELECT sealed.entry_id, sealed.field, sealed.log, entry.seq, entry.canon FROM audit_sealed AS sealed
 LEFT JOIN audit_entries AS entry ON entry.id = sealed.entry_id AND entry.log = sealed.log
@@ -31,7 +31,8 @@ LEFT JOIN audit_entries AS entry ON entry.id = sealed.entry_id AND entry.log = s
 class Keys:
     """What opens personal values; derived from the master key."""
 
-    wrapping: bytes
+    wrapping: Mapping[str, bytes]
+    """By the name of the master key."""
     blinding: bytes
 
     def __repr__(self) -> str:
@@ -54,12 +55,15 @@ class People:
         """Open the subjects' keys."""
         tally = self.verdicts[Verdict.ERASURE]
         tally.look()
-        for ident, subject, wrapped, destroyed_at in connection.execute(_KEYS):
+        for ident, subject, wrapped, destroyed_at, master in connection.execute(_KEYS):
             self.subjects[ident] = (subject, None)
             if wrapped is None:
                 continue
             try:
-                key = seal.unwrap_key(self.keys.wrapping, wrapped, subject=subject, key_id=str(ident))
+                key = seal.unwrap_key(self.keys.wrapping[master], wrapped, subject=subject, key_id=str(ident))
+            except KeyError:
+                tally.find(NO_LOG, None, "key", f"the key of {subject} is under a master key that is not here")
+                continue
             except SealError as error:
                 tally.find(NO_LOG, None, "key", f"the key of {subject} does not open: {error}")
                 continue
@@ -124,8 +128,8 @@ class People:
             one.resource_id for one in frame.announced(connection, waiting) if one.event_type == frame.SUBJECT_ERASED
         }
         rows = connection.execute(_KEYS).fetchall()
-        destroyed = {subject for _, subject, wrapped, at in rows if wrapped is None and at is not None}
-        for _, subject, wrapped, at in rows:
+        destroyed = {subject for _, subject, wrapped, at, _ in rows if wrapped is None and at is not None}
+        for _, subject, wrapped, at, _ in rows:
             if wrapped is None and (at is None or subject not in told):
                 tally.find(NO_LOG, None, "key", f"the key of {subject} is gone and no erasure was announced")
         for subject, (log, seq, name, count) in sorted(self.absent.items()):

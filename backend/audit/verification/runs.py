@@ -161,7 +161,7 @@ async def _work(runtime: Runtime, job: VerificationJob) -> dict[str, Any]:
         "logs": job.logs,
         "witnesses": [],
         "verification_key": runtime.keyring.verification.hex(),
-        "wrapping_key": runtime.keyring.wrapping.hex(),
+        "wrapping_keys": {name: one.hex() for name, one in runtime.keyring.wrapping.items()},
         "blinding_key": runtime.keyring.blinding.hex(),
     }
     process = await asyncio.create_subprocess_exec(

@@ -78,7 +78,8 @@ class _Teller:
 def run(order: dict[str, Any]) -> dict[str, Any]:
     """Carry out one order and give its result."""
     url, key = order["url"], bytes.fromhex(order["verification_key"])
-    keys = Keys(bytes.fromhex(order["wrapping_key"]), bytes.fromhex(order["blinding_key"]))
+    wrapping = {name: bytes.fromhex(text) for name, text in order["wrapping_keys"].items()}
+    keys = Keys(wrapping, bytes.fromhex(order["blinding_key"]))
     with (
         psycopg.connect(url, autocommit=True, options=_OPTIONS, application_name="watchfloor verifier") as reader,
         psycopg.connect(url, autocommit=True, options=_OPTIONS, application_name="watchfloor verifier") as writer,

@@ -58,12 +58,59 @@ CROSS JOIN LATERAL (SELECT convert_from(entry.canon, 'UTF8')::jsonb AS doc) AS p
 
 
 def upgrade() -> None:
+    _create_tables()
     op.execute(_NAMED)
     op.execute("DROP VIEW audit_logs")
     op.execute(_VIEW.format(named="audit_named"))
 
 
+def _create_tables() -> None:
+    op.create_table(
+        "audit_erased_names",
+        sa.Column("blind", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("blind", name="pk_audit_erased_names"),
+    )
+    op.create_table(
+        "erasures",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("subject", sa.String(60), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(20), nullable=False),
+        sa.Column("requested_by", sa.String(60), nullable=False),
+        sa.Column("requested_at", _TIME, nullable=False),
+        sa.Column("decided_by", sa.String(60), nullable=True),
+        sa.Column("decided_at", _TIME, nullable=True),
+        sa.Column("values_erased", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_erasures"),
+    )
+    op.create_index(
+        "uq_erasures_open", "erasures", ["subject"], unique=True, postgresql_where=sa.text("status = 'requested'")
+    )
+    op.create_index("ix_erasures_time", "erasures", ["requested_at", "id"])
+    op.create_table(
+        "legal_holds",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("subject", sa.String(60), nullable=True),
+        sa.Column("log", sa.String(40), nullable=True),
+        sa.Column("since", _TIME, nullable=True),
+        sa.Column("until", _TIME, nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("placed_by", sa.String(60), nullable=False),
+        sa.Column("placed_at", _TIME, nullable=False),
+        sa.Column("lift_reason", sa.Text(), nullable=True),
+        sa.Column("lift_requested_by", sa.String(60), nullable=True),
+        sa.Column("lift_requested_at", _TIME, nullable=True),
+        sa.Column("lifted_by", sa.String(60), nullable=True),
+        sa.Column("lifted_at", _TIME, nullable=True),
+        sa.CheckConstraint("subject IS NOT NULL OR log IS NOT NULL", name="ck_legal_holds_something"),
+        sa.PrimaryKeyConstraint("id", name="pk_legal_holds"),
+    )
+    op.create_index("ix_legal_holds_time", "legal_holds", ["placed_at", "id"])
+
+
 def downgrade() -> None:
+    for table in ("legal_holds", "erasures", "audit_erased_names"):
+        op.drop_table(table)
     op.execute("DROP VIEW audit_logs")
     op.execute(_VIEW.format(named=""))
     op.execute("DROP FUNCTION audit_named")

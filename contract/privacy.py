@@ -1,0 +1,111 @@
+"""Wire types of personal data: revealing sealed values, erasing people, legal holds."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from contract.base import UtcDatetime, Wire, WireRequest, storable
+
+MAX_REASON_CHARS = 2_000
+"""Room for a paragraph; a reason is evidence, not an essay."""
+
+
+def _has_words(value: str) -> str:
+    value = storable(value).strip()
+    if not value:
+        raise ValueError("a reason is required: say in a few words why")
+    return value
+
+
+class Reasoned(WireRequest):
+    """An act that wants a reason."""
+
+    reason: str = Field(max_length=MAX_REASON_CHARS)
+
+    _reason = field_validator("reason")(_has_words)
+
+
+class RevealRequest(Reasoned):
+    """Open the sealed values of one audit entry."""
+
+
+class Revealed(Wire):
+    """The sealed values of one audit entry; None for a value whose person was erased."""
+
+    entry: str
+    values: dict[str, str | None]
+    recorded_as: str
+    """The audit entry that says who revealed them and why."""
+
+
+class ErasureStatus(StrEnum):
+    """What became of a request to erase a person."""
+
+    REQUESTED = "requested"
+    ERASED = "erased"
+    WITHDRAWN = "withdrawn"
+
+
+class ErasureRequest(Reasoned):
+    """Ask for a person to be erased; somebody else has to approve."""
+
+    subject: str = Field(min_length=1, max_length=100)
+    """The name of their account."""
+
+    _subject = field_validator("subject")(storable)
+
+
+class Erasure(Wire):
+    """One request to erase a person. Names are shown for as long as they are known."""
+
+    id: str
+    subject: str
+    surrogate: str
+    reason: str
+    status: ErasureStatus
+    requested_by: str
+    requested_at: UtcDatetime
+    decided_by: str | None = None
+    decided_at: UtcDatetime | None = None
+    values_erased: int | None = None
+
+
+class LegalHoldRequest(Reasoned):
+    """Keep a person's data, or a log between two instants, until two people lift the legal hold."""
+
+    subject: str | None = Field(default=None, min_length=1, max_length=100)
+    log: str | None = Field(default=None, min_length=1, max_length=40)
+    since: UtcDatetime | None = None
+    until: UtcDatetime | None = None
+
+    @field_validator("subject", "log")
+    @classmethod
+    def _storable(cls, value: str | None) -> str | None:
+        return None if value is None else storable(value)
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        if self.subject is None and self.log is None:
+            raise ValueError("say whose data or which log is to be kept")
+        if self.since and self.until and self.since >= self.until:
+            raise ValueError("since must be before until")
+        return self
+
+
+class LegalHold(Wire):
+    """A legal hold; in force until `lifted_at` is set."""
+
+    id: str
+    subject: str | None = None
+    log: str | None = None
+    since: UtcDatetime | None = None
+    until: UtcDatetime | None = None
+    reason: str
+    placed_by: str
+    placed_at: UtcDatetime
+    lift_reason: str | None = None
+    lift_requested_by: str | None = None
+    lift_requested_at: UtcDatetime | None = None
+    lifted_by: str | None = None
+    lifted_at: UtcDatetime | None = None
