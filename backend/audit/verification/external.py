@@ -73,6 +73,8 @@ class External:
         genesis: str = epochs[0][1]
         if self.trust.genesis not in (None, genesis):
             self.tally.find(NO_LOG, None, "epoch", "the first signing key is not the one that was known")
+        if epochs[0][2] is not None:
+            self.tally.find(NO_LOG, None, "epoch", "the first signing key is certified by one that is gone")
         try:
             certificates = [bytes(certificate or b"") for _, _, certificate in epochs[1:]]
             self.keys = checkpoint.verify_chain(self.trust.genesis or genesis, certificates)
