@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
-from backend import headwatch, http, ops
+from backend import archivewatch, headwatch, http, ops
 from backend.alerts import routes as alerts_routes
 from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
@@ -16,6 +16,9 @@ from backend.audit.heads import keeping
 from backend.audit.heads import routes as heads_routes
 from backend.audit.heads.configured import witnesses_of
 from backend.audit.identity import ledger_of
+from backend.audit.retention import keeper as retention
+from backend.audit.retention import routes as retention_routes
+from backend.audit.verification import periods as ledger_periods
 from backend.audit.verification import routes as verification_routes
 from backend.audit.verification import runs as verification_runs
 from backend.auth import routes as auth_routes
@@ -55,12 +58,20 @@ ROUTERS: tuple[APIRouter, ...] = (
     audit_routes.router,
     heads_routes.router,
     verification_routes.router,
+    retention_routes.router,
     privacy_routes.router,
     stream_routes.router,
 )
-MONITORS: tuple[Monitor, ...] = (risk_monitor.MONITOR, executors_monitor.MONITOR, headwatch.MONITOR, *ops.MONITORS)
+MONITORS: tuple[Monitor, ...] = (
+    risk_monitor.MONITOR,
+    executors_monitor.MONITOR,
+    headwatch.MONITOR,
+    archivewatch.MONITOR,
+    ledger_periods.PERIODS,
+    *ops.MONITORS,
+)
 
-DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER, keeping.HEADS, verification_runs.VERIFIER)
+DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER, keeping.HEADS, verification_runs.VERIFIER, retention.RETENTION)
 
 
 async def _check_ledger(runtime: Runtime) -> None:

@@ -21,6 +21,7 @@ from contract.executors import Executor
 from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
 from contract.heads import LedgerHeads, LedgerKeys
 from contract.overview import ComplianceMetrics, Overview, Status
+from contract.retention import RetentionReport
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
 from contract.transactions import BatchRequest, ImportOpened, ImportResult, ImportStart, Transaction
@@ -201,6 +202,10 @@ class Api:
                 refuse_unless_success(self.url, answer)
             async for part in answer.aiter_raw():
                 into.write(part)
+
+    async def retention(self) -> RetentionReport:
+        """What each log keeps and what is due to be dropped."""
+        return await self._get("/v1/ledger/retention", RetentionReport)
 
     async def verifications(self, *, limit: int | None = None) -> Page[Verification]:
         """The newest verifications first, one under way among them."""

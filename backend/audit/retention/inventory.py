@@ -1,7 +1,7 @@
 """The list of copies: what was found when each was last read back. What changes for good is told in the `meta` log."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -158,3 +158,29 @@ def too_few(runtime: Runtime, stores: Sequence[Store], found: Sequence[ArchiveCo
         return f"{needed} copies are needed and {len(places)} places are set (WATCHFLOOR_ARCHIVES)"
     failing = "".join(f"; {copy.place}: {copy.problem or copy.state}" for copy in found if copy not in sound)
     return f"{len(sound)} of {needed} copies were read back and are sound{failing}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """Copies in one place that are not as they should be."""
+
+    place: str
+    count: int
+    log: str
+    seq_from: int
+    problem: str
+    """Of the one named."""
+
+
+async def failing_by_place(session: AsyncSession, states: Collection[CopyState]) -> list[Failing]:
+    """What fails in which place, with the first copy as an example."""
+    wanted = (
+        select(ArchiveCopy)
+        .where(ArchiveCopy.state.in_([state.value for state in states]))
+        .order_by(ArchiveCopy.place, ArchiveCopy.log, ArchiveCopy.seq_from)
+    )
+    found: dict[str, Failing] = {}
+    for copy in await session.scalars(wanted):
+        known = found.setdefault(copy.place, Failing(copy.place, 0, copy.log, copy.seq_from, copy.problem or ""))
+        found[copy.place] = replace(known, count=known.count + 1)
+    return list(found.values())

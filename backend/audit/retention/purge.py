@@ -20,11 +20,12 @@ from backend.audit.heads.writing import fenced
 from backend.audit.meta import META_LOG
 from backend.audit.retention import holds, inventory
 from backend.audit.retention.inventory import CALLER
-from backend.audit.retention.standing import Standing, standing
-from backend.audit.retention.survey import Partition, Survey, pack_numbers, survey
+from backend.audit.retention.standing import Standing, forbid_verifications, standing
+from backend.audit.retention.survey import Partition, Survey, survey
 from backend.audit.retention.vouching import Voucher, voucher_for
 from backend.audit.retention_tables import Purge
 from backend.audit.service import AuditDraft
+from backend.audit.verification.purged import pack_numbers
 from backend.context import Runtime
 from backend.errors import LedgerFaultError
 from backend.monitors import Lead
@@ -79,6 +80,7 @@ async def _purge(
     key = {"log": partition.log, "seq_from": partition.seq_from}
     if await session.scalar(_SPAN, key) is None:
         return None  # another backend was faster
+    await forbid_verifications(session)
     await holds.forbid_new_ones(session)
     asked = await standing(session, runtime, stores, partition)
     if not asked.may_be_dropped(runtime.clock.now()):

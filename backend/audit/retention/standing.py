@@ -14,7 +14,7 @@ from backend.audit.pruning import pruned_edge
 from backend.audit.retention import holds, inventory
 from backend.audit.retention.survey import Partition
 from backend.audit.retention.vouching import voucher_for
-from backend.audit.verification_tables import SealedPeriod
+from backend.audit.verification_tables import SealedPeriod, VerificationJob
 from backend.context import Runtime
 from backend.stores import Store
 
@@ -63,6 +63,7 @@ async def standing(session: AsyncSession, runtime: Runtime, stores: Sequence[Sto
             runtime.clock.now(),
         ),
         *await holds.reasons(session, partition),
+        await _being_verified(session),
     ]
     return Standing(partition, due_at(runtime, partition), tuple(reason for reason in reasons if reason is not None))
 
@@ -77,6 +78,17 @@ async def _earlier(session: AsyncSession, partition: Partition) -> str | None:
         if kept_from == partition.seq_from
         else f"the entries before it do not end where the purge before did: {kept_from:,}"
     )
+
+
+async def _being_verified(session: AsyncSession) -> str | None:
+    """A verification that has begun expects the entries that were there then; one that died is taken up again."""
+    running = select(VerificationJob.id).where(VerificationJob.state == "running")
+    return "a verification is reading the ledger" if await session.scalar(running.limit(1)) is not None else None
+
+
+async def forbid_verifications(session: AsyncSession) -> None:
+    """Let no verification begin until the session's transaction ends: the next one finds what is left."""
+    await session.execute(text("LOCK TABLE audit_verification_jobs IN SHARE MODE"))
 
 
 async def _unsealed(session: AsyncSession, partition: Partition) -> str | None:

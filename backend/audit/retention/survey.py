@@ -5,11 +5,10 @@ open while it works on what it read.
 """
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from sqlalchemy import text
@@ -122,14 +121,3 @@ def _note(numbers: Numbers, partition: Partition, canon: bytes) -> None:
         numbers.see(emitter["boot"], emitter["n"], emitter["settled"], emitter["void"])
     except (orjson.JSONDecodeError, LookupError, TypeError) as error:
         raise LedgerFaultError(partition.log, f"an entry of {partition} is none") from error
-
-
-def pack_numbers(numbers: Numbers) -> bytes:
-    """Write numbers as a purge keeps them; the same numbers give the same JSON."""
-    return zlib.compress(orjson.dumps(numbers.to_tree(), option=orjson.OPT_SORT_KEYS), 9)
-
-
-def unpack_numbers(raw: bytes) -> Numbers:
-    """Read what `pack_numbers` wrote."""
-    tree: dict[str, Any] = orjson.loads(zlib.decompress(raw))
-    return Numbers.from_tree(tree)

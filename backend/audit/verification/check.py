@@ -17,6 +17,7 @@ from backend.audit.verification.external import External, Trust
 from backend.audit.verification.frame import Frame, Head
 from backend.audit.verification.logs import Doubt, LogCheck, Mark
 from backend.audit.verification.people import Keys, People, in_batches
+from backend.audit.verification.purged import PARTITION_PURGED, check_purges
 from backend.audit.verification.records import NO_LOG
 from backend.audit.verification.state import State
 from backend.audit.verification.verdicts import Tally, Verdict, Verdicts
@@ -128,6 +129,7 @@ class _Verification:
             records.check_periods(frame_now, verdicts)
             records.check_runs(frame_now, verdicts)
             records.check_quarantine(frame_now, verdicts)
+            check_purges(frame_now.purges, frame_now.told(PARTITION_PURGED), verdicts[Verdict.LINKAGE])
         trusted = self._plan.trusted
         if trusted is not None:
             for log, edge in trusted.edges.items():
@@ -156,8 +158,8 @@ class _Verification:
         """Read one log from where the state stands to its head."""
         head = self._frame.heads.get(log)
         size = head.size if head else 0
-        edge = self._state.edges.setdefault(log, CompactRange())
         known = self._plan.trusted.size(log) if self._plan.trusted else 0
+        edge = self._beginning(log, known)
         check = LogCheck(log, edge, known, self._state.verdicts, self._state.numbers)
         self._hold_outside(check, size)
         try:
@@ -167,6 +169,16 @@ class _Verification:
         except (StreamError, psycopg.DataError, psycopg.ProgrammingError, psycopg.InternalError) as error:
             told = str(error).strip().splitlines()[0]
             self._state.verdicts[Verdict.LINKAGE].find(log, edge.size, "unreadable", told)
+
+    def _beginning(self, log: str, known: int) -> CompactRange:
+        """The tree from which on a log is read: where reading stopped, or where its dropped entries ended."""
+        edge, cut = self._state.edges.setdefault(log, CompactRange()), self._frame.cuts.get(log)
+        if cut is not None and edge.size < cut.edge.size:
+            edge = self._state.edges[log] = cut.edge.copy()
+            for end, numbers in cut.numbers:
+                if end > known:
+                    self._state.numbers.join(numbers)
+        return edge
 
     def _hold_outside(self, check: LogCheck, size: int) -> None:
         """Roots at sizes that will not be passed: the present one, and those the log is too short for."""

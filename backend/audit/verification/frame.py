@@ -11,6 +11,8 @@ import orjson
 import psycopg
 from psycopg.rows import dict_row
 
+from backend.audit.verification.purged import PARTITION_PURGED, SEALED_EXPIRED, Cut, cuts_of
+
 PERIOD_SEALED: Final = "ledger.period.sealed"
 VERIFICATION_RUN: Final = "ledger.verification.run"
 SUBJECT_ERASED: Final = "ledger.subject.erased"
@@ -50,15 +52,17 @@ CROSS JOIN LATERAL (
 ORDER BY span.log, span.seq_from
 """
 _PERIODS = """
-SELECT period.*, (SELECT sequenced_at FROM audit_entries WHERE log = period.log AND seq = period.seq_start) AS at_start,
-    (SELECT sequenced_at FROM audit_entries WHERE log = period.log AND seq = period.seq_end - 1) AS at_last,
-    (SELECT sequenced_at FROM audit_entries WHERE log = period.log AND seq = period.seq_end) AS at_next
+SELECT period.*,
+    (SELECT sequenced_at FROM audit_entries WHERE log = period.log AND seq = period.seq_start LIMIT 1) AS at_start,
+    (SELECT sequenced_at FROM audit_entries WHERE log = period.log AND seq = period.seq_end - 1 LIMIT 1) AS at_last,
+    (SELECT sequenced_at FROM audit_entries WHERE log = period.log AND seq = period.seq_end LIMIT 1) AS at_next
 FROM audit_periods AS period ORDER BY log, n
 """
 _LAST = """
-SELECT head.log, (SELECT sequenced_at FROM audit_entries WHERE log = head.log AND seq = head.size - 1) AS at
+SELECT head.log, (SELECT sequenced_at FROM audit_entries WHERE log = head.log AND seq = head.size - 1 LIMIT 1) AS at
 FROM audit_heads AS head
 """
+_PURGES = "SELECT * FROM audit_purges ORDER BY log, first_kept_seq"
 _RUNS = "SELECT * FROM audit_verifications ORDER BY verified_at, id"
 _ANNOUNCED = """
 SELECT seq, event_type, resource_id, canon FROM audit_entries
@@ -110,6 +114,17 @@ class Frame:
     sealed_rows: int
     last_sequenced: dict[str, datetime | None]
     """When the last entry of each log was placed."""
+    purges: Sequence[Mapping[str, Any]]
+    cuts: Mapping[str, Cut]
+    """Where the logs begin whose oldest entries were dropped."""
+
+    def told(self, event_type: str) -> list[Mapping[str, Any]]:
+        """What the announcements of one type say."""
+        return [one.facts for one in self.announced if one.event_type == event_type]
+
+    def begins_at(self, log: str) -> int:
+        """The first entry of a log that should be here."""
+        return self.cuts[log].edge.size if log in self.cuts else 0
 
 
 def read(connection: psycopg.Connection[Any]) -> Frame:
@@ -127,6 +142,7 @@ def read(connection: psycopg.Connection[Any]) -> Frame:
         logs = tuple(sorted(present | heads.keys()))
         sealed = cursor.execute(_COUNTS).fetchone()
         waiting = cursor.execute(_WAITING).fetchall()
+        purges = cursor.execute(_PURGES).fetchall()
         return Frame(
             ledger=ledger["name"],
             created_at=ledger["created_at"],
@@ -143,10 +159,12 @@ def read(connection: psycopg.Connection[Any]) -> Frame:
             quarantined=cursor.execute(_QUARANTINED).fetchall(),
             sealed_rows=sealed["sealed"] if sealed else 0,
             last_sequenced={row["log"]: row["at"] for row in cursor.execute(_LAST).fetchall()},
+            purges=purges,
+            cuts=cuts_of(purges),
         )
 
 
-_EVENTS: Final = (PERIOD_SEALED, VERIFICATION_RUN, SUBJECT_ERASED, ENTRY_QUARANTINED)
+_EVENTS: Final = (PERIOD_SEALED, VERIFICATION_RUN, SUBJECT_ERASED, ENTRY_QUARANTINED, PARTITION_PURGED, SEALED_EXPIRED)
 
 
 def announced(connection: psycopg.Connection[Any], waiting: Sequence[Mapping[str, Any]]) -> list[Announced]:

@@ -46,6 +46,17 @@ class Numbers:
         known.count += 1
         return True
 
+    def join(self, others: "Numbers") -> None:
+        """Take over what others have seen; numbers that both have count once."""
+        for boot, other in others._boots.items():  # noqa: SLF001  our own class
+            known = self._boots.setdefault(boot, _Boot())
+            known.settled = max(known.settled, other.settled)
+            known.void |= other.void
+            for number, chunk in other.chunks.items():
+                mine = known.chunks.get(number, bytes(_CHUNK_BYTES))
+                known.chunks[number] = bytearray(one | two for one, two in zip(mine, chunk, strict=True))
+            known.count = sum(int.from_bytes(chunk, "big").bit_count() for chunk in known.chunks.values())
+
     def missing(self, limit: int) -> Iterator[tuple[str, int, int]]:
         """Numbers that a later entry calls settled and that are neither seen nor void.
 

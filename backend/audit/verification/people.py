@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from backend.audit.verification import frame
 from backend.audit.verification.logs import Personal
+from backend.audit.verification.purged import SEALED_EXPIRED, expired_before
 from backend.audit.verification.records import NO_LOG
 from backend.audit.verification.verdicts import Verdict, Verdicts
 from ledger import seal
@@ -40,6 +41,18 @@ class Keys:
 
 
 @dataclass(slots=True)
+class Absent:
+    """Values of one subject that are gone from one log."""
+
+    seq: int
+    """Entry and field of the first."""
+    name: str
+    count: int = 0
+    newest: str = ""
+    """The latest time of their entries."""
+
+
+@dataclass(slots=True)
 class People:
     """Personal values while a verification runs."""
 
@@ -48,8 +61,8 @@ class People:
     rows_seen: int = 0
     subjects: dict[UUID, tuple[str, bytes | None]] = field(default_factory=dict)
     """Subject and opened key, by key id."""
-    absent: dict[str, tuple[str, int, str, int]] = field(default_factory=dict)
-    """By subject whose value is gone: log, seq and field of the first, and how many."""
+    absent: dict[tuple[str, str], Absent] = field(default_factory=dict)
+    """By subject whose values are gone, and log."""
 
     def load(self, connection: psycopg.Connection[Any]) -> None:
         """Open the subjects' keys."""
@@ -92,9 +105,9 @@ class People:
 
     def _note_absent(self, entry: Personal, name: str) -> None:
         self.verdicts[Verdict.ERASURE].look(1)
-        subject = _subject(entry.index)
-        log, seq, first, count = self.absent.get(subject, (entry.log, entry.seq, name, 0))
-        self.absent[subject] = (log, seq, first, count + 1)
+        gone = self.absent.setdefault((_subject(entry.index), entry.log), Absent(entry.seq, name))
+        gone.count += 1
+        gone.newest = max(gone.newest, str(entry.index.get("occurred_at")))
 
     def _wrong(self, entry: Personal, name: str, detail: str) -> None:
         self.verdicts[Verdict.PROJECTION].find(entry.log, entry.seq, "sealed", f"{name}: {detail}")
@@ -117,26 +130,25 @@ class People:
         except (SealError, ValueError) as error:
             self._wrong(entry, name, str(error))
             return
-        if row["blind"] not in (None, blind):
+        if row["blind"] != blind:
             self._wrong(entry, name, "it is searched under another value")
 
     def finish(self, connection: psycopg.Connection[Any]) -> None:
         """Hold what is gone against what was announced; read now, so that an erasure meanwhile is known."""
         tally = self.verdicts[Verdict.ERASURE]
         waiting = frame.waiting_now(connection)
-        told = {
-            one.resource_id for one in frame.announced(connection, waiting) if one.event_type == frame.SUBJECT_ERASED
-        }
+        announced = frame.announced(connection, waiting)
+        told = {one.resource_id for one in announced if one.event_type == frame.SUBJECT_ERASED}
+        expired = expired_before([one.facts for one in announced if one.event_type == SEALED_EXPIRED])
         rows = connection.execute(_KEYS).fetchall()
         destroyed = {subject for _, subject, wrapped, at, _ in rows if wrapped is None and at is not None}
         for _, subject, wrapped, at, _ in rows:
             if wrapped is None and (at is None or subject not in told):
                 tally.find(NO_LOG, None, "key", f"the key of {subject} is gone and no erasure was announced")
-        for subject, (log, seq, name, count) in sorted(self.absent.items()):
-            if subject not in destroyed or subject not in told:
-                tally.find(
-                    log, seq, "gone", f"{count} values of {subject} are gone, e.g. {name}, and nobody erased them"
-                )
+        for (subject, log), gone in sorted(self.absent.items()):
+            if (subject not in destroyed or subject not in told) and gone.newest >= expired.get(log, ""):
+                told_of = f"{gone.count} values of {subject} are gone, e.g. {gone.name}, and nobody erased them"
+                tally.find(log, gone.seq, "gone", told_of)
 
     def find_orphans(self, connection: psycopg.Connection[Any], expected: int) -> None:
         """Find values that belong to no entry, when more were counted than entries have."""

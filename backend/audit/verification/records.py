@@ -104,11 +104,11 @@ def check_heads(frame: Frame, verdicts: Verdicts) -> None:
 def check_spans(frame: Frame, verdicts: Verdicts) -> None:
     """What is said of partitions, by which searches leave some out."""
     tally = verdicts[Verdict.PROJECTION]
-    ends: dict[str, int] = {}
+    ends = {log: cut.edge.size for log, cut in frame.cuts.items()}
     for span in frame.spans:
         log, first = span["log"], span["seq_from"]
         tally.look()
-        if first != ends.get(log, first):
+        if first != ends.get(log, 0):
             tally.find(log, first, "span", f"partitions leave out or repeat entries before {first}")
         ends[log] = span["seq_until"]
         if (span["time_min"], span["time_max"]) != (span["time_first"], span["time_last"]):
@@ -134,7 +134,7 @@ def check_periods(frame: Frame, verdicts: Verdicts) -> None:
         if told.get(name) != record:
             tally.find(row["log"], None, "period", f"period {row['n']} is not what was announced when it was sealed")
         _check_follows(row, previous, tally)
-        _check_bounds(row, tally)
+        _check_bounds(row, frame.begins_at(row["log"]), tally)
         before = row
     for name in sorted(told.keys() - kept):
         tally.find(str(told[name].get("log")), None, "period", f"period {name} was sealed and is gone")
@@ -152,10 +152,11 @@ def _check_follows(row: Mapping[str, Any], previous: Mapping[str, Any] | None, t
         tally.find(row["log"], row["seq_start"], "period", f"period {row['n']} does not follow the one before it")
 
 
-def _check_bounds(row: Mapping[str, Any], tally: Tally) -> None:
+def _check_bounds(row: Mapping[str, Any], begins_at: int, tally: Tally) -> None:
     if row["seq_end"] > row["seq_start"]:
-        inside = all(at is not None and row["period_start"] <= at for at in (row["at_start"], row["at_last"]))
-        inside = inside and row["at_last"] < row["period_end"]
+        known = [(row["seq_start"], row["at_start"]), (row["seq_end"] - 1, row["at_last"])]
+        left = [at for seq, at in known if seq >= begins_at or at is not None]  # the others were dropped on their date
+        inside = all(at is not None and row["period_start"] <= at < row["period_end"] for at in left)
     else:
         inside = row["seq_end"] == row["seq_start"]
     if not inside or (row["at_next"] is not None and row["at_next"] < row["period_end"]):
@@ -169,6 +170,8 @@ def _check_head_times(frame: Frame, tally: Tally) -> None:
         ends[row["log"]] = max(ends.get(row["log"], row["period_end"]), row["period_end"])
     for log, head in frame.heads.items():
         last = frame.last_sequenced.get(log)
+        if last is None and log in frame.cuts and frame.begins_at(log) == head.size:
+            last = frame.cuts[log].last_sequenced
         possible = [at for at in (last, ends.get(log)) if at is not None]
         if possible and head.sequenced_at != max(possible):
             tally.find(log, None, "sequenced_at", "the head's time is not that of its last entry or period")

@@ -1,0 +1,42 @@
+"""`watchfloor audit retention`."""
+
+from datetime import datetime
+
+import click
+
+from console.commands.base import Call, command
+from console.commands.output import instant, outside, wrapped
+from contract.retention import LogRetention, RetentionReport
+
+
+@click.command()
+@command("audit.retention")
+def retention(call: Call, /) -> None:
+    """What each log keeps, what is due to be dropped and what holds it back."""
+    found = call.ask(lambda api: api.retention())
+    call.answer(found, lambda: _lines(found))
+
+
+def _lines(found: RetentionReport) -> list[str]:
+    lines = [line for one in found.logs for line in _log(one, found.as_of)]
+    lines.append(f"copies  {found.sound_copies:,} sound; {found.copies_needed} places needed")
+    lines += [f"  in {outside(place, 70)}" for place in found.places] or ["  no place is set (WATCHFLOOR_ARCHIVES)"]
+    for copy in found.failing_copies:
+        told = f"{copy.state.value}: {outside(copy.log)} from {copy.seq_from:,}: {outside(copy.problem, 300)}"
+        lines += wrapped(told, 2)
+    return [*lines, f"As of {instant(found.as_of)}."]
+
+
+def _log(one: LogRetention, now: datetime) -> list[str]:
+    kept = "for ever" if one.keep_days is None else f"{one.keep_days:,} days"
+    oldest = "" if one.oldest is None else f", oldest {one.oldest:%Y-%m-%d}"
+    lines = [f"{outside(one.log, 12):<12}kept {kept}; {one.entries:,} entries{oldest}; {one.dropped:,} dropped"]
+    if one.next is None or one.next.due_at is None:
+        return lines
+    when = (
+        f"is due since {one.next.due_at:%Y-%m-%d}" if one.next.due_at <= now else f"is due {one.next.due_at:%Y-%m-%d}"
+    )
+    lines += [f"  next {one.next.seq_from:,} to {one.next.seq_until - 1:,} {when}; {one.due_partitions:,} due in all"]
+    for reason in one.next.held_back_by:
+        lines += wrapped(f"held back: {outside(reason, 300)}", 4)
+    return lines
