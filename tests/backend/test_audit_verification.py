@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +21,9 @@ from backend.audit.verification.state import State
 from backend.audit.verification.verdicts import Outcome, Verdict
 from backend.clock import Clock
 from backend.context import Caller
-from tests.support.app import AloneLead, App
+from tests.support.app import AloneLead, App, started_app
 from tests.support.ledger import settled
-from tests.support.people import AUDITOR, OFFICER
+from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR
 
 ODD = 'a "quoted" \\ back\nslash, ünïcode 😀 and "},"v":1}'
 OK = dict.fromkeys(Verdict, Outcome.OK) | {Verdict.EXTERNAL: Outcome.NOT_CHECKED}
@@ -210,3 +211,25 @@ async def test_past_periods_are_sealed_empty_ones_too_and_verified(app: App, dat
     assert len(listed) == len(rows)
     # sealed "tomorrow": only a run after that counts as theirs
     assert all(one["verified_at"] is None for one in listed)
+
+
+async def test_an_erased_person_is_no_finding_and_one_erased_behind_our_back_is(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path))
+    async with started_app(database_url) as app:
+        await write(app, 6)
+        await (await app.as_(OPERATOR)).aclose()
+        async with await app.as_(OFFICER) as officer, await app.as_(ADMIN) as admin:
+            asked = await officer.post("/v1/privacy/erasures", json={"subject": OPERATOR.name, "reason": "asked"})
+            erased = await admin.post(f"/v1/privacy/erasures/{asked.json()['id']}/approve")
+            assert erased.status_code == 200, erased.text
+        await settled(app)
+        with opened(database_url) as connection:
+            result = verify(connection, Plan(keys_of(app)))
+            assert outcomes(result) == OK, result.verdicts.to_tree()
+            assert result.verdicts[Verdict.ERASURE].checked > 0
+            connection.execute("DELETE FROM audit_sealed")
+            behind = verify(connection, Plan(keys_of(app)))
+    assert behind.verdicts.failed == (Verdict.ERASURE,)
+    assert {one.what for one in behind.verdicts[Verdict.ERASURE].first} == {"gone"}

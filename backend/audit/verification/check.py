@@ -222,6 +222,7 @@ class _Verification:
         """What needed a look at more than the stream."""
         for entries in in_batches(check.personal, PEOPLE_BATCH_ENTRIES):
             self._people.check(self._connection, entries)
+        self._people.settle(self._connection)  # before the state is saved: it keeps findings only
         check.personal.clear()
         self._columns(check.log, check.doubts)
         check.doubts.clear()

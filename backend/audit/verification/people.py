@@ -134,21 +134,28 @@ class People:
             self._wrong(entry, name, "it is searched under another value")
 
     def finish(self, connection: psycopg.Connection[Any]) -> None:
-        """Hold what is gone against what was announced; read now, so that an erasure meanwhile is known."""
-        tally = self.verdicts[Verdict.ERASURE]
-        waiting = frame.waiting_now(connection)
-        announced = frame.announced(connection, waiting)
+        """Hold keys that are gone against what was announced."""
+        self.settle(connection)
+        told = {one.resource_id for one in _announced(connection) if one.event_type == frame.SUBJECT_ERASED}
+        for _, subject, wrapped, at, _ in connection.execute(_KEYS):
+            if wrapped is None and (at is None or subject not in told):
+                told_of = f"the key of {subject} is gone and no erasure was announced"
+                self.verdicts[Verdict.ERASURE].find(NO_LOG, None, "key", told_of)
+
+    def settle(self, connection: psycopg.Connection[Any]) -> None:
+        """Hold values that are gone against what was announced; read now, so that an erasure meanwhile is known."""
+        if not self.absent:
+            return
+        announced = _announced(connection)
         told = {one.resource_id for one in announced if one.event_type == frame.SUBJECT_ERASED}
         expired = expired_before([one.facts for one in announced if one.event_type == SEALED_EXPIRED])
         rows = connection.execute(_KEYS).fetchall()
         destroyed = {subject for _, subject, wrapped, at, _ in rows if wrapped is None and at is not None}
-        for _, subject, wrapped, at, _ in rows:
-            if wrapped is None and (at is None or subject not in told):
-                tally.find(NO_LOG, None, "key", f"the key of {subject} is gone and no erasure was announced")
         for (subject, log), gone in sorted(self.absent.items()):
             if (subject not in destroyed or subject not in told) and gone.newest >= expired.get(log, ""):
                 told_of = f"{gone.count} values of {subject} are gone, e.g. {gone.name}, and nobody erased them"
-                tally.find(log, gone.seq, "gone", told_of)
+                self.verdicts[Verdict.ERASURE].find(log, gone.seq, "gone", told_of)
+        self.absent.clear()
 
     def find_orphans(self, connection: psycopg.Connection[Any], expected: int) -> None:
         """Find values that belong to no entry, when more were counted than entries have."""
@@ -159,6 +166,10 @@ class People:
             if not (isinstance(body, dict) and name in body.get("sealed", {})):
                 told = f"a sealed {name} of {ident} belongs to no entry"
                 self.verdicts[Verdict.PROJECTION].find(log, seq, "sealed", told)
+
+
+def _announced(connection: psycopg.Connection[Any]) -> list[frame.Announced]:
+    return frame.announced(connection, frame.waiting_now(connection))
 
 
 def _subject(index: Mapping[str, Any]) -> str:
