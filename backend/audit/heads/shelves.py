@@ -65,8 +65,8 @@ class DirectoryShelf:
         except OSError as error:
             raise PartyError(f"It cannot be used: {error.strerror}.") from error
         finally:
-            if result.done():
-                self._busy.join()
+            if result.done() and not result.cancelled():
+                self._busy.join()  # it has nothing left to do
 
     def _put_new(self, path: Path, data: bytes) -> bool:
         if not path.parent.is_dir():
@@ -112,7 +112,7 @@ def _read(path: Path) -> bytes | None:
 class ObjectShelf:
     """S3-compatible storage; a bucket with object lock keeps even its owner from changing what lies there."""
 
-    def __init__(self, url: str, **options: str) -> None:
+    def __init__(self, url: str) -> None:
         """Point at `s3://BUCKET/PREFIX`; credentials and endpoint come from the AWS_* environment.
 
         Raises:
@@ -124,15 +124,18 @@ class ObjectShelf:
         except ModuleNotFoundError as error:
             raise PartyError("s3:// needs the extra `s3` (the package obstore).") from error
         self._exceptions: Any = import_module("obstore.exceptions")
-        self._store = store.S3Store.from_url(
-            url, config=options, client_options={"timeout": f"{ASK_LIMIT_S}s"}, retry_config={"max_retries": 0}
-        )
+        plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"true", "1"}
+        client = {"timeout": f"{ASK_LIMIT_S:.0f}s", "allow_http": plain}
+        # an AWS_CONDITIONAL_PUT of the environment must not turn "only if the name is free" off
+        config = {"conditional_put": "etag"}
+        self._store = store.S3Store.from_url(url, config=config, client_options=client, retry_config={"max_retries": 0})
+        self._taken = (self._exceptions.AlreadyExistsError, self._exceptions.PreconditionError)
 
     async def put_new(self, key: str, data: bytes) -> bool:
         """See `Shelf`."""
         try:
             await self._within(self._api.put_async(self._store, key, data, mode="create", use_multipart=False))
-        except self._exceptions.AlreadyExistsError:
+        except self._taken:
             return False
         return True
 
@@ -157,7 +160,7 @@ class ObjectShelf:
         """See `Shelf`."""
 
     async def _within(self, work: Any) -> Any:
-        known = (self._exceptions.AlreadyExistsError, self._exceptions.NotFoundError, FileNotFoundError)
+        known = (*self._taken, self._exceptions.NotFoundError, FileNotFoundError)
         try:
             return await asyncio.wait_for(work, ASK_LIMIT_S)
         except TimeoutError as error:
