@@ -152,7 +152,7 @@ class _Verification:
 
     def _trust(self) -> Trust:
         known = self._plan.trusted.genesis if self._plan.trusted else None
-        return Trust(known or self._plan.genesis, self._plan.witnesses)
+        return Trust(self._plan.genesis or known, self._plan.witnesses)
 
     def _read(self, log: str) -> None:
         """Read one log from where the state stands to its head."""

@@ -37,6 +37,7 @@ _BEYOND: Final = """
 SELECT signed.log, signed.size, signed.origin, signed.root FROM audit_checkpoints AS signed
 LEFT JOIN audit_heads AS head USING (log) WHERE signed.size > coalesce(head.size, 0) LIMIT 1000
 """
+_FAULTS: Final = "SELECT log, kind, source, witnessed_size FROM audit_faults WHERE resolved_at IS NULL"
 _BEHIND: Final = "SELECT sequenced_at FROM audit_entries WHERE log = %s AND seq = %s"
 
 
@@ -64,6 +65,8 @@ class External:
 
     def check(self) -> str | None:
         """Verify every signed head and cosignature; gives the first epoch's key for the next time."""
+        for log, kind, source, size in self.connection.execute(_FAULTS):
+            self.tally.find(log, size, "fault", f"the log is {kind} than what {source} holds, and nobody resolved it")
         epochs = self.connection.execute(_EPOCHS).fetchall()
         if not epochs:
             self.tally.reason = "no head has been signed"

@@ -3,13 +3,13 @@
 from base64 import b64encode
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from backend.audit import nodes
 from backend.audit.events import AuditEvent
-from backend.audit.heads_tables import EpochKey, SignedHead
+from backend.audit.heads_tables import Cosignature, EpochKey, SignedHead
 from backend.audit.identity import ledger_of, origin_of
 from backend.audit.pruning import pruned_edge
 from backend.audit.service import AuditDraft, record
@@ -17,6 +17,7 @@ from backend.audit.tables import LedgerEntry, LedgerHead
 from backend.context import Caller, Runtime
 from backend.errors import known_ident, not_found
 from contract.verification import EntryProof
+from ledger import note
 from ledger.tlogproof import TlogProof
 from ledger.verify_bundle import PROOF_FORMAT
 
@@ -32,17 +33,30 @@ class ShownHead:
 
 
 async def head_over(session: AsyncSession, runtime: Runtime, log: str, size: int) -> ShownHead:
-    """The head to prove at least `size` entries of a log by."""
-    signed = await session.scalar(
-        select(SignedHead)
-        .where(SignedHead.log == log, SignedHead.size >= size)
-        .order_by(SignedHead.size.desc())
-        .limit(1)
+    """The head to prove at least `size` entries of a log by: one that a witness cosigned rather than a newer one."""
+    origin = origin_of(await ledger_of(session, runtime), log)
+    cosigned = select(func.max(Cosignature.size)).where(
+        Cosignature.origin == origin, Cosignature.size >= size, func.length(Cosignature.receipt) > 0
     )
+    covering = select(SignedHead).where(SignedHead.origin == origin, SignedHead.size >= size)
+    signed = await session.scalar(covering.where(SignedHead.size == cosigned.scalar_subquery()))
+    signed = signed or await session.scalar(covering.order_by(SignedHead.size.desc()).limit(1))
     if signed is not None:
-        return ShownHead(signed.origin, signed.size, signed.root, signed.note)
+        return ShownHead(origin, signed.size, signed.root, await _with_witnesses(session, signed))
     head = (await session.scalars(select(LedgerHead).where(LedgerHead.log == log))).one()
-    return ShownHead(origin_of(await ledger_of(session, runtime), log), head.size, head.root, None)
+    return ShownHead(origin, head.size, head.root, None)
+
+
+async def _with_witnesses(session: AsyncSession, signed: SignedHead) -> bytes:
+    """A signed head with the lines of the witnesses that cosigned it."""
+    receipts = await session.scalars(
+        select(Cosignature.receipt)
+        .where(Cosignature.origin == signed.origin, Cosignature.size == signed.size)
+        .order_by(Cosignature.witness)
+    )
+    text = note.split(signed.note)[0].encode()
+    lines = [line for receipt in receipts if receipt for line in note.split(text + b"\n" + receipt)[1]]
+    return note.attach(signed.note, lines)
 
 
 async def signing_keys(session: AsyncSession) -> list[str]:

@@ -16,6 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.events import AuditEvent
+from backend.audit.heads.configured import signer_of
+from backend.audit.heads.parties import PartyError
 from backend.audit.meta import META_LOG
 from backend.audit.service import AuditDraft, record
 from backend.audit.subjects import surrogate_of
@@ -24,7 +26,7 @@ from backend.audit.verification.records import run_digest
 from backend.audit.verification.worker import TRUSTED, job_state
 from backend.audit.verification_tables import VerificationJob, VerificationRun, VerificationState
 from backend.context import Caller, Runtime, system_caller
-from backend.errors import known_ident, not_found
+from backend.errors import ConfigurationError, known_ident, not_found
 from backend.monitors import Duty, Lead
 from contract.verification import State, Verification, VerificationRequest
 from contract.version import __version__
@@ -159,7 +161,8 @@ async def _work(runtime: Runtime, job: VerificationJob) -> dict[str, Any]:
         "job": str(job.id),
         "full": job.full,
         "logs": job.logs,
-        "witnesses": [],
+        "witnesses": witness_keys(runtime.settings.witnesses),
+        "genesis": await _first_key(runtime),
         "verification_key": runtime.keyring.verification.hex(),
         "wrapping_keys": {name: one.hex() for name, one in runtime.keyring.wrapping.items()},
         "blinding_key": runtime.keyring.blinding.hex(),
@@ -188,6 +191,24 @@ async def _work(runtime: Runtime, job: VerificationJob) -> dict[str, Any]:
         raise WorkerFailedError(lines[-1])
     result: dict[str, Any] = orjson.loads(answer)
     return result
+
+
+async def _first_key(runtime: Runtime) -> str | None:
+    """The ledger's first signing key, from the signer itself; None when it cannot be asked or has none."""
+    try:
+        signer = signer_of(runtime.settings)
+        try:
+            return (await signer.keys(0)).genesis or None
+        finally:
+            await signer.close()
+    except (PartyError, ConfigurationError):
+        return None
+
+
+def witness_keys(setting: str) -> list[str]:
+    """Keys of the witnesses that have one: the word after an address."""
+    words = iter(setting.split())
+    return [next(words, "") for word in words if word.startswith(("http:", "https:"))]
 
 
 async def _keep(session: AsyncSession, runtime: Runtime, ident: UUID, result: dict[str, Any]) -> None:

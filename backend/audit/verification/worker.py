@@ -89,7 +89,12 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         trusted = _load(writer, TRUSTED, key, ledger)
         resumed = _load(writer, job_state(order["job"]), key, ledger)
         plan = Plan(
-            keys=keys, trusted=trusted, full=order["full"], logs=order["logs"], witnesses=tuple(order["witnesses"])
+            keys=keys,
+            trusted=trusted,
+            full=order["full"],
+            logs=order["logs"],
+            genesis=order["genesis"],
+            witnesses=tuple(order["witnesses"]),
         )
         start = resumed or (None if plan.full else trusted)
         total, done = _amount(writer, start, plan.logs)
