@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "executors": "List the trading bots.",
     "transactions": "Import and list trades.",
     "audit": "Search the audit log.",
+    "privacy": "Erase a person, by two people; legal holds.",
     "compliance": "What the compliance document's dashboard shows.",
 }
 """Name → what it does."""

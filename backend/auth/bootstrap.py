@@ -79,6 +79,24 @@ def in_database(settings: Settings, work: Work[T]) -> T:
     return asyncio.run(_in_transaction(settings, work))
 
 
+def in_runtime(settings: Settings, work: Callable[[Runtime, Caller], Awaitable[T]]) -> T:
+    """Run work that makes transactions of its own, in the name of whoever is at this machine's command line.
+
+    Raises:
+        ConfigurationError: the database cannot be reached, or the policy is wrong.
+    """
+
+    async def run() -> T:
+        try:
+            async with _runtime(settings) as runtime:
+                return await work(runtime, local_caller())
+        except OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            raise ConfigurationError(f"The database cannot be reached: {reason}") from error
+
+    return asyncio.run(run())
+
+
 async def _in_transaction(settings: Settings, work: Work[T]) -> T:
     try:
         async with _runtime(settings) as runtime, runtime.database.transaction() as session:

@@ -21,6 +21,7 @@ from contract.executors import Executor
 from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
 from contract.heads import LedgerHeads, LedgerKeys
 from contract.overview import ComplianceMetrics, Overview, Status
+from contract.privacy import Revealed, RevealRequest
 from contract.retention import RetentionReport
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
@@ -218,6 +219,20 @@ class Api:
     async def ledger_heads(self) -> LedgerHeads:
         """How far the ledger is signed and witnessed."""
         return await self._get("/v1/ledger/heads", LedgerHeads)
+
+    async def reveal(self, ident: str, request: RevealRequest) -> Revealed:
+        """Open the sealed values of one entry; that it was done is recorded."""
+        return await self._post(f"/v1/audit/{_part(ident)}/reveal", Revealed, request)
+
+    # personal data: see `console.client.privacy`
+
+    async def ask_privacy(self, path: str, model: type[M], query: Query) -> M:
+        """Read something about personal data."""
+        return await self._get(f"/v1/privacy/{path}", model, query)
+
+    async def act_on_privacy(self, path: str, model: type[M], body: BaseModel | None = None) -> M:
+        """Do something about personal data."""
+        return await self._post(f"/v1/privacy/{path}", model, body)
 
     # transactions
 

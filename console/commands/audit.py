@@ -8,6 +8,7 @@ import click
 from console.commands.base import Call, command, glyph_set, paging, sign
 from console.commands.heads import heads, key
 from console.commands.output import instant, now_of, outside, padded, wrapped
+from console.commands.privacy import reveal
 from console.commands.retention import retention
 from console.commands.times import SINCE_HELP, instant_option
 from console.commands.verifying import bundle, prove, verify
@@ -23,7 +24,7 @@ def audit() -> None:
     """The audit log: who did what to which resource, from where, with what result."""
 
 
-for joined in (verify, prove, bundle, key, heads, retention):
+for joined in (verify, prove, bundle, key, heads, retention, reveal):
     audit.add_command(joined)
 
 

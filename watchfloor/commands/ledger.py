@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.heads.restore import Lost, Restored, restore
 from backend.audit.heads.rollback import SMALLER
-from backend.auth.bootstrap import in_database
+from backend.audit.rotating import rotate
+from backend.auth.bootstrap import in_database, in_runtime
 from backend.auth.confirming import confirm
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
@@ -70,6 +71,21 @@ def restore_ledger(*, reason: str, requested_by: str, approved_by: str, as_json:
         write_json("ledger.restore", {"generation": done.generation, "lost": lost})
         return
     write_lines([f"The ledger continues under generation {done.generation}.", *map(_line, done.lost)])
+
+
+@command.command("rotate-master-key")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object to stdout.")
+def rotate_master_key(*, as_json: bool) -> None:
+    """Replace the master key and wrap every data key under the new one.
+
+    Nothing is encrypted again, and backends that share the key file run on. Stop those of other hosts, and copy the
+    file to them afterwards. Safe to repeat.
+    """
+    done = in_runtime(Settings(), rotate)
+    if as_json:
+        write_json("ledger.rotate_master_key", {"old": done.old, "new": done.new, "rewrapped": done.rewrapped})
+        return
+    write_lines([f"Master key {done.new} replaces {done.old}; {done.rewrapped:,} data keys are under it."])
 
 
 def _line(one: Lost) -> str:

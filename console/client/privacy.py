@@ -1,0 +1,47 @@
+"""One function per route about personal data: typed arguments in, contract models out. No rule lives here."""
+
+from typing import Literal
+from urllib.parse import quote
+
+from console.client.api import Api
+from contract.base import Page
+from contract.privacy import Erasure, ErasureRequest, LegalHold, LegalHoldRequest, Reasoned
+
+
+async def request_erasure(api: Api, request: ErasureRequest) -> Erasure:
+    """Ask for a person to be erased."""
+    return await api.act_on_privacy("erasures", Erasure, request)
+
+
+async def decide_erasure(api: Api, ident: str, decision: Literal["approve", "withdraw"]) -> Erasure:
+    """Erase a person as the second one who wants it, or take the request back."""
+    return await api.act_on_privacy(f"erasures/{_part(ident)}/{decision}", Erasure)
+
+
+async def erasures(api: Api, *, limit: int | None = None, cursor: str | None = None) -> Page[Erasure]:
+    """Requests to erase people, newest first."""
+    return await api.ask_privacy("erasures", Page[Erasure], {"limit": limit, "cursor": cursor})
+
+
+async def place_legal_hold(api: Api, request: LegalHoldRequest) -> LegalHold:
+    """Keep a person's data or a part of a log."""
+    return await api.act_on_privacy("legal-holds", LegalHold, request)
+
+
+async def lift_legal_hold(api: Api, ident: str, request: Reasoned | None) -> LegalHold:
+    """Ask for a legal hold to be lifted; without a reason: lift it as the second person."""
+    where = f"legal-holds/{_part(ident)}/lift"
+    return await api.act_on_privacy(where if request else f"{where}/approve", LegalHold, request)
+
+
+async def legal_holds(
+    api: Api, *, lifted: bool, limit: int | None = None, cursor: str | None = None
+) -> Page[LegalHold]:
+    """Legal holds, newest first; only those in force unless asked."""
+    query = {"lifted": "true" if lifted else None, "limit": limit, "cursor": cursor}
+    return await api.ask_privacy("legal-holds", Page[LegalHold], query)
+
+
+def _part(ident: str) -> str:
+    """One path segment: an id typed by a person must not reach another route."""
+    return quote(ident, safe="").replace(".", "%2E")
