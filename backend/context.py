@@ -16,6 +16,7 @@ from backend.policy import Policy
 from backend.revocations import Revocations
 from backend.settings import Settings
 from backend.timed import TimedCache
+from backend.write_path import WritePath
 from contract.permissions import Permission
 
 
@@ -67,6 +68,8 @@ class Runtime:
     """Unwrapped data keys, by subject."""
     revocations: Revocations
     """Who was erased, known outside the database."""
+    write_path: WritePath
+    """How the audit log's write path does."""
     outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when this process has committed an audit entry: wakes the sequencer if it runs here."""
     metrics: Metrics = field(default_factory=Metrics)

@@ -13,8 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from backend.answers import envelope, request_id_of
-from backend.audit import service as audit
-from backend.context import Caller, Runtime
+from backend.audit.apart import NotRecordedError, record_apart
+from backend.context import Caller
 from backend.errors import WatchfloorError
 from backend.metrics import Metrics
 from backend.middleware import FAILED_HINT, FAILED_MESSAGE, BodyLimit, LastResort, Observed, RequestIds
@@ -72,9 +72,13 @@ def short_path(request: Request) -> str:
 async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, WatchfloorError)  # noqa: S101  FastAPI dispatches by type
     if error.audit is not None:
-        runtime: Runtime = request.app.state.runtime
-        async with runtime.database.transaction() as session:
-            await audit.record(session, runtime, caller_of(request), error.audit)
+        try:
+            await record_apart(request.app.state.runtime, caller_of(request), error.audit)
+        except NotRecordedError as failure:
+            log.warning("refusal_not_recorded", why=str(failure))
+            return envelope(
+                request, ErrorCode.UNAVAILABLE, "This cannot be answered: the audit log takes no entry.", hint=_RETRY
+            )
     return envelope(request, error.code, error.message, hint=error.hint)
 
 

@@ -91,6 +91,23 @@ class Metrics:
             buckets=BATCH_BUCKETS,
             registry=self.registry,
         )
+        self.audit_waiting = Gauge(
+            "watchfloor_audit_outbox_rows",
+            "Committed entries that are not in the ledger yet, counted up to 5,000.",
+            registry=self.registry,
+        )
+        self.audit_oldest = Gauge(
+            "watchfloor_audit_outbox_age_seconds", "Age of the oldest of them.", registry=self.registry
+        )
+        self.audit_spooled = Counter(
+            "watchfloor_audit_spooled", "Entries kept in the local file of this process.", registry=self.registry
+        )
+        self.audit_spool_waiting = Gauge(
+            "watchfloor_audit_spool_lines", "Entries in that file that are not recorded yet.", registry=self.registry
+        )
+        self.audit_spool_broken = Gauge(
+            "watchfloor_audit_spool_broken", "1 while that file cannot take an entry, else 0.", registry=self.registry
+        )
         self.audit_faults = Gauge(
             "watchfloor_audit_log_at_fault", "1 while a log refuses to grow, else 0.", ["log"], registry=self.registry
         )

@@ -47,7 +47,20 @@ async def readyz(request: Request, runtime: CurrentRuntime) -> Response:
         reason = "The event stream is not connected."
     if reason is not None:
         return envelope(request, ErrorCode.UNAVAILABLE, reason)
-    return JSONResponse({"status": "ready", "version": __version__, "ledger": await _ledger_state(runtime)})
+    ledger = await _ledger_state(runtime)
+    return JSONResponse({"status": "ready", "version": __version__, "ledger": ledger, "audit": _audit_state(runtime)})
+
+
+def _audit_state(runtime: Runtime) -> dict[str, float | str | None]:
+    """How the write path does: entries that wait, and whether the local file would hold the next."""
+    state = runtime.write_path
+    return {
+        "outbox_rows": state.waiting,
+        "outbox_age_seconds": round(state.oldest_s, 3),
+        "quarantined": state.quarantined,
+        "spool_lines": state.spool.waiting,
+        "spool_problem": state.spool.problem,
+    }
 
 
 async def _ledger_state(runtime: Runtime) -> str:

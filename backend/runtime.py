@@ -3,6 +3,7 @@
 import os
 import socket
 
+from backend.audit.spool import spool_of
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.context import Runtime
 from backend.db import Database
@@ -12,6 +13,7 @@ from backend.policy.load import load_policy
 from backend.revocations import FILE_NAME, Revocations
 from backend.settings import Settings
 from backend.timed import TimedCache
+from backend.write_path import WritePath
 
 _BOOT_BYTES = 8
 """Names one run of one process; two never meet."""
@@ -31,15 +33,17 @@ def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
     policy = load_policy(settings.policy)
     node = f"{socket.gethostname()[:50]}:{os.getpid()}"
     keyring = load_keyring(settings, clock)
+    boot = clock.random_bytes(_BOOT_BYTES).hex()
     return Runtime(
         settings=settings,
         policy=policy,
         clock=clock,
         database=Database(settings),
         keyring=keyring,
-        emitter=Emitter(node=node, boot=clock.random_bytes(_BOOT_BYTES).hex()),
+        emitter=Emitter(node=node, boot=boot),
         subjects=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
         names=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
         data_keys=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
         revocations=Revocations(settings.data_dir / FILE_NAME, keyring.revocations),
+        write_path=WritePath(spool_of(settings.data_dir, boot)),
     )

@@ -12,14 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
 from backend.emitter import Doubt
+from ledger.canon import CanonError
+from ledger.entry import parse
 
 _STILL_RUNNING: Final = text(
     "SELECT pid FROM pg_stat_activity WHERE pid = ANY(:pids) AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
 )
 _EXISTING: Final = text(
-    "SELECT id FROM audit_outbox WHERE id = ANY(:ids)"
-    " UNION ALL SELECT id FROM audit_entries WHERE id = ANY(:ids)"
-    " UNION ALL SELECT id FROM audit_quarantine WHERE id = ANY(:ids)"
+    "SELECT id, canon FROM audit_outbox WHERE id = ANY(:ids)"
+    " UNION ALL SELECT id, canon FROM audit_entries WHERE id = ANY(:ids)"
+    " UNION ALL SELECT id, canon FROM audit_quarantine WHERE id = ANY(:ids)"
 )
 
 
@@ -40,15 +42,28 @@ async def resolve(session: AsyncSession, runtime: Runtime) -> None:
     for doubt in asked:
         if doubt.server_pid in running:
             runtime.emitter.doubt(doubt)
-        elif doubt.entry in existing:
+        elif existing.get(doubt.entry) == doubt.n:
             runtime.emitter.settle(doubt.n)
         else:
             runtime.emitter.withdraw(doubt.n)
 
 
-async def _look(session: AsyncSession, asked: Sequence[Doubt]) -> tuple[set[int], set[UUID]]:
+async def _look(session: AsyncSession, asked: Sequence[Doubt]) -> tuple[set[int], dict[UUID, int | None]]:
     """Which transactions have not ended, then which entries exist: in this order, and each with a view of its own."""
     pids: dict[str, Any] = {"pids": sorted({doubt.server_pid for doubt in asked})}
     running = set((await session.scalars(_STILL_RUNNING, pids)).all())
-    ids: dict[str, Any] = {"ids": [doubt.entry for doubt in asked]}
-    return running, set((await session.scalars(_EXISTING, ids)).all())
+    return running, await numbers(session, [doubt.entry for doubt in asked])
+
+
+async def numbers(session: AsyncSession, idents: Sequence[UUID]) -> dict[UUID, int | None]:
+    """Which of these entries exist, wherever they are, and under which number of their process."""
+    found = await session.execute(_EXISTING, {"ids": list(idents)})
+    return {ident: _number(canon) for ident, canon in found}
+
+
+def _number(canon: bytes) -> int | None:
+    try:
+        number: int = parse(canon)["body"]["emitter"]["n"]
+    except CanonError:
+        return None
+    return number

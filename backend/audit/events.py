@@ -80,6 +80,8 @@ class AuditEvent(StrEnum):
     FOREIGN_JSON = "imported.json.event"
     """A record of some other audit log, as it stood in the imported file."""
 
+    SPOOL_LINE_REFUSED = "ledger.spool.refused"
+    """A line of a local file for entries was not one that a process of ours had written; nothing of it was taken."""
     ENTRY_QUARANTINED = "ledger.entry.quarantined"
     """Something in the outbox could not be an entry; it is kept aside with its bytes."""
     PERIOD_SEALED = "ledger.period.sealed"
@@ -100,10 +102,6 @@ class AuditEvent(StrEnum):
     """Entries past their retention were dropped; what is left of their tree is in the entry."""
     SEALED_EXPIRED = "ledger.sealed.expired"
     """Personal values past the retention of their log were deleted; the entries keep their commitments."""
-    KEY_ROTATED = "ledger.key.rotated"
-    """A new day's key signs the ledger's heads; the entry holds the certificate of the key before."""
-    LEDGER_RESTORED = "ledger.log.restored"
-    """Two people let the ledger continue after it was found older or other than its witnessed heads; what was lost."""
 
     FIELD_REVEALED = "audit.field.revealed"
     """Somebody opened the sealed values of one entry, for the reason given."""
@@ -125,3 +123,7 @@ class AuditEvent(StrEnum):
     """An older database brought erased people back: they were erased again."""
     MASTER_KEY_ROTATED = "ledger.master_key.rotated"
     """All data keys are wrapped under a new master key."""
+    KEY_ROTATED = "ledger.key.rotated"
+    """A new day's key signs the ledger's heads; the entry holds the certificate of the key before."""
+    LEDGER_RESTORED = "ledger.log.restored"
+    """Two people let the ledger continue after it was found older or other than its witnessed heads; what was lost."""

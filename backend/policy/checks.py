@@ -68,6 +68,9 @@ def _unknown_categories(data: dict[str, Any]) -> Iterator[Finding]:
     for name in _table(mapping, "event_types"):
         if name not in categories:
             yield ("audit", "watchfloor", "event_types", name), _no_such("audit category", name, categories)
+    for name in _table(mapping, "when_unwritable"):
+        if name not in categories:
+            yield ("audit", "watchfloor", "when_unwritable", name), _no_such("audit category", name, categories)
     fallback = mapping.get("fallback")
     if isinstance(fallback, str) and fallback not in categories:
         yield ("audit", "watchfloor", "fallback"), _no_such("audit category", fallback, categories)

@@ -232,6 +232,15 @@ class AuditCategory(PolicyTable):
     encryption: Flag
 
 
+class Unwritable(StrEnum):
+    """What becomes of an act whose audit entry the database cannot take."""
+
+    CLOSED = "closed"
+    """It does not happen."""
+    SPOOL = "spool"
+    """Its entry waits in a local file; it does not happen only if that cannot take it either."""
+
+
 class AuditMapping(PolicyTable):
     """Which event type falls into which category."""
 
@@ -239,6 +248,10 @@ class AuditMapping(PolicyTable):
     """Category → beginnings of event types, cut at a dot; the longest that fits decides."""
     fallback: Text
     """Category of an event type that no beginning fits."""
+    when_unwritable: dict[str, Unwritable] = {}
+    """Category → what happens when the database cannot take its entry; `closed` for one that is not named."""
+    outbox_age_seconds: PositiveCount = 10
+    """An entry that waits longer than this for its place in the ledger raises a critical alert."""
 
     @model_validator(mode="after")
     def _one_category(self) -> Self:
@@ -255,6 +268,10 @@ class Audit(PolicyTable):
     @cached_property
     def _category_by_prefix(self) -> Mapping[str, str]:
         return {prefix: name for name, prefixes in self.watchfloor.event_types.items() for prefix in prefixes}
+
+    def may_spool(self, category: str) -> bool:
+        """Whether an entry of the category may wait in a local file while the database is away."""
+        return self.watchfloor.when_unwritable.get(category) is Unwritable.SPOOL
 
     def stated_category(self, event_type: str) -> str | None:
         """The category that the mapping states for an event type; None when only the fall-back is left."""

@@ -1,0 +1,206 @@
+"""Entries of acts that have no transaction of their own, and what becomes of them when the database is away.
+
+A category that the policy calls `closed` has no act without its entry. An entry of one it calls `spool` waits in a
+local file, encrypted and authenticated, and is recorded once the database is back, exactly once: by its id.
+"""
+
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.audit import doubts
+from backend.audit.canonical import clean_text, clean_values
+from backend.audit.events import AuditEvent
+from backend.audit.service import AuditDraft, record
+from backend.audit.spool import Spool, SpoolError
+from backend.clock import Clock
+from backend.context import Caller, Runtime, system_caller
+from backend.emitter import Doubt, Emitter, Stamp
+from contract.audit import AuditResult
+from ledger.seal import NONCE_BYTES, derive
+
+log = structlog.get_logger(__name__)
+
+REPLAY_LINES: Final = 200
+"""Lines recorded in one go."""
+_PURPOSE: Final = "spool"
+_ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))")
+"""A replay whose COMMIT got no answer may still be under way: the next one waits for its end."""
+_CALLER: Final = tuple(one.name for one in fields(Caller) if one.name != "permissions")
+
+
+class NotRecordedError(Exception):
+    """The entry could neither be written nor kept: the act must not happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """One line of the file, opened."""
+
+    id: UUID
+    at: datetime
+    stamp: Stamp
+    caller: Caller
+    draft: AuditDraft
+
+
+@dataclass(frozen=True, slots=True)
+class _Then(Clock):
+    """The clock as it stood when the entry was made; the first id it gives is the entry's."""
+
+    given: list[UUID] = field(default_factory=list)
+
+    def new_id(self) -> UUID:
+        """Give the entry's id, then fresh ones."""
+        return self.given.pop() if self.given else Clock.new_id(self)
+
+
+class _Numbered(Emitter):
+    """Gives the number that the entry got when it was made; who numbered it settles it."""
+
+    stamp: Stamp
+
+    def take(self) -> Stamp:
+        return self.stamp
+
+    def settle(self, n: int) -> None:
+        """Not ours."""
+
+    def withdraw(self, n: int) -> None:
+        """Not ours."""
+
+    def doubt(self, doubt: Doubt) -> None:
+        """The line stays in the file until its entry is known to be there."""
+
+
+async def record_apart(runtime: Runtime, caller: Caller, draft: AuditDraft) -> None:
+    """Record an entry in a transaction of its own; what the database cannot take is kept if its category allows it.
+
+    Raises:
+        NotRecordedError: there is no entry.
+    """
+    ident, at = runtime.clock.new_id(), runtime.clock.now()
+    try:
+        async with runtime.database.transaction() as session:
+            await record(session, _as_it_was(runtime, ident, at), caller, draft)
+    except (SQLAlchemyError, psycopg.Error, OSError) as error:
+        category = runtime.policy.audit_category(draft.event_type)
+        if not runtime.policy.audit.may_spool(category):
+            raise NotRecordedError(f"{category}: {type(error).__name__}") from error
+        await _keep(runtime, ident, at, caller, draft)
+
+
+async def _keep(runtime: Runtime, ident: UUID, at: datetime, caller: Caller, draft: AuditDraft) -> None:
+    stamp = runtime.emitter.take()
+    try:
+        await runtime.write_path.spool.append(_line(runtime, Spooled(ident, at, stamp, caller, draft)))
+    except BaseException as error:
+        runtime.emitter.withdraw(stamp.n)
+        if isinstance(error, SpoolError):
+            raise NotRecordedError(str(error)) from error
+        raise
+    runtime.metrics.audit_spooled.inc()
+
+
+def _line(runtime: Runtime, one: Spooled) -> bytes:
+    said = {part.name: getattr(one.draft, part.name) for part in fields(AuditDraft)}
+    whole = {
+        "id": str(one.id),
+        "at": one.at.isoformat(),
+        "stamp": [one.stamp.settled, *one.stamp.void],
+        "node": one.stamp.node,
+        "caller": {name: getattr(one.caller, name) for name in _CALLER},
+        "draft": {name: clean_values(value) if isinstance(value, dict) else value for name, value in said.items()},
+    }
+    nonce = runtime.clock.random_bytes(NONCE_BYTES)
+    name = f"{one.stamp.boot} {one.stamp.n}".encode()
+    sealed = AESGCM(derive(runtime.keyring.outbox, _PURPOSE)).encrypt(nonce, orjson.dumps(whole), name)
+    return name + b" " + b64encode(nonce + sealed) + b"\n"
+
+
+def _opened(runtime: Runtime, line: bytes) -> Spooled:
+    """Read a line.
+
+    Raises:
+        ValueError: it is not one that a process of ours has written.
+    """
+    try:
+        boot, n, sealed = line.split(b" ")
+        raw = b64decode(sealed, validate=True)
+        key = AESGCM(derive(runtime.keyring.outbox, _PURPOSE))
+        whole = orjson.loads(key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], boot + b" " + n))
+    except InvalidTag as error:
+        raise ValueError("not written by a process that holds the master key") from error
+    settled, *void = whole["stamp"]
+    caller = Caller(permissions=frozenset(), **whole["caller"])
+    draft = AuditDraft(**whole["draft"] | {"result": AuditResult(whole["draft"]["result"])})
+    stamp = Stamp(whole["node"], boot.decode(), int(n), settled, tuple(void))
+    return Spooled(UUID(whole["id"]), datetime.fromisoformat(whole["at"]), stamp, caller, draft)
+
+
+async def replay(runtime: Runtime, spool: Spool) -> int:
+    """Record what a spool holds and take it out of the file; returns how many lines that were.
+
+    Raises:
+        SpoolError: the file cannot be read or shortened.
+        SQLAlchemyError: the database is still away.
+    """
+    lines = (await spool.lines())[:REPLAY_LINES]
+    for line in lines:
+        try:
+            one = _opened(runtime, line)
+        except ValueError as error:
+            await _set_aside(runtime, line, str(error))
+        else:
+            await _record_again(runtime, one)
+    if lines:
+        await spool.clear(len(lines))
+    return len(lines)
+
+
+async def _record_again(runtime: Runtime, one: Spooled) -> None:
+    async with runtime.database.transaction() as session:
+        await session.execute(_ONE_AT_A_TIME, {"id": str(one.id)})
+        there = await doubts.numbers(session, [one.id])
+        if not there:
+            await record(session, _as_it_was(runtime, one.id, one.at, one.stamp), one.caller, one.draft)
+    if one.stamp.boot != runtime.emitter.boot:
+        return
+    if there.get(one.id, one.stamp.n) == one.stamp.n:
+        runtime.emitter.settle(one.stamp.n)
+    else:  # the transaction whose COMMIT got no answer had taken effect, under its own number
+        runtime.emitter.withdraw(one.stamp.n)
+
+
+async def _set_aside(runtime: Runtime, line: bytes, why: str) -> None:
+    """Say in the ledger that a line of the file was not ours: nothing of it can be trusted, so that nothing is kept."""
+    log.error("spool_line_refused", why=why)
+    draft = AuditDraft(
+        event_type=AuditEvent.SPOOL_LINE_REFUSED,
+        action="refuse a line of a spool",
+        result=AuditResult.FAILURE,
+        error_message=clean_text(why),
+        metadata={"line": clean_text(line[:200].decode(errors="replace"))},
+    )
+    async with runtime.database.transaction() as session:
+        await record(session, runtime, system_caller("ledger"), draft)
+
+
+def _as_it_was(runtime: Runtime, ident: UUID, at: datetime, stamp: Stamp | None = None) -> Runtime:
+    clock = runtime.clock
+    then = _Then(lambda: at, clock.monotonic, clock.random_bytes, [ident])
+    if stamp is None:
+        return replace(runtime, clock=then)
+    numbered = _Numbered(stamp.node, stamp.boot)
+    numbered.stamp = stamp
+    return replace(runtime, clock=then, emitter=numbered)

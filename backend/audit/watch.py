@@ -1,0 +1,145 @@
+"""Every process looks after the write path: how long entries wait, whether the spool would hold, what it still holds.
+
+What it finds shows in the metrics, in `/readyz` and as a critical alert. Must never end, and never raise for a database
+or a disk that is away: that is what it watches for.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import psycopg
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.alerts import service as alerts
+from backend.alerts.service import AlertDraft
+from backend.audit.apart import replay
+from backend.audit.spool import Spool, SpoolError
+from backend.context import Runtime, system_caller
+from contract.alerts import Severity
+from contract.scope import Scope, ScopeKind
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S: Final = 1.0
+"""A standstill is noticed within five seconds even if two looks fail."""
+LOOK_LIMIT_S: Final = 2.0
+"""A database that takes longer to say how much waits is away."""
+PROBE_BYTES: Final = 16
+RULE_WAITING, RULE_QUARANTINE, RULE_SPOOL = "audit_outbox_age", "audit_quarantine", "audit_spool"
+RULES: Final = (RULE_WAITING, RULE_QUARANTINE, RULE_SPOOL)
+_LOOK: Final = text(
+    "SELECT (SELECT count(*) FROM (SELECT FROM audit_outbox LIMIT 5000) AS waiting),"
+    " coalesce(extract(epoch FROM clock_timestamp() - (SELECT min(emitted_at) FROM audit_outbox)), 0)::float8,"
+    " (SELECT count(*) FROM (SELECT FROM audit_quarantine LIMIT 5000) AS aside)"
+)
+
+
+@asynccontextmanager
+async def watching(runtime: Runtime) -> AsyncIterator[None]:
+    """Watch while the context is open."""
+    tasks = [asyncio.create_task(_repeat(runtime, job), name="audit watch") for job in (_look, _probe, _replay)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await runtime.write_path.spool.close()
+
+
+async def _repeat(runtime: Runtime, job: Callable[[Runtime], Awaitable[None]]) -> None:
+    name = getattr(job, "__name__", "")
+    while True:
+        try:
+            await job(runtime)
+        except (SQLAlchemyError, psycopg.Error, SpoolError, OSError) as error:
+            log.debug("audit_watch_failed", job=name, error=str(error).strip())
+        # the watch's boundary: it must outlive whatever it meets
+        except Exception:
+            log.exception("audit_watch_failed", job=name)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _look(runtime: Runtime) -> None:
+    state, metrics = runtime.write_path, runtime.metrics
+    async with asyncio.timeout(LOOK_LIMIT_S), runtime.database.read() as session:
+        found = (await session.execute(_LOOK)).one()
+    state.waiting, state.oldest_s, state.quarantined = found
+    state.seen_at = runtime.clock.monotonic()
+    metrics.audit_waiting.set(state.waiting)
+    metrics.audit_oldest.set(state.oldest_s)
+    wanted = drafts(runtime)
+    if wanted or state.alerted:
+        async with runtime.database.transaction() as session:
+            await _say(session, runtime, wanted)
+        state.alerted = bool(wanted)
+
+
+def drafts(runtime: Runtime) -> list[AlertDraft]:
+    """The alerts that the state calls for."""
+    state, found = runtime.write_path, []
+    limit_s = runtime.policy.audit.watchfloor.outbox_age_seconds
+    if state.oldest_s > limit_s:
+        message = f"Audit entries wait longer than {limit_s} s for their place in the ledger"
+        found.append(_draft(RULE_WAITING, RULE_WAITING, message))
+    if state.quarantined:
+        found.append(_draft(RULE_QUARANTINE, RULE_QUARANTINE, "Something in the audit outbox could not be an entry"))
+    if state.spool.problem is not None:
+        message = f"The audit spool of {runtime.emitter.node} cannot take entries: {state.spool.problem}"
+        found.append(_draft(RULE_SPOOL, f"{RULE_SPOOL}|{runtime.emitter.node}", message))
+    return found
+
+
+def _draft(rule: str, fingerprint: str, message: str) -> AlertDraft:
+    return AlertDraft(
+        fingerprint=fingerprint,
+        rule=rule,
+        severity=Severity.CRITICAL,
+        scope=Scope(kind=ScopeKind.GLOBAL),
+        message=message,
+        moves=False,
+    )
+
+
+async def _say(session: AsyncSession, runtime: Runtime, wanted: list[AlertDraft]) -> None:
+    """Raise what is new and clear what is over; of a spool only the process whose it is says so."""
+    caller = system_caller("ledger")
+    live = dict(await alerts.live_of_rules(session, RULES))
+    said = {draft.fingerprint for draft in wanted}
+    for draft in wanted:
+        if draft.fingerprint not in live:
+            await alerts.raise_alert(session, runtime, caller, draft)
+    own = {RULE_WAITING, RULE_QUARANTINE, f"{RULE_SPOOL}|{runtime.emitter.node}"}
+    for fingerprint, alert in live.items():
+        if fingerprint in own - said:
+            await alerts.clear_alert(session, runtime, caller, alert.id, why="it is over")
+
+
+async def _probe(runtime: Runtime) -> None:
+    spool, metrics = runtime.write_path.spool, runtime.metrics
+    before = spool.problem
+    await spool.probe(runtime.clock.random_bytes(PROBE_BYTES))
+    metrics.audit_spool_broken.set(spool.problem is not None)
+    metrics.audit_spool_waiting.set(spool.waiting)
+    if spool.problem is not None and before is None:
+        log.critical("audit_spool_broken", why=spool.problem)
+
+
+async def _replay(runtime: Runtime) -> None:
+    spool = runtime.write_path.spool
+    if spool.waiting:
+        await replay(runtime, spool)
+    for other in await spool.others():
+        await _take_over(runtime, other)
+
+
+async def _take_over(runtime: Runtime, other: Spool) -> None:
+    with suppress(SpoolError):  # its process lives: its lock says so
+        while await replay(runtime, other):
+            log.info("audit_spool_taken_over", file=other.file.path.name)
+        await other.close()
