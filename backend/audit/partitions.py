@@ -37,6 +37,10 @@ _COLLECTED: Final = "ORDER BY occurred_at + interval '0' DESC, seq DESC LIMIT :w
 _WALKED: Final = "ORDER BY occurred_at DESC, seq DESC LIMIT :wanted"
 
 
+class PartitionGoneError(Exception):
+    """Retention dropped a partition while it was being looked into."""
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """Where an entry lies."""
@@ -123,6 +127,9 @@ async def read(session: AsyncSession, reading: Reading, budget_s: float) -> bool
     """Look into partitions until the page is certain or the time is up; whether it is certain.
 
     Runs inside a savepoint that is always rolled back: a statement that takes too long must not end the transaction.
+
+    Raises:
+        PartitionGoneError: a partition was dropped meanwhile; begin again.
     """
     deadline = time.monotonic() + budget_s
     savepoint = await session.begin_nested()
@@ -141,6 +148,8 @@ async def read(session: AsyncSession, reading: Reading, budget_s: float) -> bool
             swift = time.monotonic() - began < SWIFT_S
             together = min(together * 2, MAX_TOGETHER) if swift else max(together // 2, 1)
     except DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.UndefinedTable):
+            raise PartitionGoneError from error
         if not isinstance(error.orig, psycopg.errors.QueryCanceled):
             raise
     finally:
@@ -149,7 +158,7 @@ async def read(session: AsyncSession, reading: Reading, budget_s: float) -> bool
 
 
 async def count(session: AsyncSession, reading: Reading, budget_s: float) -> int | None:
-    """How many entries match, up to the cap; None when that takes longer than the budget."""
+    """How many entries match, up to the cap; None when that takes too long or a partition was dropped meanwhile."""
     deadline = time.monotonic() + budget_s
     savepoint = await session.begin_nested()
     counted = 0
@@ -162,7 +171,7 @@ async def count(session: AsyncSession, reading: Reading, budget_s: float) -> int
             batch, pending = pending[:MAX_TOGETHER], pending[MAX_TOGETHER:]
             counted += await _count(session, reading, batch, COUNT_CAP - counted)
     except DBAPIError as error:
-        if not isinstance(error.orig, psycopg.errors.QueryCanceled):
+        if not isinstance(error.orig, psycopg.errors.QueryCanceled | psycopg.errors.UndefinedTable):
             raise
         return None
     finally:
@@ -197,7 +206,7 @@ def _expected(reading: Reading, span: Span, matches: float) -> Expected:
 
 
 async def rows_of(session: AsyncSession, keys: Sequence[Key]) -> list[tuple[str, int, bytes, datetime]]:
-    """The entries of keys, in their order."""
+    """The entries of keys, in their order; those dropped meanwhile are left out."""
     wanted: dict[str, list[int]] = {}
     for key in keys:
         wanted.setdefault(key.table, []).append(key.seq)
@@ -208,7 +217,7 @@ async def rows_of(session: AsyncSession, keys: Sequence[Key]) -> list[tuple[str,
     values = {f"seqs{number}": seqs for number, seqs in enumerate(wanted.values())}
     found = await session.execute(text(" UNION ALL ".join(arms)), values) if arms else ()
     rows = {(row[0], row[1]): (row[0], row[1], row[2], row[3]) for row in found}
-    return [rows[key.log, key.seq] for key in keys]
+    return [rows[key.log, key.seq] for key in keys if (key.log, key.seq) in rows]
 
 
 async def _look(session: AsyncSession, reading: Reading, windows: Sequence[Window]) -> list[Key]:

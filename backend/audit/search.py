@@ -106,7 +106,10 @@ async def find(
     position = None if cursor is None else cursor.position
     reading = await partitions.begin(session, where, sizes, position, limit + 1)
     patient = cursor is not None and cursor.unfinished
-    await partitions.read(session, reading, FURTHER_BUDGET_S if patient else FIRST_BUDGET_S)
+    try:
+        await partitions.read(session, reading, FURTHER_BUDGET_S if patient else FIRST_BUDGET_S)
+    except partitions.PartitionGoneError:
+        return await find(session, where, sizes, cursor, limit)
     more = _next(reading, limit, sizes)
     if patient and more is not None and more.position == position:
         raise WatchfloorError(

@@ -123,6 +123,27 @@ async def test_what_is_left_is_found_and_what_is_gone_is_not(old: Aged) -> None:
         assert (await http.get(f"/v1/audit/{gone[-1]}")).status_code == 200
 
 
+async def test_a_search_that_was_waiting_while_a_partition_went_finds_what_is_left(
+    old: Aged, database_url: str
+) -> None:
+    written, asked_for = await old.ready(), {"event_type": AuditEvent.EXECUTOR_MOVED.value}
+    async with await old.app.as_(AUDITOR) as http:
+        with psycopg.connect(database_url) as purge:
+            purge.execute("LOCK TABLE audit_entries_3y_0 IN ACCESS EXCLUSIVE MODE")
+            asked = asyncio.create_task(http.get("/v1/audit", params=asked_for))
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_entries_3y_0'::regclass"
+            while not asked.done() and not purge.execute(waits).fetchone()[0]:  # type: ignore[index]  # noqa: ASYNC110  only the server knows
+                await asyncio.sleep(0.01)
+            purge.execute("DELETE FROM audit_spans WHERE log = '3y' AND seq_from = 0")
+            purge.execute("DROP TABLE audit_entries_3y_0")
+        page = (await asked).json()
+        found = {one["id"] for one in page["items"]}
+        while page["next_cursor"]:  # its time was up while it waited
+            page = (await http.get("/v1/audit", params={**asked_for, "cursor": page["next_cursor"]})).json()
+            found |= {one["id"] for one in page["items"]}
+    assert found == {str(one) for one in written[WIDTH:]}
+
+
 async def test_only_a_prefix_goes_and_what_is_missing_is_named(old: Aged) -> None:
     await old.write(ALL)
     old.grow_old()
