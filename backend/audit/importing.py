@@ -13,6 +13,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.canonical import clean_text, clean_values
+from backend.audit.conditions import FOREIGN
 from backend.audit.events import AuditEvent
 from backend.audit.foreign import Foreign, ForeignRecordError, read
 from backend.audit.outbox import Waiting, enqueue
@@ -25,7 +26,6 @@ from contract.errors import ErrorCode
 from ledger.canon import format_instant
 from ledger.entry import Detail, Index
 
-PREFIX: Final = "import:"
 _NAME: Final = re.compile(r"[a-z][a-z0-9]{0,19}")
 """Without signs: the log's tables are named after it, and two logs must never share one."""
 MAX_IMPORTED_LOGS: Final = 50
@@ -73,9 +73,9 @@ async def _log(session: AsyncSession, name: str) -> str:
         raise WatchfloorError(
             ErrorCode.INVALID_REQUEST, "Name the log with at most 20 small letters and digits, a letter first."
         )
-    log = PREFIX + name
+    log = FOREIGN + name
     heads = await session.execute(
-        text("SELECT log FROM audit_heads WHERE starts_with(log, :prefix)"), {"prefix": PREFIX}
+        text("SELECT log FROM audit_heads WHERE starts_with(log, :prefix)"), {"prefix": FOREIGN}
     )
     logs = {row[0] for row in heads}
     if log not in logs and len(logs) >= MAX_IMPORTED_LOGS:

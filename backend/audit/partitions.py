@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.conditions import Where
 from backend.audit.cursors import Position
-from backend.audit.windows import Expected, Span, Window, cut
+from backend.audit.windows import Expected, Span, Window, cut, together
 from backend.paging import COUNT_CAP
 
 MAX_TOGETHER: Final = 16
@@ -30,7 +30,10 @@ _SPANS = text(
     "SELECT log, seq_from, seq_until, quote_ident(table_name), time_min, time_max"
     " FROM audit_spans WHERE time_max IS NOT NULL"
 )
-_TIMEOUT = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+_LIMITS = text(
+    "SELECT set_config('statement_timeout', :milliseconds, true), "
+    "set_config('max_parallel_workers_per_gather', '0', true)"  # starting workers takes longer than a partition
+)
 _ORDER: Final = 'ORDER BY occurred_at DESC, log COLLATE "C", seq DESC'
 _COLLECTED: Final = "ORDER BY occurred_at + interval '0' DESC, seq DESC LIMIT :wanted"
 """An order that no index has: the planner must not walk entries by time in the hope of soon meeting a match."""
@@ -76,11 +79,11 @@ class Reading:
         return window.newest if self.position is None else min(window.newest, self.position.at)
 
     def settle(self) -> None:
-        """Sort the partitions left by the newest entry they may hold, without those that no longer matter."""
+        """Drop what can no longer matter and sort the rest, narrow before wide: what a wide one is for may be found."""
         worst = self.worst
         if worst is not None:
             self.pending = [window for window in self.pending if self._newest(window) >= worst]
-        self.pending.sort(key=lambda window: (self._newest(window), window.oldest), reverse=True)
+        self.pending.sort(key=lambda window: (window.oldest, self._newest(window)), reverse=True)
 
     @property
     def worst(self) -> datetime | None:
@@ -134,19 +137,20 @@ async def read(session: AsyncSession, reading: Reading, budget_s: float) -> bool
     deadline = time.monotonic() + budget_s
     savepoint = await session.begin_nested()
     try:
-        await session.execute(_TIMEOUT, {"milliseconds": str(round(budget_s * 1000))})
-        if reading.where.has_words:
+        await session.execute(_LIMITS, {"milliseconds": str(round(budget_s * 1000))})
+        if reading.where.has_words and reading.pending:
             reading.pending = await _cut(session, reading)
             reading.settle()
-        together = 1
+        most = 1
         while reading.pending and time.monotonic() < deadline:
             began = time.monotonic()
-            batch, rest = reading.pending[:together], reading.pending[together:]
+            number = together(reading.pending, most, reading.wanted)
+            batch, rest = reading.pending[:number], reading.pending[number:]
             reading.take(await _look(session, reading, batch))
             reading.pending = rest
             reading.settle()
             swift = time.monotonic() - began < SWIFT_S
-            together = min(together * 2, MAX_TOGETHER) if swift else max(together // 2, 1)
+            most = min(most * 2, MAX_TOGETHER) if swift else max(most // 2, 1)
     except DBAPIError as error:
         if isinstance(error.orig, psycopg.errors.UndefinedTable):
             raise PartitionGoneError from error
@@ -163,7 +167,7 @@ async def count(session: AsyncSession, reading: Reading, budget_s: float) -> int
     savepoint = await session.begin_nested()
     counted = 0
     try:
-        await session.execute(_TIMEOUT, {"milliseconds": str(round(budget_s * 1000))})
+        await session.execute(_LIMITS, {"milliseconds": str(round(budget_s * 1000))})
         pending = list(reading.pending)
         while pending and counted < COUNT_CAP:
             if time.monotonic() > deadline:
@@ -222,15 +226,15 @@ async def rows_of(session: AsyncSession, keys: Sequence[Key]) -> list[tuple[str,
 
 async def _look(session: AsyncSession, reading: Reading, windows: Sequence[Window]) -> list[Key]:
     arms, values = _arms(reading, windows, "occurred_at, log, seq, {number} AS source", None)
-    together = f"SELECT * FROM ({' UNION ALL '.join(arms)}) AS found {_ORDER} LIMIT :wanted"  # noqa: S608  as `_arms`
-    found = await session.execute(text(together), {**values, "wanted": reading.wanted})
+    whole = f"SELECT * FROM ({' UNION ALL '.join(arms)}) AS found {_ORDER} LIMIT :wanted"  # noqa: S608  as `_arms`
+    found = await session.execute(text(whole), {**values, "wanted": reading.wanted})
     return [Key(at, log, seq, windows[source].span.table) for at, log, seq, source in found]
 
 
 async def _count(session: AsyncSession, reading: Reading, windows: Sequence[Window], room: int) -> int:
     arms, values = _arms(reading, windows, "1", "LIMIT :room")
-    together = f"SELECT count(*) FROM (SELECT FROM ({' UNION ALL '.join(arms)}) AS one LIMIT :room) AS capped"  # noqa: S608  as `_arms`
-    return int((await session.execute(text(together), {**values, "room": room})).scalar_one())
+    whole = f"SELECT count(*) FROM (SELECT FROM ({' UNION ALL '.join(arms)}) AS one LIMIT :room) AS capped"  # noqa: S608  as `_arms`
+    return int((await session.execute(text(whole), {**values, "room": room})).scalar_one())
 
 
 def _arms(
@@ -242,7 +246,10 @@ def _arms(
     for number, window in enumerate(windows):
         span, names = window.span, {name: f"{name}{number}" for name in ("time_min", "time_max", "size")}
         values |= {names["time_min"]: window.oldest, names["time_max"]: window.newest}
-        clauses = [*reading.where.sql(f":{names['time_min']}", f":{names['time_max']}"), *_bounds(reading, span)]
+        clauses = [
+            *reading.where.sql(span.log, f":{names['time_min']}", f":{names['time_max']}"),
+            *_bounds(reading, span),
+        ]
         if window.since is not None:
             clauses.append(f"occurred_at >= :{names['time_min']}")
         if window.until is not None:

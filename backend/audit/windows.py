@@ -1,10 +1,11 @@
 """Cuts partitions into windows of time that a text query reads one after the other, newest first. Pure.
 
 The database either walks entries by time, which is endless where a word is old, or collects every entry with the
-word, which is slow where it is common. A window is as wide as a page of matches is expected to need, and doubles.
+word, which is slow where it is common. A window is as wide as a page of matches is expected to need, and the next
+three times as wide.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -13,7 +14,7 @@ WIDE_PAGES: Final = 3
 """The first window is expected to hold so many pages of matches: estimates are coarse."""
 FEW_PAGES: Final = 10
 """A partition with no more pages of matches than this is read as one window: collecting them is quick."""
-GROWTH: Final = 2
+GROWTH: Final = 3
 WALKED_ENTRIES: Final = 1_500
 """A window of so few entries may be walked by time; a wider one must be read through the text index."""
 
@@ -39,6 +40,8 @@ class Window:
     until: datetime | None = None
     collected: bool = False
     """All matches are collected and sorted, instead of walking entries by time."""
+    matches: float = 0.0
+    """How many are expected; 0 when they are few or nobody asked."""
 
     @property
     def newest(self) -> datetime:
@@ -73,6 +76,16 @@ def cut(span: Span, expected: Expected, wanted: int) -> Iterator[Window]:
     while reached + share < 1:
         reached += share
         since = expected.newest - length * reached
-        yield Window(span, since, until, collected)
+        yield Window(span, since, until, collected, expected.matches * share)
         until, share, collected = since, share * GROWTH, True
-    yield Window(span, None, until, collected=True)
+    yield Window(span, None, until, collected=True, matches=expected.matches * (1 - reached))
+
+
+def together(windows: Sequence[Window], most: int, wanted: int) -> int:
+    """How many of the windows, newest first, to read in one statement: as long as few matches are expected of them."""
+    expected = 0.0
+    for number, window in enumerate(windows[:most]):
+        expected += window.matches
+        if number and expected > WIDE_PAGES * wanted:
+            return number
+    return min(most, len(windows))

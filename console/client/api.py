@@ -1,6 +1,7 @@
 """Owns one method per backend route: typed arguments in, contract models out. No rule and no screen lives here."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,9 +13,10 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from console.client.errors import NotUnderstood, Unreachable
+from console.client.exchange import Exchange
 from console.client.transport import failures_named, open_http, refuse_unless_success
 from contract.alerts import AcknowledgeRequest, Alert
-from contract.audit import AuditEntry, AuditPage, RelatedBy
+from contract.audit import AuditEntry, AuditPage, RelatedBy, SavedSearch, SavedSearches
 from contract.auth import LoginAnswer, LoginRequest, WhoAmI
 from contract.base import Page
 from contract.executors import Executor
@@ -42,7 +44,7 @@ _LOGIN_TIMEOUT_S: Final = 15.0
 """Checking a password is slow on purpose, and many may log in at once during an emergency."""
 
 
-class Api:
+class Api(Exchange):
     """A connection to one backend, signed in with one token or with none."""
 
     def __init__(
@@ -177,6 +179,21 @@ class Api:
     async def audit_entry(self, ident: str) -> AuditEntry:
         """One audit entry."""
         return await self._get(f"/v1/audit/{_part(ident)}", AuditEntry)
+
+    async def saved_searches(self) -> SavedSearches:
+        """The caller's saved searches."""
+        return await self._get("/v1/audit/saved", SavedSearches)
+
+    async def save_search(self, name: str, where: Mapping[str, str]) -> SavedSearch:
+        """Keep a search under a name, in place of the caller's own of that name."""
+        content = json.dumps(dict(where)).encode()
+        return _parsed(
+            self.url, SavedSearch, await self._send("PUT", f"/v1/audit/saved/{_part(name)}", content=content)
+        )
+
+    async def forget_search(self, name: str) -> None:
+        """Delete one of the caller's saved searches."""
+        await self._send("DELETE", f"/v1/audit/saved/{_part(name)}")
 
     async def verify_ledger(self, wanted: VerificationRequest) -> Verification:
         """Ask for a verification of the ledger, or join the one under way."""

@@ -1,22 +1,21 @@
-"""`watchfloor audit search|show`, and the group that `verifying` and `heads` join."""
+"""`watchfloor audit search|show`, and the group that others join."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
+from console.client.api import Api
+from console.commands.audit_exchange import COMMANDS
+from console.commands.audit_filters import answer_entries, filters, resource_of, search_all, wanted_of
 from console.commands.base import Call, command, glyph_set, paging, sign
 from console.commands.heads import heads, key
-from console.commands.output import instant, now_of, outside, padded, wrapped
+from console.commands.output import instant, outside, wrapped
 from console.commands.privacy import reveal
 from console.commands.retention import retention
-from console.commands.times import SINCE_HELP, instant_option
 from console.commands.verifying import bundle, prove, verify
 from console.widgets import words
-from contract.audit import AuditEntry, AuditResult
-
-_ROUTE_NAMES = {"since": "from", "until": "to", "event": "event_type", "text": "q"}
-"""Options whose name differs from the route's parameter."""
+from contract.audit import AuditEntry, AuditPage
 
 
 @click.group()
@@ -24,50 +23,42 @@ def audit() -> None:
     """The audit log: who did what to which resource, from where, with what result."""
 
 
-for joined in (verify, prove, bundle, key, heads, retention, reveal):
+for joined in (verify, prove, bundle, key, heads, retention, reveal, *COMMANDS):
     audit.add_command(joined)
 
 
 @audit.command("search")
-@click.argument("text", nargs=-1, metavar="[WORDS]...")
-@click.option("--user", default="", metavar="NAME", help="Only what this account did.")
-@click.option("--event", default="", metavar="TYPE", help="Only this event type.")
-@click.option("--category", default="", metavar="NAME", help="Only this category of the policy.")
-@click.option("--resource", default="", metavar="TYPE[/ID]", help="Only this kind of resource, or this one.")
-@click.option("--result", type=click.Choice([r.value for r in AuditResult]), default=None, help="Only this result.")
-@click.option("--since", callback=instant_option, default="", metavar="TIME", help=SINCE_HELP)
-@click.option("--until", callback=instant_option, default="", metavar="TIME", help="Only before this time.")
+@filters
+@click.option("--save", default="", metavar="NAME", help="Keep this search under a name.")
+@click.option("--saved", default="", metavar="NAME", help="The search kept under this name; options narrow it.")
 @paging
 @command("audit.search")
-def search(
-    call: Call, /, *, text: tuple[str, ...], resource: str, limit: int, cursor: str | None, **where: str | None
-) -> None:
-    """Search, newest first; WORDS are looked for in the full text. A search is itself recorded."""
-    kind, _, ident = resource.partition("/")
-    where |= {"text": " ".join(text), "resource_type": kind, "resource_id": ident}
-    wanted = {_ROUTE_NAMES.get(name, name): value for name, value in where.items() if value}
-    page = call.ask(lambda api: api.audit(limit=limit, cursor=cursor, **wanted))
+def search(call: Call, /, *, save: str, saved: str, limit: int, cursor: str | None, **where: Any) -> None:
+    """Search, newest first; WORDS are looked for in the full text. A search is itself recorded.
 
-    def lines() -> list[str]:
-        if not page.items:
-            return [f"No entries. As of {instant(now_of(page.as_of))}."]
-        return [line for entry in page.items for line in _entry(entry)]
-
-    call.answer_page(page, lines)
+    Words must all occur: "a phrase", a beginning*, -without, or between alternatives; a person's name finds the person.
+    """
+    page = call.ask(lambda api: _search(api, wanted_of(**where), Kept(save, saved), cursor, limit))
+    answer_entries(call, page)
 
 
-def _entry(entry: AuditEntry) -> list[str]:
-    """Two lines: what happened, then the id that `show` takes and what it happened to."""
-    result = sign(words.result(entry.result, glyph_set()), 8)
-    event = padded(outside(entry.event_type, 30), 30)
-    return [
-        f"{entry.timestamp:%Y-%m-%d %H:%M:%S}Z  {result}  {event}  {outside(entry.user_id, 16)}",
-        f"  {outside(entry.id, 36)}  {outside(_resource(entry), 40)}",
-    ]
+class Kept(NamedTuple):
+    """Under which names a search is kept, or was."""
+
+    save: str
+    saved: str
 
 
-def _resource(entry: AuditEntry) -> str:
-    return "/".join(filter(None, (entry.resource_type, entry.resource_id)))
+async def _search(api: Api, wanted: dict[str, str], kept: Kept, cursor: str | None, limit: int) -> AuditPage:
+    if kept.saved:
+        known = {one.name: one.filters for one in (await api.saved_searches()).items}
+        if kept.saved not in known:
+            raise click.UsageError(f"You have no saved search {kept.saved!r}: watchfloor audit saved lists them.")
+        wanted = {**known[kept.saved], **wanted}
+    page = await search_all(lambda at, rows: api.audit(limit=rows, cursor=at, **wanted), cursor, limit)
+    if kept.save:
+        await api.save_search(kept.save, wanted)
+    return page
 
 
 @audit.command("show")
@@ -87,7 +78,8 @@ def _details(entry: AuditEntry) -> list[str]:
         f"  who       {outside(entry.user_id)}",
         f"  from      {outside(entry.ip_address)}  {outside(entry.user_agent, 50)}",
         f"  did       {outside(entry.action, 68)}",
-        f"  to        {outside(_resource(entry), 68)}",
+        f"  to        {outside(resource_of(entry), 68)}",
+        f"  entry     {outside(entry.log, 40)} {'not in the ledger yet' if entry.seq is None else entry.seq}",
         f"  hash      {outside(entry.hash, 68)}",
     ]
     if entry.error_message:
