@@ -14,10 +14,11 @@ from contract.retention import LogRetention, RetentionReport
 def retention(call: Call, /) -> None:
     """What each log keeps, what is due to be dropped and what holds it back."""
     found = call.ask(lambda api: api.retention())
-    call.answer(found, lambda: _lines(found))
+    call.answer(found, lambda: lines_of(found))
 
 
-def _lines(found: RetentionReport) -> list[str]:
+def lines_of(found: RetentionReport) -> list[str]:
+    """The report in words."""
     lines = [line for one in found.logs for line in _log(one, found.as_of)]
     lines.append(f"copies  {found.sound_copies:,} sound; {found.copies_needed} places needed")
     lines += [f"  in {outside(place, 70)}" for place in found.places] or ["  no place is set (WATCHFLOOR_ARCHIVES)"]
