@@ -13,7 +13,7 @@ from tests.support.tampered import Tampered, prepared
 
 ACTS: Final = 280
 """Enough for a stored tree node in one log."""
-ROWS_EACH: Final = 20
+ROWS_EACH: Final = 30
 """Rows of each kind that every change is made to."""
 AT_LEAST: Final = 5_000
 

@@ -20,6 +20,7 @@ from contract.verification import VerificationRequest
 from tests.support.app import SYSTEM, AloneLead, App
 from tests.support.evidence import sign
 from tests.support.ledger import settled
+from tests.support.rewriting import make_fit, whole_changes
 from tests.support.tampering import Connection, changes, disarm, fingerprint
 
 _EVENTS = (AuditEvent.LOGIN_SUCCEEDED, AuditEvent.FREEZE_CREATED, AuditEvent.ALERT_RAISED, AuditEvent.SEARCH_RUN)
@@ -58,7 +59,7 @@ class Harness:
         result = Tampered()
         disarm(connection)
         self._alarms(connection, result)
-        for change in list(changes(connection, rows_each=rows_each)):
+        for change in [*changes(connection, rows_each=rows_each), *whole_changes(connection)]:
             number = fingerprint(change.name)
             if number % share:
                 continue
@@ -87,8 +88,6 @@ class Harness:
 
     def rewritten_unseen(self, connection: Connection) -> bool:
         """Rewrite a ledger with everything that could tell removed; whether it is then called vouched for."""
-        from tests.support.tampering import make_fit
-
         disarm(connection)
         for table in ("audit_periods", "audit_verifications", "audit_checkpoints", "audit_epochs", "audit_sealed"):
             connection.execute(f"DELETE FROM {table}")  # noqa: S608  constants

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from backend.audit.verification.verdicts import Verdict
-from ledger.merkle import TILE_LEVELS, CompactRange, leaf_hash
+from ledger.merkle import leaf_hash
 
 Connection = psycopg.Connection[Any]
 LINKAGE, CONTENT, PROJECTION = Verdict.LINKAGE, Verdict.CONTENT, Verdict.PROJECTION
@@ -57,7 +57,6 @@ def changes(connection: Connection, *, rows_each: int) -> Iterator[Change]:
     yield from _byte_changes("audit_entries", ("log", "seq"), small, "leaf", {CONTENT})
     yield from _order_changes(entries, chosen)
     yield from _table_changes(connection, rows_each)
-    yield from _whole_changes(connection)
 
 
 def _spread(rows: list[Any], count: int) -> list[Any]:
@@ -96,6 +95,12 @@ def _entry_changes(row: Any) -> Iterator[Change]:
     for column in ("actor", "actor_type", "resource_type", "resource_id", "request_id"):
         if row[column] is not None:
             yield Change(f"{column} of {place} = NULL", _set(table, key, row, column, None), frozenset({PROJECTION}))
+    for log in ("meta", "1y", "7y"):
+        if log != row["log"]:
+            statement = "UPDATE audit_entries SET log = %s, seq = seq + 90000 WHERE log = %s AND seq = %s"
+            yield Change(
+                f"{place} moved to {log}", executed(statement, log, row["log"], row["seq"]), frozenset({LINKAGE})
+            )
     plain: dict[str, tuple[str, set[Verdict]]] = {
         "id": ("gen_random_uuid()", {PROJECTION}),
         "occurred_at + 1 us": ("occurred_at + interval '1 microsecond'", {PROJECTION}),
@@ -114,20 +119,19 @@ def _entry_changes(row: Any) -> Iterator[Change]:
     for name, (expression, expected) in plain.items():
         column = name.split()[0]
         statement = f"UPDATE audit_entries SET {column} = {expression} WHERE log = %s AND seq = %s"  # noqa: S608  constants
-        yield Change(f"{name} of {place}", _executed(statement, row["log"], row["seq"]), frozenset(expected))
+        yield Change(f"{name} of {place}", executed(statement, row["log"], row["seq"]), frozenset(expected))
     yield Change(f"removal of {place}", _delete(table, key, row), frozenset({LINKAGE}))
 
 
-def _executed(statement: str, *values: Any) -> Callable[[Connection], object]:
+def executed(statement: str, *values: Any) -> Callable[[Connection], object]:
+    """One statement as a change."""
     return lambda connection: connection.execute(statement, values)
 
 
-def _byte_changes(
-    table: str, keys: tuple[str, ...], row: Any, column: str, expected: set[Verdict], *, step: int = 1
-) -> Iterator[Change]:
+def _byte_changes(table: str, keys: tuple[str, ...], row: Any, column: str, expected: set[Verdict]) -> Iterator[Change]:
     """Every byte of one value."""
     raw = bytes(row[column])
-    for at in range(0, len(raw), step):
+    for at in range(len(raw)):
         changed = raw[:at] + bytes([raw[at] ^ (1 << at % 8)]) + raw[at + 1 :]
         name = f"byte {at} of {table}.{column} of {[row[key] for key in keys]}"
         yield Change(name, _set(table, keys, row, column, changed), frozenset(expected))
@@ -275,7 +279,7 @@ def _value_changes(table: str, keys: tuple[str, ...], row: Any, column: str) -> 
         quoted, where = column, " AND ".join(f"{key} = %s" for key in keys)
         for expression in _expressions(value):
             statement = f"UPDATE {table} SET {quoted} = {expression.format(quoted)} WHERE {where}"  # noqa: S608  constants
-            yield Change(f"{name}, {expression}", _executed(statement, *(row[key] for key in keys)), expected)
+            yield Change(f"{name}, {expression}", executed(statement, *(row[key] for key in keys)), expected)
 
 
 def _expressions(value: Any) -> tuple[str, ...]:
@@ -284,117 +288,6 @@ def _expressions(value: Any) -> tuple[str, ...]:
     if isinstance(value, dict):
         return ("{} || '{{\"x\": 1}}'", "'{{}}'")
     return ("gen_random_uuid()",)
-
-
-_SEALED_REST: Final = "log, occurred_at, subject, key_id, nonce, ciphertext, blind"
-
-
-def _whole_changes(connection: Connection) -> Iterator[Change]:
-    """Acts on a log as a whole."""
-    sizes = dict(connection.execute("SELECT log, size FROM audit_heads WHERE size > 0").fetchall())
-    for log, size in sorted(sizes.items()):
-        for cut in sorted({1, 2, size // 2, size - 1} - {0}):
-            if cut < size:
-                yield Change(
-                    f"{cut} of {size} cut from {log}, the head made to fit",
-                    _rewritten(log, size - cut),
-                    frozenset({LINKAGE}),
-                )
-        yield Change(f"{log} written anew", _rewritten(log, size, forge=True), frozenset({LINKAGE}))
-        yield Change(f"{log} dropped whole", _dropped(log), frozenset({LINKAGE}))
-        yield Change(
-            f"{log} dropped with its heads and records",
-            _dropped(log, "audit_periods", "audit_checkpoints"),
-            frozenset({LINKAGE}),
-        )
-    yield Change(
-        "key destroyed without an erasure",
-        _executed("UPDATE audit_subject_keys SET wrapped = NULL, destroyed_at = now()"),
-        frozenset({ERASURE}),
-    )
-    yield Change("sealed values gone", _executed("DELETE FROM audit_sealed"), frozenset({ERASURE}))
-    yield Change("values gone and keys destroyed", _erased, frozenset({ERASURE}))
-    yield Change(
-        "a sealed value of nobody",
-        _executed(
-            f"INSERT INTO audit_sealed SELECT gen_random_uuid(), field, {_SEALED_REST} FROM audit_sealed LIMIT 1"  # noqa: S608  constants
-        ),
-        frozenset({PROJECTION}),
-    )
-    yield Change(
-        "a field no entry has",
-        _executed(f"INSERT INTO audit_sealed SELECT entry_id, 'other', {_SEALED_REST} FROM audit_sealed LIMIT 1"),  # noqa: S608
-        frozenset({PROJECTION}),
-    )
-    yield Change(
-        "a node of no place",
-        _executed("INSERT INTO audit_nodes VALUES ('7y', 8, 4000, sha256(''))"),
-        frozenset({LINKAGE}),
-    )
-    yield Change(
-        "a node of no level",
-        _executed("INSERT INTO audit_nodes VALUES ('7y', 9, 0, sha256(''))"),
-        frozenset({LINKAGE}),
-    )
-    yield Change("all periods gone", _executed("DELETE FROM audit_periods"), frozenset({LINKAGE}))
-    yield Change("all runs gone", _executed("DELETE FROM audit_verifications"), frozenset({LINKAGE}))
-    yield Change(
-        "the ledger named anew", _executed("UPDATE audit_ledger SET name = name || 'x'"), frozenset({EXTERNAL})
-    )
-    yield Change("all signing keys gone", _executed("DELETE FROM audit_epochs"), frozenset({EXTERNAL}))
-
-
-def _erased(connection: Connection) -> None:
-    connection.execute("UPDATE audit_subject_keys SET wrapped = NULL, destroyed_at = now()")
-    connection.execute("DELETE FROM audit_sealed")
-
-
-def _dropped(log: str, *further: str) -> Callable[[Connection], object]:
-    def apply(connection: Connection) -> None:
-        for table in ("audit_entries", "audit_heads", "audit_nodes", "audit_spans", "audit_sealed", *further):
-            connection.execute(sql.SQL("DELETE FROM {} WHERE log = %s").format(sql.Identifier(table)), (log,))
-
-    return apply
-
-
-def _rewritten(log: str, size: int, *, forge: bool = False) -> Callable[[Connection], object]:
-    """Cut a log, or write its entries anew, and make every hash in it fit."""
-
-    def apply(connection: Connection) -> None:
-        connection.execute("DELETE FROM audit_entries WHERE log = %s AND seq >= %s", (log, size))
-        if forge:
-            connection.execute(
-                "UPDATE audit_entries SET canon ="
-                " convert_to(replace(convert_from(canon, 'UTF8'), '\"n\":', '\"n\":1'), 'UTF8')"
-                " WHERE log = %s", (log,),
-            )  # fmt: skip
-            connection.execute("UPDATE audit_entries SET leaf = sha256('\\x00'::bytea || canon) WHERE log = %s", (log,))
-        make_fit(connection, log, size)
-
-    return apply
-
-
-def make_fit(connection: Connection, log: str, size: int) -> None:
-    """Make the tree, the head and the spans of a log those of its rows."""
-    rows = connection.execute("SELECT leaf FROM audit_entries WHERE log = %s ORDER BY seq", (log,)).fetchall()
-    edge = CompactRange()
-    nodes = edge.extend([leaf for (leaf,) in rows])
-    connection.execute("DELETE FROM audit_nodes WHERE log = %s", (log,))
-    for node in nodes:
-        assert node.level in TILE_LEVELS
-        connection.execute("INSERT INTO audit_nodes (log, level, position, hash) VALUES (%s, %s, %s, %s)", (log, *node))
-    connection.execute(
-        "UPDATE audit_heads SET size = %s, frontier = %s, root = %s,"
-        " sequenced_at = coalesce((SELECT sequenced_at FROM audit_entries WHERE log = %s AND seq = %s), sequenced_at)"
-        " WHERE log = %s",
-        (size, edge.to_bytes(), edge.root(), log, size - 1, log),
-    )
-    connection.execute(
-        "UPDATE audit_spans SET time_min = seen.low, time_max = seen.high FROM"
-        " (SELECT min(occurred_at) AS low, max(occurred_at) AS high FROM audit_entries WHERE log = %s) AS seen"
-        " WHERE log = %s",
-        (log, log),
-    )
 
 
 def fingerprint(name: str) -> int:

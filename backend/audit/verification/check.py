@@ -126,6 +126,7 @@ class _Verification:
         if not self._resumed:
             records.check_heads(frame_now, verdicts)
             records.check_spans(frame_now, verdicts)
+            records.check_words_function(frame_now, verdicts)
             records.check_periods(frame_now, verdicts)
             records.check_runs(frame_now, verdicts)
             records.check_quarantine(frame_now, verdicts)

@@ -63,6 +63,7 @@ SELECT head.log, (SELECT sequenced_at FROM audit_entries WHERE log = head.log AN
 FROM audit_heads AS head
 """
 _PURGES = "SELECT * FROM audit_purges ORDER BY log, first_kept_seq"
+_WORDS_SOURCE = "SELECT sha256(convert_to(prosrc, 'UTF8')) FROM pg_proc WHERE oid = 'audit_words(bytea)'::regprocedure"
 _RUNS = "SELECT * FROM audit_verifications ORDER BY verified_at, id"
 _ANNOUNCED = """
 SELECT seq, event_type, resource_id, canon FROM audit_entries
@@ -112,6 +113,8 @@ class Frame:
     waiting: Sequence[Mapping[str, Any]]
     quarantined: Sequence[Mapping[str, Any]]
     sealed_rows: int
+    words_source: bytes
+    """Hash of the source of the function that makes the words of an entry."""
     last_sequenced: dict[str, datetime | None]
     """When the last entry of each log was placed."""
     purges: Sequence[Mapping[str, Any]]
@@ -158,6 +161,7 @@ def read(connection: psycopg.Connection[Any]) -> Frame:
             waiting=waiting,
             quarantined=cursor.execute(_QUARANTINED).fetchall(),
             sealed_rows=sealed["sealed"] if sealed else 0,
+            words_source=(connection.execute(_WORDS_SOURCE).fetchone() or (b"",))[0],
             last_sequenced={row["log"]: row["at"] for row in cursor.execute(_LAST).fetchall()},
             purges=purges,
             cuts=cuts_of(purges),

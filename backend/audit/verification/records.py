@@ -22,6 +22,8 @@ Marks = dict[str, dict[int, list[Mark]]]
 """By log and size."""
 NO_LOG: Final = "-"
 """Stands for the ledger as a whole."""
+WORDS_SOURCE_SHA256: Final = "bb25cabcb8eedcd110553260af2dccd09c01225873bfe1dea19d52ed71c127d2"
+"""Of `audit_words` as the newest migration makes it; a test says when that has changed."""
 _PERIOD_FIELDS: Final = (
     "log", "n", "period_start", "period_end", "seq_start", "seq_end", "record_count", "hash_chain",
     "prev_period_hash", "sealed_at",
@@ -118,6 +120,13 @@ def check_spans(frame: Frame, verdicts: Verdicts) -> None:
     for log, head in frame.heads.items():
         if head.size > ends.get(log, 0):
             tally.find(log, ends.get(log, 0), "span", "entries lie in no partition that is known")
+
+
+def check_words_function(frame: Frame, verdicts: Verdicts) -> None:
+    """The function by which words are worked out again, in the database itself, is the one that migrations made."""
+    if frame.words_source.hex() != WORDS_SOURCE_SHA256:
+        told = "the database's function audit_words is not ours: it decides what searches find"
+        verdicts[Verdict.PROJECTION].find(NO_LOG, None, "words", told)
 
 
 def check_periods(frame: Frame, verdicts: Verdicts) -> None:
