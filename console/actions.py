@@ -9,9 +9,6 @@ from typing import Final, NamedTuple
 
 from contract.permissions import Permission
 
-FORBIDDEN_KEYS: Final = frozenset({"ctrl+m", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+left_square_bracket"})
-"""Terminals send these as Enter, Backspace, Tab, line feed and Escape: nobody can press them apart."""
-
 
 class Danger(StrEnum):
     """What an action may do to the trading floor."""
@@ -38,6 +35,8 @@ class Context(StrEnum):
     LOGIN = "login"
     DIALOG = "dialog"
     PALETTE = "palette"
+    ENTRY = "entry"
+    """The page of one audit entry."""
     VERIFY = "verify"
     READING = "reading"
     """Help and other full-screen texts."""
@@ -147,11 +146,47 @@ ACTIONS: Final[tuple[Action, ...]] = (
         Permission.VIEW_AUDIT_LOGS,
     ),
     Action(
+        "search.save",
+        ("w",),
+        "",
+        "Save the search that is shown, for you alone: `s saved:NAME` finds it again.",
+        (Context.AUDIT,),
+        Permission.VIEW_AUDIT_LOGS,
+        command="save",
+        argument="NAME",
+    ),
+    Action(
+        "search.forget",
+        ("W",),
+        "",
+        "Delete one of your saved searches.",
+        (Context.AUDIT,),
+        Permission.VIEW_AUDIT_LOGS,
+        command="forget",
+        argument="NAME",
+    ),
+    Action(
         "audit.verify",
         ("v",),
         "verify",
         "Whether the ledger is what was written: the last verification, and a new one.",
         (Context.AUDIT,),
+        Permission.VIEW_AUDIT_LOGS,
+    ),
+    Action(
+        "entry.reveal",
+        ("R",),
+        "reveal",
+        "Show the sealed values of this entry, for a reason; that you did is recorded.",
+        (Context.ENTRY,),
+        Permission.REVEAL_PERSONAL_DATA,
+    ),
+    Action(
+        "entry.proof",
+        ("p",),
+        "proof",
+        "Ask whether a signed head covers this entry; that you did is recorded.",
+        (Context.ENTRY,),
         Permission.VIEW_AUDIT_LOGS,
     ),
     Action(
@@ -263,23 +298,6 @@ ACTIONS: Final[tuple[Action, ...]] = (
 
 _BY_ID: Final = {action.id: action for action in ACTIONS}
 
-_SHOWN: Final = {
-    "colon": ":",
-    "slash": "/",
-    "question_mark": "?",
-    "enter": "Enter",
-    "escape": "Esc",
-    "tab": "Tab",
-    "shift+tab": "Shift+Tab",
-    "pagedown": "PgDn",
-    "pageup": "PgUp",
-    "space": "Space",
-    "down": "Down",
-    "up": "Up",
-    "home": "Home",
-    "end": "End",
-}
-
 
 def by_id(action_id: str) -> Action:
     """The action of an id.
@@ -288,24 +306,6 @@ def by_id(action_id: str) -> Action:
         KeyError: no such action.
     """
     return _BY_ID[action_id]
-
-
-def shown_key(key: str) -> str:
-    """A key as an operator knows it."""
-    return " ".join(_shown_part(part) for part in key.split(" "))
-
-
-def _shown_part(key: str) -> str:
-    if key.startswith("ctrl+"):
-        return f"Ctrl+{key[5:].upper()}"
-    if len(key) > 1 and key[0] == "f" and key[1:].isdigit():
-        return key.upper()
-    return _SHOWN.get(key, key)
-
-
-def is_typed(key: str) -> bool:
-    """Whether a key types a character where a text field has the focus."""
-    return len(key) == 1 or key in {"colon", "slash", "question_mark", "space"} or " " in key
 
 
 def in_contexts(contexts: Iterable[Context]) -> list[Action]:

@@ -109,10 +109,22 @@ class Doing(Telling):
                 (await self.go("operations")).reveal(ident)
             case "search":
                 await self.do_go_audit(ident)
+            case "related":
+                await self._show_related(ident)
             case "audit":
                 (await self.go("audit")).reveal(ident)
             case _:
                 await self.do_go_audit(f"resource:{ident}")
+
+    async def _show_related(self, link: str) -> None:
+        """Follow an audit entry; the link says by what, and from which."""
+        from console.screens.audit.screen import AuditScreen
+        from contract.audit import RelatedBy
+
+        by, _, ident = link.partition(":")
+        screen = await self.go("audit")
+        if isinstance(screen, AuditScreen):
+            screen.relate(RelatedBy(by), ident)
 
     async def do_freeze(self, argument: str) -> None:
         """Open the freeze dialog."""
@@ -143,7 +155,7 @@ class Doing(Telling):
         from console.screens.reading.screen import ReadingScreen
 
         below = self.screen
-        if isinstance(below, FloorScreen) and not isinstance(below, ReadingScreen):
+        if isinstance(below, FloorScreen) and below.TITLE_TEXT != "Help":
             await self.push_screen(ReadingScreen.of_help(below))
 
     def do_pause(self, _: str) -> None:

@@ -21,7 +21,7 @@ from backend.audit.events import AuditEvent
 from backend.policy.load import load_policy
 from backend.risk.indicators import RULES
 from backend.settings import Settings
-from console import actions, cli
+from console import actions, cli, keys
 from contract.errors import EXIT_CODE, HTTP_STATUS, ErrorCode, ExitCode
 from watchfloor.commands import CONSOLE_SUMMARY, SERVER_COMMANDS
 
@@ -126,10 +126,10 @@ def keys_page() -> str:
             continue
         lines.append(f"\n## {context.value}\n\n| key | what | `:` command | needs |\n|---|---|---|---|")
         for action in found:
-            keys = ", ".join(f"`{actions.shown_key(key)}`" for key in action.keys)
+            shown = ", ".join(f"`{keys.shown_key(key)}`" for key in action.keys)
             typed = f"`{' '.join(filter(None, (action.command, action.argument)))}`" if action.command else ""
             needs = action.permission.value if action.permission else ""
-            lines.append(f"| {keys} | {_cell(action.help)} | {_cell(typed)} | {needs} |")
+            lines.append(f"| {shown} | {_cell(action.help)} | {_cell(typed)} | {needs} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,14 +1,14 @@
 """Owns the audit screen's search: what was typed, as filters for the backend, and the pages that came back. Pure."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 from console.state.instants import parse_instant
 from console.state.matching import matches
-from contract.audit import AuditEntry, AuditResult
-from contract.base import Page
+from contract.audit import AuditEntry, AuditPage, AuditResult, RelatedBy
 
 PAGE_ROWS: Final = 100
 
@@ -31,7 +31,16 @@ class SearchError(ValueError):
     """What was typed is not a search; the message says which part and why."""
 
 
-def parse_search(text: str, now: datetime) -> dict[str, str]:
+SAVED: Final = "saved"
+"""The filter that stands for a saved search: what is typed beside it narrows it."""
+_TYPED_NAMES: Final = {"from": "since", "to": "until"}
+"""How saved searches name what is typed otherwise."""
+
+Saved = Mapping[str, Mapping[str, str]]
+"""Saved searches by name: each with filters as the route names them."""
+
+
+def parse_search(text: str, now: datetime, saved: Saved | None = None) -> dict[str, str]:
     """Read words and filters into what the route takes.
 
     Raises:
@@ -43,6 +52,10 @@ def parse_search(text: str, now: datetime) -> dict[str, str]:
         name, colon, value = part.partition(":")
         if not colon or not value or not name.isalpha():
             words.append(f'"{part}"' if " " in part else part)
+        elif name.lower() == SAVED:
+            kept = _saved(value, saved or {})
+            words += [kept[TEXT]] if TEXT in kept else []
+            where.update({key: filter_ for key, filter_ in kept.items() if key != TEXT})
         elif name.lower() == "resource":
             where.update(_resource(value))
         else:
@@ -50,6 +63,18 @@ def parse_search(text: str, now: datetime) -> dict[str, str]:
     if words:
         where[TEXT] = " ".join(words)
     return where
+
+
+def _saved(name: str, saved: Saved) -> dict[str, str]:
+    if name not in saved:
+        known = f"yours are {', '.join(sorted(saved))}" if saved else "you have none; :save keeps one"
+        raise SearchError(f"There is no saved search {name}: {known}.")
+    return {_TYPED_NAMES.get(key, key): value for key, value in saved[name].items()}
+
+
+def saved_words(saved: Saved) -> list[str]:
+    """What is typed for each saved search."""
+    return [f"{SAVED}:{shlex.quote(name)}" for name in sorted(saved)]
 
 
 def _split(text: str) -> list[str]:
@@ -63,7 +88,7 @@ def _route_name(name: str) -> str:
     try:
         return FILTERS[name.lower()]
     except KeyError:
-        known = ", ".join([*FILTERS, "resource"])
+        known = ", ".join([*FILTERS, "resource", SAVED])
         raise SearchError(f"There is no filter {name}: the filters are {known}.") from None
 
 
@@ -91,14 +116,25 @@ class Found:
 
     text: str = ""
     where: dict[str, str] = field(default_factory=dict)
+    related: tuple[RelatedBy, str] | None = None
+    """Instead of a search: what entries share with which one."""
+    label: str = ""
+    """What is followed, in words."""
     entries: tuple[AuditEntry, ...] = ()
     cursor: str | None = None
     complete: bool = False
     total: int | None = None
     total_cap: int = 0
     searched_at: datetime | None = None
+    back_to: datetime | None = None
+    """Down to when the last page looked before its time was up; None when it looked through everything it had to."""
 
-    def with_page(self, page: Page[AuditEntry], now: datetime) -> "Found":
+    @property
+    def about(self) -> str:
+        """What tells this search from another."""
+        return f"{self.related[0].value}:{self.related[1]}" if self.related else self.text
+
+    def with_page(self, page: AuditPage, now: datetime) -> "Found":
         """After one more page of older entries."""
         known = {entry.id for entry in self.entries}
         new = tuple(entry for entry in page.items if entry.id not in known)
@@ -110,6 +146,7 @@ class Found:
             total=page.total if page.total is not None else self.total,
             total_cap=page.total_cap,
             searched_at=self.searched_at or now,
+            back_to=page.searched_back_to if page.unfinished else None,
         )
 
     @property
@@ -153,17 +190,3 @@ def changes(entry: AuditEntry) -> list[tuple[str, str, str]]:
 
 def _plain(value: Any) -> str:
     return "none" if value is None else str(value)
-
-
-def follow_searches(entry: AuditEntry) -> list[tuple[str, str]]:
-    """What can be followed from an entry: a word for it, and the search that finds the others."""
-    found: list[tuple[str, str]] = []
-    if entry.user_id:
-        found.append((f"everything by {entry.user_id}", f"user:{shlex.quote(entry.user_id)}"))
-    request = entry.metadata.get("request_id")
-    if request:
-        found.append((f"the request {request}", shlex.quote(str(request))))
-    if entry.resource_id:
-        resource = f"{entry.resource_type}/{entry.resource_id}" if entry.resource_type else entry.resource_id
-        found.append((f"everything about {resource}", f"resource:{shlex.quote(resource)}"))
-    return found

@@ -3,8 +3,9 @@
 import json
 from datetime import datetime
 
-from console.state.audit_search import Found, changes, follow_searches
+from console.state.audit_search import Found, changes
 from console.state.freshness import coarse_age, seconds_between
+from console.state.sealed import MASK, SEALED, place_of
 from console.widgets import words
 from console.widgets.lines import (
     EMPTY,
@@ -32,8 +33,10 @@ def list_title(found: Found, now: datetime, view: View, filter_text: str) -> Lin
     g = view.glyphs
     searched_s = seconds_between(found.searched_at, now)
     age: Line = ((f"searched {coarse_age(searched_s)} ago ", "dim"),) if searched_s is not None else EMPTY
-    text = outside(found.text, 60)
+    text = outside(found.label or found.text, 60)
     search: Line = ((" matching ", ""), (text, "near")) if text else ((" newest first", "dim"),)
+    if found.label:
+        search = ((" with ", ""), (text, "near"))
     if filter_text:
         search = (*search, (" containing ", ""), (outside(filter_text, 30), "near"))
     return titled_rule((("AUDIT ", "head"), (found.count, "bold"), *search), view.width, g, age)
@@ -80,24 +83,26 @@ def detail_rows(entry: AuditEntry, view: View, place: str = "") -> list[Line]:
         facts.append(("error", entry.error_message))
     facts += [(name, f"{old} {g.arrow} {new}" if old else new) for name, old, new in changes(entry)]
     facts += [
-        ("actor", f"{entry.user_id or 'system'} from {entry.ip_address or 'inside'}"),
+        ("actor", f"{entry.user_id or 'system'} from {_sealed(entry.ip_address, view) or 'inside'}"),
         ("at", f"{entry.timestamp:%Y-%m-%d %H:%M:%S.%f} UTC"),
         ("category", entry.category),
     ]
-    facts += [(name, _text(value)) for name, value in entry.metadata.items()]
-    facts += [("with", entry.user_agent or "--"), ("id", entry.id), ("hash", entry.hash)]
+    facts += [(name, _text(value)) for name, value in entry.metadata.items() if name != SEALED]
+    facts += [
+        ("with", _sealed(entry.user_agent, view) or "--"),
+        ("ledger", place_of(entry)),
+        ("id", entry.id),
+        ("leaf", entry.hash),
+    ]
     for name, value in facts:
         for index, row in enumerate(wrap(outside(value, 400), room)[:4]):
             rows.append(line((column(label_text(name) if not index else "", _LABEL_COLUMNS, g), "dim"), row))
     return rows
 
 
-def follow_rows(entry: AuditEntry, view: View) -> list[tuple[Line, str]]:
-    """What can be followed from an entry, each with its search."""
-    arrow = view.glyphs.arrow
-    return [
-        (line((f"{arrow} ", "key"), (outside(text, 200), "link")), search) for text, search in follow_searches(entry)
-    ]
+def _sealed(value: str | None, view: View) -> str | None:
+    """A sealed value in characters that the terminal has."""
+    return view.glyphs.hidden * 3 if value == MASK else value
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from console.actions import Action, is_typed, refusal, shown_key
+from console.actions import Action, refusal
+from console.keys import is_typed, shown_key
 from console.state.freshness import clock_text, exact_age, seconds_between
 from console.widgets.glyphs import Glyphs
 from console.widgets.lines import EMPTY, Line, crop, cut, line, outside, pad, width_of

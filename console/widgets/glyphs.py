@@ -26,6 +26,8 @@ class Glyphs(NamedTuple):
     middot: str
     at_least: str
     """A lower limit."""
+    hidden: str
+    """One of three that stand for a value which is not shown."""
     bars: str
     """Eight rising levels of a sparkline."""
     gap: str
@@ -55,6 +57,7 @@ UNICODE = Glyphs(
     ellipsis="…",
     middot="·",
     at_least="≥",
+    hidden="•",
     bars="▁▂▃▄▅▆▇█",
     gap="·",
     full="█",
@@ -80,6 +83,7 @@ ASCII = Glyphs(
     ellipsis="~",
     middot="-",
     at_least=">",
+    hidden="*",
     bars="_.-=+*%#",
     gap=" ",
     full="#",

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from console.actions import ACTIONS, Action, Context, Danger, in_contexts, refusal, shown_key
+from console.actions import ACTIONS, Action, Context, Danger, in_contexts, refusal
+from console.keys import shown_key
 from console.widgets.frame import Who
 from console.widgets.lines import EMPTY, Line, left, line, outside, wrap
 from console.widgets.view import View
@@ -19,6 +20,7 @@ _TITLES = {
     Context.LOGIN: "Login",
     Context.DIALOG: "In a dialog",
     Context.PALETTE: "In the palette",
+    Context.ENTRY: "On an audit entry",
     Context.VERIFY: "Verification",
     Context.READING: "On a page",
 }

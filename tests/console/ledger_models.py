@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from contract.verification import Finding, Verdict, VerdictReport, Verification
+from contract.audit import AuditEntry
+from contract.privacy import Revealed
+from contract.verification import EntryProof, Finding, Verdict, VerdictReport, Verification
+from tests.console import floor_models as models
 from tests.console.floor_models import ago
 
 VERDICTS: tuple[Verdict, ...] = ("linkage", "content", "projection", "erasure", "external", "completeness")
@@ -77,3 +80,35 @@ def history() -> list[Verification]:
         verification("run-0", minutes=26 * 60, by="ana", full=False, entries=812, entries_done=812, entries_total=812),
         verification("run-b", minutes=50 * 60, state="broken", error="the database went away", verdicts={}, entries=0),
     ]
+
+
+def sealed_entry(ident: str = "e-s") -> AuditEntry:
+    """An entry whose address and program are sealed."""
+    return models.entry(ident).model_copy(
+        update={
+            "ip_address": "•••",
+            "user_agent": "•••",
+            "metadata": {"request_id": "req-77", "role": "mev_admin", "sealed": {"new_contact": "•••"}},
+        }
+    )
+
+
+def revealed(ident: str = "e-s") -> Revealed:
+    """What lies behind the seals; one value was erased."""
+    values = {"ip_address": "10.4.0.7", "user_agent": None, "new_contact": "ana@floor.example"}
+    return Revealed(entry=ident, values=values, recorded_as="e-900")
+
+
+def proof(*, checkpoint: str | None = "signed") -> EntryProof:
+    """A proof that leads to a signed head."""
+    return EntryProof(
+        format="watchfloor-proof/1",
+        origin="floor/7y",
+        log="7y",
+        seq=41,
+        size=1_204_800,
+        root="ab12" * 16,
+        entry="",
+        path=["aGFzaA=="] * 21,
+        checkpoint=checkpoint,
+    )

@@ -4,13 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 from pydantic import BaseModel
 
 from contract.alerts import Alert, AlertStatus
-from contract.audit import AuditEntry
+from contract.audit import AuditEntry, AuditPage, SavedSearch, SavedSearches
 from contract.auth import LoginAnswer, WhoAmI
 from contract.base import Page
 from contract.freeze import BlastRadius, Freeze
@@ -44,6 +44,9 @@ class Paper:
     freezes: dict[str, Freeze] = field(default_factory=lambda: {"freeze-1": models.freeze()})
     alerts: list[Alert] = field(default_factory=models.alerts)
     entries: list[AuditEntry] = field(default_factory=models.entries)
+    saved: dict[str, SavedSearch] = field(default_factory=dict)
+    back_to: datetime | None = None
+    """Down to when a page of the audit log is complete; None when its time suffices."""
     verifications: list[Verification] = field(default_factory=ledger_models.history)
     asked: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
     refuse: dict[str, httpx.Response | Exception] = field(default_factory=dict)
@@ -109,6 +112,7 @@ class Paper:
             "/v1/overview": lambda: _json(self.overview),
             "/v1/alerts": lambda: self._alerts_page(body),
             "/v1/audit": lambda: self._audit_page(body),
+            "/v1/audit/saved": lambda: _json(SavedSearches(items=list(self.saved.values()))),
             "/v1/ledger/verifications": lambda: self._verify(method, body),
             "/v1/freezes/preview": lambda: _json(self.blast(str(body["scope"]))),
         }
@@ -116,8 +120,8 @@ class Paper:
             return routes[path]()
         if path.startswith("/v1/alerts/"):
             return self._one_alert(method, path)
-        if path.startswith("/v1/audit/"):
-            return _json(models.entry(path.split("/")[3]))
+        if path.startswith(("/v1/audit/", "/v1/ledger/")):
+            return self._one_entry(method, path, body)
         return self._one_freeze(method, path, body)
 
     def blast(self, scope: str) -> BlastRadius:
@@ -157,12 +161,32 @@ class Paper:
         limit = int(str(query.get("limit") or 100))
         more = start + limit < len(self.entries)
         return _json(
-            Page[AuditEntry](
+            AuditPage(
                 items=self.entries[start : start + limit],
                 next_cursor=str(start + limit) if more else None,
                 total=len(self.entries),
+                unfinished=self.back_to is not None and more,
+                searched_back_to=self.back_to if more else None,
             )
         )
+
+    def _one_entry(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
+        """What is asked about one entry, and the saved searches."""
+        parts = path.split("/")
+        if parts[3] == "saved":
+            if method == "DELETE":
+                del self.saved[parts[4]]
+                return httpx.Response(204)
+            filters = {name: str(value) for name, value in body.items()}
+            self.saved[parts[4]] = SavedSearch(name=parts[4], filters=filters, saved_at=models.NOW)
+            return _json(self.saved[parts[4]])
+        if parts[-1] == "related":
+            return self._audit_page(body)
+        if parts[-1] == "proof":
+            return _json(ledger_models.proof())
+        if parts[-1] == "reveal":
+            return _json(ledger_models.revealed(parts[3]))
+        return _json(models.entry(parts[3]))
 
     def _verify(self, method: str, body: dict[str, object]) -> httpx.Response:
         if method == "GET":

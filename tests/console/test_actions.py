@@ -7,7 +7,6 @@ import pytest
 
 from console.actions import (
     ACTIONS,
-    FORBIDDEN_KEYS,
     Action,
     Context,
     Danger,
@@ -17,10 +16,12 @@ from console.actions import (
     starts_sequence,
 )
 from console.app import WatchfloorApp
+from console.keys import FORBIDDEN_KEYS
 from console.screens.alerts.screen import AlertsScreen
 from console.screens.audit.screen import AuditScreen
 from console.screens.base import FloorScreen
 from console.screens.dialog import DialogScreen
+from console.screens.entry.screen import EntryScreen
 from console.screens.freeze.screen import FreezeScreen
 from console.screens.login.screen import LoginScreen
 from console.screens.operations.screen import OperationsScreen
@@ -46,6 +47,7 @@ DOERS: dict[Context, list[type]] = {
     Context.LOGIN: [LoginScreen],
     Context.DIALOG: [DialogScreen, FreezeScreen],
     Context.PALETTE: [PaletteScreen],
+    Context.ENTRY: [EntryScreen],
     Context.VERIFY: [VerifyScreen],
     Context.READING: [ReadingScreen],
 }

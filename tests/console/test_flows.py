@@ -273,7 +273,7 @@ async def test_a_wrong_filter_is_refused_before_anything_is_asked() -> None:
         assert len(run.paper.asked) == before
 
 
-async def test_follow_searches_for_the_request() -> None:
+async def test_follow_shows_what_shares_the_request() -> None:
     async with running() as run:
         await run.press("4")
         await run.shows("config.risk.changed")
@@ -282,7 +282,13 @@ async def test_follow_searches_for_the_request() -> None:
         await run.shows("req-77")
         await run.press("j", "enter")
         await run.at("Audit")
-        await run.until(lambda: run.paper.asked[-1][2].get("q") == "req-77")
+        await run.until(lambda: "/v1/audit/e-0/related" in [path for _, path, _ in run.paper.asked])
+        asked = next(body for _, path, body in run.paper.asked if path == "/v1/audit/e-0/related")
+        assert asked["by"] == "request"
+        await run.shows("with request req-77")
+        await run.press("m")
+        await run.until(lambda: run.paper.asked[-1][2].get("cursor") == "100")
+        assert run.paper.asked[-1][1] == "/v1/audit/e-0/related"
 
 
 # command line, errors

@@ -49,7 +49,7 @@ async def _operations(run: Running) -> None:
 
 async def _audit(run: Running) -> None:
     await run.press("4")
-    await run.shows("e-0" if run.app.size.width > 100 else "config.risk.changed")
+    await run.shows(" e-" if run.app.size.width > 100 else "config.risk.changed")
 
 
 async def _help(run: Running) -> None:
@@ -98,6 +98,19 @@ async def _verify(run: Running) -> None:
     await run.shows("LAST VERIFICATIONS")
 
 
+async def _entry(run: Running) -> None:
+    await _audit(run)
+    await run.press("enter")
+    await run.at("Audit entry")
+
+
+async def _reveal(run: Running) -> None:
+    await _entry(run)
+    await run.press("R")
+    await run.at("Reveal")
+    await run.listens()
+
+
 SCREENS = {
     "overview": (Paper, _overview),
     "overview-calm": (_quiet, _calm),
@@ -110,6 +123,8 @@ SCREENS = {
     "freeze": (Paper, _freeze),
     "board": (Paper, _board),
     "approve": (_thawing, _approve),
+    "entry": (lambda: Paper(entries=[ledger.sealed_entry(), *models.entries()]), _entry),
+    "reveal": (lambda: Paper(entries=[ledger.sealed_entry(), *models.entries()]), _reveal),
     "verify": (Paper, _verify),
     "verify-running": (lambda: Paper(verifications=[ledger.running(), *ledger.history()]), _verify),
     "verify-failed": (lambda: Paper(verifications=[ledger.failed(), *ledger.history()]), _verify),

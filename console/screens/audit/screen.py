@@ -6,21 +6,25 @@ from textual import on
 
 from console.actions import Context
 from console.asking import Question
+from console.screens.entry.screen import EntryScreen
 from console.screens.lists import ListScreen
 from console.screens.reading.screen import ReadingScreen, Row
-from console.state.audit_search import PAGE_ROWS, Found, SearchError, narrowed, parse_search
+from console.state.audit_search import PAGE_ROWS, Found, SearchError, narrowed, parse_search, saved_words
 from console.state.floor import Floor
+from console.state.sealed import related
 from console.state.verification import SHOWN_RUNS, Runs, of_judged
 from console.widgets import audit as draw
 from console.widgets.command_line import CommandLine
+from console.widgets.entry import follow_rows
 from console.widgets.lines import Line, line, outside
 from console.widgets.panel import Panel
 from console.widgets.view import View
 from contract.alerts import Link
-from contract.audit import AuditEntry
+from contract.audit import AuditEntry, AuditPage, RelatedBy, SavedSearch, SavedSearches
 from contract.base import Page
 
 if TYPE_CHECKING:
+    from console.client.api import Api
     from console.client.errors import ClientError
 
 
@@ -36,11 +40,13 @@ class AuditScreen(ListScreen):
         self._entries: dict[str, AuditEntry] = {}
         self._ids: list[str] = []
         self._runs = Runs()
+        self._saved: dict[str, dict[str, str]] = {}
 
     def on_screen_resume(self) -> None:
         """Show the newest entries when the screen is first shown, and how the last verification ended."""
         if self.desk.api is not None and not self.questions.is_waiting("verified"):
             self.ask("verified", lambda api: api.verifications(limit=SHOWN_RUNS))
+            self.ask("saved", lambda api: api.saved_searches())
         if self._found.searched_at is None and not self.questions.is_waiting("audit"):
             self.search(self._found.text)
 
@@ -54,6 +60,9 @@ class AuditScreen(ListScreen):
             mood, text = of_judged(judged, (self.desk.latest or Floor()).now(view.desk_now))
             if mood == "bad":
                 return line((f" {g.bad} ", "bad"), (text, "bad"))
+        if self._found.back_to is not None:
+            back = f"Searched back to {self._found.back_to:%Y-%m-%d %H:%M} UTC; older entries wait: "
+            return line((f" {g.partial} ", "near"), back, ("m", "key"), " goes on.")
         return line(
             (f" {g.idle} ", "dim"),
             ("s", "key"),
@@ -79,6 +88,8 @@ class AuditScreen(ListScreen):
             return line(("Not searched yet: s searches.", "dim"))
         if self._found.entries:
             return line(("None of the loaded entries contains that; Esc clears the filter.", "dim"))
+        if self._found.back_to is not None:
+            return line(("Nothing found yet: ", ""), ("m", "key"), (" looks further back.", "dim"))
         return line(
             ("No entry matches. ", ""), ("s", "key"), (" changes the search; since:7d looks further back.", "dim")
         )
@@ -97,11 +108,20 @@ class AuditScreen(ListScreen):
         """Search anew; the entries of the search before are dropped when the new ones are there."""
         now = (self.desk.latest or Floor()).now(self.desk.now())
         try:
-            where = parse_search(text, now)
+            where = parse_search(text, now, self._saved)
         except SearchError as error:
             self.desk.say("refused", str(error))
             return
-        self._found = Found(text=text, where=where)
+        self._begin(Found(text=text, where=where))
+
+    def relate(self, by: RelatedBy, ident: str) -> None:
+        """Follow an entry: show what shares something with it."""
+        entry = self._entries.get(ident)
+        shared = dict(related(entry)).get(by, "") if entry is not None else ""
+        self._begin(Found(related=(by, ident), label=f"{by.value} {shared or 'of the entry'}"))
+
+    def _begin(self, found: Found) -> None:
+        self._found = found
         self._entries = {}
         self.filter_text = ""
         if self.is_attached:
@@ -109,11 +129,19 @@ class AuditScreen(ListScreen):
         self._ask(None)
 
     def _ask(self, cursor: str | None) -> None:
-        where = self._found.where
+        found = self._found
         if self.desk.api is None:
             return
         count = {} if cursor else {"count": "true"}  # counted once: the pages after the first do not change it
-        self.ask("audit", lambda api: api.audit(limit=PAGE_ROWS, cursor=cursor, **where, **count), self._found.text)
+        where = {**found.where, **count}
+
+        async def page(api: "Api") -> AuditPage:
+            if found.related is None:
+                return await api.audit(limit=PAGE_ROWS, cursor=cursor, **where)
+            by, ident = found.related
+            return await api.audit_related(ident, by, limit=PAGE_ROWS, cursor=cursor, **where)
+
+        self.ask("audit", page, found.about)
         self.redraw()
 
     def load_more(self) -> None:
@@ -125,18 +153,25 @@ class AuditScreen(ListScreen):
         """Take in a page."""
         if question.topic == "verified" and isinstance(value, Page):
             self._runs = self._runs.with_all(value.items, self.desk.now())
-        elif isinstance(value, Page) and question.about == self._found.text:
+        elif isinstance(value, SavedSearches):
+            self._saved = {one.name: one.filters for one in value.items}
+            if question.about:
+                self.desk.say("done", f"Deleted the saved search {question.about}.")
+        elif isinstance(value, SavedSearch):
+            self._saved = {**self._saved, value.name: value.filters}
+            self.desk.say("done", f"Saved: s saved:{value.name} finds it again. Times are kept as they were.")
+        elif isinstance(value, AuditPage) and question.about == self._found.about:
             self._found = self._found.with_page(value, self.desk.now())
             self._entries = {entry.id: entry for entry in self._found.entries}
         elif isinstance(value, AuditEntry):
-            page = ReadingScreen("Audit entry", lambda view: self._page(value, view))
-            self.desk.call_later(self.desk.push_screen, page)
+            self._entries.setdefault(value.id, value)
+            self.desk.call_later(self.desk.push_screen, EntryScreen(value))
 
     def refused(self, question: Question, error: "ClientError") -> bool:
-        """Without the last verification the audit log is as readable as before."""
+        """Without the last verification and the saved searches the log is as readable as before."""
         from console.state.problems import ends_session
 
-        return question.topic == "verified" and not ends_session(error)
+        return question.topic in {"verified", "saved"} and not ends_session(error)
 
     def reveal(self, ident: str) -> None:
         """Show one entry that a link points at."""
@@ -161,10 +196,11 @@ class AuditScreen(ListScreen):
         self.query_one(CommandLine).open(SEARCH, self._found.text, self._candidates)
 
     def _candidates(self, text: str) -> list[str]:
-        """Filters that the last word could become."""
+        """Filters and saved searches that the last word could become."""
         before, _, last = text.rpartition(" ")
         start = f"{before} " if before else ""
-        return [start + one for one in self.desk.arguments("search") if one.startswith(last) and one != last]
+        known = [*saved_words(self._saved), *self.desk.arguments("search")]
+        return [start + one for one in known if one.startswith(last) and one != last]
 
     def do_audit_more(self, _: str) -> None:
         """Load older entries."""
@@ -172,21 +208,44 @@ class AuditScreen(ListScreen):
             self.desk.say("done", "These are all entries of this search.")
         self.load_more()
 
+    def do_search_save(self, argument: str) -> None:
+        """Keep the search that is shown under a name."""
+        name, where = argument.strip(), self._found.where
+        if not where:
+            self.desk.say("refused", "There is nothing to save: search for something first.")
+        elif not name:
+            self.do_command("save ")
+        else:
+            self.ask("save", lambda api: api.save_search(name, where), name)
+
+    def do_search_forget(self, argument: str) -> None:
+        """Delete a saved search."""
+        name = argument.strip()
+        if not name and self._saved:
+            self.do_command("forget ")
+            return
+        if name not in self._saved:
+            self.desk.say("refused", f"There is no saved search {outside(name, 60) or 'without a name'}.")
+            return
+
+        async def forget(api: "Api") -> SavedSearches:
+            await api.forget_search(name)
+            return await api.saved_searches()
+
+        self.ask("saved", forget, name)
+
+    def arguments(self, command: str) -> list[str]:
+        """Names of saved searches, or what the application knows."""
+        return sorted(self._saved) if command in {"save", "forget"} else super().arguments(command)
+
     async def do_open(self, _: str) -> None:
         """Show everything about the selected entry."""
         entry = self._selected()
         if entry is not None:
-            await self.desk.push_screen(ReadingScreen("Audit entry", lambda view: self._page(entry, view)))
-
-    @staticmethod
-    def _page(entry: AuditEntry, view: View) -> list[Row]:
-        rows: list[Row] = [(row, None) for row in draw.detail_rows(entry, view)]
-        for row, search in draw.follow_rows(entry, view):
-            rows.append((row, Link(kind="search", id=search, label="")))
-        return rows
+            await self.desk.push_screen(EntryScreen(entry))
 
     async def do_follow(self, _: str) -> None:
-        """Choose what to follow from the selected entry: its actor, its request, or its resource."""
+        """Choose what to follow from the selected entry: its actor, request, resource or incident."""
         entry = self._selected()
         if entry is None:
             self.desk.say("refused", "Nothing is selected to follow.")
@@ -196,7 +255,10 @@ class AuditScreen(ListScreen):
         )
 
         def rows(view: View) -> list[Row]:
-            return [(row, Link(kind="search", id=search, label="")) for row, search in draw.follow_rows(entry, view)]
+            return [
+                (row, Link(kind="related", id=f"{by.value}:{entry.id}", label=""))
+                for row, by in follow_rows(entry, view)
+            ]
 
         await self.desk.push_screen(ReadingScreen("Follow", rows, said))
 

@@ -4,7 +4,8 @@ from textual import events, on
 from textual.app import ComposeResult
 
 from console import actions
-from console.actions import Action, Context, Danger, refusal, shown_key
+from console.actions import Action, Context, Danger, refusal
+from console.keys import shown_key
 from console.screens.base import FloorScreen
 from console.state.matching import matches
 from console.widgets.field import Field
