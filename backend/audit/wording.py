@@ -58,11 +58,28 @@ async def text_query(session: AsyncSession, asked: str) -> str:
     lexemes: dict[str, str] = {row[0]: row[1] for row in await session.execute(_LEXEMES, {"parts": parts})}
     names = sorted({name for terms in alternatives for name in _possible_names(terms)})
     people: dict[str, str] = {row[0]: row[1] for row in await session.execute(_PEOPLE, {"names": names})}
+    lexemes |= await _phrases_with_people(session, parts, lexemes, people)
     made = [_all_of(terms, lexemes, people) for terms in alternatives]
     return " | ".join(f"( {one} )" for one in made if one)
 
 
+async def _phrases_with_people(
+    session: AsyncSession, parts: Sequence[str], lexemes: Mapping[str, str], people: Mapping[str, str]
+) -> dict[str, str]:
+    """Phrases in which a person's name stands: entries hold the surrogate in its place."""
+    told = {part: " ".join(people.get(word.lower(), word) for word in part.split()) for part in parts if " " in part}
+    changed = {part: kept for part, kept in told.items() if kept != " ".join(part.split())}
+    if not changed:
+        return {}
+    rows = await session.execute(_LEXEMES, {"parts": sorted(changed.values())})
+    found: dict[str, str] = {row[0]: row[1] for row in rows}
+    return {part: f"( {lexemes[part]} ) | ( {found[kept]} )" for part, kept in changed.items() if lexemes[part]}
+
+
 def _possible_names(terms: Sequence[Term]) -> Iterable[str]:
+    for term in terms:
+        if term.quoted:
+            yield from term.words.lower().split()
     for start in range(len(terms)):
         for end in range(start + 1, min(start + MAX_NAME_WORDS, len(terms)) + 1):
             yield _joined(terms[start:end])

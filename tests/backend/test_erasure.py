@@ -13,6 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from backend.audit.service import AuditDraft, record
+from backend.audit.verification.check import Plan, verify
+from backend.audit.verification.people import Keys
+from backend.audit.verification.verdicts import Outcome
 from backend.auth import accounts
 from backend.context import Caller
 from backend.errors import ConfigurationError, WatchfloorError
@@ -223,6 +226,11 @@ async def test_an_older_database_does_not_bring_an_erased_person_back(
             assert OPERATOR.name not in await _everything_stored(older_url)
             async with app.runtime.database.transaction() as session:
                 assert await replay.replay(session, app.runtime) == [], "once is enough"
+            await settled(app)
+            keys = Keys(app.runtime.keyring.wrapping, app.runtime.keyring.blinding)
+            with psycopg.connect(older_url, autocommit=True, options="-c timezone=UTC") as connection:
+                result = verify(connection, Plan(keys))
+            assert {tally.outcome for tally in result.verdicts.values()} <= {Outcome.OK, Outcome.NOT_CHECKED}
     finally:
         for one in reversed(copies):
             databases.drop_database(one)

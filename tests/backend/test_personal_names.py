@@ -133,6 +133,9 @@ async def test_readers_see_the_names_in_full(app: App) -> None:
     assert searched["metadata"]["sealed"] == {"new_filters_ip": MASK}
     found = (await reader.get("/v1/audit", params={"q": f"asked {OFFICER2.name}"})).json()["items"]
     assert found, "who looks for a name finds the texts it stands in"
+    phrase = {"q": f'"asked {OFFICER2.name} and"'}
+    assert (await reader.get("/v1/audit", params=phrase)).json()["items"], "also within a phrase"
+    assert not (await reader.get("/v1/audit", params={"q": f'"and asked {OFFICER2.name}"'})).json()["items"]
     await reader.aclose()
 
 
