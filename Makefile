@@ -1,14 +1,16 @@
 # The commands of this repository. Owns names only: what they do is in scripts/.
 # ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
 .DEFAULT_GOAL := help
-.PHONY: help install develop demo test lint bench lock picture clean
+.PHONY: help install develop demo test lint bench bench-audit-search lock picture clean
 ARGS ?=
+ENTRIES ?= 5000000
 
 help:
 	@echo "make demo     the console on live data: database, backend, simulated trading"
 	@echo "make test     every test"
 	@echo "make lint     every gate: style, types, boundaries, migrations, lock files, sizes"
 	@echo "make bench    measure; results in bench-results/"
+	@echo "make bench-audit-search  search in 5,000,000 entries (ENTRIES=…): ten gigabytes, half an hour"
 	@echo "make install  set up .venv only"
 	@echo "make lock     resolve the lock files again (ARGS=--upgrade for newer versions)"
 	@echo "make picture  take the README's picture again"
@@ -31,6 +33,9 @@ lint: develop
 
 bench: develop
 	@exec .venv/bin/python -m tests.bench $(ARGS)
+
+bench-audit-search: develop
+	@WATCHFLOOR_BENCH_ENTRIES=$(ENTRIES) exec .venv/bin/python -m tests.bench audit_search $(ARGS)
 
 lock: develop
 	@exec .venv/bin/python -m scripts.lock $(ARGS)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from backend.audit import search
 from backend.audit.events import AuditEvent
 from backend.audit.query import AuditQuery
 from backend.audit.service import AuditDraft, record
@@ -20,9 +21,10 @@ from backend.clock import Clock
 from backend.context import Caller
 from backend.main import create_app
 from backend.settings import Settings
-from contract.audit import AuditEntry, AuditResult
+from contract.audit import AuditEntry, AuditPage, AuditResult
 from contract.base import Page
 from tests.support.app import App
+from tests.support.ledger import settled
 from tests.support.people import AUDITOR, EXECUTOR, OFFICER
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -227,3 +229,101 @@ def test_any_instant_written_with_its_zone_is_understood(local: datetime, offset
 def test_any_other_text_is_no_time(written: str) -> None:
     with pytest.raises(ValidationError):
         AuditQuery.model_validate({"from": written})
+
+
+async def _record(app: App, minutes: float, event: AuditEvent = AuditEvent.FREEZE_CREATED, **told: Any) -> None:
+    at = START + timedelta(minutes=minutes)
+    runtime = replace(app.runtime, clock=Clock(now=lambda: at))
+    async with app.runtime.database.transaction() as session:
+        await record(session, runtime, _caller("late"), AuditDraft(event, "act", **told))
+    await settled(app)
+
+
+async def test_pages_stay_as_they_are_while_entries_arrive(auditor: httpx.AsyncClient, app: App) -> None:
+    """An entry that arrives between two pages is on none of them, also when its time is older than the first page."""
+    before = [entry.id for entry in (await _search(auditor)).items]
+    first = await _search(auditor, limit=3)
+    await _record(app, 2.5)
+    await _record(app, 99)
+    found = [entry.id for entry in first.items]
+    cursor = first.next_cursor
+    while cursor is not None:
+        page = await _search(auditor, limit=2, cursor=cursor)
+        found += [entry.id for entry in page.items]
+        cursor = page.next_cursor
+    assert found == before
+    assert len((await _search(auditor)).items) == len(before) + 2
+
+
+async def test_entries_of_one_instant_in_several_logs_are_each_on_one_page(
+    auditor: httpx.AsyncClient, app: App
+) -> None:
+    for event in (AuditEvent.FREEZE_CREATED, AuditEvent.ALERT_RAISED, AuditEvent.EXECUTOR_MOVED) * 3:
+        await _record(app, 50, event)
+    found, cursor = [], ""
+    while True:
+        page = await _search(auditor, limit=2, user="late", **({"cursor": cursor} if cursor else {}))
+        found += [(entry.log, entry.seq) for entry in page.items]
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+    assert len(found) == len(set(found)) == 9
+    assert len({log for log, _ in found}) == 3
+    assert found == sorted(found, key=lambda one: (one[0], -(one[1] or 0)))
+
+
+async def test_a_page_says_how_large_the_logs_were(auditor: httpx.AsyncClient) -> None:
+    answer = await auditor.get("/v1/audit", params={"to": "2026-03-02T00:00:00Z"})
+    page = AuditPage.model_validate(answer.json())
+    assert all(entry.seq is not None and entry.seq < page.sizes[entry.log] for entry in page.items)
+    assert not page.unfinished
+
+
+async def test_a_search_whose_time_is_up_says_so_and_goes_on(
+    auditor: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = [entry.id for entry in (await _search(auditor)).items]
+    monkeypatch.setattr(search, "FIRST_BUDGET_S", 0.0)
+    window = {"from": "2026-03-01T00:00:00Z", "to": "2026-03-02T00:00:00Z"}
+    answer = await auditor.get("/v1/audit", params=window)
+    page = AuditPage.model_validate(answer.json())
+    assert (page.items, page.unfinished) == ([], True)
+    assert page.searched_back_to is not None
+    rest = await auditor.get("/v1/audit", params={**window, "cursor": page.next_cursor or ""})
+    assert [entry.id for entry in AuditPage.model_validate(rest.json()).items] == everything
+    monkeypatch.setattr(search, "FURTHER_BUDGET_S", 0.0)
+    slow = await auditor.get("/v1/audit", params={**window, "cursor": page.next_cursor or ""})
+    assert (slow.status_code, slow.json()["code"]) == (400, "query_too_slow")
+
+
+async def test_what_shares_something_with_an_entry_is_followed(auditor: httpx.AsyncClient) -> None:
+    (entry,) = (await _search(auditor, event_type="freeze.hold.created")).items
+    minutes = {"actor": [4, 3, 2], "resource": [5, 4, 3, 2], "request": [6, 5, 4, 3, 2, 1, 0]}
+    for by, wanted in minutes.items():
+        answer = await auditor.get(f"/v1/audit/{entry.id}/related", params={"by": by})
+        found = [one.timestamp for one in AuditPage.model_validate(answer.json()).items]
+        assert [(at - START) // timedelta(minutes=1) for at in found if at < START + timedelta(hours=1)] == wanted
+    none = await auditor.get(f"/v1/audit/{entry.id}/related", params={"by": "incident"})
+    assert (none.status_code, none.json()["code"]) == (422, "invalid_request")
+    assert (await auditor.get(f"/v1/audit/{entry.id}/related")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("filters", "minutes"),
+    [
+        ({"q": "arbi*"}, [2]),
+        ({"q": "gas sp*"}, [2]),
+        ({"q": "OSCAR thaw"}, [4, 3]),
+        ({"q": "-oscar thaw"}, [5]),
+        ({"action": "log in"}, [1, 0]),
+        ({"action": "log"}, []),
+        ({"log": "7y"}, [6, 5, 4, 3, 2, 1, 0]),
+        ({"log": "90d"}, []),
+        ({"request_id": "request", "user": "oscar"}, [4, 3, 2]),
+        ({"incident": "INC-1"}, []),
+        ({"q": "thaw", "result": "denied"}, [4]),
+    ],
+)
+async def test_more_filters(auditor: httpx.AsyncClient, filters: dict[str, str], minutes: list[int]) -> None:
+    page = await _search(auditor, **filters)
+    assert [(entry.timestamp - START) // timedelta(minutes=1) for entry in page.items] == minutes

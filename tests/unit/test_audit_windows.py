@@ -1,0 +1,45 @@
+"""Windows of a text query: together they are the partition, newest first, however wrong the estimate is."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.audit.windows import WIDE_PAGES, Expected, Span, Window, cut, together
+
+_BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+_END = _BEGIN + timedelta(days=30)
+_SPAN = Span("7y", 0, 2**18, "audit_entries_7y_0", _BEGIN, _END)
+
+
+@given(st.integers(0, 2**18), st.floats(0, 2**18), st.integers(2, 1_001))
+def test_windows_cover_the_partition_without_gap_or_overlap(entries: int, matches: float, wanted: int) -> None:
+    windows = list(cut(_SPAN, Expected(entries, matches, _BEGIN, _END), wanted))
+    assert windows[0].until is None
+    assert windows[-1].since is None
+    for newer, older in pairwise(windows):
+        assert newer.since == older.until
+        assert newer.since is not None
+        assert _BEGIN < newer.since < _END
+    assert len(windows) < 20
+
+
+def test_few_matches_are_collected_at_once() -> None:
+    (window,) = cut(_SPAN, Expected(2**18, 500.0, _BEGIN, _END), 101)
+    assert window == Window(_SPAN, collected=True)
+
+
+def test_a_common_word_is_walked_to_in_a_narrow_window_first() -> None:
+    first, *rest = cut(_SPAN, Expected(2**18, 2**17, _BEGIN, _END), 101)
+    assert not first.collected
+    assert all(one.collected for one in rest)
+    assert first.newest - first.oldest < timedelta(hours=3)
+
+
+@given(st.lists(st.floats(0, 2_000), min_size=1, max_size=40), st.integers(1, 16))
+def test_windows_are_read_together_while_few_matches_are_expected(matches: list[float], most: int) -> None:
+    windows = [Window(_SPAN, matches=one) for one in matches]
+    number = together(windows, most, 101)
+    assert 1 <= number <= min(most, len(windows))
+    assert number == 1 or sum(matches[:number]) <= WIDE_PAGES * 101
