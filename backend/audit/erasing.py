@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.personal_tables import ErasedName
+from backend.audit.search_tables import SavedSearchRow
 from backend.audit.subjects import blind_of
 from backend.audit.tables import Subject, SubjectKey
 from backend.context import Runtime
@@ -61,6 +62,7 @@ async def destroy(session: AsyncSession, runtime: Runtime, subject: str) -> Dest
         {"subject": subject},
     )
     if name is not None:
+        await session.execute(delete(SavedSearchRow).where(SavedSearchRow.owner == name))
         await session.execute(insert(ErasedName).values(blind=blind_of(runtime, name)).on_conflict_do_nothing())
     await session.execute(update(Subject).where(Subject.pid == subject).values(name=None, erased_at=now))
     after_commit(session, lambda: _forget(runtime, subject))

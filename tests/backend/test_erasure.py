@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from backend.audit.search_tables import SavedSearchRow
 from backend.audit.service import AuditDraft, record
 from backend.audit.verification.check import Plan, verify
 from backend.audit.verification.people import Keys
@@ -119,6 +120,15 @@ async def _asked_and_frozen(app: App) -> None:
                 " VALUES (gen_random_uuid(), 'f', '', :name, now(), 0, 0)"
             ),
             {"name": OPERATOR.name},
+        )
+        session.add(
+            SavedSearchRow(
+                id=app.runtime.clock.new_id(),
+                owner=OPERATOR.name,
+                name="mine",
+                filters={},
+                saved_at=app.runtime.clock.now(),
+            )
         )
 
 
