@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
-
-import httpx
+from typing import TYPE_CHECKING, Any, Final
 
 from backend.audit.heads.parties import ASK_LIMIT_S, AheadError, ContradictionError, Offer, PartyError
 from ledger import note
@@ -14,6 +12,9 @@ from ledger.checkpoint import Checkpoint
 from ledger.note import NoteError, VerifierKey
 from witness.sockets import AddressError, short
 from witness.wire import AddRequest, join_notes, origin_hash
+
+if TYPE_CHECKING:
+    import httpx  # at first need: it would cost every start of a backend a twentieth of a second
 
 _TRIES: Final = 3
 """A witness may have to be told a key and to tell its size before it can cosign."""
@@ -42,21 +43,32 @@ class KnownSizeError(Exception):
 class _Peer:
     """One HTTP service. A client is opened at first need and kept."""
 
-    def __init__(self, name: str, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        socket: str | None = None,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
         self.name = name
         self._base_url = base_url
+        self._socket = socket
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
-    async def ask(self, method: str, path: str, body: bytes | None = None) -> httpx.Response:
+    async def ask(self, method: str, path: str, body: bytes | None = None) -> "httpx.Response":
         """Send one request.
 
         Raises:
             PartyError: it is away.
         """
+        import httpx
+
         if self._client is None:
+            transport = self._transport or (httpx.AsyncHTTPTransport(uds=self._socket) if self._socket else None)
             self._client = httpx.AsyncClient(
-                base_url=self._base_url, transport=self._transport, timeout=ASK_LIMIT_S, trust_env=False
+                base_url=self._base_url, transport=transport, timeout=ASK_LIMIT_S, trust_env=False
             )
         try:
             answer = await self._client.request(method, path, content=body)
@@ -92,10 +104,10 @@ class SignerClient(_Peer):
             PartyError: the path is too long for one.
         """
         try:
-            transport = httpx.AsyncHTTPTransport(uds=short(socket))
+            address = short(socket)
         except AddressError as error:
             raise PartyError(f"{error}.") from error
-        super().__init__("the signer", "http://signer/", transport)
+        super().__init__("the signer", "http://signer/", socket=address)
 
     async def keys(self, known: int) -> SignerKeys:
         """Ask who it is, without the first `known` certificates.
@@ -134,8 +146,8 @@ class SignerClient(_Peer):
 class HttpWitness(_Peer):
     """A C2SP witness; certificates of new keys are handed to it first when it asks for them by refusing a key."""
 
-    def __init__(self, url: str, key: VerifierKey, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        super().__init__(key.name, url.rstrip("/") + "/", transport)
+    def __init__(self, url: str, key: VerifierKey, transport: "httpx.AsyncBaseTransport | None" = None) -> None:
+        super().__init__(key.name, url.rstrip("/") + "/", transport=transport)
         self._key = key
         self._known: dict[str, int] = {}
 
@@ -186,12 +198,12 @@ class HttpWitness(_Peer):
         return found.verified[0].signature.line().encode()
 
 
-def _refusal(answer: httpx.Response) -> str:
+def _refusal(answer: "httpx.Response") -> str:
     said = answer.text.strip().partition("\n")[0][:200]
     return f"It answers {answer.status_code}: {said or 'nothing'}"
 
 
-def _error_of(answer: httpx.Response) -> PartyError | KnownSizeError:
+def _error_of(answer: "httpx.Response") -> PartyError | KnownSizeError:
     if answer.status_code == HTTPStatus.CONFLICT and answer.text.strip().isascii() and answer.text.strip().isdigit():
         return KnownSizeError(int(answer.text))
     if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
