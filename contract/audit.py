@@ -39,6 +39,8 @@ class AuditPage(Page[AuditEntry]):
 
     sizes: dict[str, int] = {}
     """How many entries each log held when the search began: an entry is in the tree of that size."""
+    checkpoints: dict[str, str] = {}
+    """The newest signed head of each log on the page, as a signed note; none for a log that was never signed."""
     unfinished: bool = False
     """The time was up before the page was full: `next_cursor` goes on looking, in older entries."""
     searched_back_to: UtcDatetime | None = None

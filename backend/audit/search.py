@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
@@ -14,11 +14,13 @@ from backend.audit import cursors, partitions
 from backend.audit.conditions import Where, conditions
 from backend.audit.cursors import Cursor, Position
 from backend.audit.events import AuditEvent
+from backend.audit.heads_tables import SignedHead
+from backend.audit.identity import origin_of
 from backend.audit.need_to_know import require_need_to_know
 from backend.audit.query import AuditQuery, FollowQuery
 from backend.audit.reading import Kept, shown
 from backend.audit.service import AuditDraft, record
-from backend.audit.tables import AuditOutbox, LedgerEntry
+from backend.audit.tables import AuditOutbox, Ledger, LedgerEntry
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident, not_found
 from contract.audit import AuditEntry, AuditPage, RelatedBy
@@ -142,9 +144,27 @@ async def _page(session: AsyncSession, runtime: Runtime, query: AuditQuery, wher
         total=await _count(session, where, sizes) if query.count else None,
         as_of=runtime.clock.now(),
         sizes=dict(sizes),
+        checkpoints=await _checkpoints(session, {row.log for row in found.rows}),
         unfinished=more is not None and more.unfinished,
         searched_back_to=more.position.at if more is not None and more.unfinished else None,
     )
+
+
+async def _checkpoints(session: AsyncSession, logs: Collection[str]) -> dict[str, str]:
+    """The newest signed head of each log."""
+    ledger = await session.scalar(select(Ledger)) if logs else None
+    if ledger is None:
+        return {}
+    newest = [
+        select(SignedHead.log, SignedHead.note)
+        .where(SignedHead.origin == origin_of(ledger, log))
+        .order_by(SignedHead.size.desc())
+        .limit(1)
+        .subquery()
+        .select()
+        for log in sorted(logs)
+    ]
+    return {log: note.decode() for log, note in await session.execute(union_all(*newest))}
 
 
 async def _count(session: AsyncSession, where: Where, sizes: Mapping[str, int]) -> int | None:

@@ -15,6 +15,8 @@ from sqlalchemy import text
 
 from backend.audit import search
 from backend.audit.events import AuditEvent
+from backend.audit.heads_tables import SignedHead
+from backend.audit.identity import ledger_of, origin_of
 from backend.audit.query import AuditQuery
 from backend.audit.service import AuditDraft, record
 from backend.clock import Clock
@@ -277,6 +279,17 @@ async def test_a_page_says_how_large_the_logs_were(auditor: httpx.AsyncClient) -
     page = AuditPage.model_validate(answer.json())
     assert all(entry.seq is not None and entry.seq < page.sizes[entry.log] for entry in page.items)
     assert not page.unfinished
+    assert page.checkpoints == {}
+
+
+async def test_a_page_carries_the_newest_signed_head_of_its_logs(auditor: httpx.AsyncClient, app: App) -> None:
+    async with app.runtime.database.transaction() as session:
+        origin = origin_of(await ledger_of(session, app.runtime), "7y")
+        for size in (3, 5, 4):
+            head = {"origin": origin, "size": size, "log": "7y", "root": b"", "epoch": 1, "signed_at": START}
+            session.add(SignedHead(**head, note=f"head {size}".encode()))
+    answer = await auditor.get("/v1/audit", params={"to": "2026-03-02T00:00:00Z"})
+    assert AuditPage.model_validate(answer.json()).checkpoints == {"7y": "head 5"}
 
 
 async def test_a_search_whose_time_is_up_says_so_and_goes_on(
