@@ -1,7 +1,7 @@
 # The commands of this repository. Owns names only: what they do is in scripts/.
 # ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
 .DEFAULT_GOAL := help
-.PHONY: help install develop demo test lint bench bench-audit-search lock picture clean
+.PHONY: help install develop demo test lint bench bench-audit soak bench-audit-search lock picture clean
 ARGS ?=
 ENTRIES ?= 5000000
 
@@ -11,6 +11,7 @@ help:
 	@echo "make lint     every gate: style, types, boundaries, migrations, lock files, sizes"
 	@echo "make bench    measure; results in bench-results/"
 	@echo "make bench-audit-search  search in 5,000,000 entries (ENTRIES=…): ten gigabytes, half an hour"
+	@echo "make bench-audit  measure the audit ledger's write path; make soak  kill it 200 times under load"
 	@echo "make install  set up .venv only"
 	@echo "make lock     resolve the lock files again (ARGS=--upgrade for newer versions)"
 	@echo "make picture  take the README's picture again"
@@ -36,6 +37,12 @@ bench: develop
 
 bench-audit-search: develop
 	@WATCHFLOOR_BENCH_ENTRIES=$(ENTRIES) exec .venv/bin/python -m tests.bench audit_search $(ARGS)
+
+bench-audit: develop
+	@exec .venv/bin/python -m tests.bench audit $(ARGS)
+
+soak: develop
+	@exec .venv/bin/python -m tests.support.ledger_soak 200 $(ARGS)
 
 lock: develop
 	@exec .venv/bin/python -m scripts.lock $(ARGS)

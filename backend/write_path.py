@@ -4,8 +4,20 @@ Filled by `backend.audit.watch`, read by probes and by whoever writes. Owns no I
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from backend.audit.spool import Spool
+
+PUSH_BACK_FROM: Final = 500
+"""Waiting entries from which writers are slowed down: a tenth of a second's work of the sequencer."""
+PAUSE_PER_ROW_S: Final = 0.000_01
+PAUSE_MAX_S: Final = 0.05
+"""A writer holds its locks meanwhile; more than this would be noticed where nobody looks at the audit log."""
+
+
+def pause_s(waiting: int) -> float:
+    """How long a writer waits before it adds an entry: writers never outrun the sequencer for long."""
+    return min(PAUSE_MAX_S, max(0, waiting - PUSH_BACK_FROM) * PAUSE_PER_ROW_S)
 
 
 @dataclass

@@ -4,6 +4,7 @@ The entry gets its number only then, so that numbers follow commits closely. Mus
 fail because of how much it had to say.
 """
 
+import asyncio
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from backend.audit.sealing import Sealed, pack
 from backend.audit.tables import AuditOutbox
 from backend.context import Runtime
 from backend.emitter import Doubt
+from backend.write_path import pause_s
 from ledger import entry as ledger_entry
 
 _QUEUE = "audit_queue"
@@ -57,6 +59,8 @@ def enqueue(session: AsyncSession, runtime: Runtime, waiting: Waiting) -> None:
 
 async def _write(session: AsyncSession, runtime: Runtime) -> None:
     waiting: list[Waiting] = session.info.pop(_QUEUE, [])
+    if pause := pause_s(runtime.write_path.waiting):
+        await asyncio.sleep(pause)
     await doubts.resolve(session, runtime)
     server_pid = await _server_pid(session)
     rows = [_row(session, runtime, one, server_pid) for one in waiting]

@@ -25,8 +25,10 @@ from contract.scope import Scope, ScopeKind
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_S: Final = 1.0
-"""A standstill is noticed within five seconds even if two looks fail."""
+LOOK_EVERY_S: Final = 0.25
+"""Soon enough for writers to be slowed down before much has piled up."""
+PROBE_EVERY_S: Final = 1.0
+"""A sick disk is noticed within five seconds even if two looks fail."""
 LOOK_LIMIT_S: Final = 2.0
 """A database that takes longer to say how much waits is away."""
 PROBE_BYTES: Final = 16
@@ -42,7 +44,8 @@ _LOOK: Final = text(
 @asynccontextmanager
 async def watching(runtime: Runtime) -> AsyncIterator[None]:
     """Watch while the context is open."""
-    tasks = [asyncio.create_task(_repeat(runtime, job), name="audit watch") for job in (_look, _probe, _replay)]
+    jobs = ((_look, LOOK_EVERY_S), (_probe, PROBE_EVERY_S), (_replay, PROBE_EVERY_S))
+    tasks = [asyncio.create_task(_repeat(runtime, job, every_s), name="audit watch") for job, every_s in jobs]
     try:
         yield
     finally:
@@ -52,7 +55,7 @@ async def watching(runtime: Runtime) -> AsyncIterator[None]:
         await runtime.write_path.spool.close()
 
 
-async def _repeat(runtime: Runtime, job: Callable[[Runtime], Awaitable[None]]) -> None:
+async def _repeat(runtime: Runtime, job: Callable[[Runtime], Awaitable[None]], every_s: float) -> None:
     name = getattr(job, "__name__", "")
     while True:
         try:
@@ -62,7 +65,7 @@ async def _repeat(runtime: Runtime, job: Callable[[Runtime], Awaitable[None]]) -
         # the watch's boundary: it must outlive whatever it meets
         except Exception:
             log.exception("audit_watch_failed", job=name)
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(every_s)
 
 
 async def _look(runtime: Runtime) -> None:

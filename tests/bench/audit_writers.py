@@ -20,10 +20,12 @@ from typing import Final
 from psycopg import pq
 
 from backend.audit.outbox import mac_of
+from backend.audit.watch import LOOK_EVERY_S
 from backend.clock import SYSTEM_CLOCK
 from backend.emitter import Emitter, Stamp
 from backend.keyring import load_keyring
 from backend.settings import Settings
+from backend.write_path import pause_s
 from ledger import entry as ledger_entry
 from ledger.canon import format_instant
 
@@ -35,6 +37,7 @@ ALTER TABLE bench_chain ADD COLUMN previous bytea NOT NULL;
 """The opponent's table: the same columns and the same search indexes."""
 _ACT: Final = b"INSERT INTO bench_acts (id, chain, wallet, amount, at) VALUES ($1, $2, $3, $4, $5)"
 _OUTBOX: Final = b"INSERT INTO audit_outbox (id, log, canon, mac, sealed, emitted_at) VALUES ($1, $2, $3, $4, $5, $6)"
+_LOOK: Final = b"SELECT count(*) FROM (SELECT FROM audit_outbox LIMIT 5000) AS waiting"
 _LOCK: Final = b"SELECT pg_advisory_xact_lock(77)"
 _LAST: Final = b"SELECT seq, leaf FROM bench_chain ORDER BY seq DESC LIMIT 1"
 _LINK: Final = (
@@ -114,6 +117,7 @@ class Process:
         self._emitter = Emitter(node=f"bench:{os.getpid()}", boot=SYSTEM_CLOCK.random_bytes(8).hex())
         self._keys = load_keyring(settings, SYSTEM_CLOCK)
         self._lock = threading.Lock()
+        self._waiting = 0
 
     def entry(self, number: int) -> tuple[ledger_entry.Entry, datetime, Stamp]:
         """An entry as an act of a machine writes it; about 600 bytes."""
@@ -146,8 +150,18 @@ class Process:
         )
         return entry, now, stamp
 
+    def look_out(self, url: str, until: float) -> None:
+        """Keep an eye on what waits, as every process of the product does."""
+        connection = Connection(url)
+        while time.monotonic() < until:
+            (((waiting,),),) = connection.send(_statement(_LOOK))
+            self._waiting = int(waiting or 0)
+            time.sleep(LOOK_EVERY_S)
+
     def to_outbox(self, connection: Connection, number: int) -> None:
-        """The product's way: the act and its row of the outbox."""
+        """The product's way: the act and its row of the outbox, later if too many wait."""
+        if pause := pause_s(self._waiting):
+            time.sleep(pause)
         entry, now, stamp = self.entry(number)
         canon, ident, at = entry.to_canon(), entry.index.id, now.isoformat()
         connection.send(  # what is sent before the server is asked for an answer is one transaction
@@ -198,9 +212,11 @@ def main(arguments: list[str]) -> int:
     sys.stdout.flush()
     sys.stdin.readline()
     until = time.monotonic() + seconds
-    with ThreadPoolExecutor(writers) as pool:
+    with ThreadPoolExecutor(writers + 1) as pool:
+        looking = pool.submit(process.look_out, url, until)
         runs = [pool.submit(_write, act, each, 1_000 * place, until) for place, each in enumerate(connections)]
         latencies = [latency for run in runs for latency in run.result()]
+    looking.result()
     sys.stdout.write(json.dumps(latencies) + "\n")
     return 0
 
