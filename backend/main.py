@@ -39,6 +39,7 @@ from backend.risk import monitor as risk_monitor
 from backend.risk import routes as risk_routes
 from backend.runtime import build_runtime
 from backend.settings import Settings
+from backend.stores import open_stores
 from backend.stream import Broker
 from backend.stream import routes as stream_routes
 from backend.transactions import routes as transactions_routes
@@ -90,6 +91,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     """
     runtime = build_runtime(settings, clock)
     witnesses_of(settings)  # a witness that is written wrongly is told now, not when the first head is signed
+    open_stores(settings.archives)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -15,6 +15,8 @@ from backend.alerts.service import live_of_rules
 from backend.audit.events import AuditEvent
 from backend.audit.retention.survey import closed
 from backend.errors import ConfigurationError
+from backend.main import create_app
+from backend.settings import Settings
 from backend.stores import DirectoryStore, NotStoredError, Store, StoreError, open_store
 from contract.retention import CopyState
 from ledger.merkle import leaf_hash, root_of
@@ -274,6 +276,12 @@ async def test_a_directory_never_replaces_a_file(tmp_path: Path) -> None:
 def test_what_names_no_place_is_refused(spec: str) -> None:
     with pytest.raises(ConfigurationError):
         open_store(spec)
+
+
+def test_a_backend_does_not_start_with_a_place_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHFLOOR_ARCHIVES", "dir:relative")
+    with pytest.raises(ConfigurationError, match="dir:relative"):
+        create_app(Settings(database_url="postgresql://localhost/none"))
 
 
 async def test_the_report_is_for_those_who_may_see_the_log(old: Aged) -> None:
