@@ -28,7 +28,7 @@ WRITERS = 4
 TASKS = 4
 STOPPED_S = 6.0
 """Longer than a lease and than the server's patience with an idle transaction."""
-DRAIN_S = 60.0
+DRAIN_S = 120.0
 _DATABASE = "soak"
 
 
@@ -107,6 +107,12 @@ class Soak:
             writer.kill()
             writer.wait()
         self._writers.clear()
+
+    def wait_for_load(self) -> None:
+        """Until every writer has been told of an act."""
+        deadline = time.monotonic() + DRAIN_S
+        while not all(self._lines(self._acknowledged(n)) for n in range(WRITERS)) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def blow(self) -> None:
         """Hit something at a random moment, and bring it back."""
@@ -203,7 +209,7 @@ def soak(directory: Path, kills: int, seed: int) -> Outcome:
     """Run it: so many blows, then the look."""
     run = Soak(directory, seed)
     with run.running():
-        time.sleep(2.0)
+        run.wait_for_load()
         while sum(run.outcome.kills.values()) < kills:
             with suppress(psycopg.Error):  # the blow before has not been got over
                 run.blow()
