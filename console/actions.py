@@ -16,6 +16,8 @@ class Danger(StrEnum):
     NONE = "none"
     CHANGES = "changes"
     """Recorded in the audit log, undone easily."""
+    ERASES = "erases"
+    """Cannot be taken back: asks for the typed name first."""
     STOPS = "stops"
     """Stops or restarts trading: asks for a reason and the typed name first."""
 
@@ -37,6 +39,7 @@ class Context(StrEnum):
     PALETTE = "palette"
     ENTRY = "entry"
     """The page of one audit entry."""
+    ERASURES = "erasures"
     VERIFY = "verify"
     READING = "reading"
     """Help and other full-screen texts."""
@@ -190,6 +193,41 @@ ACTIONS: Final[tuple[Action, ...]] = (
         Permission.VIEW_AUDIT_LOGS,
     ),
     Action(
+        "audit.ledger",
+        ("L",),
+        "ledger",
+        "The ledger's state: heads, witnesses, outbox, quarantine, retention.",
+        (Context.VERIFY, Context.AUDIT),
+        Permission.VIEW_AUDIT_LOGS,
+    ),
+    Action(
+        "erasure.request",
+        ("n",),
+        "ask to erase",
+        "Ask for a person to be erased; another person has to do it.",
+        (Context.ERASURES,),
+        Permission.ERASE_PERSONAL_DATA,
+        Danger.ERASES,
+    ),
+    Action(
+        "erasure.approve",
+        ("T",),
+        "erase",
+        "Erase the person of the selected request, as the second one who wants it.",
+        (Context.ERASURES,),
+        Permission.ERASE_PERSONAL_DATA,
+        Danger.ERASES,
+    ),
+    Action(
+        "erasure.withdraw",
+        ("W",),
+        "withdraw",
+        "Take back or turn down the selected request.",
+        (Context.ERASURES,),
+        Permission.ERASE_PERSONAL_DATA,
+        Danger.CHANGES,
+    ),
+    Action(
         "verify.new",
         ("v",),
         "verify new",
@@ -229,7 +267,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         command="freeze",
         argument="[SCOPE]",
     ),
-    Action("go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-4", command="overview"),
+    Action("go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-7", command="overview"),
     Action(
         "go.alerts",
         ("2",),
@@ -263,6 +301,22 @@ ACTIONS: Final[tuple[Action, ...]] = (
         "Verification: is the ledger what was written?",
         permission=Permission.VIEW_AUDIT_LOGS,
         command="verify",
+    ),
+    Action(
+        "go.ledger",
+        ("6",),
+        "",
+        "Ledger: is it signed, witnessed, written and kept as it should be?",
+        permission=Permission.VIEW_AUDIT_LOGS,
+        command="ledger",
+    ),
+    Action(
+        "go.erasures",
+        ("7",),
+        "",
+        "Erasures: who is to be forgotten, and who has agreed?",
+        permission=Permission.ERASE_PERSONAL_DATA,
+        command="erasures",
     ),
     Action("pause", ("p",), "pause", "Hold the screen still; updates are kept and shown on resume.", command="pause"),
     Action("copy", ("y",), "", "Copy what is selected to your clipboard (OSC 52).", command="copy"),

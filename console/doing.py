@@ -100,6 +100,24 @@ class Doing(Telling):
         """Show verifications of the ledger, above the audit log."""
         await self.do_go_verify(argument)
 
+    async def do_go_ledger(self, _: str) -> None:
+        """Show how the ledger stands."""
+        from console.screens.ledger.screen import LedgerScreen
+
+        if not isinstance(self.screen, LedgerScreen):
+            await self.push_screen(LedgerScreen())
+
+    async def do_go_erasures(self, _: str) -> None:
+        """Show requests to erase people."""
+        from console.screens.erasures.screen import ErasuresScreen
+
+        if not isinstance(self.screen, ErasuresScreen):
+            await self.push_screen(ErasuresScreen())
+
+    async def do_audit_ledger(self, argument: str) -> None:
+        """Show how the ledger stands, above what is shown."""
+        await self.do_go_ledger(argument)
+
     async def show_link(self, kind: str, ident: str) -> None:
         """Go to what a link points at."""
         match kind:

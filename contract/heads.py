@@ -34,6 +34,10 @@ class LogHead(Wire):
     """Entries under the newest signed head."""
     witnessed: int
     """Entries under the newest head that enough witnesses hold."""
+    signed_at: UtcDatetime | None = None
+    """When the newest head was signed."""
+    unwitnessed_since: UtcDatetime | None = None
+    """When the oldest head was signed that too few witnesses hold; None when there is none."""
     checkpoint: str | None = None
     """The newest signed head with its cosignatures, as a signed note."""
 
@@ -48,3 +52,24 @@ class LedgerHeads(Wire):
     witnesses: list[LedgerKeeper]
     witnesses_required: int
     logs: list[LogHead]
+
+
+class WritePath(Wire):
+    """How entries get into the ledger, as the backend that answers sees it."""
+
+    outbox_rows: int
+    """Entries that are committed and not in the ledger yet."""
+    outbox_age_seconds: float
+    """Age of the oldest of them."""
+    quarantined: int
+    """Rows that could not be entries and were set aside."""
+    spool_lines: int = 0
+    """Entries that wait in the backend's local file for a database."""
+    spool_problem: str | None = None
+
+
+class Readiness(Wire):
+    """What `/readyz` answers when it can serve."""
+
+    version: str
+    audit: WritePath

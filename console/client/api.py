@@ -21,7 +21,7 @@ from contract.auth import LoginAnswer, LoginRequest, WhoAmI
 from contract.base import Page
 from contract.executors import Executor
 from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
-from contract.heads import LedgerHeads, LedgerKeys
+from contract.heads import LedgerHeads, LedgerKeys, Readiness
 from contract.overview import ComplianceMetrics, Overview, Status
 from contract.privacy import Revealed, RevealRequest
 from contract.retention import RetentionReport
@@ -180,6 +180,10 @@ class Api(Exchange):
         """One audit entry."""
         return await self._get(f"/v1/audit/{_part(ident)}", AuditEntry)
 
+    async def reveal(self, ident: str, request: RevealRequest) -> Revealed:
+        """Open the sealed values of one entry; that it was done is recorded."""
+        return await self._post(f"/v1/audit/{_part(ident)}/reveal", Revealed, request)
+
     async def saved_searches(self) -> SavedSearches:
         """The caller's saved searches."""
         return await self._get("/v1/audit/saved", SavedSearches)
@@ -233,13 +237,13 @@ class Api(Exchange):
         """The keys that sign the ledger's heads."""
         return await self._get("/v1/ledger/keys", LedgerKeys)
 
+    async def readiness(self) -> Readiness:
+        """How the backend's write path does; public like every probe."""
+        return await self._get("/readyz", Readiness)
+
     async def ledger_heads(self) -> LedgerHeads:
         """How far the ledger is signed and witnessed."""
         return await self._get("/v1/ledger/heads", LedgerHeads)
-
-    async def reveal(self, ident: str, request: RevealRequest) -> Revealed:
-        """Open the sealed values of one entry; that it was done is recorded."""
-        return await self._post(f"/v1/audit/{_part(ident)}/reveal", Revealed, request)
 
     # personal data: see `console.client.privacy`
 

@@ -21,6 +21,7 @@ _TITLES = {
     Context.DIALOG: "In a dialog",
     Context.PALETTE: "In the palette",
     Context.ENTRY: "On an audit entry",
+    Context.ERASURES: "Erasures",
     Context.VERIFY: "Verification",
     Context.READING: "On a page",
 }
@@ -67,6 +68,8 @@ def _action_rows(action: Action, who: Who, view: View) -> list[Line]:
     lines = [first, *(line(" " * _KEY_COLUMNS, (row, style)) for row in rows[1:])]
     if action.danger is Danger.STOPS and not refused:
         lines.append(line(" " * _KEY_COLUMNS, (f"{g.near} stops or restarts trading: asks first", "near")))
+    if action.danger is Danger.ERASES and not refused:
+        lines.append(line(" " * _KEY_COLUMNS, (f"{g.near} cannot be taken back: asks first", "near")))
     if refused:
         room = max(view.width - _KEY_COLUMNS - 4, 20)
         marks = [f"{g.near} ", *["  "] * len(refused)]

@@ -3,7 +3,9 @@
 from typing import Any
 
 from contract.audit import AuditEntry
-from contract.privacy import Revealed
+from contract.heads import LedgerHeads, LedgerKeeper, LogHead, Readiness, WritePath
+from contract.privacy import Erasure, ErasureStatus, Revealed
+from contract.retention import LogRetention, PartitionRetention, RetentionReport
 from contract.verification import EntryProof, Finding, Verdict, VerdictReport, Verification
 from tests.console import floor_models as models
 from tests.console.floor_models import ago
@@ -112,3 +114,103 @@ def proof(*, checkpoint: str | None = "signed") -> EntryProof:
         path=["aGFzaA=="] * 21,
         checkpoint=checkpoint,
     )
+
+
+def heads(*, silent: bool = False, fault: str | None = None) -> LedgerHeads:
+    """Two logs, a signer, two witnesses of which one is needed."""
+    problem = "No answer within 10 s." if silent else None
+    witnesses = [
+        LedgerKeeper(name="file:witness", since=ago(hours=3)),
+        LedgerKeeper(name="https://witness.auditor.example", problem=problem, since=ago(minutes=12)),
+    ]
+    working = 1 if silent else 2
+    logs = [
+        LogHead(
+            log="7y", origin="floor/7y", size=1_204_812, signed=1_204_800, witnessed=1_204_800, signed_at=ago(seconds=4)
+        ),
+        LogHead(log="meta", origin="floor/meta", size=412, signed=412, witnessed=412, signed_at=ago(minutes=9)),
+        LogHead(log="90d", origin="floor/90d", size=0, signed=0, witnessed=0),
+    ]
+    return LedgerHeads(
+        summary=f"The ledger's heads are signed and held by {working} of 2 witnesses.",
+        fault=fault,
+        signer=LedgerKeeper(name="signer", since=ago(hours=3)),
+        witnesses=witnesses,
+        witnesses_required=1,
+        logs=logs,
+    )
+
+
+def readiness(*, rows: int = 3, age: float = 0.1, quarantined: int = 0) -> Readiness:
+    """A write path that flows."""
+    audit = WritePath(outbox_rows=rows, outbox_age_seconds=age, quarantined=quarantined)
+    return Readiness(version="0.1.0", audit=audit)
+
+
+def retention() -> RetentionReport:
+    """One log with something due that a legal hold keeps."""
+    due = PartitionRetention(seq_from=0, seq_until=262_144, due_at=ago(days=2), held_back_by=["a legal hold on 90d"])
+    return RetentionReport(
+        as_of=models.NOW,
+        places=["file:archive"],
+        copies_needed=1,
+        logs=[
+            LogRetention(
+                log="7y",
+                keep_days=2_555,
+                entries=1_204_812,
+                dropped=0,
+                oldest=ago(days=31),
+                full_partitions=4,
+                due_partitions=0,
+            ),
+            LogRetention(
+                log="90d",
+                keep_days=90,
+                entries=9_000,
+                dropped=0,
+                oldest=ago(days=92),
+                full_partitions=1,
+                due_partitions=1,
+                next=due,
+            ),
+            LogRetention(
+                log="meta",
+                keep_days=None,
+                entries=412,
+                dropped=0,
+                oldest=ago(days=31),
+                full_partitions=0,
+                due_partitions=0,
+            ),
+        ],
+        sound_copies=5,
+    )
+
+
+def erasure(ident: str = "erasure-1", *, subject: str = "jane.doe", **changes: Any) -> Erasure:
+    """A request that waits for a second person."""
+    fields: dict[str, Any] = {
+        "id": ident,
+        "subject": subject,
+        "surrogate": "person:pabcdefgh234567ij",
+        "reason": "left the company and asked for it in writing",
+        "status": ErasureStatus.REQUESTED,
+        "requested_by": "ana",
+        "requested_at": ago(hours=2),
+    }
+    return Erasure(**{**fields, **changes})
+
+
+def erasures() -> list[Erasure]:
+    """One that waits, and one that was done."""
+    done = erasure(
+        "erasure-0",
+        subject="person:pzyxwvuts765432zy",
+        status=ErasureStatus.ERASED,
+        decided_by="officer1",
+        decided_at=ago(days=9),
+        values_erased=1_204,
+        requested_at=ago(days=10),
+    )
+    return [done, erasure()]

@@ -14,8 +14,10 @@ from contract.audit import AuditEntry, AuditPage, SavedSearch, SavedSearches
 from contract.auth import LoginAnswer, WhoAmI
 from contract.base import Page
 from contract.freeze import BlastRadius, Freeze
+from contract.heads import LedgerHeads, Readiness
 from contract.overview import Overview
 from contract.permissions import Permission
+from contract.privacy import Erasure, ErasureStatus
 from contract.scope import Scope
 from contract.stream import Topic
 from contract.verification import Verification
@@ -44,9 +46,12 @@ class Paper:
     freezes: dict[str, Freeze] = field(default_factory=lambda: {"freeze-1": models.freeze()})
     alerts: list[Alert] = field(default_factory=models.alerts)
     entries: list[AuditEntry] = field(default_factory=models.entries)
+    erasures: list[Erasure] = field(default_factory=ledger_models.erasures)
     saved: dict[str, SavedSearch] = field(default_factory=dict)
     back_to: datetime | None = None
     """Down to when a page of the audit log is complete; None when its time suffices."""
+    heads: LedgerHeads = field(default_factory=ledger_models.heads)
+    readiness: Readiness = field(default_factory=ledger_models.readiness)
     verifications: list[Verification] = field(default_factory=ledger_models.history)
     asked: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
     refuse: dict[str, httpx.Response | Exception] = field(default_factory=dict)
@@ -113,16 +118,22 @@ class Paper:
             "/v1/alerts": lambda: self._alerts_page(body),
             "/v1/audit": lambda: self._audit_page(body),
             "/v1/audit/saved": lambda: _json(SavedSearches(items=list(self.saved.values()))),
+            "/v1/ledger/heads": lambda: _json(self.heads),
+            "/readyz": lambda: _json(self.readiness),
+            "/v1/ledger/retention": lambda: _json(ledger_models.retention()),
             "/v1/ledger/verifications": lambda: self._verify(method, body),
             "/v1/freezes/preview": lambda: _json(self.blast(str(body["scope"]))),
         }
         if path in routes:
             return routes[path]()
-        if path.startswith("/v1/alerts/"):
-            return self._one_alert(method, path)
-        if path.startswith(("/v1/audit/", "/v1/ledger/")):
-            return self._one_entry(method, path, body)
-        return self._one_freeze(method, path, body)
+        of_one: dict[str, Callable[[], httpx.Response]] = {
+            "/v1/privacy/erasures": lambda: self._erasure(method, path, body),
+            "/v1/alerts/": lambda: self._one_alert(method, path),
+            "/v1/audit/": lambda: self._one_entry(method, path, body),
+            "/v1/ledger/": lambda: self._one_entry(method, path, body),
+            "/v1/freezes": lambda: self._one_freeze(method, path, body),
+        }
+        return next(answer for start, answer in of_one.items() if path.startswith(start))()
 
     def blast(self, scope: str) -> BlastRadius:
         """What a freeze would stop."""
@@ -187,6 +198,22 @@ class Paper:
         if parts[-1] == "reveal":
             return _json(ledger_models.revealed(parts[3]))
         return _json(models.entry(parts[3]))
+
+    def _erasure(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
+        parts = path.split("/")
+        if method == "GET":
+            return _json(Page[Erasure](items=self.erasures))
+        if parts[-1] == "erasures":
+            made = ledger_models.erasure("erasure-9", subject=str(body["subject"]), reason=body["reason"])
+            self.erasures = [made, *self.erasures]
+            return _json(made)
+        decided = ErasureStatus.ERASED if parts[-1] == "approve" else ErasureStatus.WITHDRAWN
+        values = 812 if parts[-1] == "approve" else None
+        found = next(one for one in self.erasures if one.id == parts[4])
+        now = {"status": decided, "decided_by": "officer1", "decided_at": models.NOW, "values_erased": values}
+        gone = found.model_copy(update=now)
+        self.erasures = [gone if one.id == gone.id else one for one in self.erasures]
+        return _json(gone)
 
     def _verify(self, method: str, body: dict[str, object]) -> httpx.Response:
         if method == "GET":

@@ -22,6 +22,7 @@ from console.screens.audit.screen import AuditScreen
 from console.screens.base import FloorScreen
 from console.screens.dialog import DialogScreen
 from console.screens.entry.screen import EntryScreen
+from console.screens.erasures.screen import ErasuresScreen
 from console.screens.freeze.screen import FreezeScreen
 from console.screens.login.screen import LoginScreen
 from console.screens.operations.screen import OperationsScreen
@@ -48,6 +49,7 @@ DOERS: dict[Context, list[type]] = {
     Context.DIALOG: [DialogScreen, FreezeScreen],
     Context.PALETTE: [PaletteScreen],
     Context.ENTRY: [EntryScreen],
+    Context.ERASURES: [ErasuresScreen],
     Context.VERIFY: [VerifyScreen],
     Context.READING: [ReadingScreen],
 }
@@ -105,9 +107,10 @@ def test_two_keys_are_found_only_together() -> None:
     assert not starts_sequence("f", where)
 
 
-def test_what_stops_or_starts_trading_needs_a_permission() -> None:
+def test_what_is_dangerous_needs_a_permission() -> None:
     dangerous = [action for action in ACTIONS if action.danger is not Danger.NONE]
-    assert {action.id for action in dangerous} == {"alert.ack", "freeze", "thaw.request", "thaw.approve"}
+    trading = {"alert.ack", "freeze", "thaw.request", "thaw.approve"}
+    assert {action.id for action in dangerous} == trading | {"erasure.request", "erasure.approve", "erasure.withdraw"}
     assert all(action.permission is not None for action in dangerous)
 
 

@@ -111,6 +111,26 @@ async def _reveal(run: Running) -> None:
     await run.listens()
 
 
+async def _ledger(run: Running) -> None:
+    await run.press("6")
+    await run.at("Ledger")
+    await run.shows("KEPT 5 sound")
+    await run.hides("not known yet")
+
+
+async def _erasures(run: Running) -> None:
+    await run.press("7")
+    await run.at("Erasures")
+    await run.shows("jane.doe")
+
+
+async def _erase(run: Running) -> None:
+    await _erasures(run)
+    await run.press("T")
+    await run.at("Erase a person")
+    await run.shows("audit entries were written by")
+
+
 SCREENS = {
     "overview": (Paper, _overview),
     "overview-calm": (_quiet, _calm),
@@ -125,6 +145,10 @@ SCREENS = {
     "approve": (_thawing, _approve),
     "entry": (lambda: Paper(entries=[ledger.sealed_entry(), *models.entries()]), _entry),
     "reveal": (lambda: Paper(entries=[ledger.sealed_entry(), *models.entries()]), _reveal),
+    "ledger": (Paper, _ledger),
+    "ledger-silent": (lambda: Paper(heads=ledger.heads(silent=True)), _ledger),
+    "erasures": (Paper, _erasures),
+    "erase": (Paper, _erase),
     "verify": (Paper, _verify),
     "verify-running": (lambda: Paper(verifications=[ledger.running(), *ledger.history()]), _verify),
     "verify-failed": (lambda: Paper(verifications=[ledger.failed(), *ledger.history()]), _verify),

@@ -41,7 +41,14 @@ async def ledger_heads(session: Tx, runtime: CurrentRuntime) -> LedgerHeads:
         head = await latest_checkpoint(session, one.origin)
         note = (await cosigned(session, head)).decode() if head else None
         shown = LogHead(
-            log=one.log, origin=one.origin, size=one.size, signed=one.signed, witnessed=one.witnessed, checkpoint=note
+            log=one.log,
+            origin=one.origin,
+            size=one.size,
+            signed=one.signed,
+            witnessed=one.witnessed,
+            signed_at=head.signed_at if head else None,
+            unwitnessed_since=one.unwitnessed_since,
+            checkpoint=note,
         )
         logs.append(shown)
     return LedgerHeads(
