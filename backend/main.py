@@ -8,9 +8,9 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
-from backend import archivewatch, headwatch, http, ops
+from backend import archivewatch, auditwatch, headwatch, http, ops
 from backend.alerts import routes as alerts_routes
-from backend.audit import exchange_routes, sequencer, watch
+from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
 from backend.audit.heads import keeping
 from backend.audit.heads import routes as heads_routes
@@ -98,7 +98,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
         async with AsyncExitStack() as stack:
             stack.push_async_callback(runtime.database.close)
             await _check_ledger(runtime)
-            await stack.enter_async_context(watch.watching(runtime))
+            await stack.enter_async_context(auditwatch.watching(runtime))
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
             broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.broker = broker

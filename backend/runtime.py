@@ -3,7 +3,6 @@
 import os
 import socket
 
-from backend.audit.spool import spool_of
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.context import Runtime
 from backend.db import Database
@@ -12,6 +11,7 @@ from backend.keyring import load_keyring
 from backend.policy.load import load_policy
 from backend.revocations import FILE_NAME, Revocations
 from backend.settings import Settings
+from backend.spool import spool_of
 from backend.timed import TimedCache
 from backend.write_path import WritePath
 

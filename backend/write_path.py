@@ -1,12 +1,12 @@
 """What a process knows of the audit log's write path: what waits, for how long, and whether its spool would hold.
 
-Filled by `backend.audit.watch`, read by probes and by whoever writes. Owns no I/O.
+Filled by `backend.auditwatch`, read by probes and by whoever writes. Owns no I/O.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from backend.audit.spool import Spool
+from backend.spool import Spool
 
 PUSH_BACK_FROM: Final = 500
 """Waiting entries from which writers are slowed down: a tenth of a second's work of the sequencer."""

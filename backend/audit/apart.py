@@ -22,10 +22,10 @@ from backend.audit import doubts
 from backend.audit.canonical import clean_text, clean_values
 from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft, record
-from backend.audit.spool import Spool, SpoolError
 from backend.clock import Clock
 from backend.context import Caller, Runtime, system_caller
 from backend.emitter import Doubt, Emitter, Stamp
+from backend.spool import Spool, SpoolError
 from contract.audit import AuditResult
 from ledger.seal import NONCE_BYTES, derive
 

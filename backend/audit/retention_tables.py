@@ -50,7 +50,7 @@ class Purge(Base):
     """`CompactRange` of everything before the cut."""
     root: Mapped[bytes] = mapped_column(LargeBinary)
     numbers: Mapped[bytes] = mapped_column(LargeBinary)
-    """Which numbers of which process the dropped entries had (`verification.purged.pack_numbers`): they are not lost."""
+    """Which numbers of which process the dropped entries had (`verification.purged`): they are not lost."""
     last_sequenced: Mapped[UtcTime]
     """When the last dropped entry was placed."""
     entry_id: Mapped[UUID]

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.apart import NotRecordedError, record_apart, replay
 from backend.audit.service import AuditDraft
-from backend.audit.spool import SpoolError
 from backend.context import Runtime
 from backend.runtime import build_runtime
 from backend.settings import Settings
+from backend.spool import SpoolError
 from contract.audit import AuditResult
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.ledger import settled

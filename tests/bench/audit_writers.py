@@ -20,7 +20,7 @@ from typing import Final
 from psycopg import pq
 
 from backend.audit.outbox import mac_of
-from backend.audit.watch import LOOK_EVERY_S
+from backend.auditwatch import LOOK_EVERY_S
 from backend.clock import SYSTEM_CLOCK
 from backend.emitter import Emitter, Stamp
 from backend.keyring import load_keyring

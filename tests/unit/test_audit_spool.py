@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.audit import spool as spools
-from backend.audit.spool import Spool, SpoolError, SpoolFile, spool_of
+from backend import spool as spools
+from backend.spool import Spool, SpoolError, SpoolFile, spool_of
 
 LINE = b"boot 1 AAAA\n"
 
@@ -111,7 +111,7 @@ def test_of_two_processes_one_has_the_file(file: SpoolFile) -> None:
 _LIMITED = """
 import resource, sys, signal
 from pathlib import Path
-from backend.audit.spool import SpoolFile
+from backend.spool import SpoolFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (40, 40))
 file = SpoolFile(Path(sys.argv[1]), reserve_bytes=0)

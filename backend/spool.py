@@ -198,6 +198,7 @@ class Spool:
         verdict = _Verdict()
         try:
             await self._do(lambda: self.file.append(line, lambda: verdict.decide(kept=True)))
+        # the boundary between caller and disk: also a cancelled caller must know whether the line counts
         except BaseException:
             if not verdict.decide(kept=False):
                 raise

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.alerts import service as alerts
 from backend.alerts.service import AlertDraft
 from backend.audit.apart import replay
-from backend.audit.spool import Spool, SpoolError
 from backend.context import Runtime, system_caller
+from backend.spool import Spool, SpoolError
 from contract.alerts import Severity
 from contract.scope import Scope, ScopeKind
 
