@@ -193,14 +193,6 @@ ACTIONS: Final[tuple[Action, ...]] = (
         Permission.VIEW_AUDIT_LOGS,
     ),
     Action(
-        "audit.ledger",
-        ("L",),
-        "ledger",
-        "The ledger's state: heads, witnesses, outbox, quarantine, retention.",
-        (Context.VERIFY, Context.AUDIT),
-        Permission.VIEW_AUDIT_LOGS,
-    ),
-    Action(
         "erasure.request",
         ("n",),
         "ask to erase",
@@ -266,6 +258,14 @@ ACTIONS: Final[tuple[Action, ...]] = (
         danger=Danger.STOPS,
         command="freeze",
         argument="[SCOPE]",
+    ),
+    Action(
+        "audit.ledger",
+        ("L",),
+        "ledger",
+        "The ledger's state: heads, witnesses, outbox, quarantine, retention.",
+        (Context.VERIFY, Context.AUDIT),
+        Permission.VIEW_AUDIT_LOGS,
     ),
     Action("go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-7", command="overview"),
     Action(

@@ -49,6 +49,9 @@ def headline(state: LedgerState, now: datetime) -> tuple[str, str]:
     doubtful = _doubtful(heads, state.retention, now)
     if doubtful:
         return "near", doubtful
+    unheld = [one.log for one in heads.logs if one.size and not one.witnessed]
+    if unheld and heads.witnesses:
+        return "", f"No witness holds a head of {', '.join(unheld)} yet."
     return "ok" if state.ready is not None and heads.witnesses else "", heads.summary
 
 

@@ -70,7 +70,7 @@ async def test_a_reason_reveals_and_leaving_hides_again() -> None:
         await _reveal(run)
         await run.shows(SECRET)
         await run.shows("erased: nobody can read it any more")
-        await run.shows("recorded as e-900")
+        await run.shows("Recorded as e-900")
         assert [body["reason"] for body in _reveals(run.paper)] == ["asked by the court"]
         await run.press("question_mark")
         await run.at("Help")

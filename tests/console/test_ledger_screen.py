@@ -68,6 +68,9 @@ def test_the_sentence_is_the_worst_that_is_known() -> None:
         replace(good, ready=ledger.readiness(age=9.0)),
     ):
         assert headline(bad, NOW)[0] == "bad"
+    young = ledger.heads().logs[0].model_copy(update={"witnessed": 0})
+    heads = ledger.heads().model_copy(update={"logs": [young]})
+    assert headline(replace(good, heads=heads), NOW) == ("", "No witness holds a head of 7y yet.")
     late = ledger.heads().logs[0].model_copy(update={"unwitnessed_since": NOW - timedelta(minutes=20)})
     heads = ledger.heads().model_copy(update={"logs": [late]})
     assert headline(replace(good, heads=heads), NOW) == ("near", "Too few witnesses hold the heads of the last 20m.")

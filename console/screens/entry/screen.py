@@ -11,7 +11,7 @@ from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor
 from console.state.sealed import sealed_fields
 from console.widgets import entry as draw
-from console.widgets.lines import EMPTY, Line, line
+from console.widgets.lines import EMPTY, Line, line, outside
 from console.widgets.view import View
 from contract.alerts import Link
 from contract.audit import AuditEntry
@@ -38,7 +38,7 @@ class EntryScreen(ReadingScreen):
         opened = self._revealed.values if self._revealed is not None else {}
         rows = [*draw.what_rows(self._entry, view), *draw.who_rows(self._entry, opened, view)]
         if self._revealed is not None:
-            said = f"Revealed for you, recorded as {self._revealed.recorded_as}. Hidden again when you leave."
+            said = f"Hidden when you leave. Recorded as {outside(self._revealed.recorded_as, 60)}."
             rows.append(line((f"{view.glyphs.near} ", "near"), said))
         waiting = self.questions.is_waiting("proof")
         rows += draw.ledger_rows(self._entry, self._proof, view, asking=waiting)
