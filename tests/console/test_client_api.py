@@ -13,6 +13,7 @@ import pytest
 from console.client.api import Api, new_idempotency_key
 from console.client.errors import AddressRefused, ApiError, NotUnderstood, TimedOut, Unreachable
 from console.client.transport import open_http
+from contract.audit import RelatedBy
 from contract.errors import EXIT_CODE, ErrorCode, ExitCode
 from contract.freeze import FreezeRequest, FreezeStatus
 from contract.scope import Scope
@@ -103,6 +104,20 @@ async def test_the_audit_search_takes_times_by_either_name(floor: Floor) -> None
             window: dict[str, Any] = {begin: "2001-01-01T00:00:00+00:00", end: "2001-01-02T00:00:00+00:00"}
             page = await api.audit(**window)
             assert page.items == []
+
+
+async def test_what_the_ledgers_screens_ask_is_answered(floor: Floor) -> None:
+    async with Api(floor.url, floor.token(ADMIN)) as api:
+        entry = (await api.audit(limit=1)).items[0]
+        assert entry.id in {one.id for one in (await api.audit_related(entry.id, RelatedBy.ACTOR)).items}
+        await api.save_search("night shift", {"result": "denied", "q": "halt"})
+        saved = {one.name: one.filters for one in (await api.saved_searches()).items}
+        assert saved == {"night shift": {"result": "denied", "q": "halt"}}
+        await api.forget_search("night shift")
+        assert not (await api.saved_searches()).items
+        assert (await api.verifications(limit=5)).items == []
+        assert (await api.readiness()).audit.quarantined == 0
+        assert {one.log for one in (await api.ledger_heads()).logs} >= {one.log for one in (await api.retention()).logs}
 
 
 async def test_an_application_in_the_same_process(app: App) -> None:
