@@ -1,4 +1,6 @@
-"""Raises and clears the alerts about the ledger's heads. Owns no rule of the ledger: it reads how things stand."""
+"""Raises and clears the alerts about the ledger: its heads, and verifications that failed. Owns no rule of the ledger:
+it reads how things stand.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -9,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.alerts import service as alerts
 from backend.alerts.service import AlertDraft
 from backend.audit.heads.status import HeadStatus, KeeperState, head_status
+from backend.audit.verification.runs import unanswered_failure
+from backend.audit.verification_tables import VerificationRun
 from backend.context import Runtime, system_caller
 from backend.monitors import Monitor
 from contract.alerts import Severity
@@ -20,7 +24,8 @@ FAULT: Final = "LEDGER_FAULT"
 UNSIGNED: Final = "LEDGER_UNSIGNED"
 UNWITNESSED: Final = "LEDGER_UNWITNESSED"
 WITNESS_AWAY: Final = "WITNESS_AWAY"
-RULES: Final = (FAULT, UNSIGNED, UNWITNESSED, WITNESS_AWAY)
+NOT_AS_WRITTEN: Final = "LEDGER_NOT_AS_WRITTEN"
+RULES: Final = (FAULT, UNSIGNED, UNWITNESSED, WITNESS_AWAY, NOT_AS_WRITTEN)
 _CALLER = system_caller("ledger")
 _EVERYWHERE: Final = Scope(kind=ScopeKind.GLOBAL)
 
@@ -29,6 +34,10 @@ async def tick(session: AsyncSession, runtime: Runtime) -> None:
     """Bring the alerts in line with how things stand."""
     status = await head_status(session, runtime)
     wanted = {draft.fingerprint: draft for draft in _drafts(status, runtime)}
+    failed = await unanswered_failure(session)
+    if failed is not None:
+        draft = _failed_verification(failed)
+        wanted[draft.fingerprint] = draft
     for fingerprint, alert in await alerts.live_of_rules(session, RULES):
         if fingerprint not in wanted:
             await alerts.clear_alert(session, runtime, _CALLER, alert.id, why="no longer so")
@@ -56,6 +65,12 @@ def _drafts(status: HeadStatus, runtime: Runtime) -> Iterator[AlertDraft]:
             yield _draft(
                 WITNESS_AWAY, witness.name, Severity.HIGH, f"The witness {witness.name} fails. {witness.problem}"
             )
+
+
+def _failed_verification(run: VerificationRun) -> AlertDraft:
+    against = [name for name, verdict in run.verdicts.items() if verdict["outcome"] == "failed"]
+    message = f"A verification found that the ledger is not as it was written: {', '.join(sorted(against))}."
+    return _draft(NOT_AS_WRITTEN, "ledger", Severity.CRITICAL, message, {"verification": str(run.id)})
 
 
 def _fails_since(keeper: KeeperState, late: datetime) -> bool:

@@ -11,6 +11,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from backend import headwatch
+from backend.alerts import service as alerts
 from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft, record
 from backend.audit.verification import periods, runs
@@ -185,6 +187,34 @@ async def test_a_worker_that_cannot_work_leaves_a_reason_and_not_a_verdict(app: 
     assert body["state"] == "broken"
     assert body["passed"] is None
     assert body["error"]
+
+
+async def _live_rules(app: App) -> list[str]:
+    async with app.runtime.database.transaction() as session:
+        await headwatch.tick(session, app.runtime)
+    async with app.runtime.database.read() as session:
+        return [row.rule for _, row in await alerts.live_of_rules(session, headwatch.RULES)]
+
+
+async def test_a_verification_that_fails_is_an_alert_until_one_passes(verifying: App, database_url: str) -> None:
+    def actor_becomes(sql: str) -> None:
+        with psycopg.connect(database_url, autocommit=True) as superuser:
+            superuser.execute("ALTER TABLE audit_entries_7y_0 DISABLE TRIGGER ALL")
+            superuser.execute(f"UPDATE audit_entries_7y_0 SET actor = {sql} WHERE seq = 1")  # noqa: S608  ours
+
+    await write(verifying, 4)
+    async with await verifying.as_(OFFICER) as client:
+
+        async def verified() -> bool:
+            asked = await client.post("/v1/ledger/verifications", json={"full": True})
+            return bool((await _ended(client, asked.json()["id"]))["passed"])
+
+        actor_becomes("actor || 'x'")
+        assert not await verified()
+        assert await _live_rules(verifying) == ["LEDGER_NOT_AS_WRITTEN"]
+        actor_becomes("left(actor, -1)")
+        assert await verified()
+        assert await _live_rules(verifying) == []
 
 
 async def test_past_periods_are_sealed_empty_ones_too_and_verified(app: App, database_url: str) -> None:

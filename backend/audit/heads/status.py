@@ -62,6 +62,10 @@ class HeadStatus:
             return f"The ledger's heads are unsigned: {self.signer.problem}"
         if self.working < self.required:
             return f"The ledger's heads are signed, but {self.working} of {self.required} witnesses needed hold them."
+        unheld = [log.log for log in self.logs if log.size and not log.witnessed]
+        if unheld and self.required:
+            names = ", ".join(unheld)
+            return f"The ledger's heads are signed; of {names} no head is held by {self.required} witnesses yet."
         return f"The ledger's heads are signed and held by {self.working} of {len(self.witnesses)} witnesses."
 
 

@@ -12,7 +12,7 @@ import orjson
 import psycopg
 import structlog
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.events import AuditEvent
@@ -88,6 +88,21 @@ async def find(session: AsyncSession, ident: str) -> VerificationJob:
 async def latest(session: AsyncSession, limit: int) -> list[VerificationJob]:
     """The newest verifications first."""
     return list(await session.scalars(select(VerificationJob).order_by(VerificationJob.started.desc()).limit(limit)))
+
+
+async def unanswered_failure(session: AsyncSession) -> VerificationRun | None:
+    """The last verification that failed, unless a later one passed over every log that it read."""
+    failed = await session.scalar(
+        select(VerificationRun).where(~VerificationRun.passed).order_by(VerificationRun.verified_at.desc()).limit(1)
+    )
+    if failed is None:
+        return None
+    later = select(VerificationRun.id).where(
+        VerificationRun.passed,
+        VerificationRun.verified_at > failed.verified_at,
+        VerificationRun.to_heads.has_all(array(list(failed.to_heads))),
+    )
+    return None if await session.scalar(later.limit(1)) else failed
 
 
 async def shown(session: AsyncSession, *jobs: VerificationJob) -> list[Verification]:
