@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import INET, JSONB, TSVECTOR
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
@@ -57,6 +58,8 @@ class AuditOutbox(Base):
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     """Encrypted personal fields, as `backend.audit.sealing` writes them."""
     emitted_at: Mapped[UtcTime]
+    filed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("clock_timestamp()"))
+    """By the database's clock, so that the age of what waits has one clock whoever wrote it."""
 
     __table_args__ = (
         # the sequencer holds a thousand rows at a time: none may be large

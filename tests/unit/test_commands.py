@@ -111,7 +111,7 @@ def test_a_wrong_master_key_is_one_line(database_url: str, tmp_path: Path) -> No
     assert (result.returncode, result.stdout) == (3, "")
     assert "Traceback" not in result.stderr
     last = result.stderr.splitlines()[-1]
-    assert last.startswith("watchfloor serve: This database's ledger was begun under master key ")
+    assert last.startswith("watchfloor serve: This database's ledger is under master key ")
     assert "WATCHFLOOR_MASTER_KEY_FILE" in last
 
 

@@ -132,6 +132,7 @@ def _create_path() -> None:
         "audit_outbox",
         sa.Column("id", sa.UUID(), nullable=False),
         *_waiting_columns(),
+        sa.Column("filed_at", _TIME, server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_audit_outbox"),
         sa.CheckConstraint(
             "octet_length(canon) + octet_length(mac) + coalesce(octet_length(sealed), 0) <= 131072",
