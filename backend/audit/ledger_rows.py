@@ -57,6 +57,7 @@ FROM unnest(%(entry_id)s::uuid[], %(field)s::text[], %(occurred_at)s::timestampt
     AS waiting(entry_id, field, occurred_at, subject, key_id, nonce, ciphertext, blind)
 JOIN audit_subject_keys AS key ON key.id = waiting.key_id AND key.subject = waiting.subject
 WHERE key.wrapped IS NOT NULL
+FOR SHARE OF key
 """
 """A key destroyed meanwhile leaves nothing to keep."""
 

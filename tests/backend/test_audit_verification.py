@@ -217,6 +217,29 @@ async def test_a_verification_that_fails_is_an_alert_until_one_passes(verifying:
         assert await _live_rules(verifying) == []
 
 
+async def test_a_trusted_state_copied_to_a_job_does_not_spare_it_its_reading(app: App, database_url: str) -> None:
+    await write(app, 4)
+    async with await app.as_(OFFICER) as client:
+
+        async def asked() -> str:
+            return str((await client.post("/v1/ledger/verifications", json={"full": True})).json()["id"])
+
+        first = await asked()
+        await runs.carry_out(app.runtime, AloneLead(), UUID(first))
+        assert (await _ended(client, first))["passed"] is True
+        second = await asked()
+        with psycopg.connect(database_url, autocommit=True) as superuser:
+            superuser.execute("ALTER TABLE audit_entries_7y_0 DISABLE TRIGGER ALL")
+            superuser.execute("UPDATE audit_entries_7y_0 SET actor = 'nobody' WHERE seq = 1")
+            superuser.execute(
+                "INSERT INTO audit_verification_state (name, packed, saved_at)"
+                " SELECT %s, packed, saved_at FROM audit_verification_state WHERE name = 'trusted'",
+                (f"job:{second}",),
+            )
+        await runs.carry_out(app.runtime, AloneLead(), UUID(second))
+        assert (await _ended(client, second))["passed"] is False
+
+
 async def test_past_periods_are_sealed_empty_ones_too_and_verified(app: App, database_url: str) -> None:
     await write(app, 5)
     later = app.runtime.clock.now() + timedelta(days=3)

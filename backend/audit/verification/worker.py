@@ -54,7 +54,8 @@ class _Teller:
     connection: psycopg.Connection[Any]
     job: str
     key: bytes
-    ledger: str
+    kept_as: str
+    """Which ledger and which purpose a saved state serves."""
     total: int
     done: int
     told_at: float = 0.0
@@ -72,7 +73,7 @@ class _Teller:
 
     def save(self, state: State) -> None:
         """Keep how far it is."""
-        self.connection.execute(_SAVE, (job_state(self.job), state.pack(self.key, self.ledger)))
+        self.connection.execute(_SAVE, (job_state(self.job), state.pack(self.key, self.kept_as)))
 
 
 def run(order: dict[str, Any]) -> dict[str, Any]:
@@ -86,8 +87,10 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     ):
         row = writer.execute(_LEDGER).fetchone()
         ledger = row[0] if row else ""
-        trusted = _load(writer, TRUSTED, key, ledger)
-        resumed = _load(writer, job_state(order["job"]), key, ledger)
+        # what a state was kept for is under its MAC: a trusted one copied to a job's row would skip the job's reading
+        trusted_as, resumed_as = f"{ledger}|{TRUSTED}", f"{ledger}|{order['job']}|{order['full']}|{order['logs']}"
+        trusted = _load(writer, TRUSTED, key, trusted_as)
+        resumed = _load(writer, job_state(order["job"]), key, resumed_as)
         plan = Plan(
             keys=keys,
             trusted=trusted,
@@ -98,9 +101,11 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         )
         start = resumed or (None if plan.full else trusted)
         total, done = _amount(writer, start, plan.logs)
-        teller = _Teller(writer, order["job"], key, ledger, total, done)
+        teller = _Teller(writer, order["job"], key, resumed_as, total, done)
         writer.execute(_TELL, (done, total, order["job"]))
         result = verify(reader, plan, resumed, teller)
+        if order["logs"] is None and not result.verdicts.failed:
+            teller.kept_as = trusted_as
         teller.save(result.state)
         writer.execute(_TELL, (teller.done, teller.done, order["job"]))
         return _told(result)
