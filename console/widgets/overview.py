@@ -51,8 +51,8 @@ _RULE_COLUMNS, _SCOPE_COLUMNS, _SCOPE_COLUMNS_MIN, _MESSAGE_COLUMNS_MIN = 23, 26
 """Widths of an alert's columns; the longest rule has 22 characters."""
 INDICATORS: Final = ("regulatory", "operational", "security")
 
-_CLOSEST_ROWS_MIN, _OF_LIMIT_FROM = 3, 60
-"""A heading over one row says less than the blank line it takes; narrow rows have no room for amounts."""
+_CLOSEST_ROWS_MIN = 3
+"""A heading over one row says less than the blank line it takes."""
 _CLOSE_FROM: Final = Decimal("0.1")
 """Scopes below a tenth of their limit are near nothing, and would change places with every trade."""
 
@@ -234,17 +234,11 @@ def _scoped_row(measure: Measure, view: View) -> Line:
     g = view.glyphs
     sign = words.measure(measure.state, g)
     used = f"{measure.used * 100:.0f} %" if measure.used is not None else "--"
-    of_limit = ""
-    if view.width >= _OF_LIMIT_FROM and measure.value is not None:
-        of_limit = right(
-            f"{amount(measure.rule, measure.value)} of {_limit_text(measure.rule, measure.limit, g)}", 20, g
-        )
-    room = view.width - 19 - len(of_limit)
+    room = view.width - 19
     return line(
         (f"{sign.glyph} ", sign.style),
         left(RULES[measure.rule], 11, g),
         left(scope_text(measure.scope, room - 1, view), room, g),
-        of_limit,
         (right(used, 6, g), "" if sign.style == "ok" else sign.style),
     )
 
