@@ -1,12 +1,15 @@
 """Wire types of the audit log and its search."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from contract.base import Page, UtcDatetime, Wire, WireRequest
 from contract.states import AuditResult as AuditResult  # noqa: PLC0414  part of what this module offers
+
+MASK: Final = "•••"
+"""Stands for a value that exists and is not shown."""
 
 
 class AuditEntry(Wire):

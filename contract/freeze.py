@@ -3,20 +3,11 @@
 from pydantic import Field, field_validator
 
 from contract.base import Money, UtcDatetime, Wire, WireRequest, storable
+from contract.reasons import MAX_REASON_CHARS, has_words
 from contract.scope import Scope
 from contract.states import FreezeMode as FreezeMode  # noqa: PLC0414  part of what this module offers
 from contract.states import FreezeStatus as FreezeStatus  # noqa: PLC0414  part of what this module offers
 from contract.states import HaltState as HaltState  # noqa: PLC0414  part of what this module offers
-
-MAX_REASON_CHARS = 2_000
-"""Room for a paragraph; a reason is evidence, not an essay."""
-
-
-def _has_words(value: str) -> str:
-    value = storable(value).strip()
-    if not value:
-        raise ValueError("a reason is required: say in a few words why")
-    return value
 
 
 class FreezeRequest(WireRequest):
@@ -28,7 +19,7 @@ class FreezeRequest(WireRequest):
     idempotency_key: str = Field(default="", max_length=64)
     """The same key answers with the same freeze; a retry after a dropped line never freezes twice."""
 
-    _reason = field_validator("reason")(_has_words)
+    _reason = field_validator("reason")(has_words)
     _key = field_validator("idempotency_key")(storable)
 
 
@@ -37,7 +28,7 @@ class ThawRequest(WireRequest):
 
     reason: str = Field(max_length=MAX_REASON_CHARS)
 
-    _reason = field_validator("reason")(_has_words)
+    _reason = field_validator("reason")(has_words)
 
 
 class ThawApproval(WireRequest):

@@ -6,16 +6,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from contract.base import UtcDatetime, Wire, WireRequest, storable
-
-MAX_REASON_CHARS = 2_000
-"""Room for a paragraph; a reason is evidence, not an essay."""
-
-
-def _has_words(value: str) -> str:
-    value = storable(value).strip()
-    if not value:
-        raise ValueError("a reason is required: say in a few words why")
-    return value
+from contract.reasons import MAX_REASON_CHARS, has_words
 
 
 class Reasoned(WireRequest):
@@ -23,7 +14,7 @@ class Reasoned(WireRequest):
 
     reason: str = Field(max_length=MAX_REASON_CHARS)
 
-    _reason = field_validator("reason")(_has_words)
+    _reason = field_validator("reason")(has_words)
 
 
 class RevealRequest(Reasoned):

@@ -6,7 +6,7 @@ Must never show a sealed value; that is `revealing`'s, and an entry of its own.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,13 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit.canonical import plain
 from backend.audit.naming import surrogates_in, with_names
 from backend.audit.tables import Subject
-from contract.audit import AuditEntry, AuditResult
+from contract.audit import MASK, AuditEntry, AuditResult
 from ledger.canon import parse_instant
 from ledger.entry import Entry
 from ledger.merkle import leaf_hash
 
-MASK: Final = "•••"
-"""Stands for a value that exists and is not shown."""
 _COLUMNS = frozenset({"ip_address", "user_agent"})
 """Sealed fields that have a place of their own on the wire."""
 

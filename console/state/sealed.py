@@ -2,10 +2,7 @@
 
 from typing import Final
 
-from contract.audit import AuditEntry, RelatedBy
-
-MASK: Final = "•••"
-"""What the backend sends for a value that exists and is not shown."""
+from contract.audit import MASK, AuditEntry, RelatedBy
 
 _COLUMNS: Final = ("ip_address", "user_agent")
 """Sealed fields with a place of their own on the wire; the others stand in the metadata."""

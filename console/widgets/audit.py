@@ -5,7 +5,7 @@ from datetime import datetime
 
 from console.state.audit_search import Found, changes
 from console.state.freshness import coarse_age, seconds_between
-from console.state.sealed import MASK, SEALED, place_of
+from console.state.sealed import SEALED, place_of
 from console.widgets import words
 from console.widgets.lines import (
     EMPTY,
@@ -21,7 +21,7 @@ from console.widgets.lines import (
     wrap,
 )
 from console.widgets.view import View
-from contract.audit import AuditEntry
+from contract.audit import MASK, AuditEntry
 
 _LABEL_COLUMNS = 17
 _TIME_COLUMNS, _RESULT_COLUMNS = 15, 8

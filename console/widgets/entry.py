@@ -6,11 +6,11 @@ from datetime import datetime
 
 from console.state.audit_search import changes
 from console.state.freshness import coarse_age, seconds_between
-from console.state.sealed import MASK, SEALED, place_of, related
+from console.state.sealed import SEALED, place_of, related
 from console.widgets import words
 from console.widgets.lines import EMPTY, Line, column, label_text, line, outside, titled_rule, wrap
 from console.widgets.view import View
-from contract.audit import AuditEntry, RelatedBy
+from contract.audit import MASK, AuditEntry, RelatedBy
 from contract.verification import EntryProof
 
 _LABEL_COLUMNS = 14

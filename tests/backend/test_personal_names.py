@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from backend.audit.events import AuditEvent
 from backend.audit.naming import taken_out, with_names, without_names
-from backend.audit.reading import MASK
 from backend.audit.service import AuditDraft, record
 from backend.auth import accounts
+from contract.audit import MASK
 from contract.scope import GLOBAL
 from ledger.entry import Detail, Entry
 from tests.support.app import SYSTEM, App

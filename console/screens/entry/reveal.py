@@ -9,7 +9,8 @@ from console.state.sealed import place_of, sealed_fields
 from console.widgets.lines import EMPTY, Line, label_text, line, outside, wrap
 from console.widgets.view import View
 from contract.audit import AuditEntry
-from contract.privacy import MAX_REASON_CHARS, Revealed, RevealRequest
+from contract.privacy import Revealed, RevealRequest
+from contract.reasons import MAX_REASON_CHARS
 
 
 class RevealScreen(FormScreen):

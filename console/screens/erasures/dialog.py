@@ -12,7 +12,8 @@ from console.widgets.field import Field
 from console.widgets.lines import EMPTY, Line, line, outside
 from console.widgets.view import View
 from contract.audit import AuditPage
-from contract.privacy import MAX_REASON_CHARS, Erasure, ErasureRequest, ErasureStatus
+from contract.privacy import Erasure, ErasureRequest, ErasureStatus
+from contract.reasons import MAX_REASON_CHARS
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError

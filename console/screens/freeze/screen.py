@@ -16,7 +16,8 @@ from console.widgets.lines import Line, left, line, outside
 from console.widgets.panel import Box, Panel
 from console.widgets.press import Press
 from console.widgets.view import View
-from contract.freeze import MAX_REASON_CHARS, BlastRadius, Freeze, FreezeMode, FreezeRequest
+from contract.freeze import BlastRadius, Freeze, FreezeMode, FreezeRequest
+from contract.reasons import MAX_REASON_CHARS
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError

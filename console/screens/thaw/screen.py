@@ -14,7 +14,8 @@ from console.widgets.lines import Line, left, line, outside, wrap
 from console.widgets.panel import Box, Panel
 from console.widgets.press import Press
 from console.widgets.view import View
-from contract.freeze import MAX_REASON_CHARS, Freeze
+from contract.freeze import Freeze
+from contract.reasons import MAX_REASON_CHARS
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError
