@@ -38,6 +38,30 @@ class ErasureStatus(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class Whose(WireRequest):
+    """A person, named in a body so that no address holds a name."""
+
+    subject: str = Field(min_length=1, max_length=100)
+    """The name of their account, or their surrogate."""
+
+    _subject = field_validator("subject")(storable)
+
+
+class ErasurePreview(Wire):
+    """What erasing a person would destroy and what would stay. Nothing is done by asking."""
+
+    subject: str
+    """Their name for as long as it is known."""
+    surrogate: str
+    entries: int
+    """Written by them: they stay, under the surrogate. A number that is `count_cap` means that many or more."""
+    sealed_values: int
+    """Destroyed: addresses, programs and whatever else of theirs is sealed. Capped in the same way."""
+    count_cap: int
+    legal_holds: int
+    """In force and covering them: while there is one, nobody can erase them."""
+
+
 class ErasureRequest(Reasoned):
     """Ask for a person to be erased; somebody else has to approve."""
 
@@ -84,10 +108,31 @@ class LegalHoldRequest(Reasoned):
         return self
 
 
+class LegalHoldState(StrEnum):
+    """Where a legal hold stands."""
+
+    IN_FORCE = "in_force"
+    LIFT_REQUESTED = "lift_requested"
+    """Still in force: another person has to lift it."""
+    LIFTED = "lifted"
+
+
+class LegalHoldReach(Wire):
+    """What a legal hold keeps, as far as it is counted."""
+
+    entries: int
+    """Of a person: those they wrote (those that only name them are kept too); else all of the log in that time.
+    A number that is `count_cap` means that many or more."""
+    sealed_values: int | None = None
+    """Of the person; None for a hold on a log alone."""
+    count_cap: int
+
+
 class LegalHold(Wire):
-    """A legal hold; in force until `lifted_at` is set."""
+    """A legal hold; in force until it is lifted."""
 
     id: str
+    state: LegalHoldState
     subject: str | None = None
     log: str | None = None
     since: UtcDatetime | None = None
@@ -100,3 +145,5 @@ class LegalHold(Wire):
     lift_requested_at: UtcDatetime | None = None
     lifted_by: str | None = None
     lifted_at: UtcDatetime | None = None
+    reach: LegalHoldReach | None = None
+    """Only where one legal hold is asked for, not in lists."""

@@ -11,6 +11,7 @@ from sqlalchemy import func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import subjects
+from backend.audit.amounts import Amount, Part, amount_of
 from backend.audit.canonical import MAX_TEXT_CHARS, clean_address, clean_text, clean_values
 from backend.audit.erasing import Destroyed, destroy, destroyed_subjects, still_there
 from backend.audit.events import AuditEvent
@@ -29,9 +30,9 @@ from ledger.canon import format_instant
 from ledger.entry import Detail, Index
 
 __all__ = [
-    "ERASED", "META_LOG", "AuditDraft", "Destroyed", "count_since", "destroy", "destroyed_subjects", "find_person",
-    "is_erased", "readmit", "record", "sealed_within", "shown_with_names", "still_there", "stored_without_names",
-    "surrogate_of",
+    "ERASED", "META_LOG", "Amount", "AuditDraft", "Destroyed", "Part", "amount_of", "count_since", "destroy",
+    "destroyed_subjects", "find_person", "is_erased", "readmit", "record", "sealed_within", "shown_with_names",
+    "still_there", "stored_without_names", "surrogate_of",
 ]  # fmt: skip
 
 _REGISTERED = frozenset(event.value for event in AuditEvent)
@@ -197,8 +198,8 @@ async def count_since(session: AsyncSession, event_type: str, since: datetime) -
 
 
 async def find_person(session: AsyncSession, name: str) -> str | None:
-    """The surrogate of a person the ledger knows by name, or None."""
-    return await subjects.find(session, name)
+    """The surrogate of a person the ledger knows, by name or surrogate, or None."""
+    return await subjects.find_either(session, name)
 
 
 async def stored_without_names(session: AsyncSession, runtime: Runtime, text: str) -> str:

@@ -68,6 +68,12 @@ async def find(session: AsyncSession, name: str) -> str | None:
     return await session.scalar(select(Subject.pid).where(Subject.name == name))
 
 
+async def find_either(session: AsyncSession, name: str) -> str | None:
+    """The surrogate of a person who is given by name or by surrogate, or None; nobody who was erased is found."""
+    meant = Subject.pid if name.startswith(PREFIX) else Subject.name
+    return await session.scalar(select(Subject.pid).where(meant == name, Subject.name.is_not(None)))
+
+
 def owner_of(actor: str | None, actor_type: str | None, resource_type: str | None, resource_id: str | None) -> str:
     """Whose personal data the sealed values of an entry are, by what the entry itself says.
 

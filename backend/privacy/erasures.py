@@ -18,7 +18,7 @@ from backend.auth import service as auth
 from backend.context import Caller, Runtime
 from backend.errors import ConfigurationError, WatchfloorError, known_ident, not_found
 from backend.freeze import service as freeze
-from backend.paging import cut_page, newest_first
+from backend.paging import COUNT_CAP, cut_page, newest_first
 from backend.privacy import holds
 from backend.privacy.people import acting, refuse_the_subject, refused, require_second
 from backend.privacy.tables import ErasureRow
@@ -26,7 +26,7 @@ from backend.revocations import Step
 from backend.transactions import service as transactions
 from contract.base import Page
 from contract.errors import ErrorCode
-from contract.privacy import Erasure, ErasureRequest, ErasureStatus
+from contract.privacy import Erasure, ErasurePreview, ErasureRequest, ErasureStatus, Whose
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,27 @@ REQUESTED, APPROVED, WITHDRAWN, ERASED = (
 _ACTIONS = {
     REQUESTED: "ask to erase a person", APPROVED: "approve an erasure", WITHDRAWN: "withdraw an erasure",
 }  # fmt: skip
+
+
+async def preview(session: AsyncSession, asked: Whose) -> ErasurePreview:
+    """What erasing a person would destroy, what would stay and what forbids it, without doing anything.
+
+    Raises:
+        WatchfloorError: NOT_FOUND for somebody the ledger does not know.
+    """
+    subject = await audit.find_person(session, asked.subject)
+    if subject is None:
+        raise not_found("person of the name", asked.subject)
+    amount = await audit.amount_of(session, subject, audit.Part())
+    named = await audit.shown_with_names(session, {"subject": subject})
+    return ErasurePreview(
+        surrogate=subject,
+        entries=amount.entries,
+        sealed_values=amount.sealed_values or 0,
+        count_cap=COUNT_CAP,
+        legal_holds=len(await holds.seen_on(session, subject)),
+        **named,
+    )
 
 
 async def request(session: AsyncSession, runtime: Runtime, caller: Caller, asked: ErasureRequest) -> Erasure:

@@ -10,12 +10,12 @@ from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident, not_found
-from backend.paging import cut_page, newest_first
+from backend.paging import COUNT_CAP, cut_page, newest_first
 from backend.privacy.people import acting, refuse_the_subject, require_second
 from backend.privacy.tables import LegalHoldRow
 from contract.base import Page
 from contract.errors import ErrorCode
-from contract.privacy import LegalHold, LegalHoldRequest
+from contract.privacy import LegalHold, LegalHoldReach, LegalHoldRequest, LegalHoldState
 
 PLACED, LIFT_REQUESTED, LIFTED = (
     "privacy.legal_hold.placed", "privacy.legal_hold.lift_requested", "privacy.legal_hold.lifted",
@@ -101,9 +101,28 @@ async def list_holds(session: AsyncSession, *, lifted: bool, cursor: str | None,
     return Page(items=[await _wire(session, row) for row in page], next_cursor=more)
 
 
+async def show(session: AsyncSession, ident: str) -> LegalHold:
+    """One legal hold, with how much it keeps.
+
+    Raises:
+        WatchfloorError: NOT_FOUND.
+    """
+    row = await session.get(LegalHoldRow, known_ident("legal hold", ident))
+    if row is None:
+        raise not_found("legal hold", ident)
+    amount = await audit.amount_of(session, row.subject, audit.Part(row.log, row.since, row.until))
+    reach = LegalHoldReach(entries=amount.entries, sealed_values=amount.sealed_values, count_cap=COUNT_CAP)
+    return (await _wire(session, row)).model_copy(update={"reach": reach})
+
+
 async def in_force_on(session: AsyncSession, subject: str) -> Sequence[LegalHoldRow]:
     """Legal holds that keep a person's data; none can be placed until the session's transaction ends."""
     await session.execute(_KEEP_OUT)
+    return await seen_on(session, subject)
+
+
+async def seen_on(session: AsyncSession, subject: str) -> Sequence[LegalHoldRow]:
+    """Legal holds that keep a person's data just now; keeps nobody from placing more."""
     rows = await session.scalars(
         select(LegalHoldRow).where(
             LegalHoldRow.lifted_at.is_(None), or_(LegalHoldRow.subject == subject, LegalHoldRow.log.is_not(None))
@@ -133,4 +152,10 @@ def _draft(ident: str, event_type: str, new_value: dict[str, str | datetime | No
 
 async def _wire(session: AsyncSession, row: LegalHoldRow) -> LegalHold:
     told = {column.name: getattr(row, column.name) for column in LegalHoldRow.__table__.columns if column.name != "id"}
-    return LegalHold(id=str(row.id), **await audit.shown_with_names(session, told))
+    return LegalHold(id=str(row.id), state=_state(row), **await audit.shown_with_names(session, told))
+
+
+def _state(row: LegalHoldRow) -> LegalHoldState:
+    if row.lifted_at is not None:
+        return LegalHoldState.LIFTED
+    return LegalHoldState.IN_FORCE if row.lift_requested_at is None else LegalHoldState.LIFT_REQUESTED

@@ -38,12 +38,12 @@ async def replay(session: AsyncSession, runtime: Runtime) -> list[str]:
     Raises:
         ConfigurationError: the list was tampered with.
     """
-    known = runtime.revocations.known()
+    known = await runtime.revocations.known()
     destroyed = await audit.destroyed_subjects(session)
     now = runtime.clock.now()
     for subject in sorted(destroyed):
         if subject not in known or known[subject].step is not Step.DONE:
-            runtime.revocations.append(subject, Step.DONE, now)
+            await runtime.revocations.append(subject, Step.DONE, now)
     back = await audit.still_there(session, await _to_erase(session, runtime, destroyed))
     if back:
         gone = await erasures.erase_again(session, runtime, back)
@@ -63,7 +63,7 @@ async def _to_erase(session: AsyncSession, runtime: Runtime, destroyed: set[str]
     """Who was erased, and who was approved to be by a process that ended before it knew, unless a legal hold stands."""
     long_ago = runtime.clock.now() - _SETTLED
     wanted = []
-    for subject, one in runtime.revocations.known().items():
+    for subject, one in (await runtime.revocations.known()).items():
         undecided = one.step is Step.APPROVED and one.at < long_ago and subject not in destroyed
         if one.step is Step.DONE or (undecided and not await holds.in_force_on(session, subject)):
             wanted.append(subject)

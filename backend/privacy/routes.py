@@ -11,7 +11,7 @@ from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from backend.privacy import service
 from contract.base import Page
 from contract.permissions import Permission
-from contract.privacy import Erasure, ErasureRequest, LegalHold, LegalHoldRequest, Reasoned
+from contract.privacy import Erasure, ErasurePreview, ErasureRequest, LegalHold, LegalHoldRequest, Reasoned, Whose
 
 router = APIRouter(prefix="/v1/privacy", tags=["privacy"])
 _Limit = Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)]
@@ -24,6 +24,12 @@ async def request_erasure(
 ) -> Erasure:
     """Ask for a person to be erased."""
     return await service.request(session, runtime, caller, request)
+
+
+@router.post("/erasures/preview", **_ALLOWED)
+async def preview_erasure(session: Tx, request: Whose) -> ErasurePreview:
+    """What erasing a person would destroy; does nothing. A body and not an address, because it holds a name."""
+    return await service.preview(session, request)
 
 
 @router.get("/erasures", **_ALLOWED)
@@ -58,6 +64,12 @@ async def list_legal_holds(
 ) -> Page[LegalHold]:
     """Legal holds, newest first."""
     return await service.list_holds(session, lifted=lifted, cursor=cursor, limit=limit)
+
+
+@router.get("/legal-holds/{ident}", **_ALLOWED)
+async def show_legal_hold(session: Tx, ident: str) -> LegalHold:
+    """One legal hold, with how much it keeps."""
+    return await service.show(session, ident)
 
 
 @router.post("/legal-holds/{ident}/lift", **_ALLOWED)

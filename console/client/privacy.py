@@ -5,7 +5,12 @@ from urllib.parse import quote
 
 from console.client.api import Api
 from contract.base import Page
-from contract.privacy import Erasure, ErasureRequest, LegalHold, LegalHoldRequest, Reasoned
+from contract.privacy import Erasure, ErasurePreview, ErasureRequest, LegalHold, LegalHoldRequest, Reasoned, Whose
+
+
+async def preview_erasure(api: Api, subject: str) -> ErasurePreview:
+    """What erasing a person, by name or surrogate, would destroy; does nothing."""
+    return await api.act_on_privacy("erasures/preview", ErasurePreview, Whose(subject=subject))
 
 
 async def request_erasure(api: Api, request: ErasureRequest) -> Erasure:
@@ -40,6 +45,11 @@ async def legal_holds(
     """Legal holds, newest first; only those in force unless asked."""
     query = {"lifted": "true" if lifted else None, "limit": limit, "cursor": cursor}
     return await api.ask_privacy("legal-holds", Page[LegalHold], query)
+
+
+async def legal_hold(api: Api, ident: str) -> LegalHold:
+    """One legal hold, with how much it keeps."""
+    return await api.ask_privacy(f"legal-holds/{_part(ident)}", LegalHold, {})
 
 
 def _part(ident: str) -> str:

@@ -6,9 +6,24 @@ from console.client import privacy as client
 from console.commands.base import Call, command, paging
 from console.commands.output import instant, outside, wrapped
 from console.commands.times import instant_option
-from contract.privacy import Erasure, ErasureRequest, LegalHold, LegalHoldRequest, Reasoned, RevealRequest
+from contract.privacy import (
+    Erasure,
+    ErasurePreview,
+    ErasureRequest,
+    LegalHold,
+    LegalHoldRequest,
+    LegalHoldState,
+    Reasoned,
+    RevealRequest,
+)
 
 _REASON = click.option("--reason", required=True, help="Why; it stays on record.")
+
+_STATES = {
+    LegalHoldState.IN_FORCE: "in force",
+    LegalHoldState.LIFT_REQUESTED: "in force",
+    LegalHoldState.LIFTED: "lifted",
+}
 
 
 @click.group()
@@ -19,6 +34,28 @@ def privacy() -> None:
 @privacy.group()
 def erase() -> None:
     """Erasures: asked for by one person, approved by another. What is erased cannot be brought back."""
+
+
+@erase.command("preview")
+@click.argument("name", metavar="NAME")
+@command("privacy.erase.preview")
+def preview(call: Call, name: str) -> None:
+    """Say what erasing a person would destroy; does nothing."""
+    found = call.ask(lambda api: client.preview_erasure(api, name))
+    call.answer(found, lambda: _preview(found))
+
+
+def _preview(found: ErasurePreview) -> list[str]:
+    kept = f"{_capped(found.entries, found.count_cap)} written by them stay, under {outside(found.surrogate, 60)}"
+    lines = [
+        f"{outside(found.subject, 60)}: {_capped(found.sealed_values, found.count_cap)} sealed values are destroyed",
+        f"  entries: {kept}",
+    ]
+    return [*lines, *([f"  legal holds that forbid it: {found.legal_holds}"] if found.legal_holds else [])]
+
+
+def _capped(number: int, cap: int) -> str:
+    return f"{number:,}{'+' if number >= cap else ''}"
 
 
 @erase.command("request")
@@ -121,19 +158,37 @@ def list_holds(call: Call, *, lifted: bool, limit: int, cursor: str | None) -> N
     call.answer_page(page, lambda: [line for one in page.items for line in _hold(one)] or ["No legal holds."])
 
 
+@hold.command("show")
+@click.argument("ident", metavar="ID")
+@command("privacy.hold.show")
+def show_hold(call: Call, ident: str) -> None:
+    """One legal hold, with how much it keeps."""
+    _show_hold(call, call.ask(lambda api: client.legal_hold(api, ident)))
+
+
 def _show_hold(call: Call, one: LegalHold) -> None:
     call.answer(one, lambda: _hold(one))
 
 
 def _hold(one: LegalHold) -> list[str]:
-    state = "lifted" if one.lifted_at else "in force"
     what = " ".join(filter(None, (one.subject and f"person {one.subject}", one.log and f"log {one.log}")))
     asked = f", lift asked by {outside(one.lift_requested_by, 40)}" if one.lift_requested_by else ""
     return [
-        f"{state}  {outside(what, 60)}  {outside(one.id, 36)}",
+        f"{_STATES[one.state]}  {outside(what, 60)}  {outside(one.id, 36)}",
         f"  placed by {outside(one.placed_by, 40)} at {instant(one.placed_at)}{asked}",
         *wrapped(outside(one.reason, 500), 2),
+        *_reach(one),
     ]
+
+
+def _reach(one: LegalHold) -> list[str]:
+    if one.reach is None:
+        return []
+    entries = f"{_capped(one.reach.entries, one.reach.count_cap)} entries"
+    if one.reach.sealed_values is None:
+        return [f"  keeps {entries}"]
+    values = _capped(one.reach.sealed_values, one.reach.count_cap)
+    return [f"  keeps {entries} written by the person, those that name them, and {values} sealed values"]
 
 
 @click.command("reveal")
