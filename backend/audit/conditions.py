@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,6 +34,9 @@ _FROM_ADDRESS: Final = (
     " AND audit_sealed.occurred_at BETWEEN {time_min} AND {time_max})"
 )
 """The partition's span bounds the look-up: an address may occur in half of all entries."""
+_WORDS: Final = "words @@ CAST(:words AS tsquery)"
+_WORDS_OR_NAMED: Final = f"({_WORDS} OR id = :named OR request_id = ANY(:requests))"
+"""Ids of entries and requests are no words of theirs: somebody who pastes one finds it all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,19 @@ async def conditions(session: AsyncSession, runtime: Runtime, wanted: AuditFilte
         clauses.append(_FROM_ADDRESS)
         values["blind"] = seal.blind(runtime.keyring.blinding, "ip_address", clean_address(str(wanted.ip)) or "")
     if wanted.q is not None:
-        clauses.append("words @@ CAST(:words AS tsquery)")
         values["words"] = await text_query(session, wanted.q)
+        named = _uuid(wanted.q)
+        clauses.append(_WORDS if named is None else _WORDS_OR_NAMED)
+        values |= {} if named is None else {"named": named, "requests": [wanted.q.strip(), str(named), named.hex]}
     return Where(tuple(clauses), values, wanted.since, wanted.until, wanted.log, wanted.q is not None)
+
+
+def _uuid(asked: str) -> UUID | None:
+    """The id that a question consists of, if it is one."""
+    try:
+        return UUID(asked.strip())
+    except ValueError:
+        return None
 
 
 def _event_types(asked: str) -> list[str]:

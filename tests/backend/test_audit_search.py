@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -114,6 +115,22 @@ async def test_filters(auditor: httpx.AsyncClient, filters: dict[str, str], minu
     page = await _search(auditor, **filters)
     assert [(entry.timestamp - START) // timedelta(minutes=1) for entry in page.items] == minutes
     assert page.next_cursor is None
+
+
+async def test_a_pasted_id_finds_its_entry_and_a_pasted_request_all_of_its_entries(app: App) -> None:
+    request = UUID("0f3c9a52-7a6b-4a53-9a55-1de2f3a4b5c6")
+    caller = replace(_caller("olga"), request_id=request.hex)
+    runtime = replace(app.runtime, clock=Clock(now=lambda: START))
+    async with app.runtime.database.transaction() as session:
+        await record(session, runtime, caller, AuditDraft(AuditEvent.LOGIN_SUCCEEDED, "log in"))
+        await record(session, runtime, caller, AuditDraft(AuditEvent.LOGOUT_DONE, "log out"))
+    async with await app.as_(AUDITOR) as client:
+        both = (await _search(client, q=str(request))).items
+        assert [entry.action for entry in both] == ["log out", "log in"]
+        assert (await _search(client, q=request.hex)).items == both
+        for entry in both:
+            assert (await _search(client, q=str(entry.id))).items == [entry]
+        assert not (await _search(client, q=str(UUID(int=7)))).items
 
 
 @pytest.mark.parametrize("address", ["198.51.100.9", "::ffff:198.51.100.9"])
