@@ -55,6 +55,7 @@ DEDICATED_PREFIX = "watchfloor "
 """A connection outside the pool shows on the server under this and its purpose."""
 _BEFORE_COMMIT, _AFTER_COMMIT, _AFTER_ROLLBACK = "before_commit", "after_commit", "after_rollback"
 _IN_DOUBT = "in_doubt"
+_OUTCOME = "outcome"
 _DECIDED_CLASSES = frozenset({"22", "23", "25", "40", "42", "P0"})
 """SQLSTATE classes with which the server refuses a COMMIT; anything else may have come after it took effect."""
 
@@ -72,6 +73,16 @@ def after_commit(session: AsyncSession, action: Callable[[], None]) -> None:
 def after_rollback(session: AsyncSession, action: Callable[[], None]) -> None:
     """Have something done once the session's transaction is known not to be durable. It must not fail or wait."""
     session.info.setdefault(_AFTER_ROLLBACK, []).append(action)
+
+
+def on_outcome(
+    session: AsyncSession, committed: Callable[[], Awaitable[None]], rolled_back: Callable[[], Awaitable[None]]
+) -> None:
+    """Have one of two things awaited before anybody is answered. Neither may fail, and each bounds its own wait.
+
+    If nobody can say whether the transaction is durable, it is neither.
+    """
+    session.info.setdefault(_OUTCOME, []).append((committed, rolled_back))
 
 
 def if_in_doubt(session: AsyncSession, action: Callable[[], None]) -> None:
@@ -109,6 +120,11 @@ def _run(session: AsyncSession, which: str) -> None:
         action()
 
 
+async def _tell_outcome(session: AsyncSession, *, durable: bool) -> None:
+    for committed, rolled_back in session.info.pop(_OUTCOME, []):
+        await (committed if durable else rolled_back)()
+
+
 async def _last_statements(session: AsyncSession) -> None:
     await session.flush()
     while writes := session.info.pop(_BEFORE_COMMIT, []):  # one may ask for another
@@ -122,6 +138,16 @@ async def _roll_back(session: AsyncSession) -> None:
         await session.rollback()
     finally:  # also when the connection is gone: what was never asked to commit is rolled back by the server
         _run(session, _AFTER_ROLLBACK)
+        await _tell_outcome(session, durable=False)
+
+
+async def _give_up(session: AsyncSession) -> None:
+    """End a transaction that was never asked to commit."""
+    try:
+        await session.close()
+    finally:
+        _run(session, _AFTER_ROLLBACK)
+        await _tell_outcome(session, durable=False)
 
 
 async def _leave_in_doubt(session: AsyncSession) -> None:
@@ -158,7 +184,11 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """One unit of work: commits on a clean exit together with its stream events, rolls back on any exception."""
         async with self._sessions() as session:
-            yield session
+            try:
+                yield session
+            except BaseException:
+                await _give_up(session)
+                raise
             try:
                 await _last_statements(session)
             except BaseException:
@@ -170,6 +200,7 @@ class Database:
                 await (_roll_back(session) if is_decided(error) else _leave_in_doubt(session))
                 raise
             _run(session, _AFTER_COMMIT)
+            await _tell_outcome(session, durable=True)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:

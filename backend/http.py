@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from backend.answers import envelope, request_id_of
 from backend.audit.apart import NotRecordedError, record_apart
 from backend.context import Caller
-from backend.errors import WatchfloorError
+from backend.diskthread import DiskSilentError
+from backend.errors import ConfigurationError, WatchfloorError
 from backend.metrics import Metrics
 from backend.middleware import FAILED_HINT, FAILED_MESSAGE, BodyLimit, LastResort, Observed, RequestIds
 from contract.errors import ErrorCode
@@ -135,6 +136,13 @@ async def _on_database_error(request: Request, error: Exception) -> JSONResponse
     return envelope(request, ErrorCode.INTERNAL, FAILED_MESSAGE, hint=FAILED_HINT)
 
 
+async def _on_closed_file(request: Request, error: Exception) -> JSONResponse:
+    """A file that personal data depends on cannot be asked: nothing personal is written or opened meanwhile."""
+    log.error("file_unusable", error=str(error))
+    hint = _RETRY if isinstance(error, OSError) else "Whoever runs the backend finds the reason in its log."
+    return envelope(request, ErrorCode.UNAVAILABLE, "A file of the backend cannot be used.", hint=hint)
+
+
 def _is_away(error: Exception, cause: BaseException | None) -> bool:
     """Whether the connection rather than the statement failed."""
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
@@ -153,6 +161,8 @@ def install(app: FastAPI, metrics: Metrics) -> None:
     app.add_exception_handler(UnicodeEncodeError, _on_unencodable)
     app.add_exception_handler(DBAPIError, _on_database_error)
     app.add_exception_handler(PoolTimeoutError, _on_database_error)
+    app.add_exception_handler(DiskSilentError, _on_closed_file)
+    app.add_exception_handler(ConfigurationError, _on_closed_file)
     app.add_middleware(BodyLimit)  # the one added last is the outermost
     app.add_middleware(LastResort)
     app.add_middleware(Observed, metrics=metrics)

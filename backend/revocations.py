@@ -1,14 +1,16 @@
 """Remembers outside the database which subjects were erased, so that an older database brings none of them back.
 
 One file of lines, each authenticated and bound to the one before; appended under a lock and synced before anybody is
-told. Holds surrogates and key ids, never a name. Must never forget a line, and never open what it cannot read.
+told. Holds surrogates and key ids, never a name. Must never forget a line, never open what it cannot read, and never
+wait for a disk or for another process longer than its bounds: whoever asks is refused then.
 """
 
+import asyncio
 import fcntl
 import hashlib
 import hmac
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,9 +20,15 @@ from typing import Final
 
 import orjson
 
+from backend.diskthread import DiskThread
 from backend.errors import ConfigurationError
 
 FILE_NAME: Final = "erasures.log"
+ANSWER_S: Final = 2.0
+"""A disk that takes longer to answer is not waited for."""
+LOCK_S: Final = 2.0
+"""Longest wait for other processes that write: each holds the lock for as long as one sync of the disk takes."""
+_LOCK_RETRY_S: Final = 0.02
 _FIRST: Final = "0" * 64
 """What the first line is bound to."""
 
@@ -52,6 +60,52 @@ class Revocations:
     """The file of one machine. Several processes may share it; each reads what the others append."""
 
     def __init__(self, path: Path, key: bytes) -> None:
+        self._disk = DiskThread("erasures")
+        self._file = _File(path, key)
+
+    async def refuse_revoked(self, subject: str) -> None:
+        """Stop whoever is about to use a subject's key.
+
+        Raises:
+            ErasedSubjectError: the subject was erased.
+            ConfigurationError: the file was tampered with.
+            OSError: the disk refuses, or does not answer within `ANSWER_S`.
+        """
+        found = (await self.known()).get(subject)
+        if found is not None and found.step is Step.DONE:
+            raise ErasedSubjectError(subject)
+
+    async def known(self) -> Mapping[str, Revocation]:
+        """The latest step of every subject.
+
+        Raises:
+            ConfigurationError: the file is not what was written.
+            OSError: the disk refuses, or does not answer within `ANSWER_S`.
+        """
+        return await self._disk.do(self._file.known, ANSWER_S)
+
+    async def append(self, subject: str, step: Step, at: datetime) -> None:
+        """Write one step down; on the disk when this returns, and not in the file when it raises.
+
+        Raises:
+            OSError: it could not be written, or not in time.
+            ConfigurationError: the file is not what was written.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LOCK_S
+        while True:
+            try:
+                return await self._disk.do_or_undo(lambda keep: self._file.append(subject, step, at, keep), ANSWER_S)
+            except BlockingIOError as error:  # another process writes: readers get their turn while we wait
+                if loop.time() >= until:
+                    raise OSError(f"another process has kept the list of erasures for {LOCK_S:g} s") from error
+            await asyncio.sleep(_LOCK_RETRY_S)
+
+
+class _File:
+    """The file itself. Every method may wait for the disk, none for another process."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
         self._path = path
         self._key = key
         self._seen: tuple[int, int] | None = None
@@ -59,23 +113,7 @@ class Revocations:
         self._last_mac = _FIRST
         self._complete_bytes = 0
 
-    def refuse_revoked(self, subject: str) -> None:
-        """Stop whoever is about to use a subject's key.
-
-        Raises:
-            ErasedSubjectError: the subject was erased.
-            ConfigurationError: the file was tampered with.
-        """
-        found = self.known().get(subject)
-        if found is not None and found.step is Step.DONE:
-            raise ErasedSubjectError(subject)
-
     def known(self) -> Mapping[str, Revocation]:
-        """The latest step of every subject.
-
-        Raises:
-            ConfigurationError: the file cannot be read or is not what was written.
-        """
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -88,13 +126,15 @@ class Revocations:
             self._seen = state
         return self._known
 
-    def append(self, subject: str, step: Step, at: datetime) -> None:
-        """Write one step down; on the disk when this returns.
+    def append(self, subject: str, step: Step, at: datetime, keep: Callable[[], bool]) -> None:
+        """Write one step down, and take it back if `keep` then says that nobody waits for it any more.
 
         Raises:
-            OSError: it could not be written.
-            ConfigurationError: the file is not what was written.
+            BlockingIOError: another process writes.
+            OSError: the disk refuses, or nobody waits.
+            ConfigurationError: the file is not what was written, or has gone.
         """
+        self.known()  # a file that has gone must not begin anew
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._locked() as descriptor:
             self._read()
@@ -103,17 +143,24 @@ class Revocations:
             os.lseek(descriptor, size, os.SEEK_SET)
             told = {"at": at.isoformat(), "step": step.value, "subject": subject}
             line = orjson.dumps(told | {"mac": self._mac(told, self._last_mac)}, option=orjson.OPT_SORT_KEYS) + b"\n"
-            if os.write(descriptor, line) != len(line):
-                raise OSError(f"{self._path} took only a part of a line")
-            os.fsync(descriptor)
-        self._sync_directory()
-        self._read()
+            kept = False
+            try:
+                if os.write(descriptor, line) == len(line):
+                    os.fsync(descriptor)
+                    self._sync_directory()
+                    kept = keep()
+            finally:
+                if not kept:
+                    os.ftruncate(descriptor, size)
+        if not kept:
+            raise OSError(f"{self._path} took only a part of a line, or took too long")
+        self.known()
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield descriptor
         finally:
             os.close(descriptor)

@@ -4,17 +4,16 @@ Must never block a caller for longer than `ANSWER_S`, whatever the disk does, an
 nothing of what the lines say: they come encrypted and authenticated (`backend.audit.apart`).
 """
 
-import asyncio
 import fcntl
 import os
-import queue
 import stat
-import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
+
+from backend.diskthread import DiskThread
 
 T = TypeVar("T")
 
@@ -159,21 +158,6 @@ class SpoolFile:
             path.unlink(missing_ok=True)
 
 
-class _Verdict:
-    """Whether a line counts: decided once, by the thread that wrote it or by the caller that waited too long."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: bool | None = None
-
-    def decide(self, *, kept: bool) -> bool:
-        """Decide if nobody has; returns the decision."""
-        with self._lock:
-            if self._kept is None:
-                self._kept = kept
-            return self._kept
-
-
 @dataclass
 class Spool:
     """The file as the event loop uses it: one thread that may hang, and callers that do not."""
@@ -183,11 +167,7 @@ class Spool:
     """Why the next line would not arrive, as far as is known."""
     waiting: int = 0
     """Lines that are not in the database yet."""
-    _jobs: queue.SimpleQueue[Callable[[], None]] = field(default_factory=queue.SimpleQueue)
-    _thread: threading.Thread | None = None
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _last: asyncio.Future[None] | None = None
-    """Done when the thread has nothing to do."""
+    _disk: DiskThread = field(default_factory=lambda: DiskThread("audit spool"))
 
     async def append(self, line: bytes) -> None:
         """Put a line on the disk, or fail within `ANSWER_S`.
@@ -195,13 +175,8 @@ class Spool:
         Raises:
             SpoolError: it is not certain that the line is there.
         """
-        verdict = _Verdict()
-        try:
-            await self._do(lambda: self.file.append(line, lambda: verdict.decide(kept=True)))
-        # the boundary between caller and disk: also a cancelled caller must know whether the line counts
-        except BaseException:
-            if not verdict.decide(kept=False):
-                raise
+        with self._noticing():
+            await self._disk.do_or_undo(lambda keep: self.file.append(line, keep), ANSWER_S)
         self.waiting += 1
 
     async def others(self) -> list["Spool"]:
@@ -241,69 +216,18 @@ class Spool:
             self.problem = None
 
     async def _do(self, job: Callable[[], T]) -> T:
+        with self._noticing():
+            return await self._disk.do(job, ANSWER_S)
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
         try:
-            async with asyncio.timeout(ANSWER_S), self._turn:
-                found = await self._submit(job)
-        except TimeoutError:
-            self.problem = f"the disk has not answered within {ANSWER_S:g} s"
-            raise SpoolError(self.problem) from None
+            yield
         except (SpoolError, OSError) as error:
             self.problem = str(error)
             raise SpoolError(self.problem) from error
-        return found
-
-    async def _submit(self, job: Callable[[], T]) -> T:
-        if self._last is not None and not self._last.done():  # whoever asked for it gave up
-            raise SpoolError("the disk does not answer")
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-        done: asyncio.Future[None] = loop.create_future()
-
-        def run() -> None:
-            try:
-                result = job()
-            except BaseException as error:  # noqa: BLE001  the thread's boundary: it is raised where it was asked for
-                _tell(loop, answer, done, error=error)
-            else:
-                _tell(loop, answer, done, result=result)
-
-        self._last = done
-        self._started().put(run)
-        return await answer
-
-    def _started(self) -> queue.SimpleQueue[Callable[[], None]]:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="audit spool", daemon=True)
-            self._thread.start()
-        return self._jobs
-
-    def _work(self) -> None:
-        while True:
-            self._jobs.get()()
 
 
 def spool_of(data_dir: Path, boot: str) -> Spool:
     """The spool of one run of one process."""
     return Spool(SpoolFile(data_dir / DIRECTORY / f"{boot}{SUFFIX}"))
-
-
-def _tell(
-    loop: asyncio.AbstractEventLoop,
-    answer: asyncio.Future[T],
-    done: asyncio.Future[None],
-    *,
-    result: T | None = None,
-    error: BaseException | None = None,
-) -> None:
-    def settle() -> None:
-        if not done.done():
-            done.set_result(None)
-        if answer.done():  # nobody waits any more
-            return
-        if error is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(cast("T", result))  # one of the two is given
-
-    with suppress(RuntimeError):  # the loop has ended meanwhile
-        loop.call_soon_threadsafe(settle)

@@ -76,7 +76,7 @@ async def data_key_of(session: AsyncSession, runtime: Runtime, subject: str) -> 
         ErasedSubjectError: it was destroyed, whatever the database says.
         UnknownMasterKeyError: it is wrapped under a master key that this process does not have.
     """
-    runtime.revocations.refuse_revoked(subject)
+    await runtime.revocations.refuse_revoked(subject)
     known = runtime.data_keys.get(subject)
     if known is not None:
         return known
@@ -98,7 +98,7 @@ async def stored_key(session: AsyncSession, runtime: Runtime, subject: str) -> D
         ErasedSubjectError: it was destroyed, whatever the database says.
         UnknownMasterKeyError: it is wrapped under a master key that this process does not have.
     """
-    runtime.revocations.refuse_revoked(subject)
+    await runtime.revocations.refuse_revoked(subject)
     wanted = select(SubjectKey.id, SubjectKey.wrapped, SubjectKey.master_key_id).where(SubjectKey.subject == subject)
     row = (await session.execute(wanted)).one_or_none()
     if row is None:

@@ -109,7 +109,7 @@ async def approve(session: AsyncSession, runtime: Runtime, caller: Caller, ident
         raise refused(
             ErrorCode.NOT_ALLOWED, "A legal hold keeps this person's data.", draft, "Two people can lift it first."
         )
-    _announce_outside(session, runtime, row.subject)
+    await _announce_outside(session, runtime, row.subject)
     gone = await _erase_everywhere(session, runtime, row.subject)
     row.status, row.decided_by, row.decided_at = ErasureStatus.ERASED.value, by, runtime.clock.now()
     row.values_erased = gone.values
@@ -161,7 +161,7 @@ async def _erase_everywhere(session: AsyncSession, runtime: Runtime, subject: st
     return gone
 
 
-def _announce_outside(session: AsyncSession, runtime: Runtime, subject: str) -> None:
+async def _announce_outside(session: AsyncSession, runtime: Runtime, subject: str) -> None:
     """Write down outside the database what is about to be done, and afterwards whether it was.
 
     Raises:
@@ -169,21 +169,20 @@ def _announce_outside(session: AsyncSession, runtime: Runtime, subject: str) -> 
     """
     now = runtime.clock.now()
     try:
-        runtime.revocations.append(subject, Step.APPROVED, now)
+        await runtime.revocations.append(subject, Step.APPROVED, now)
     except (OSError, ConfigurationError) as error:
         log.exception("erasure_not_noted")
         raise WatchfloorError(
             ErrorCode.UNAVAILABLE, "The erasure cannot be noted outside the database; nothing was erased."
         ) from error
 
-    def note(step: Step) -> None:
+    async def note(step: Step) -> None:
         try:
-            runtime.revocations.append(subject, step, runtime.clock.now())
+            await runtime.revocations.append(subject, step, runtime.clock.now())
         except (OSError, ConfigurationError):  # `replay` finds the database and the file apart and notes it then
             log.exception("erasure_outcome_not_noted", step=step.value)
 
-    db.after_commit(session, lambda: note(Step.DONE))
-    db.after_rollback(session, lambda: note(Step.VOID))
+    db.on_outcome(session, lambda: note(Step.DONE), lambda: note(Step.VOID))
 
 
 def _refuse_decided(row: ErasureRow) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,18 +14,18 @@ from sqlalchemy import text
 from backend.audit.search_tables import SavedSearchRow
 from backend.audit.service import AuditDraft, record
 from backend.audit.verification.check import Plan, verify
-from backend.audit.verification.people import Keys
 from backend.audit.verification.verdicts import Outcome
 from backend.auth import accounts
 from backend.context import Caller
-from backend.errors import ConfigurationError, WatchfloorError
+from backend.errors import WatchfloorError
 from backend.privacy import replay
-from backend.revocations import FILE_NAME, ErasedSubjectError, Revocations, Step
+from backend.revocations import FILE_NAME, Step
 from ledger.merkle import leaf_hash
 from tests.support import databases
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.ledger import ledger_rows, sealed_values, settled
 from tests.support.people import ADMIN, ADMIN2, AUDITOR, OFFICER, OFFICER2, OPERATOR
+from tests.support.verifying import keys_of
 
 ADDRESS = "203.0.113.77"
 
@@ -237,7 +236,7 @@ async def test_an_older_database_does_not_bring_an_erased_person_back(
             async with app.runtime.database.transaction() as session:
                 assert await replay.replay(session, app.runtime) == [], "once is enough"
             await settled(app)
-            keys = Keys(app.runtime.keyring.wrapping, app.runtime.keyring.blinding)
+            keys = keys_of(app.runtime)
             with psycopg.connect(older_url, autocommit=True, options="-c timezone=UTC") as connection:
                 result = verify(connection, Plan(keys))
             assert {tally.outcome for tally in result.verdicts.values()} <= {Outcome.OK, Outcome.NOT_CHECKED}
@@ -306,41 +305,10 @@ async def test_an_approval_whose_process_ended_is_carried_out_later(running: App
     (row,) = await ledger_rows(running, ident)
     assert row.actor is not None
     long_ago = running.runtime.clock.now().replace(year=2020)
-    running.runtime.revocations.append(row.actor, Step.APPROVED, long_ago)
+    await running.runtime.revocations.append(row.actor, Step.APPROVED, long_ago)
     async with running.runtime.database.transaction() as session:
         assert await replay.replay(session, running.runtime) == [row.actor]
-    assert running.runtime.revocations.known()[row.actor].step is Step.APPROVED
+    assert (await running.runtime.revocations.known())[row.actor].step is Step.APPROVED
     async with running.runtime.database.transaction() as session:
         assert await replay.replay(session, running.runtime) == []
-    assert running.runtime.revocations.known()[row.actor].step is Step.DONE
-
-
-def _list(path: Path) -> Revocations:
-    return Revocations(path, b"k" * 32)
-
-
-def test_the_list_outside_the_database(tmp_path: Path) -> None:
-    path = tmp_path / "erasures.log"
-    one, other = _list(path), _list(path)
-    at = datetime.now(UTC)
-    one.refuse_revoked("person:a")
-    one.append("person:a", Step.APPROVED, at)
-    other.refuse_revoked("person:a")
-    other.append("person:a", Step.DONE, at)
-    with pytest.raises(ErasedSubjectError):
-        one.refuse_revoked("person:a")
-    with path.open("ab") as file:
-        file.write(b'{"half a line')
-    one.append("person:b", Step.DONE, at)
-    assert set(_list(path).known()) == {"person:a", "person:b"}
-    lines = path.read_bytes().splitlines(keepends=True)
-    for wrong in (lines[1:], lines[:1] + lines[2:], [lines[1], lines[0], lines[2]], [b"{}\n", *lines]):
-        path.write_bytes(b"".join(wrong))
-        with pytest.raises(ConfigurationError, match="restore the file"):
-            _list(path).known()
-    path.write_bytes(b"".join(lines).replace(b"person:b", b"person:c"))
-    with pytest.raises(ConfigurationError):
-        _list(path).known()
-    path.unlink()
-    with pytest.raises(ConfigurationError, match="gone"):
-        one.known()
+    assert (await running.runtime.revocations.known())[row.actor].step is Step.DONE
