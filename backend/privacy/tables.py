@@ -53,4 +53,5 @@ class LegalHoldRow(Base):
     __table_args__ = (
         CheckConstraint("subject IS NOT NULL OR log IS NOT NULL", "something"),
         Index("ix_legal_holds_time", "placed_at", "id"),
+        Index("ix_legal_holds_subject", "subject", postgresql_where=text("lifted_at IS NULL")),
     )

@@ -6,6 +6,7 @@ places. Must never drop anything but through `purge`.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -18,7 +19,7 @@ from backend.audit.retention.archives import DamagedCopyError, Draft, drafted, f
 from backend.audit.retention.expiry import expire
 from backend.audit.retention.inventory import Finding, Spot
 from backend.audit.retention.purge import purge
-from backend.audit.retention.standing import standing
+from backend.audit.retention.standing import due_at, standing
 from backend.audit.retention.survey import Partition, closed
 from backend.audit.retention.vouching import voucher_for
 from backend.audit.retention_tables import ArchiveCopy
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 ROUND_S: Final = 60.0
 """Retention is counted in days; a full partition waits this long for its copies."""
+READ_AGAIN_AFTER: Final = timedelta(hours=1)
+"""A quarter of a gigabyte is read to learn which legal holds keep a partition: not every minute."""
 
 
 class Keeper:
@@ -42,6 +45,8 @@ class Keeper:
         self._runtime = runtime
         self._stores = {store.place: store for store in stores}
         self._lead = lead
+        self._rests: dict[tuple[str, int], datetime] = {}
+        """Partitions whose bytes were read in vain, and until when they are left alone."""
 
     async def run(self) -> None:
         """Keep for ever; returns only by an exception."""
@@ -148,14 +153,20 @@ class Keeper:
         Raises:
             LedgerFaultError: the entries are not those that were signed.
         """
-        stores = list(self._stores.values())
+        stores, now = list(self._stores.values()), self._runtime.clock.now()
+        due = due_at(self._runtime, partition)
+        rests_until = self._rests.get((partition.log, partition.seq_from), now)
+        if due is None or due > now or rests_until > now:
+            return  # nothing to ask about: most partitions, most of the time
         async with self._runtime.database.read() as session:
             asked = await standing(session, self._runtime, stores, partition)
-        if asked.may_be_dropped(self._runtime.clock.now()):
+        if asked.may_be_read(now):
             await self.check_copies(partition)
             held = await purge(self._runtime, self._lead, stores, partition)
             if held is not None:
                 log.warning("purge_held_back", of=str(partition), by=list(held.held_back_by))
+            if held is not None and held.was_read_in_vain:
+                self._rests[partition.log, partition.seq_from] = now + READ_AGAIN_AFTER
 
 
 async def _written(store: Store, draft: Draft, known: dict[str, ArchiveCopy]) -> archives.Copy | Finding:

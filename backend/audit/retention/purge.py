@@ -18,9 +18,10 @@ from backend.audit import service as audit
 from backend.audit.events import AuditEvent
 from backend.audit.heads.writing import fenced
 from backend.audit.meta import META_LOG
-from backend.audit.retention import holds, inventory
+from backend.audit.retention import heldpeople, holds, inventory
+from backend.audit.retention.heldpeople import Reading
 from backend.audit.retention.inventory import CALLER
-from backend.audit.retention.standing import Standing, forbid_verifications, standing
+from backend.audit.retention.standing import Standing, about, forbid_verifications
 from backend.audit.retention.survey import Partition, Survey, survey
 from backend.audit.retention.vouching import Voucher, voucher_for
 from backend.audit.retention_tables import Purge
@@ -62,11 +63,13 @@ async def purge(runtime: Runtime, lead: Lead, stores: Sequence[Store], partition
         ProofError: the tree cannot be worked out.
         LeadershipLostError: another backend sees to retention.
     """
-    found = await survey(runtime, partition)
+    async with runtime.database.read() as session:
+        reading = Reading(await heldpeople.in_force(session, partition.log))
+    found = await survey(runtime, partition, reading.feed)
     try:
         async with fenced(runtime, lead) as session:
             await session.execute(_LIMITS, {"lock_ms": str(LOCK_LIMIT_MS), "statement_ms": str(STATEMENT_LIMIT_MS)})
-            return await _purge(session, runtime, stores, partition, found)
+            return await _purge(session, runtime, stores, found, reading)
     except DBAPIError as error:
         if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
             raise
@@ -75,14 +78,15 @@ async def purge(runtime: Runtime, lead: Lead, stores: Sequence[Store], partition
 
 
 async def _purge(
-    session: AsyncSession, runtime: Runtime, stores: Sequence[Store], partition: Partition, found: Survey
+    session: AsyncSession, runtime: Runtime, stores: Sequence[Store], found: Survey, reading: Reading
 ) -> Standing | None:
+    partition = found.of
     key = {"log": partition.log, "seq_from": partition.seq_from}
     if await session.scalar(_SPAN, key) is None:
         return None  # another backend was faster
     await forbid_verifications(session)
     await holds.forbid_new_ones(session)
-    asked = await standing(session, runtime, stores, partition)
+    asked = await about(session, runtime, stores, partition, reading)
     if not asked.may_be_dropped(runtime.clock.now()):
         return asked
     voucher = await voucher_for(session, runtime, partition.log, partition.seq_until)

@@ -8,15 +8,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.pruning import pruned_edge
 from backend.audit.retention import inventory
-from backend.audit.retention.standing import due_at, keep_days, standing
+from backend.audit.retention.heldpeople import Patience
+from backend.audit.retention.standing import Standing, about, due_at, keep_days
 from backend.audit.retention.survey import Partition, closed_on
 from backend.audit.retention_tables import ArchiveCopy as CopyRow
 from backend.context import Runtime
-from backend.stores import Store, open_stores
+from backend.stores import open_stores
 from contract.retention import ArchiveCopy, CopyState, LogRetention, PartitionRetention, RetentionReport
 
 MAX_FAILING: Final = 100
 """Failing copies told of; a place that is away fails them all."""
+LOOK_S: Final = 2.0
+"""Spent on legal holds on people in all logs together: somebody waits for the report."""
 
 _LOGS = text("""
 SELECT head.log, head.size, (
@@ -33,6 +36,9 @@ async def report(session: AsyncSession, runtime: Runtime) -> RetentionReport:
     """
     stores = open_stores(runtime.settings.archives)
     partitions = await closed_on(session)
+    patience = Patience.of(LOOK_S)
+    oldest = {one.log: one for one in reversed(partitions)}
+    asked = {log: await about(session, runtime, stores, one, patience) for log, one in oldest.items()}
     known = await inventory.copies(session)
     failing = [copy for copy in known if copy.state != CopyState.SOUND]
     return RetentionReport(
@@ -40,7 +46,7 @@ async def report(session: AsyncSession, runtime: Runtime) -> RetentionReport:
         places=[store.place for store in stores],
         copies_needed=runtime.policy.ledger.archive_copies,
         logs=[
-            await _log(session, runtime, stores, row, [one for one in partitions if one.log == row.log])
+            await _log(session, runtime, row, [one for one in partitions if one.log == row.log], asked.get(row.log))
             for row in (await session.execute(_LOGS)).all()
         ],
         sound_copies=len(known) - len(failing),
@@ -60,7 +66,7 @@ def _failing(copy: CopyRow) -> ArchiveCopy:
 
 
 async def _log(
-    session: AsyncSession, runtime: Runtime, stores: Sequence[Store], row: Row[Any], partitions: Sequence[Partition]
+    session: AsyncSession, runtime: Runtime, row: Row[Any], partitions: Sequence[Partition], asked: Standing | None
 ) -> LogRetention:
     dropped = (await pruned_edge(session, row.log)).size
     dues = [due_at(runtime, one) for one in partitions]
@@ -72,17 +78,14 @@ async def _log(
         oldest=row.oldest,
         full_partitions=len(partitions),
         due_partitions=sum(due is not None and due <= runtime.clock.now() for due in dues),
-        next=await _next(session, runtime, stores, partitions[0]) if partitions else None,
+        next=None if asked is None else _next(asked),
     )
 
 
-async def _next(
-    session: AsyncSession, runtime: Runtime, stores: Sequence[Store], partition: Partition
-) -> PartitionRetention:
-    asked = await standing(session, runtime, stores, partition)
+def _next(asked: Standing) -> PartitionRetention:
     return PartitionRetention(
-        seq_from=partition.seq_from,
-        seq_until=partition.seq_until,
+        seq_from=asked.partition.seq_from,
+        seq_until=asked.partition.seq_until,
         due_at=asked.due_at,
         held_back_by=list(asked.held_back_by),
     )

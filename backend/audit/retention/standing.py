@@ -11,7 +11,8 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.pruning import pruned_edge
-from backend.audit.retention import holds, inventory
+from backend.audit.retention import heldpeople, holds, inventory
+from backend.audit.retention.heldpeople import UNKNOWN, Patience, Reading
 from backend.audit.retention.survey import Partition
 from backend.audit.retention.vouching import voucher_for
 from backend.audit.verification_tables import SealedPeriod, VerificationJob
@@ -29,10 +30,20 @@ class Standing:
     due_at: datetime | None
     """None: its log is kept for ever."""
     held_back_by: tuple[str, ...]
+    was_read_in_vain: bool = False
+    """Its bytes were read and a legal hold keeps what stands in them."""
 
     def may_be_dropped(self, now: datetime) -> bool:
         """Whether it is due and nothing speaks against it."""
-        return self.due_at is not None and self.due_at <= now and not self.held_back_by
+        return self.is_due(now) and not self.held_back_by
+
+    def may_be_read(self, now: datetime) -> bool:
+        """Whether it is due and nothing is known that speaks against it: its bytes say the rest."""
+        return self.is_due(now) and all(reason.startswith(UNKNOWN) for reason in self.held_back_by)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether its date has come."""
+        return self.due_at is not None and self.due_at <= now
 
 
 def keep_days(runtime: Runtime, log: str) -> int | None:
@@ -51,7 +62,14 @@ def due_at(runtime: Runtime, partition: Partition) -> datetime | None:
 
 
 async def standing(session: AsyncSession, runtime: Runtime, stores: Sequence[Store], partition: Partition) -> Standing:
-    """Ask everything about one partition."""
+    """Ask everything about one partition but what only its bytes can tell."""
+    return await about(session, runtime, stores, partition, Patience.of(heldpeople.LOOK_S))
+
+
+async def about(
+    session: AsyncSession, runtime: Runtime, stores: Sequence[Store], partition: Partition, people: Patience | Reading
+) -> Standing:
+    """Ask everything, the dearest question last: holds on people, by index for so long or by the bytes just read."""
     reasons = [
         await _earlier(session, partition),
         await _unsealed(session, partition),
@@ -62,10 +80,15 @@ async def standing(session: AsyncSession, runtime: Runtime, stores: Sequence[Sto
             await inventory.copies(session, partition.log, partition.seq_from),
             runtime.clock.now(),
         ),
-        *await holds.reasons(session, partition),
         await _being_verified(session),
+        *await holds.on_entries(session, partition),
     ]
-    return Standing(partition, due_at(runtime, partition), tuple(reason for reason in reasons if reason is not None))
+    if isinstance(people, Reading):
+        kept = people.judge(await heldpeople.in_force(session, partition.log))
+    else:
+        kept = await heldpeople.found_by_index(session, partition, people)
+    told = tuple(reason for reason in [*reasons, *kept] if reason is not None)
+    return Standing(partition, due_at(runtime, partition), told, isinstance(people, Reading) and bool(kept))
 
 
 async def _earlier(session: AsyncSession, partition: Partition) -> str | None:

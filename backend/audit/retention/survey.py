@@ -61,6 +61,7 @@ class Partition:
 class Survey:
     """What the bytes of a partition amount to."""
 
+    of: Partition
     before: CompactRange
     """The tree up to its first entry."""
     edge: CompactRange
@@ -102,7 +103,7 @@ async def survey(runtime: Runtime, partition: Partition, sink: Sink | None = Non
 
     async for canons in _read(runtime, partition):
         await asyncio.to_thread(take, canons)  # milliseconds in which the process answers others
-    return Survey(before, edge, tuple(done), numbers)
+    return Survey(partition, before, edge, tuple(done), numbers)
 
 
 async def _read(runtime: Runtime, partition: Partition) -> AsyncIterator[list[bytes]]:

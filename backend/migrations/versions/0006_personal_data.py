@@ -106,6 +106,8 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_legal_holds"),
     )
     op.create_index("ix_legal_holds_time", "legal_holds", ["placed_at", "id"])
+    # the values of an expired day are held against every hold in force
+    op.create_index("ix_legal_holds_subject", "legal_holds", ["subject"], postgresql_where=sa.text("lifted_at IS NULL"))
 
 
 def downgrade() -> None:
