@@ -62,6 +62,9 @@ class Revocations:
     def __init__(self, path: Path, key: bytes) -> None:
         self._disk = DiskThread("erasures")
         self._file = _File(path, key)
+        self._under_way: asyncio.Task[Mapping[str, Revocation]] | None = None
+        self._coming: asyncio.Task[Mapping[str, Revocation]] | None = None
+        """A look that has not begun: everybody who asks meanwhile shares it, so that looks cost little under load."""
 
     async def refuse_revoked(self, subject: str) -> None:
         """Stop whoever is about to use a subject's key.
@@ -82,6 +85,15 @@ class Revocations:
             ConfigurationError: the file is not what was written.
             OSError: the disk refuses, or does not answer within `ANSWER_S`.
         """
+        if self._coming is None or self._coming.done():
+            self._coming = asyncio.create_task(self._look(self._under_way), name="erasures")
+            self._coming.add_done_callback(_heard)
+        return await asyncio.shield(self._coming)
+
+    async def _look(self, before: "asyncio.Task[Mapping[str, Revocation]] | None") -> Mapping[str, Revocation]:
+        if before is not None and not before.done():
+            await asyncio.wait({before})
+        self._under_way, self._coming = self._coming, None
         return await self._disk.do(self._file.known, ANSWER_S)
 
     async def append(self, subject: str, step: Step, at: datetime) -> None:
@@ -100,6 +112,12 @@ class Revocations:
                 if loop.time() >= until:
                     raise OSError(f"another process has kept the list of erasures for {LOCK_S:g} s") from error
             await asyncio.sleep(_LOCK_RETRY_S)
+
+
+def _heard(task: "asyncio.Task[Mapping[str, Revocation]]") -> None:
+    """Nobody may be left to hear of a failure: then it is nobody's."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _File:
