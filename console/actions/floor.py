@@ -1,0 +1,81 @@
+"""Actions on the trading floor: alerts, executors, freezes."""
+
+from typing import Final
+
+from console.actions.kinds import Action, Context, Danger
+from contract.permissions import Permission
+
+_ALERTS = (Context.ALERTS, Context.OVERVIEW)
+
+ON_THE_FLOOR: Final[tuple[Action, ...]] = (
+    Action(
+        "alert.ack",
+        ("a",),
+        "ack",
+        "Say that you have seen the selected alert; it stays until its rule clears it.",
+        _ALERTS,
+        Permission.ACKNOWLEDGE_ALERTS,
+        Danger.CHANGES,
+        "ack",
+    ),
+    Action(
+        "open",
+        ("enter",),
+        "open",
+        "Open what is selected.",
+        (Context.OVERVIEW, Context.ALERTS, Context.OPERATIONS, Context.AUDIT),
+    ),
+    Action("follow", ("f",), "follow", "Follow a link of what is selected.", (Context.ALERTS, Context.AUDIT)),
+    Action(
+        "why",
+        ("w",),
+        "why",
+        "Show the facts behind the three risk indicators, with their links.",
+        (Context.OVERVIEW,),
+        Permission.VIEW_RISK,
+        command="why",
+    ),
+    Action(
+        "thaw.request",
+        ("t",),
+        "thaw",
+        "Ask for the selected freeze to be lifted; another person has to approve.",
+        (Context.OPERATIONS,),
+        Permission.FREEZE_OPERATIONS,
+        Danger.STOPS,
+        "thaw",
+        "[FREEZE]",
+    ),
+    Action(
+        "thaw.approve",
+        ("T",),
+        "approve",
+        "Approve a thaw that somebody else has requested.",
+        (Context.OPERATIONS,),
+        Permission.APPROVE_THAW,
+        Danger.STOPS,
+        "approve",
+        "[FREEZE]",
+    ),
+    Action(
+        "pane.next",
+        ("tab",),
+        "",
+        "Go to the other list of the screen.",
+        (Context.OPERATIONS,),
+    ),
+)
+
+FREEZING: Final[tuple[Action, ...]] = (
+    Action(
+        "freeze",
+        ("F F",),
+        "freeze",
+        "Stop trading of a scope: opens the freeze dialog, which shows what it would stop before it asks.",
+        (Context.EVERYWHERE, Context.READING),
+        permission=Permission.FREEZE_OPERATIONS,
+        danger=Danger.STOPS,
+        command="freeze",
+        argument="[SCOPE]",
+    ),
+)
