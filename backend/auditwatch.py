@@ -20,13 +20,12 @@ from backend.alerts.service import AlertDraft
 from backend.audit.apart import replay
 from backend.context import Runtime, system_caller
 from backend.spool import Spool, SpoolError
+from backend.write_path import LOOK_BUSY_S, LOOK_EVERY_S
 from contract.alerts import Severity
 from contract.scope import Scope, ScopeKind
 
 log = structlog.get_logger(__name__)
 
-LOOK_EVERY_S: Final = 0.25
-"""Soon enough for writers to be slowed down before much has piled up."""
 PROBE_EVERY_S: Final = 1.0
 """A sick disk is noticed within five seconds even if two looks fail."""
 LOOK_LIMIT_S: Final = 2.0
@@ -44,8 +43,8 @@ _LOOK: Final = text(
 @asynccontextmanager
 async def watching(runtime: Runtime) -> AsyncIterator[None]:
     """Watch while the context is open."""
-    jobs = ((_look, LOOK_EVERY_S), (_probe, PROBE_EVERY_S), (_replay, PROBE_EVERY_S))
-    tasks = [asyncio.create_task(_repeat(runtime, job, every_s), name="audit watch") for job, every_s in jobs]
+    jobs = ((_look, _until_look), (_probe, _until_probe), (_replay, _until_probe))
+    tasks = [asyncio.create_task(_repeat(runtime, job, pause), name="audit watch") for job, pause in jobs]
     try:
         yield
     finally:
@@ -55,7 +54,10 @@ async def watching(runtime: Runtime) -> AsyncIterator[None]:
         await runtime.write_path.spool.close()
 
 
-async def _repeat(runtime: Runtime, job: Callable[[Runtime], Awaitable[None]], every_s: float) -> None:
+_Step = Callable[[Runtime], Awaitable[None]]
+
+
+async def _repeat(runtime: Runtime, job: _Step, pause: _Step) -> None:
     name = getattr(job, "__name__", "")
     while True:
         try:
@@ -65,14 +67,26 @@ async def _repeat(runtime: Runtime, job: Callable[[Runtime], Awaitable[None]], e
         # the watch's boundary: it must outlive whatever it meets
         except Exception:
             log.exception("audit_watch_failed", job=name)
-        await asyncio.sleep(every_s)
+        await pause(runtime)
+
+
+async def _until_look(runtime: Runtime) -> None:
+    await asyncio.sleep(LOOK_BUSY_S)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LOOK_EVERY_S - LOOK_BUSY_S):
+            await runtime.write_path.crowded.wait()
+
+
+async def _until_probe(_: Runtime) -> None:
+    await asyncio.sleep(PROBE_EVERY_S)
 
 
 async def _look(runtime: Runtime) -> None:
     state, metrics = runtime.write_path, runtime.metrics
     async with asyncio.timeout(LOOK_LIMIT_S), runtime.database.read() as session:
         found = (await session.execute(_LOOK)).one()
-    state.waiting, state.oldest_s, state.quarantined = found
+    waiting, state.oldest_s, state.quarantined = found
+    state.see(waiting)
     state.seen_at = runtime.clock.monotonic()
     metrics.audit_waiting.set(state.waiting)
     metrics.audit_oldest.set(state.oldest_s)

@@ -3,16 +3,21 @@
 Filled by `backend.auditwatch`, read by probes and by whoever writes. Owns no I/O.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Final
 
 from backend.spool import Spool
 
-PUSH_BACK_FROM: Final = 500
-"""Waiting entries from which writers are slowed down: a tenth of a second's work of the sequencer."""
+PUSH_BACK_FROM: Final = 300
+"""Waiting entries from which writers are slowed down: less than a tenth of a second's work of the sequencer."""
 PAUSE_PER_ROW_S: Final = 0.000_01
 PAUSE_MAX_S: Final = 0.05
 """A writer holds its locks meanwhile; more than this would be noticed where nobody looks at the audit log."""
+LOOK_EVERY_S: Final = 0.25
+"""How long a process may be wrong about what others have filed while little waits."""
+LOOK_BUSY_S: Final = 0.05
+"""The same while writers are slowed down: by late news they would be let go and held up by turns."""
 
 
 def pause_s(waiting: int) -> float:
@@ -26,7 +31,7 @@ class WritePath:
 
     spool: Spool
     waiting: int = 0
-    """Committed entries without a place in the ledger, counted up to a bound."""
+    """Committed entries without a place in the ledger, counted up to a bound, and what this process has added since."""
     oldest_s: float = 0.0
     """For how long the oldest of them has waited, by the database's clock."""
     quarantined: int = 0
@@ -35,3 +40,17 @@ class WritePath:
     """An alert about it may be live: not known otherwise when a process starts."""
     seen_at: float | None = None
     """When the database was last asked (seconds of the monotonic clock)."""
+    crowded: asyncio.Event = field(default_factory=asyncio.Event)
+    """So much waits that the database is worth asking again soon."""
+
+    def filed(self, entries: int) -> None:
+        """Count what this process has committed: a burst of its own slows it down before anybody has looked."""
+        self.see(self.waiting + entries)
+
+    def see(self, waiting: int) -> None:
+        """Take note of how much waits."""
+        self.waiting = waiting
+        if waiting >= PUSH_BACK_FROM:
+            self.crowded.set()
+        else:
+            self.crowded.clear()

@@ -65,6 +65,7 @@ async def _write(session: AsyncSession, runtime: Runtime) -> None:
     server_pid = await _server_pid(session)
     rows = [_row(session, runtime, one, server_pid) for one in waiting]
     await session.execute(insert(AuditOutbox), rows)
+    db.after_commit(session, lambda: runtime.write_path.filed(len(rows)))
     db.after_commit(session, runtime.outbox_filled.set)
 
 

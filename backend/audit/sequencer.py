@@ -33,8 +33,10 @@ from ledger.merkle import leaf_hash
 
 log = structlog.get_logger(__name__)
 
-BATCH_ENTRIES: Final = 1_000
-"""Entries taken in one transaction: a commit is shared, a reader waits a few tens of milliseconds at most."""
+BATCH_ENTRIES: Final = 400
+"""Entries taken in one transaction: a commit is shared, none waits long for the others of its batch."""
+WORTH_GOING_ON: Final = 50
+"""Entries of a batch from which the next begins at once: as many again have come meanwhile."""
 IDLE_POLL_S: Final = 0.1
 """Entries of other processes are found by looking: announcing each would serialise all commits."""
 CAUTIOUS_ENTRIES: Final = 50
@@ -93,7 +95,7 @@ class Sequencer:
             while True:
                 self._runtime.outbox_filled.clear()
                 taken = await self.guarded_step(connection)
-                if taken < BATCH_ENTRIES and not self._cautious:
+                if taken < WORTH_GOING_ON and not self._cautious:
                     await self._pause()
 
     async def _pause(self) -> None:

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.apart import NotRecordedError, record_apart, replay
-from backend.audit.service import AuditDraft
+from backend.audit.events import AuditEvent
+from backend.audit.service import AuditDraft, record
 from backend.context import Runtime
 from backend.runtime import build_runtime
 from backend.settings import Settings
 from backend.spool import SpoolError
+from backend.write_path import PUSH_BACK_FROM
 from contract.audit import AuditResult
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.ledger import settled
@@ -209,3 +212,22 @@ async def test_without_the_file_operations_stand_still_too_and_everybody_is_told
     assert _count(database_url, "alerts WHERE rule = 'audit_spool' AND status = 'cleared'") == 1
     await settled(app)
     assert look(database_url).faults == []
+
+
+async def test_a_burst_slows_its_own_process_before_anybody_has_looked(database_url: str) -> None:
+    """Nothing is sequenced here: the looks confirm what the process has counted by itself."""
+    async with started_app(database_url, sequence=False) as app:
+        state = app.runtime.write_path
+        while state.waiting < PUSH_BACK_FROM:
+            before = state.waiting
+            async with app.runtime.database.transaction() as session:
+                for _ in range(100):
+                    await record(session, app.runtime, SYSTEM, AuditDraft(AuditEvent.LOGOUT_DONE, "log out"))
+            assert state.waiting >= before + 100
+        assert state.crowded.is_set()
+        async with app.runtime.database.transaction() as session:
+            await session.execute(text("DELETE FROM audit_outbox"))
+        async with asyncio.timeout(30):
+            while state.crowded.is_set():  # noqa: ASYNC110  an event tells when it is set, not when it is cleared
+                await asyncio.sleep(0.01)
+        assert state.waiting == 0

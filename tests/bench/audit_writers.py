@@ -12,20 +12,20 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from psycopg import pq
 
 from backend.audit.outbox import mac_of
-from backend.auditwatch import LOOK_EVERY_S
 from backend.clock import SYSTEM_CLOCK
 from backend.emitter import Emitter, Stamp
 from backend.keyring import load_keyring
 from backend.settings import Settings
-from backend.write_path import pause_s
+from backend.write_path import LOOK_BUSY_S, LOOK_EVERY_S, PUSH_BACK_FROM, pause_s
 from ledger import entry as ledger_entry
 from ledger.canon import format_instant
 
@@ -67,19 +67,23 @@ class Connection:
 
     def send(self, *statements: tuple[bytes, list[bytes | None], list[int]]) -> list[list[tuple[bytes | None, ...]]]:
         """Send statements in one go and return the rows of each."""
-        for sql, _, _ in statements:
-            if sql not in self._known:
-                self._raw.prepare(_name(sql), sql)
-                self._known.add(sql)
-        self._raw.enter_pipeline_mode()
+        if not self._known.issuperset(sql for sql, _, _ in statements):
+            self._prepare(sql for sql, _, _ in statements)
         for sql, values, formats in statements:
             self._raw.send_query_prepared(_name(sql), values, formats)
         self._raw.pipeline_sync()
         self._raw.flush()
         answers = [self._rows() for _ in statements]
         self._next()
-        self._raw.exit_pipeline_mode()
         return answers
+
+    def _prepare(self, statements: Iterable[bytes]) -> None:
+        if self._known:
+            self._raw.exit_pipeline_mode()
+        for sql in set(statements) - self._known:
+            self._raw.prepare(_name(sql), sql)
+            self._known.add(sql)
+        self._raw.enter_pipeline_mode()
 
     def _rows(self) -> list[tuple[bytes | None, ...]]:
         result = self._next()
@@ -97,6 +101,7 @@ class Connection:
         return self._raw.get_result()
 
 
+@cache
 def _name(sql: bytes) -> bytes:
     return hashlib.md5(sql, usedforsecurity=False).hexdigest().encode()
 
@@ -155,8 +160,10 @@ class Process:
         connection = Connection(url)
         while time.monotonic() < until:
             (((waiting,),),) = connection.send(_statement(_LOOK))
-            self._waiting = int(waiting or 0)
-            time.sleep(LOOK_EVERY_S)
+            self._waiting, looked = int(waiting or 0), time.monotonic()
+            time.sleep(LOOK_BUSY_S)
+            while self._waiting < PUSH_BACK_FROM and time.monotonic() < looked + LOOK_EVERY_S:
+                time.sleep(LOOK_BUSY_S / 5)
 
     def to_outbox(self, connection: Connection, number: int) -> None:
         """The product's way: the act and its row of the outbox, later if too many wait."""
@@ -170,6 +177,7 @@ class Process:
         )
         with self._lock:
             self._emitter.settle(stamp.n)
+            self._waiting += 1
 
     def to_chain(self, connection: Connection, number: int) -> None:
         """The common way: the act, then the end of the chain under a lock, then the entry that refers to it."""
