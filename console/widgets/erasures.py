@@ -7,7 +7,7 @@ from console.widgets.glyphs import Glyphs
 from console.widgets.lines import Line, line, outside, wrap
 from console.widgets.view import View
 from console.widgets.words import Sign
-from contract.privacy import Erasure, ErasureStatus
+from contract.privacy import Erasure, ErasurePreview, ErasureStatus
 
 _INDENT = 2
 
@@ -47,19 +47,27 @@ def _indented(text: str, view: View) -> list[Line]:
     return [line(" " * _INDENT, part) for part in parts[:3]]
 
 
-def blast_lines(subject: str, entries: int | None, capped: int, view: View, *, refused: bool) -> list[Line]:
-    """What an erasure does, before it is done."""
+def blast_lines(found: ErasurePreview, view: View) -> list[Line]:
+    """What an erasure destroys, what stays, and what forbids it, before it is done."""
     g = view.glyphs
-    if refused:
-        count = line((f"{g.near} How many entries name this person could not be learned.", "near"))
-    elif entries is None:
-        count = line((f"Counting the entries of this person{g.ellipsis}", "dim"))
-    else:
-        number = f"{entries:,}{'+' if entries >= capped else ''}"
-        said = "entry was" if entries == 1 else "entries were"
-        count = line((number, "bold"), f" audit {said} written by ", (outside(subject, 60), "bold"), ".")
-    facts = (
-        "Their key is destroyed: the name, the addresses, the programs and every other sealed value of theirs"
-        " can never be read again, nor after an older backup is restored. The entries stay, under a surrogate."
-    )
-    return [count, *(line(row) for row in wrap(facts, view.width))]
+    values = f"{amount(found.sealed_values, found.count_cap)} sealed {_of(found.sealed_values, 'value')}"
+    entries = f"{amount(found.entries, found.count_cap)} audit {_of(found.entries, 'entry', 'entries')}"
+    rows = [
+        line(("destroys  ", "dim"), (values, "bold"), ", the name and the account."),
+        line(("leaves    ", "dim"), (entries, "bold"), f", under {outside(found.surrogate, 40)}."),
+    ]
+    if found.legal_holds:
+        one = found.legal_holds == 1
+        said = f"{found.legal_holds:,} legal {'hold' if one else 'holds'} in force: lift {'it' if one else 'them'} first (8)."
+        rows.append(line(("forbids   ", "dim"), (f"{g.near} {said}", "near")))
+    facts = "Addresses, programs and all else that is sealed: nothing brings them back, no older backup either."
+    return [*rows, *(line((row, "dim")) for row in wrap(facts, view.width))]
+
+
+def amount(number: int, cap: int) -> str:
+    """A count that stopped at a cap is that many or more."""
+    return f"{number:,}{'+' if number >= cap else ''}"
+
+
+def _of(number: int, one: str, many: str = "") -> str:
+    return one if number == 1 else many or one + "s"

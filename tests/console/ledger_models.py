@@ -4,7 +4,7 @@ from typing import Any
 
 from contract.audit import AuditEntry
 from contract.heads import LedgerHeads, LedgerKeeper, LogHead, Readiness, WritePath
-from contract.privacy import Erasure, ErasureStatus, Revealed
+from contract.privacy import Erasure, ErasurePreview, ErasureStatus, Revealed
 from contract.retention import LogRetention, PartitionRetention, RetentionReport
 from contract.verification import EntryProof, Finding, Verdict, VerdictReport, Verification
 from tests.console import floor_models as models
@@ -214,3 +214,15 @@ def erasures() -> list[Erasure]:
         requested_at=ago(days=10),
     )
     return [done, erasure()]
+
+
+def preview(subject: str = "jane.doe", *, legal_holds: int = 0) -> ErasurePreview:
+    """What an erasure would destroy: more values than anybody counts."""
+    return ErasurePreview(
+        subject=subject,
+        surrogate="person:pabcdefgh234567ij",
+        entries=230,
+        sealed_values=10_000,
+        count_cap=10_000,
+        legal_holds=legal_holds,
+    )

@@ -47,6 +47,8 @@ class Paper:
     alerts: list[Alert] = field(default_factory=models.alerts)
     entries: list[AuditEntry] = field(default_factory=models.entries)
     erasures: list[Erasure] = field(default_factory=ledger_models.erasures)
+    keeping: int = 0
+    """Legal holds that keep the person whose erasure is looked at."""
     saved: dict[str, SavedSearch] = field(default_factory=dict)
     back_to: datetime | None = None
     """Down to when a page of the audit log is complete; None when its time suffices."""
@@ -203,6 +205,8 @@ class Paper:
         parts = path.split("/")
         if method == "GET":
             return _json(Page[Erasure](items=self.erasures))
+        if parts[-1] == "preview":
+            return _json(ledger_models.preview(str(body["subject"]), legal_holds=self.keeping))
         if parts[-1] == "erasures":
             made = ledger_models.erasure("erasure-9", subject=str(body["subject"]), reason=body["reason"])
             self.erasures = [made, *self.erasures]

@@ -20,7 +20,8 @@ async def _approving(run: Running, name: str) -> Press:
     await _open(run)
     await run.press("T")
     await run.at("Erase a person")
-    await run.shows("230 audit entries were written by jane.doe.")
+    await run.shows("10,000+ sealed values")
+    await run.shows("230 audit entries")
     await run.listens()
     await run.press("tab")
     await run.type(name)
@@ -28,7 +29,8 @@ async def _approving(run: Running, name: str) -> Press:
 
 
 def _sent(paper: Paper) -> list[tuple[str, dict[str, object]]]:
-    return [(path, body) for method, path, body in paper.asked if method == "POST" and path.startswith(PATH)]
+    acts = [(path, body) for method, path, body in paper.asked if method == "POST" and path.startswith(PATH)]
+    return [(path, body) for path, body in acts if not path.endswith("/preview")]
 
 
 async def test_what_waits_for_a_second_person_stands_first() -> None:
@@ -71,12 +73,13 @@ async def test_a_request_wants_a_reason_and_the_name_twice() -> None:
         await run.press("tab")
         await run.type("bob")
         await run.press("tab")
+        await run.shows("10,000+ sealed values")
+        assert "say why" in run.screen, "what it erases is known before a reason is given"
         await run.type("he asked")
         await run.press("tab")
         await run.type("bo")
         await run.shows("to do: type bob to confirm")
         await run.type("b")
-        await run.shows("230 audit entries were written by bob.")
         await run.press("tab", "tab", "enter")
         await run.shows("Asked: another person has to erase bob")
         assert _sent(run.paper) == [(PATH, {"subject": "bob", "reason": "he asked"})]
@@ -111,3 +114,41 @@ async def test_without_the_permission_nothing_is_asked() -> None:
         await run.press("7")
         await run.shows("it lacks erase_personal")
         assert PATH not in [path for _, path, _ in run.paper.asked]
+
+
+async def test_a_legal_hold_is_said_before_anything_is_sent() -> None:
+    async with running(Paper(keeping=1)) as run:
+        send = await _approving(run, "jane.doe")
+        await run.shows("1 legal hold in force: lift it first (8).")
+        await run.shows("to do: lift the legal hold first")
+        assert not send.is_on
+
+
+async def test_nobody_of_that_name_can_be_sent() -> None:
+    unknown = refusal(404, "not_found", "There is no person of the name 'bob'.")
+    async with running(Paper(refuse={f"POST {PATH}/preview": unknown})) as run:
+        await _open(run)
+        await run.press("n")
+        await run.at("Erase a person")
+        await run.listens()
+        await run.press("tab")
+        await run.type("bob")
+        await run.press("tab")
+        await run.shows("Nobody in the ledger is called bob.")
+        await run.type("x")
+        await run.press("tab")
+        await run.type("bob")
+        assert not run.app.screen.query_one("#send", Press).is_on
+
+
+async def test_what_cannot_be_learned_cannot_be_done() -> None:
+    late = refusal(503, "unavailable", "The database is not answering.")
+    async with running(Paper(refuse={f"POST {PATH}/preview": late})) as run:
+        await _open(run)
+        await run.press("T")
+        await run.at("Erase a person")
+        await run.shows("could not be learned. The database is not answering.")
+        await run.listens()
+        await run.press("tab")
+        await run.type("jane.doe")
+        assert not run.app.screen.query_one("#send", Press).is_on

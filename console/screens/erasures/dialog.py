@@ -1,18 +1,21 @@
-"""The dialog that asks for a person to be erased, or erases them as the second person. Nothing takes it back."""
+"""The dialog that asks for a person to be erased, or erases them as the second person. Nothing takes it back.
+
+What it would destroy is shown as soon as the person is known: before a reason is given and before it can be sent.
+"""
 
 from typing import TYPE_CHECKING
 
-from textual import on
+from textual import events
 
 from console.asking import Question
 from console.client import privacy
 from console.screens.form import SEND, Entry, FormScreen
 from console.widgets.erasures import blast_lines
 from console.widgets.field import Field
-from console.widgets.lines import EMPTY, Line, line, outside
+from console.widgets.lines import EMPTY, Line, line, outside, wrap
 from console.widgets.view import View
-from contract.audit import AuditPage
-from contract.privacy import Erasure, ErasureRequest, ErasureStatus
+from contract.errors import ErrorCode
+from contract.privacy import Erasure, ErasurePreview, ErasureRequest, ErasureStatus
 from contract.reasons import MAX_REASON_CHARS
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 _SUBJECT = Entry("subject", "Person", "the name of their account", 100)
 _REASON = Entry("reason", "Reason", "why they are to be forgotten", MAX_REASON_CHARS)
 _NAME = Entry("name", "Confirm", "type the name again to confirm", 100)
-_CAP = 10_000
+_PREVIEW = "preview"
 
 
 class EraseScreen(FormScreen):
@@ -35,15 +38,14 @@ class EraseScreen(FormScreen):
         super().__init__("Erase a person")
         self._subject = subject
         self._request = request
-        self._counted: tuple[str, int | None, int] | None = None
-        """Whom it was counted for, how many entries, the count's cap; None for the number where nobody could tell."""
+        self._previews: dict[str, ErasurePreview | str] = {}
+        """By the name asked for: what it erases, or why that could not be learned."""
 
     def on_mount(self) -> None:
         """Start with the person who was meant."""
         if self._request is None:
             self.query_one("#subject", Field).value = self._subject
-        else:
-            self._count(self._request.subject)
+        self._learn()
 
     def sentence(self, view: View) -> Line:
         """What this step is."""
@@ -59,20 +61,23 @@ class EraseScreen(FormScreen):
 
     def about(self, view: View) -> list[Line]:
         """Whom, who asked and why, and what it erases."""
-        who, request = self._who(), self._request
+        request, found = self._request, self._previews.get(self._who())
         rows: list[Line] = []
         if request is not None:
             rows = [
-                line(("person  ", "dim"), (outside(request.subject, 60), "bold")),
-                line(("asked   ", "dim"), outside(f"by {request.requested_by}: {request.reason}", view.width)),
+                line(("person    ", "dim"), (outside(request.subject, 60), "bold")),
+                line(("asked     ", "dim"), outside(f"by {request.requested_by}: {request.reason}", view.width)),
                 EMPTY,
             ]
-        elif not who or self._counted is None or self._counted[0] != who:
-            return [line(("What it erases is shown here once the name stands twice.", "dim")), EMPTY, EMPTY, EMPTY]
-        known = self._counted if self._counted is not None and self._counted[0] == who else None
-        refused = known is not None and known[1] is None
-        number, cap = (known[1], known[2]) if known is not None else (None, _CAP)
-        return [*rows, *blast_lines(who, number, cap, view, refused=refused)]
+        if isinstance(found, ErasurePreview):
+            return [*rows, *blast_lines(found, view)]
+        if isinstance(found, str):
+            parts = wrap(outside(found, 200), max(view.width - 2, 10))
+            marks = [f"{view.glyphs.near} ", *["  "] * len(parts)]
+            return [*rows, *(line((mark, "near"), (part, "near")) for mark, part in zip(marks, parts, strict=False))]
+        asked = self.questions.is_waiting(_PREVIEW)
+        said = f"Asking what it would erase{view.glyphs.ellipsis}" if asked else "What it would erase is shown here."
+        return [*rows, line((said, "dim")), EMPTY, EMPTY]
 
     def _who(self) -> str:
         return self._request.subject if self._request is not None else self.text("subject")
@@ -80,26 +85,30 @@ class EraseScreen(FormScreen):
     def missing(self) -> str:
         """What is still to be typed or learned."""
         who = self._who()
+        found = self._previews.get(who)
         if not who:
             return "name the person"
+        if found is None:
+            return "wait for what it erases" if self.questions.is_waiting(_PREVIEW) else "Tab shows what it erases"
+        if isinstance(found, str):
+            return "learn what it would erase first"
+        if self._request is not None and found.legal_holds:
+            return "lift the legal hold first"
         if self._request is None and not self.text("reason"):
             return "say why"
-        if self.text("name") != who:
-            return f"type {who} to confirm"
-        if self._counted is None or self._counted[0] != who:
-            return "wait for what it erases"
-        return ""
+        return "" if self.text("name") == who else f"type {who} to confirm"
 
-    @on(Field.Changed)
-    def _named(self) -> None:
-        """Count once the name stands twice: each count is a search that is recorded."""
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Whoever leaves the person's field learns what it would erase."""
+        if event.widget.id != "subject":
+            self._learn()
+
+    def _learn(self) -> None:
         who = self._who()
-        if who and self.text("name") == who and (self._counted is None or self._counted[0] != who):
-            self._count(who)
-
-    def _count(self, who: str) -> None:
-        if self.desk.api is not None and not self.questions.is_waiting("count"):
-            self.ask("count", lambda api: api.audit(limit=1, user=who, count="true"), who)
+        known = self._previews.get(who)
+        if who and not isinstance(known, ErasurePreview) and self.desk.api is not None:
+            self.ask(_PREVIEW, lambda api: privacy.preview_erasure(api, who), who)
+            self.redraw()
 
     def send(self) -> None:
         """Ask for the erasure, or erase."""
@@ -111,9 +120,9 @@ class EraseScreen(FormScreen):
             self.ask(SEND, lambda api: privacy.request_erasure(api, wanted), wanted.subject)
 
     def answered(self, question: Question, value: object) -> None:
-        """The count, or what became of the act."""
-        if isinstance(value, AuditPage):
-            self._counted = (question.about, value.total or len(value.items), value.total_cap)
+        """What it would erase, or what became of the act."""
+        if isinstance(value, ErasurePreview):
+            self._previews[question.about] = value
         elif isinstance(value, Erasure):
             erased = value.status is ErasureStatus.ERASED
             values = f"{value.values_erased:,} values of " if value.values_erased is not None else ""
@@ -124,10 +133,13 @@ class EraseScreen(FormScreen):
             )
 
     def refused(self, question: Question, error: "ClientError") -> bool:
-        """Without a count the dialog says so; the act's own refusals stand beside the buttons."""
-        from console.state.problems import ends_session
+        """Without a preview the dialog says so; the act's own refusals stand beside the buttons."""
+        from console.client.errors import ApiError
+        from console.state.problems import describe, ends_session
 
-        if question.topic == "count" and not ends_session(error):
-            self._counted = (question.about, None, _CAP)
-            return True
-        return super().refused(question, error)
+        if question.topic != _PREVIEW or ends_session(error):
+            return super().refused(question, error)
+        unknown = isinstance(error, ApiError) and error.code is ErrorCode.NOT_FOUND
+        said = f"Nobody in the ledger is called {question.about}." if unknown else describe(error)
+        self._previews[question.about] = said if unknown else f"What it would erase could not be learned. {said}"
+        return True
