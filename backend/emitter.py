@@ -4,6 +4,9 @@ Each entry says up to which number everything of its process is settled: committ
 rolled back. A number that is missing although a later entry calls it settled is a lost entry. A number that no entry
 calls settled was in flight when the process ended: nobody was told that it had been written. A number whose COMMIT was
 left without an answer stays open until the database has been asked (`backend.audit.doubts`): void is never a guess.
+
+Of the last entry of a process no later one says that it was settled. A witness does: an entry that says nothing else,
+written once the process has been quiet for a while (`backend.settling`), and when it ends. A witness needs none itself.
 """
 
 from dataclasses import dataclass, field
@@ -47,8 +50,14 @@ class Emitter:
     _void: list[int] = field(default_factory=list)
     _telling: dict[int, tuple[int, ...]] = field(default_factory=dict)
     _doubts: list[Doubt] = field(default_factory=list)
+    _witnesses: dict[int, int] = field(default_factory=dict)
+    """Witnesses that are not committed yet, and up to which number they call everything settled."""
+    _spoken: int = 0
+    """The last committed entry that is no witness."""
+    _witnessed: int = 0
+    """Up to which number a committed witness calls everything settled."""
 
-    def take(self) -> Stamp:
+    def take(self, *, witness: bool = False) -> Stamp:
         """Number an entry that is about to be committed; `settle` or `withdraw` it afterwards."""
         self._last += 1
         # void numbers count as settled only once an entry that tells of them is committed
@@ -58,16 +67,23 @@ class Emitter:
         if telling:
             self._telling[self._last] = telling
         floor = min(unsettled - set(telling), default=self._last)
+        if witness:
+            self._witnesses[self._last] = floor - 1
         return Stamp(self.node, self.boot, self._last, floor - 1, telling)
 
     def settle(self, n: int) -> None:
         """The entry is committed."""
         self._open.discard(n)
         self._telling.pop(n, None)
+        if n in self._witnesses:
+            self._witnessed = max(self._witnessed, self._witnesses.pop(n))
+        else:
+            self._spoken = max(self._spoken, n)
 
     def withdraw(self, n: int) -> None:
         """The entry's transaction was rolled back: its number is void, and what it told of others is told again."""
         self._open.discard(n)
+        self._witnesses.pop(n, None)
         self._void = sorted({*self._void, *self._telling.pop(n, ()), n})
 
     def doubt(self, doubt: Doubt) -> None:
@@ -83,3 +99,19 @@ class Emitter:
     def in_flight(self) -> int:
         """How many numbers are neither settled nor void."""
         return len(self._open)
+
+    @property
+    def last(self) -> int:
+        """The last number given."""
+        return self._last
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether an entry that is no witness was committed, or may have been."""
+        return self._spoken > 0 or bool(self._open)
+
+    @property
+    def needs_witness(self) -> bool:
+        """Whether a witness written now would say of a committed entry, for the first time, that it is settled."""
+        settled = min(self._open, default=self._last + 1) - 1
+        return self._spoken > self._witnessed and settled > self._witnessed
