@@ -6,9 +6,10 @@ keys (UTF-16, code point, byte) is the same one; no floats, no lone surrogates, 
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ _KEY = re.compile(r"[a-z0-9_]{1,64}")
 _FEW_KEYS = 32  # an object with more takes the slow way, so that remembered shapes stay small
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", re.ASCII)
 _UTC_OFFSET = timedelta(0)
+_PLAIN = frozenset({str, type(None), bool, int, dict, list})
 _NUL_ESCAPE = b"\\u0000"
 _OPTIONS = (
     orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -80,6 +82,50 @@ def decode(raw: bytes) -> dict[str, Any]:
     return value
 
 
+def decode_all(raws: Sequence[bytes], depth: int = 1) -> list[dict[str, Any]] | None:
+    """Read many canonical objects that stand `depth` deep in entries; None unless `encode` would give each as it is.
+
+    They are written again together: an object's text is never the beginning of another's, so that all are the same only
+    if each is. Their size is the caller's to look at. A None may also be an escape that only looks like U+0000.
+    """
+    try:
+        trees = list(map(orjson.loads, raws))
+        if not all(type(tree) is dict for tree in trees):
+            return None
+        again = orjson.dumps(trees, option=_OPTIONS)
+    except (orjson.JSONDecodeError, TypeError):
+        return None
+    if again != b"[" + b",".join(raws) + b"]" or _NUL_ESCAPE in again:
+        return None
+    return trees if _are_plain(trees, MAX_DEPTH + 1 - depth) else None
+
+
+def _are_plain(objects: list[dict[str, Any]], levels: int) -> bool:
+    """Say of many trees that were just read, a level of all at a time, whether they certainly fit the profile."""
+    arrays: list[list[Any]] = []
+    for _ in range(levels):
+        if not all(map(_are_few_keys, set(map(tuple, objects)))):
+            return False
+        values = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(arrays)]
+        kinds = set(map(type, values))
+        if not kinds <= _PLAIN:
+            return False
+        if int in kinds and not all(-MAX_INTEGER <= value <= MAX_INTEGER for value in values if type(value) is int):
+            return False
+        objects = [value for value in values if type(value) is dict] if dict in kinds else []
+        arrays = [value for value in values if type(value) is list] if list in kinds else []
+        if not objects and not arrays:
+            return True
+    return False
+
+
+def _are_few_keys(keys: tuple[Any, ...]) -> bool:
+    try:
+        return len(keys) <= _FEW_KEYS and _known_keys(keys)
+    except ValueError:
+        return False
+
+
 def _is_plain(tree: dict[Any, Any]) -> bool:
     """Say quickly whether a tree certainly fits the profile, strings apart; `_explain` has the last word on a no."""
     level: list[Any] = [tree]
@@ -121,7 +167,7 @@ def _are_values(values: Iterable[Any], below: list[Any]) -> bool:
 def _are_keys(container: dict[Any, Any]) -> bool:
     try:
         return len(container) <= _FEW_KEYS and _known_keys(tuple(container))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # a key that cannot be hashed, or is none
         return False
 
 

@@ -5,7 +5,7 @@ is the tail of the canonical bytes and can be cut out of them without reading th
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, NoReturn
@@ -184,6 +184,11 @@ def _check_emitter(tree: Any) -> None:
 
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 0
+
+
+def are_details(trees: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether objects of canonical values have the shape of a detail: the rule of `parse`, for reading in bulk."""
+    return all(tree.keys() == _DETAIL_FIELDS and type(tree["error_message"]) in _TEXT_OR_NULL for tree in trees)
 
 
 def _check_detail(tree: Any) -> None:

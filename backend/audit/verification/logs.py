@@ -5,6 +5,7 @@ Content and numbers follow from the bytes alone. Where an earlier verification r
 proved by the root), neither is worked out again.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,6 +16,7 @@ import orjson
 from backend.audit.verification.blocks import Block
 from backend.audit.verification.numbers import Numbers
 from backend.audit.verification.verdicts import Verdict, Verdicts
+from ledger import bulk
 from ledger.canon import CanonError
 from ledger.entry import parse
 from ledger.merkle import HASH_BYTES, CompactRange, Coordinate, Node
@@ -87,8 +89,20 @@ class LogCheck:
             for offset, leaf in enumerate(leaves):
                 if block.leaves[offset * HASH_BYTES : (offset + 1) * HASH_BYTES] != leaf:
                     tally.find(self.log, first + offset, "leaf", "the leaf column is not the hash of the entry")
-        for offset in range(max(0, self.known - first), len(leaves)):
-            self._parse(first + offset, block.canons[offset])
+        new = max(0, self.known - first)
+        if new < len(leaves):
+            self._read(first + new, block.canons[new:])
+
+    def _read(self, first: int, canons: Sequence[bytes]) -> None:
+        """Read entries that no verification has read before: usual ones together, the others one by one."""
+        stamps = bulk.read(self.log, canons)
+        for boot, places in _grouped(stamps.boots).items():
+            numbers, settled = [stamps.numbers[at] for at in places], [stamps.settled[at] for at in places]
+            if not self.numbers.see_all(boot.decode(), numbers, max(settled)):
+                for at, n in zip(places, numbers, strict=True):
+                    self._see(first + stamps.places[at], boot.decode(), n, stamps.settled[at], ())
+        for at in stamps.unusual:
+            self._parse(first + at, canons[at])
 
     def _parse(self, seq: int, canon: bytes) -> None:
         try:
@@ -99,9 +113,11 @@ class LogCheck:
         if tree["index"]["log"] != self.log:
             self.verdicts[Verdict.CONTENT].find(self.log, seq, "log", "the entry is of another log")
         emitter = tree["body"]["emitter"]
-        if not self.numbers.see(emitter["boot"], emitter["n"], emitter["settled"], emitter["void"]):
-            told = f"number {emitter['n']} of {emitter['boot']} is given twice"
-            self.verdicts[Verdict.COMPLETENESS].find(self.log, seq, "twice", told)
+        self._see(seq, emitter["boot"], emitter["n"], emitter["settled"], emitter["void"])
+
+    def _see(self, seq: int, boot: str, n: int, settled: int, void: Sequence[int]) -> None:
+        if not self.numbers.see(boot, n, settled, void):
+            self.verdicts[Verdict.COMPLETENESS].find(self.log, seq, "twice", f"number {n} of {boot} is given twice")
 
     def _projection(self, block: Block, first: int) -> None:
         tally = self.verdicts[Verdict.PROJECTION]
@@ -164,6 +180,16 @@ class LogCheck:
                 told = "missing" if kept is None else "another hash"
                 tally.find(self.log, position << level, "node", f"node {position} of level {level}: {told}")
         self.nodes.clear()
+
+
+def _grouped(boots: Sequence[bytes]) -> dict[bytes, Sequence[int]]:
+    """The places of each process's entries."""
+    if len(set(boots)) < 2:  # noqa: PLR2004  nearly always
+        return dict.fromkeys(boots, range(len(boots)))
+    places: dict[bytes, list[int]] = defaultdict(list)
+    for at, boot in enumerate(boots):
+        places[boot].append(at)
+    return dict(places)
 
 
 def _alike(canon: bytes, tail: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,6 +44,29 @@ class Numbers:
             return False
         chunk[bit >> 3] |= mask
         known.count += 1
+        return True
+
+    def see_all(self, boot: str, numbers: Sequence[int], settled: int) -> bool:
+        """Note the different numbers of many entries of one process; False, and nothing noted, if one is not new."""
+        known = self._boots.get(boot) or _Boot()
+        masks: dict[int, int] = {}
+        first, last = min(numbers), max(numbers)
+        if last - first + 1 == len(numbers) == len(set(numbers)):  # in a row, as a busy process writes into its log
+            for number in range(first // _CHUNK_BITS, last // _CHUNK_BITS + 1):
+                low, high = max(first, number * _CHUNK_BITS), min(last + 1, (number + 1) * _CHUNK_BITS)
+                masks[number] = (1 << high - low) - 1 << low % _CHUNK_BITS
+        else:
+            for n in numbers:
+                number, bit = divmod(n, _CHUNK_BITS)
+                masks[number] = masks.get(number, 0) | 1 << bit
+        seen = {number: int.from_bytes(known.chunks.get(number, b""), "little") for number in masks}
+        if sum(map(int.bit_count, masks.values())) != len(numbers) or any(seen[one] & masks[one] for one in masks):
+            return False
+        for number, mask in masks.items():
+            known.chunks[number] = bytearray((seen[number] | mask).to_bytes(_CHUNK_BYTES, "little"))
+        known.settled = max(known.settled, settled)
+        known.count += len(numbers)
+        self._boots[boot] = known
         return True
 
     def join(self, others: "Numbers") -> None:
