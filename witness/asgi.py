@@ -15,18 +15,22 @@ from witness.cosigner import Cosigner
 from witness.signer import Signer
 from witness.wire import (
     MAX_BODY_BYTES,
+    MAX_RESTORATION_BYTES,
     SIZE_TYPE,
     TEXT_TYPE,
     AddRequest,
     ConflictError,
     RefusalError,
+    RestorationRequest,
     split_notes,
 )
 
 JSON_TYPE: Final = "application/json"
+RESTORE: Final = "/restore"
 STOP_LIMIT_S: Final = 2
 """A request takes milliseconds; one that does not end is not waited for."""
 _KEYS = re.compile(r"/keys/([0-9]{1,9})")
+_ORIGINS = re.compile(r"/origins/([A-Za-z0-9._-]{1,60})")
 _CHECKPOINT = re.compile(r"/([0-9a-f]{64})/checkpoint")
 
 _Message = MutableMapping[str, Any]
@@ -48,7 +52,7 @@ class Service(Protocol):
 
 
 class SignerService:
-    """`POST /sign-checkpoint`, `GET /keys/<certificates known>`, `GET /<origin hash>/checkpoint`."""
+    """`POST /sign-checkpoint`, `POST /restore`, `GET /keys/<certificates known>`, `GET /<origin hash>/checkpoint`."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
@@ -57,6 +61,8 @@ class SignerService:
         """See `Service`."""
         if (method, path) == ("POST", "/sign-checkpoint"):
             return HTTPStatus.OK, TEXT_TYPE, self._signer.sign(AddRequest.parse(body))
+        if (method, path) == ("POST", RESTORE):
+            return HTTPStatus.OK, TEXT_TYPE, self._signer.restore(RestorationRequest.parse(body))
         known = _KEYS.fullmatch(path)
         if method == "GET" and known is not None:
             return HTTPStatus.OK, JSON_TYPE, json.dumps(self._signer.keys(int(known[1]))).encode()
@@ -64,7 +70,9 @@ class SignerService:
 
 
 class WitnessService:
-    """`POST /add-checkpoint`, `POST /add-certificates`, `GET /<origin hash>/checkpoint`."""
+    """`POST /add-checkpoint`, `GET /<origin hash>/checkpoint`; for our ledgers `POST /add-certificates`,
+    `POST /restore` and `GET /origins/<ledger>`.
+    """
 
     def __init__(self, cosigner: Cosigner) -> None:
         self._cosigner = cosigner
@@ -76,6 +84,12 @@ class WitnessService:
         if (method, path) == ("POST", "/add-certificates"):
             self._cosigner.learn(split_notes(body))
             return HTTPStatus.OK, TEXT_TYPE, b""
+        if (method, path) == ("POST", RESTORE):
+            return HTTPStatus.OK, TEXT_TYPE, self._cosigner.restore(RestorationRequest.parse(body))
+        asked = _ORIGINS.fullmatch(path)
+        if method == "GET" and asked is not None:
+            found = self._cosigner.origins(asked[1])
+            return HTTPStatus.OK, TEXT_TYPE, "".join(f"{one}\n" for one in found).encode()
         return _head(method, path, self._cosigner.head)
 
 
@@ -98,10 +112,9 @@ def application(service: Service, prefix: str = "") -> AsgiApp:
         if scope["type"] != "http":
             return
         try:
-            body = await _body(receive)
-            status, content_type, answered = service.answer(
-                scope["method"], str(scope["path"]).removeprefix(prefix), body
-            )
+            path = str(scope["path"]).removeprefix(prefix)
+            body = await _body(receive, MAX_RESTORATION_BYTES if path == RESTORE else MAX_BODY_BYTES)
+            status, content_type, answered = service.answer(scope["method"], path, body)
         except ConflictError as conflict:
             status, content_type, answered = conflict.status, SIZE_TYPE, f"{conflict.known}\n".encode()
         except RefusalError as refusal:
@@ -116,7 +129,7 @@ def application(service: Service, prefix: str = "") -> AsgiApp:
     return app
 
 
-async def _body(receive: _Receive) -> bytes:
+async def _body(receive: _Receive, limit_bytes: int) -> bytes:
     parts, size, more = [], 0, True
     while more:
         message = await receive()
@@ -125,7 +138,7 @@ async def _body(receive: _Receive) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         more = message.get("more_body", False)
-        if size > MAX_BODY_BYTES:
+        if size > limit_bytes:
             raise RefusalError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too long")
     return b"".join(parts)
 

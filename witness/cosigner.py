@@ -15,8 +15,9 @@ from ledger import checkpoint, note
 from ledger.checkpoint import CheckpointError, EpochCertificate, SignedCheckpoint, epoch_of
 from ledger.note import SEED_BYTES, KeyType, NoteError, SignerKey, VerifierKey
 from witness.files import private_directory, write_whole
-from witness.heads import Heads
-from witness.wire import AddRequest, RefusalError, join_notes, split_notes
+from witness.generations import Generations, origin_of
+from witness.heads import Head, Heads
+from witness.wire import AddRequest, RefusalError, RestorationRequest, join_notes, split_notes
 
 _KEY: Final = "witness.key"
 
@@ -81,6 +82,7 @@ class Cosigner:
         private_directory(directory)
         self._now = now
         self._heads = Heads(directory / "heads")
+        self._generations = Generations(directory / "restores", self._heads)
         self._key = _own_key(directory / _KEY, name, random_bytes)
         ledgers = [Trusted(key, directory / f"{sha256(key.encode()).hexdigest()}.chain") for key in genesis_keys]
         self._ledgers = {trusted.ledger: trusted for trusted in ledgers}
@@ -94,26 +96,48 @@ class Cosigner:
         """Cosign a head; returns the signature line.
 
         Raises:
-            RefusalError: as tlog-witness says: 400, 403, 404, 409 (`ConflictError`), 422.
+            RefusalError: as tlog-witness says: 400, 403, 404, 409 (`ConflictError`), 422; and 428, see `Generations`.
         """
+        keys, head, cosigned = self._checked(request)
+        base = self._generations.base(origin_of(head.checkpoint), keys)
+        self._heads.advance(request.old, request.proof, head.checkpoint, lambda: head.signed, base=base)
+        return cosigned
+
+    def restore(self, request: RestorationRequest) -> bytes:
+        """Cosign the first head of `meta` in a new generation; returns the signature line.
+
+        Raises:
+            RefusalError: as `add`, and see `Generations.begun_by`.
+        """
+        keys, head, cosigned = self._checked(request.add)
+        restorations, base = self._generations.begun_by(request, head.checkpoint, keys)
+
+        def before(_: bytes) -> None:
+            self._generations.keep(request, restorations, head)
+
+        old, proof = request.add.old, request.add.proof
+        self._heads.advance(old, proof, head.checkpoint, lambda: head.signed, base=base, before=before)
+        return cosigned
+
+    def _checked(self, request: AddRequest) -> tuple[list[VerifierKey], Head, bytes]:
+        """The keys of a head's ledger, the head as it would be kept, and the cosignature line; nothing is kept yet."""
         origin = _origin_of(request.checkpoint)
         trusted = self._ledgers.get(origin.partition("/")[0])
         if trusted is None:
             raise RefusalError(HTTPStatus.NOT_FOUND, f"{origin} is not watched here")
-        opened = _opened(request.checkpoint, list(trusted.keys.values()))
+        keys = list(trusted.keys.values())
+        opened = _opened(request.checkpoint, keys)
         head = opened.checkpoint
         last = self._heads.latest(origin)
         if head.epoch is None or (last and last.checkpoint.epoch is not None and head.epoch < last.checkpoint.epoch):
             raise RefusalError(HTTPStatus.FORBIDDEN, "the checkpoint is of no epoch, or of one that has ended")
         cosignature = note.cosign(head.format(), self._key, int(self._now().timestamp()))
-        verified = [one.signature for one in opened.note.verified]
+        plain = (head.format() + "\n" + "".join(one.signature.line() for one in opened.note.verified)).encode()
+        return keys, Head(head, note.attach(plain, [cosignature])), cosignature.line().encode()
 
-        def sign() -> bytes:
-            plain = (head.format() + "\n" + "".join(one.line() for one in verified)).encode()
-            return note.attach(plain, [cosignature])
-
-        self._heads.advance(request.old, request.proof, head, sign)
-        return cosignature.line().encode()
+    def origins(self, ledger: str) -> tuple[str, ...]:
+        """Every log of a ledger a head of which was cosigned here, in every generation."""
+        return tuple(sorted(str(origin) for origin, _ in self._heads.of_ledger(ledger)))
 
     def learn(self, certificates: Iterable[bytes]) -> None:
         """Learn the keys of new epochs; a certificate whose ledger is not watched here is refused.

@@ -15,8 +15,9 @@ from ledger import checkpoint, note
 from ledger.checkpoint import Checkpoint, CheckpointError, EpochCertificate, epoch_key_name, epoch_of
 from ledger.note import SEED_BYTES, NoteError, SignerKey, VerifierKey
 from witness.files import private_directory, write_whole
-from witness.heads import Heads
-from witness.wire import AddRequest, RefusalError
+from witness.generations import Generations, origin_of
+from witness.heads import Head, Heads
+from witness.wire import AddRequest, RefusalError, RestorationRequest
 
 EPOCH_S: Final = 24 * 60 * 60
 """One key a day; epochs are numbered like days, from 1970."""
@@ -44,6 +45,7 @@ class Signer:
         self._now = now
         self._random_bytes = random_bytes
         self._heads = Heads(directory / "heads")
+        self._generations = Generations(directory / "restores", self._heads)
         self._genesis = ""
         self._key: SignerKey | None = None
         self._certificates: list[bytes] = []
@@ -56,17 +58,38 @@ class Signer:
         """Sign a head that is proved to continue the last one of its log; returns the signed note.
 
         Raises:
-            RefusalError: 400 no head; 403 another ledger's; 409 see `ConflictError`; 422 not proved; 503 the clock.
+            RefusalError: 400 no head; 403 another ledger's; 409 see `ConflictError`; 422 not proved; 428 see
+                `Generations.base`; 503 the clock.
         """
-        try:
-            asked = Checkpoint.parse(request.checkpoint.decode())
-        except (UnicodeDecodeError, CheckpointError) as error:
-            raise RefusalError(HTTPStatus.BAD_REQUEST, f"not a checkpoint: {error}") from error
-        if asked.extensions:
-            raise RefusalError(HTTPStatus.BAD_REQUEST, "the signer adds the extension lines")
-        key, epoch = self._current(asked.origin.partition("/")[0])
+        asked = _asked(request)
+        base = self._generations.base(origin_of(asked), self._known_keys())
+        head, sign = self._signing(asked)
+        return self._heads.advance(request.old, request.proof, head, sign, base=base)
+
+    def restore(self, request: RestorationRequest) -> bytes:
+        """Sign the first head of `meta` in a new generation; returns the signed note.
+
+        Raises:
+            RefusalError: as `sign`, and see `Generations.begun_by`.
+        """
+        asked = _asked(request.add)
+        restorations, base = self._generations.begun_by(request, asked, self._known_keys())
+        head, sign = self._signing(asked)
+
+        def before(signed: bytes) -> None:
+            self._generations.keep(request, restorations, Head(head, signed))
+
+        return self._heads.advance(request.add.old, request.add.proof, head, sign, base=base, before=before)
+
+    def _signing(self, asked: Checkpoint) -> tuple[Checkpoint, Callable[[], bytes]]:
+        """The head as it is signed today, and the signing of it."""
+        key, epoch = self._current(origin_of(asked).ledger)
         head = checkpoint.head(asked.origin, asked.size, asked.root, epoch)
-        return self._heads.advance(request.old, request.proof, head, lambda: note.sign(head.format(), [key]))
+        return head, lambda: note.sign(head.format(), [key])
+
+    def _known_keys(self) -> list[VerifierKey]:
+        """Every key that has signed here."""
+        return list(checkpoint.verify_chain(self._genesis, self._certificates).values()) if self._genesis else []
 
     def head(self, hashed_origin: str) -> bytes | None:
         """The last signed head of a log, found by the hash of its origin."""
@@ -129,3 +152,13 @@ class Signer:
         if key.verifier != VerifierKey.parse(chain[max(chain)].encode()):
             raise DamagedKeyError(f"{self._path} holds a key that its certificates do not lead to")
         self._key, self._genesis, self._certificates = key, state["genesis"], certificates
+
+
+def _asked(request: AddRequest) -> Checkpoint:
+    try:
+        asked = Checkpoint.parse(request.checkpoint.decode())
+    except (UnicodeDecodeError, CheckpointError) as error:
+        raise RefusalError(HTTPStatus.BAD_REQUEST, f"not a checkpoint: {error}") from error
+    if asked.extensions:
+        raise RefusalError(HTTPStatus.BAD_REQUEST, "the signer adds the extension lines")
+    return asked

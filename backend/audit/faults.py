@@ -30,6 +30,11 @@ class Fault:
                 f"The log {self.log} has {self.own_size:,} entries in the database; {self.source} holds a signed head"
                 f" of {self.witnessed_size:,}. Nothing is appended until a restore is approved."
             )
+        if self.kind == "generation":
+            return (
+                f"The ledger's generation in the database is not the one that {self.source} knows of ({self.origin})."
+                " Nothing is appended until a restore is approved."
+            )
         return (
             f"The log {self.log} in the database is not a continuation of the head of {self.witnessed_size:,} entries"
             f" that {self.source} holds. Nothing is appended until a restore is approved."
@@ -45,7 +50,7 @@ async def ledger_fault(session: AsyncSession) -> Fault | None:
 
 
 async def open_faults(session: AsyncSession) -> list[Fault]:
-    """Every open fault, at most one a log."""
+    """Every open fault, at most one an origin."""
     rows = await session.scalars(
         select(LedgerFault).where(LedgerFault.resolved_at.is_(None)).order_by(LedgerFault.origin)
     )

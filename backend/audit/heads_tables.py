@@ -68,7 +68,9 @@ class Keeper(Base):
 
 
 class LedgerFault(Base):
-    """A log that is smaller or other than what the signer or a witness holds. While one is open nothing is appended."""
+    """A log that is smaller or other than what somebody holds, or of another generation. While one is open nothing is
+    appended.
+    """
 
     __tablename__ = "audit_faults"
 
@@ -76,13 +78,13 @@ class LedgerFault(Base):
     log: Mapped[str] = mapped_column(String(40))
     origin: Mapped[str] = mapped_column(String(120))
     kind: Mapped[str] = mapped_column(String(20))
-    """`smaller`, or `other`: the log's tree is not a continuation."""
+    """`smaller`; `other`: the log's tree is not a continuation; `generation`: no approved restore led to it."""
     source: Mapped[str] = mapped_column(String(200))
     """Who holds the evidence."""
     witnessed_size: Mapped[int] = mapped_column(BigInteger)
     own_size: Mapped[int] = mapped_column(BigInteger)
     evidence: Mapped[bytes] = mapped_column(LargeBinary)
-    """The signed checkpoint, byte for byte."""
+    """The signed checkpoint, byte for byte; nothing where the ledger contradicts itself."""
     found_at: Mapped[UtcTime]
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 

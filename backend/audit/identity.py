@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit.tables import Ledger
 from backend.context import Runtime
 from backend.errors import ConfigurationError
+from ledger.restored import Origin
 
 _NAME_BYTES = 5
 """Two ledgers are told apart by name in front of the same witness."""
@@ -40,5 +41,4 @@ async def ledger_of(session: AsyncSession, runtime: Runtime) -> Ledger:
 
 def origin_of(ledger: Ledger, log: str) -> str:
     """The origin line of a log's checkpoints; a restored ledger continues under a new one."""
-    generation = "" if ledger.generation == 1 else f"/r{ledger.generation}"
-    return f"{ledger.name}/{log}{generation}"
+    return str(Origin(ledger.name, log, ledger.generation))

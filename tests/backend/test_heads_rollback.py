@@ -108,9 +108,10 @@ async def test_a_restored_dump_is_refused_until_two_people_let_it_continue(
             (entry,) = await session.scalars(wanted.options(undefer(LedgerEntry.canon)))
             assert entry.seq == 0 or entry.log == "meta"
             told = json.loads(entry.canon)["body"]["detail"]["new_value"]
-        assert told["lost"][0] | {"checkpoint": ""} == {
-            "log": LOG, "kind": "smaller", "lost_from": 300, "lost_until": 350, "checkpoint": "",
+        assert told["lost"][0] | {"checkpoint": "", "present": 300} == {
+            "log": LOG, "kind": "smaller", "lost_from": 300, "lost_until": 350, "checkpoint": "", "present": 300,
         }  # fmt: skip
+        assert told["lost"][0]["present"]["size"] == 300
         assert before in told["lost"][0]["checkpoint"]
         assert told["approved_by"].startswith("person:")
         async with keeping(app) as keeper:

@@ -17,6 +17,7 @@ from backend.settings import Settings
 from ledger import note
 from ledger.checkpoint import Checkpoint
 from ledger.note import SignerKey
+from ledger.restored import ProvedEntry
 from tests.support import databases
 from tests.support.logs import MemoryLog
 
@@ -65,12 +66,16 @@ async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await made.close()
 
 
+async def nothing_restored() -> tuple[ProvedEntry, ...]:
+    return ()
+
+
 def offer(log: MemoryLog, size: int) -> Offer:
     async def prove(old: int) -> tuple[bytes, ...]:
         return log.proof(old, size)
 
     signed = note.sign(log.checkpoint(size).format(), [KEY])
-    return Offer("watchfloor-test", ORIGIN, size, signed, (), prove)
+    return Offer(log.origin.partition("/")[0], log.origin, size, signed, (), prove, nothing_restored)
 
 
 async def test_what_is_written_once_stays(shelf: Shelf) -> None:
@@ -88,7 +93,7 @@ async def test_the_newest_head_is_found_across_folders(shelf: Shelf) -> None:
     sizes = [1, 2, 3]
     for size in sizes:
         await witness.add(offer(log, size))
-    far = Offer("watchfloor-test", ORIGIN, 2**40, _of_size(2**40), (), offer(log, 3).prove)
+    far = Offer("watchfloor-test", ORIGIN, 2**40, _of_size(2**40), (), offer(log, 3).prove, nothing_restored)
     await witness.add(far)
     assert await witness.latest(ORIGIN) == far.note
     with pytest.raises(AheadError):
@@ -97,6 +102,18 @@ async def test_the_newest_head_is_found_across_folders(shelf: Shelf) -> None:
 
 def _of_size(size: int) -> bytes:
     return note.sign(Checkpoint(ORIGIN, size, bytes(32)).format(), [KEY])
+
+
+async def test_every_origin_of_a_ledger_is_listed(shelf: Shelf) -> None:
+    assert await ShelfWitness("shelf", shelf).origins("watchfloor-test") == []
+    origins = {ORIGIN, f"{ORIGIN}/r2", "watchfloor-test/import:x", "watchfloor-test2/7y"}
+    for origin in sorted(origins):
+        witness = ShelfWitness("shelf", shelf)
+        for size in (1, 70_000):
+            await witness.add(offer(MemoryLog(origin, size), size))
+    listed = await ShelfWitness("shelf", shelf).origins("watchfloor-test")
+    assert listed is not None
+    assert sorted(listed) == sorted(origins - {"watchfloor-test2/7y"})
 
 
 async def test_another_head_of_the_same_size_is_refused(shelf: Shelf) -> None:

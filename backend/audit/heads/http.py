@@ -1,23 +1,31 @@
 """The two parties reached by HTTP: the signer on its Unix socket, and a C2SP witness somewhere else."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from backend.audit.heads.parties import ASK_LIMIT_S, AheadError, ContradictionError, Offer, PartyError
+from backend.audit.heads.parties import (
+    ASK_LIMIT_S,
+    AheadError,
+    ContradictionError,
+    Offer,
+    PartyError,
+    UnknownGenerationError,
+)
 from ledger import note
 from ledger.checkpoint import Checkpoint
 from ledger.note import NoteError, VerifierKey
+from ledger.restored import ProvedEntry
 from witness.sockets import AddressError, short
-from witness.wire import AddRequest, join_notes, origin_hash
+from witness.wire import AddRequest, RestorationRequest, join_notes, origin_hash
 
 if TYPE_CHECKING:
     import httpx  # at first need: it would cost every start of a backend a twentieth of a second
 
-_TRIES: Final = 3
-"""A witness may have to be told a key and to tell its size before it can cosign."""
+_TRIES: Final = 5
+"""A witness may have to be told a key, to be shown a restore and to tell its size before it can cosign."""
 _MOST_ANSWERED_BYTES: Final = 16 * 1024 * 1024
 """Certificates of a century; more is no answer of ours."""
 
@@ -123,16 +131,32 @@ class SignerClient(_Peer):
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PartyError(_refusal(answer)) from error
 
+    async def origins(self, ledger: str) -> Collection[str] | None:
+        """See `Party`; a signer signs for one ledger only."""
+        del ledger
+        return (await self.keys(0)).origins
+
     async def sign(self, head: Checkpoint, old: int, proof: Sequence[bytes]) -> bytes:
         """Have a head signed; returns the signed note.
 
         Raises:
             KnownSizeError: `old` is not the size of its last head.
             ContradictionError: the head does not continue the last one.
+            UnknownGenerationError: it has to be shown the restore first.
             PartyError: it refuses for another reason, or is away.
         """
         asked = AddRequest(old, tuple(proof), head.format().encode())
-        answer = await self.ask("POST", "sign-checkpoint", asked.format())
+        return await self._signed("sign-checkpoint", asked.format())
+
+    async def restore(
+        self, head: Checkpoint, old: int, proof: Sequence[bytes], restores: Sequence[ProvedEntry]
+    ) -> bytes:
+        """Have the first head of `meta` in a new generation signed, showing the restores; see `sign`."""
+        asked = AddRequest(old, tuple(proof), head.format().encode())
+        return await self._signed("restore", RestorationRequest(asked, tuple(restores)).format())
+
+    async def _signed(self, path: str, body: bytes) -> bytes:
+        answer = await self.ask("POST", path, body)
         if answer.status_code != HTTPStatus.OK:
             raise _error_of(answer)
         return answer.content
@@ -164,12 +188,20 @@ class HttpWitness(_Peer):
             return False
         return True
 
+    async def origins(self, ledger: str) -> Collection[str] | None:
+        """See `Party`; a witness of somebody else's making knows no such question."""
+        answer = await self.ask("GET", f"origins/{ledger}")
+        if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
+            return None
+        if answer.status_code != HTTPStatus.OK:
+            raise PartyError(_refusal(answer))
+        return answer.text.splitlines()
+
     async def add(self, offer: Offer) -> bytes:
         """See `Witness`."""
+        restoring = False
         for _ in range(_TRIES):
-            old = self._known.get(offer.origin, 0)
-            proof = tuple(await offer.prove(old)) if old else ()
-            answer = await self.ask("POST", "add-checkpoint", AddRequest(old, proof, offer.note).format())
+            answer = await self._offer(offer, restoring=restoring)
             if answer.status_code == HTTPStatus.OK:
                 self._known[offer.origin] = offer.size
                 return self._line(offer.note, answer.content)
@@ -177,12 +209,22 @@ class HttpWitness(_Peer):
                 await self._teach(offer.certificates)
                 continue
             error = _error_of(answer)
+            if isinstance(error, UnknownGenerationError) and not restoring:
+                restoring = True
+                continue
             if not isinstance(error, KnownSizeError):
                 raise error
             if error.size > offer.size:
                 raise AheadError(f"It holds a head of {error.size:,} entries.")
             self._known[offer.origin] = error.size
         raise PartyError("It refuses the ledger's keys, or changes its mind about what it holds.")
+
+    async def _offer(self, offer: Offer, *, restoring: bool) -> "httpx.Response":
+        old = self._known.get(offer.origin, 0)
+        asked = AddRequest(old, tuple(await offer.prove(old)) if old else (), offer.note)
+        if not restoring:
+            return await self.ask("POST", "add-checkpoint", asked.format())
+        return await self.ask("POST", "restore", RestorationRequest(asked, tuple(await offer.restores())).format())
 
     async def _teach(self, certificates: Sequence[bytes]) -> None:
         answer = await self.ask("POST", "add-certificates", join_notes(certificates))
@@ -206,6 +248,8 @@ def _refusal(answer: "httpx.Response") -> str:
 def _error_of(answer: "httpx.Response") -> PartyError | KnownSizeError:
     if answer.status_code == HTTPStatus.CONFLICT and answer.text.strip().isascii() and answer.text.strip().isdigit():
         return KnownSizeError(int(answer.text))
+    if answer.status_code == HTTPStatus.PRECONDITION_REQUIRED:
+        return UnknownGenerationError(_refusal(answer))
     if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
         return ContradictionError(_refusal(answer))
     return PartyError(_refusal(answer))

@@ -1,7 +1,7 @@
 """The duty that has heads signed and witnessed, each witness apart from the others. Must never sign anything itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
@@ -13,13 +13,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import nodes
 from backend.audit.checkpoints import KeyChain, key_chain
-from backend.audit.heads import rollback
+from backend.audit.heads import generations, rollback
 from backend.audit.heads.configured import signer_of, witnesses_of
 from backend.audit.heads.http import KnownSizeError, SignerClient
-from backend.audit.heads.parties import AheadError, ContradictionError, Offer, PartyError, Witness
+from backend.audit.heads.parties import (
+    AheadError,
+    ContradictionError,
+    Offer,
+    PartyError,
+    UnknownGenerationError,
+    Witness,
+)
 from backend.audit.heads.writing import NewKey, fenced, note_keeper, store_head, store_keys, store_receipt
 from backend.audit.heads_tables import Cosignature, SignedHead
 from backend.audit.identity import origin_of
+from backend.audit.meta import META_LOG
 from backend.audit.pruning import pruned_edge
 from backend.audit.tables import Ledger, LedgerHead
 from backend.context import Runtime
@@ -28,6 +36,7 @@ from ledger import checkpoint
 from ledger.checkpoint import Checkpoint, CheckpointError
 from ledger.merkle import ProofError
 from ledger.note import NoteError
+from ledger.restored import ProvedEntry
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +121,7 @@ class HeadKeeper:
         if ledger is None or not heads:
             return
         await self._learn_keys()
-        for head in heads:
+        for head in sorted(heads, key=lambda head: (head.log != META_LOG, head.log)):  # a generation begins with meta
             origin = origin_of(ledger, head.log)
             if head.size != signed.get(origin):
                 await self._sign(origin, head, signed.get(origin, 0))
@@ -152,7 +161,7 @@ class HeadKeeper:
             async with self._runtime.database.read() as session:
                 proof = await self._proof(session, head.log, old, head.size)
             try:
-                signed = await self._signer.sign(asked, old, proof)
+                signed = await self._ask_signer(asked, head.log, old, proof)
             except KnownSizeError as known:
                 if known.size > head.size:
                     await self._refuse_to_be_older(head.log, known.size)
@@ -162,6 +171,19 @@ class HeadKeeper:
             await self._store(asked, head.log, signed)
             return
         raise PartyError("It changes its mind about what it has signed.")
+
+    async def _ask_signer(self, asked: Checkpoint, name: str, old: int, proof: Sequence[bytes]) -> bytes:
+        """Have a head signed; the first one of a generation with the restores that led to it."""
+        try:
+            return await self._signer.sign(asked, old, proof)
+        except UnknownGenerationError:
+            if name != META_LOG:
+                raise
+        return await self._signer.restore(asked, old, proof, await self._restores(asked.size))
+
+    async def _restores(self, size: int) -> list[ProvedEntry]:
+        async with self._runtime.database.read() as session:
+            return await generations.proved(session, self._runtime.keyring.verification, size)
 
     async def _refuse_to_be_older(self, name: str, signed_size: int) -> None:
         """The signer has signed more than we asked for: either others were faster, or the database lost something."""
@@ -230,8 +252,16 @@ class HeadKeeper:
             chain = await key_chain(session)
         certificates = chain.certificates if chain else ()
         return [
-            Offer(ledger.name, head.origin, head.size, head.note, certificates, partial(self._prove, head))
-            for head in heads
+            Offer(
+                ledger=ledger.name,
+                origin=head.origin,
+                size=head.size,
+                note=head.note,
+                certificates=certificates,
+                prove=partial(self._prove, head),
+                restores=partial(self._restores, head.size),
+            )
+            for head in sorted(heads, key=lambda head: (head.log != META_LOG, head.log))
             if head.size != sizes.get(head.origin)
         ]
 

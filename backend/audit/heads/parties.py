@@ -1,12 +1,13 @@
 """What the signer and every witness can be asked, and how they say no. No I/O here."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ledger import checkpoint, note
 from ledger.checkpoint import Checkpoint, CheckpointError
 from ledger.note import NoteError
+from ledger.restored import ProvedEntry
 
 ASK_LIMIT_S: Final = 2.0
 """A party that takes longer is away: the others are not kept waiting."""
@@ -24,6 +25,10 @@ class ContradictionError(PartyError):
     """A party says that a head does not continue the one it holds."""
 
 
+class UnknownGenerationError(PartyError):
+    """A party has not been shown the restore that a head's generation began with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A signed head for a witness."""
@@ -36,6 +41,8 @@ class Offer:
     """Of every epoch key after the first, in order."""
     prove: Callable[[int], Awaitable[Sequence[bytes]]]
     """Consistency proof from a smaller size, for a witness that asks for one."""
+    restores: Callable[[], Awaitable[Sequence[ProvedEntry]]]
+    """The entries that led to the head's generation, for a witness that has not been shown them."""
 
 
 class Party(Protocol):
@@ -44,6 +51,14 @@ class Party(Protocol):
     @property
     def name(self) -> str:
         """What alerts call it."""
+
+    async def origins(self, ledger: str) -> Collection[str] | None:
+        """The origins of a ledger of which it holds heads, also of generations that nobody here knows of; None when
+        it cannot list them.
+
+        Raises:
+            PartyError: it cannot be asked.
+        """
 
     async def latest(self, origin: str) -> bytes | None:
         """The largest head of a log it holds, as a signed note; None when it has none.

@@ -3,8 +3,6 @@
 Must never run without two people, nor without a fault; it undoes nothing and hides nothing.
 """
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,10 +10,12 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import ledger_rows, meta, naming
+from backend.audit.canonical import clean_values
 from backend.audit.events import AuditEvent
 from backend.audit.fitting import fitted
+from backend.audit.heads import generations, rollback
 from backend.audit.heads.configured import signer_of, witnesses_of
-from backend.audit.heads.parties import Party, PartyError
+from backend.audit.heads.holding import gather, known_of
 from backend.audit.heads.writing import driver_of
 from backend.audit.heads_tables import LedgerFault, Restore
 from backend.audit.identity import origin_of
@@ -26,11 +26,16 @@ from backend.context import Runtime
 from backend.db import after_commit, after_rollback
 from backend.errors import WatchfloorError
 from contract.errors import ErrorCode
+from ledger import note
+from ledger.checkpoint import epoch_of
+from ledger.restored import EMPTY, FIRST_GENERATION, Size
 
 MAX_REASON_CHARS: Final = 500
 """A paragraph: what happened and why it is right to go on."""
-_MOST_GENERATIONS: Final = 1_000
-"""More restores than a ledger ever sees; bounds the search for a free one."""
+_LOSSES_TOGETHER: Final = 20
+"""Lost heads that one entry accounts for: half of what it has room for."""
+_LOSSES: Final = (rollback.SMALLER, rollback.OTHER)
+"""Kinds of fault by which a signed head is no longer continued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +75,16 @@ async def restore(
             ErrorCode.INVALID_REQUEST, f"A restore needs a reason of at most {MAX_REASON_CHARS} characters."
         )
     ledger = await session.scalar(select(Ledger).with_for_update())
+    latest = await _look_again(session, runtime, ledger) if ledger is not None else FIRST_GENERATION
     faults = (
         await session.scalars(
-            select(LedgerFault).where(LedgerFault.resolved_at.is_(None)).order_by(LedgerFault.log).with_for_update()
+            select(LedgerFault).where(LedgerFault.resolved_at.is_(None)).order_by(LedgerFault.origin).with_for_update()
         )
     ).all()
     if ledger is None or not faults:
         raise WatchfloorError(ErrorCode.CONFLICT, "No fault of the ledger is open: there is nothing to restore.")
-    lost = tuple(_lost(fault) for fault in faults)
-    ledger.generation = await _free_generation(session, runtime, ledger)
+    lost = tuple([_lost(fault) for fault in faults if fault.kind in _LOSSES and fault.evidence])
+    ledger.generation = latest + 1
     await session.execute(
         update(LedgerFault).where(LedgerFault.resolved_at.is_(None)).values(resolved_at=runtime.clock.now())
     )
@@ -90,9 +96,13 @@ async def restore(
         "reason": reason,
         "requested_by": people[0],
         "approved_by": people[1],
-        "lost": [_as_facts(one) for one in lost],
     }
-    ident = await _append(session, runtime, ledger, facts)
+    heads = {head.log: (head.size, head.root) for head in await session.scalars(select(LedgerHead))}
+    told = [_as_facts(one, heads.get(one.log, EMPTY)) for one in lost]
+    idents = [
+        await _append(session, runtime, ledger, {**facts, "lost": told[at : at + _LOSSES_TOGETHER]})
+        for at in range(0, max(1, len(told)), _LOSSES_TOGETHER)
+    ]
     session.add(
         Restore(
             generation=ledger.generation,
@@ -100,54 +110,50 @@ async def restore(
             requested_by=people[0],
             approved_by=people[1],
             restored_at=runtime.clock.now(),
-            entry_id=ident,
+            entry_id=idents[0],
         )
     )
     await session.flush()
     return Restored(ledger.generation, lost)
 
 
+async def _look_again(session: AsyncSession, runtime: Runtime, ledger: Ledger) -> int:
+    """Ask everybody once more, so that the largest heads are accounted for; gives the newest generation known.
+
+    A party that is away holds nothing: if it does after all, its heads are the next fault.
+    """
+    known = await known_of(session, runtime)
+    if known is None:
+        return ledger.generation
+    signer, witnesses = signer_of(runtime.settings), witnesses_of(runtime.settings)
+    try:
+        held = await gather(known, signer, witnesses)
+    finally:
+        for party in (signer, *witnesses):
+            await party.close()
+    await rollback.write_down(session, runtime, ledger, held)
+    told = [one for _, _, one in await generations.told(session, runtime.keyring.verification)]
+    return max(ledger.generation, generations.generation_of(told), *(one.generation for one in held.origins))
+
+
 def _lost(fault: LedgerFault) -> Lost:
-    note = bytes(fault.evidence).decode("utf-8", "replace")
-    return Lost(fault.log, fault.origin, fault.kind, fault.witnessed_size, fault.own_size, note)
+    text, signatures = note.split(bytes(fault.evidence))
+    own = [one for one in signatures if epoch_of(one.name)]  # a witness's lines would only make the entry longer
+    signed = "\n".join([text, "".join(one.line() for one in own)])
+    return Lost(fault.log, fault.origin, fault.kind, fault.witnessed_size, fault.own_size, signed)
 
 
-def _as_facts(one: Lost) -> dict[str, Any]:
+def _as_facts(one: Lost, present: Size) -> dict[str, Any]:
     """`lost_from` and `lost_until` bound the sequence numbers that were witnessed and are gone."""
+    size, root = present
     return {
         "log": one.log,
         "kind": one.kind,
         "lost_from": min(one.present, one.witnessed_size),
         "lost_until": one.witnessed_size,
         "checkpoint": one.checkpoint,
+        "present": {"size": size, "root": root.hex()},
     }
-
-
-async def _free_generation(session: AsyncSession, runtime: Runtime, ledger: Ledger) -> int:
-    """The next generation under which nobody holds a head: a database can be older than its last restore."""
-    logs = {META_LOG, *runtime.policy.audit_logs, *(await session.scalars(select(LedgerHead.log)))}
-    parties: Sequence[Party] = (signer_of(runtime.settings), *witnesses_of(runtime.settings))
-    try:
-        for generation in range(ledger.generation + 1, ledger.generation + _MOST_GENERATIONS):
-            begun = Ledger(name=ledger.name, generation=generation)
-            origins = [origin_of(begun, log) for log in sorted(logs)]
-            if not any(await asyncio.gather(*(_holds_any(party, origins) for party in parties))):
-                return generation
-    finally:
-        for party in parties:
-            await party.close()
-    raise WatchfloorError(ErrorCode.CONFLICT, "No generation of this ledger is free.")
-
-
-async def _holds_any(party: Party, origins: Sequence[str]) -> bool:
-    """A party that is away holds nothing: if it does after all, its heads are the next fault."""
-    try:
-        for origin in origins:
-            if await party.latest(origin) is not None:
-                return True
-    except PartyError:
-        return False
-    return False
 
 
 async def _append(session: AsyncSession, runtime: Runtime, ledger: Ledger, facts: dict[str, Any]) -> Any:
@@ -155,8 +161,10 @@ async def _append(session: AsyncSession, runtime: Runtime, ledger: Ledger, facts
     stamp, ident = runtime.emitter.take(), runtime.clock.new_id()
     after_commit(session, lambda: runtime.emitter.settle(stamp.n))
     after_rollback(session, lambda: runtime.emitter.withdraw(stamp.n))
-    note = Announcement(AuditEvent.LEDGER_RESTORED, "continue a restored ledger", "ledger", ledger.name, facts)
-    entry = meta.entry_of(runtime, note, stamp, ident, runtime.clock.now())
+    cleaned = clean_values(facts)
+    signed = {**cleaned, generations.APPROVAL: generations.approval(runtime.keyring.verification, cleaned)}
+    told = Announcement(AuditEvent.LEDGER_RESTORED, "continue a restored ledger", "ledger", ledger.name, signed)
+    entry = meta.entry_of(runtime, told, stamp, ident, runtime.clock.now())
     canon = fitted(entry)
     await session.flush()
     first = ledger_rows.placed(ident, entry, canon)

@@ -1,5 +1,6 @@
 """Witnesses that only keep: a place where nothing is ever written twice, and the newest head is found first."""
 
+from collections.abc import Collection
 from typing import Final, Protocol
 
 from backend.audit.heads.parties import AheadError, ContradictionError, Offer, PartyError, opened
@@ -8,6 +9,7 @@ from ledger.checkpoint import EpochCertificate
 from ledger.merkle import LARGEST_SIZE_LEAVES
 from witness.wire import origin_hash
 
+_HEADS: Final = "heads/"
 _FOLDER_BITS: Final = 16
 """Heads of this many sizes share a folder, so that none grows beyond 65,536 files."""
 
@@ -24,6 +26,9 @@ class Shelf(Protocol):
     async def first(self, prefix: str) -> str | None:
         """The name below a prefix that sorts first; None when there is none."""
 
+    async def folders(self, prefix: str) -> list[str]:
+        """The names of the folders right below a prefix."""
+
     async def close(self) -> None:
         """Give up what is held open."""
 
@@ -31,7 +36,7 @@ class Shelf(Protocol):
 def head_key(origin: str, size: int) -> str:
     """Where a head lies; larger ones sort first."""
     inverted = LARGEST_SIZE_LEAVES - size
-    return f"heads/{origin_hash(origin)}/{inverted >> _FOLDER_BITS:012x}/{inverted:016x}"
+    return f"{_HEADS}{origin_hash(origin)}/{inverted >> _FOLDER_BITS:012x}/{inverted:016x}"
 
 
 def certificate_key(ledger: str, epoch: int) -> str:
@@ -46,6 +51,7 @@ class ShelfWitness:
         self._name = name
         self._shelf = shelf
         self._kept: set[bytes] = set()
+        self._origins: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -57,9 +63,19 @@ class ShelfWitness:
         del signed
         return False
 
+    async def origins(self, ledger: str) -> Collection[str] | None:
+        """See `Party`; a folder's name is a hash, any head in it tells whose."""
+        for folder in await self._shelf.folders(_HEADS):
+            if folder not in self._origins:
+                key = await self._shelf.first(f"{_HEADS}{folder}/")
+                signed = await self._shelf.get(key) if key is not None else None
+                if signed is not None:
+                    self._origins[folder] = opened(signed).origin
+        return [one for one in self._origins.values() if one.startswith(f"{ledger}/")]
+
     async def latest(self, origin: str) -> bytes | None:
         """See `Party`."""
-        key = await self._shelf.first(f"heads/{origin_hash(origin)}/")
+        key = await self._shelf.first(f"{_HEADS}{origin_hash(origin)}/")
         return None if key is None else await self._shelf.get(key)
 
     async def certificate(self, ledger: str, epoch: int) -> bytes | None:

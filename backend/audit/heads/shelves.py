@@ -38,6 +38,10 @@ class DirectoryShelf:
         """See `Shelf`."""
         return await self._aside(partial(self._first, prefix))
 
+    async def folders(self, prefix: str) -> list[str]:
+        """See `Shelf`."""
+        return await self._aside(partial(_folder_names, self._directory / prefix))
+
     async def close(self) -> None:
         """See `Shelf`."""
 
@@ -102,6 +106,14 @@ def _first_name(directory: Path) -> str | None:
         return None
 
 
+def _folder_names(directory: Path) -> list[str]:
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+    except FileNotFoundError:
+        return []
+
+
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
@@ -156,6 +168,11 @@ class ObjectShelf:
             return None
         return min((str(one["path"]) for one in names), default=None)
 
+    async def folders(self, prefix: str) -> list[str]:
+        """See `Shelf`."""
+        found = await self._within(self._api.list_with_delimiter_async(self._store, prefix))
+        return sorted(str(one).rstrip("/").rpartition("/")[2] for one in found["common_prefixes"])
+
     async def close(self) -> None:
         """See `Shelf`."""
 
@@ -183,6 +200,10 @@ _TRIGGER = """
 CREATE OR REPLACE TRIGGER watchfloor_witness_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON watchfloor_witness
 FOR EACH STATEMENT EXECUTE FUNCTION watchfloor_witness_refuse()
 """
+_AFTER_SLASH: Final = chr(ord("/") + 1)
+"""Sorts right after everything in a folder."""
+_MOST_FOLDERS: Final = 10_000
+"""Logs and generations of all ledgers that share the table."""
 _LOCK: Final = 0x5746_0003
 """Advisory lock: two backends that set the table up at once do it one after the other."""
 
@@ -213,6 +234,20 @@ class TableShelf:
             (prefix, prefix),
         )
         return str(rows[0][0]) if rows else None
+
+    async def folders(self, prefix: str) -> list[str]:
+        """See `Shelf`; one look into the index a folder, however much lies in it."""
+        found: list[str] = []
+        while len(found) < _MOST_FOLDERS:
+            after = f"{prefix}{found[-1]}{_AFTER_SLASH}" if found else prefix
+            rows = await self._run(
+                "SELECT key FROM watchfloor_witness WHERE key >= %s AND starts_with(key, %s) ORDER BY key LIMIT 1",
+                (after, prefix),
+            )
+            if not rows:
+                return found
+            found.append(str(rows[0][0]).removeprefix(prefix).partition("/")[0])
+        raise PartyError(f"It holds more than {_MOST_FOLDERS:,} logs.")
 
     async def close(self) -> None:
         """See `Shelf`."""

@@ -1,0 +1,96 @@
+"""The restores that the `meta` log tells of: which count, and whether they lead to the ledger's generation. Reads only.
+
+A restore counts when its entry is under the log's head and carries the approval that `restore` gave it, under a key
+that the database does not hold: whoever can write to the database can write such an entry, but not approve it.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
+
+from backend.audit import nodes
+from backend.audit.meta import META_LOG
+from backend.audit.tables import LedgerEntry
+from ledger import canon
+from ledger.canon import CanonError
+from ledger.merkle import ProofError, leaf_hash, verify_inclusion
+from ledger.restored import FIRST_GENERATION, RESTORED, ProvedEntry, Restoration, RestorationError, Size
+
+APPROVAL: Final = "approval"
+"""Member of the entry's facts that authenticates the others."""
+_PURPOSE: Final = b"audit/restore/1\0"
+
+
+def approval(key: bytes, facts: Mapping[str, Any]) -> str:
+    """Authenticate the facts of a restore; `key` is `Keyring.verification`."""
+    body = canon.encode({name: value for name, value in facts.items() if name != APPROVAL})
+    return hmac.digest(key, _PURPOSE + body, hashlib.sha256).hex()
+
+
+def approved(facts: Mapping[str, Any], key: bytes | None) -> Restoration | None:
+    """The restore that an entry's facts tell of, if it was approved; without a key nobody can say that it was not."""
+    try:
+        told = Restoration.of(facts)
+        genuine = key is None or hmac.compare_digest(approval(key, facts), str(facts.get(APPROVAL)))
+    except (RestorationError, CanonError, TypeError):
+        return None
+    return told if genuine else None
+
+
+def generation_of(restorations: Iterable[Restoration]) -> int:
+    """The generation that approved restores lead to."""
+    return max((one.generation for one in restorations), default=FIRST_GENERATION)
+
+
+async def told(session: AsyncSession, key: bytes) -> list[tuple[int, bytes, Restoration]]:
+    """The approved restores in the database, by their number in `meta`; the caller has them proved."""
+    wanted = (
+        select(LedgerEntry)
+        .where(LedgerEntry.log == META_LOG, LedgerEntry.event_type == RESTORED)
+        .order_by(LedgerEntry.seq)
+        .options(undefer(LedgerEntry.canon))
+    )
+    found = []
+    for row in await session.scalars(wanted):
+        raw = bytes(row.canon)
+        try:
+            Restoration.parse(raw)
+            facts = canon.decode(raw)["body"]["detail"]["new_value"]
+        except (RestorationError, CanonError):
+            continue
+        one = approved(facts, key)
+        if one is not None:
+            found.append((row.seq, raw, one))
+    return found
+
+
+async def counted(session: AsyncSession, key: bytes, meta: Size) -> list[Restoration]:
+    """The approved restores that are under the head of `meta` as the database has it now."""
+    size, root = meta
+    found = []
+    for seq, raw, one in await told(session, key):
+        try:
+            path = tuple(await nodes.inclusion_proof(session, META_LOG, seq, size))
+            verify_inclusion(leaf_hash(raw), seq, size, path, root)
+        except ProofError:
+            continue
+        found.append(one)
+    return found
+
+
+async def proved(session: AsyncSession, key: bytes, size: int) -> list[ProvedEntry]:
+    """The approved restores with the proofs that they are under the head of `meta` of `size` entries.
+
+    Raises:
+        ProofError: a hash that a proof needs is gone.
+    """
+    return [
+        ProvedEntry(seq, tuple(await nodes.inclusion_proof(session, META_LOG, seq, size)), raw)
+        for seq, raw, _ in await told(session, key)
+        if seq < size
+    ]
