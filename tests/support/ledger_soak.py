@@ -1,35 +1,39 @@
-"""Kills what writes the ledger while it is written, and then looks whether anything is lost, doubled or unexplained.
+"""Kills what writes the ledger while it is written, at every step of the way, and then looks whether anything is lost,
+doubled or unexplained.
 
-`python -m tests.support.ledger_soak KILLS [SEED]` runs it at length. Signals only processes that it started.
+`python -m tests.support.ledger_soak KILLS [SEED [LOGS]]` runs it at length; LOGS is a directory for what the processes
+said. Signals only processes that it started.
 """
 
 import os
 import random
+import shutil
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 
-from backend import migrate
-from tests.support.backends import Backend, backend
-from tests.support.ledger_check import Looked, look
-from tests.support.ledger_writer import ACTS
+from tests.support.ledger_callers import Callers
+from tests.support.ledger_gates import STEPS, Caught, Step, held
+from tests.support.ledger_judging import judge
+from tests.support.ledger_plant import DATABASE, Plant, until
 from tests.support.places import public_directory
-from watchfloor.embedded import EmbeddedPostgres
 
-WRITERS = 4
-TASKS = 4
-STOPPED_S = 6.0
-"""Longer than a lease and than the server's patience with an idle transaction."""
-DRAIN_S = 120.0
-_DATABASE = "soak"
+STOPPED_S = 6.5
+"""Longer than a lease, than the patience with a stuck leader and than the server's with an idle transaction."""
+HUNG_S = 3.0
+"""Longer than anybody waits for signer or witness."""
+_DRAFT_WAIT_S = 3.0
+_AT_A_STEP = 0.6
+"""Share of the blows that fall on a step; the others fall at any moment."""
+_WORKER = b"backend.audit.verification.worker"
 
 
 @dataclass
@@ -37,187 +41,222 @@ class Outcome:
     """What a run did and found."""
 
     kills: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
+    """Steps at which nobody came by."""
+    told: list[str] = field(default_factory=list)
+    """What was looked at, in words."""
     acknowledged: int = 0
-    looked: Looked = field(default_factory=Looked)
     faults: list[str] = field(default_factory=list)
 
     def report(self) -> str:
         """In a few lines."""
-        done = ", ".join(f"{count} × {what}" for what, count in sorted(self.kills.items()))
-        sizes = ", ".join(f"{name} {size:,}" for name, size in sorted(self.looked.sizes.items()))
-        lines = [f"{sum(self.kills.values())} blows: {done}", f"{self.acknowledged:,} acknowledged; ledger: {sizes}"]
-        return "\n".join(
-            [*lines, *(self.faults or ["0 lost, 0 doubled, 0 unexplained gaps, every root as recomputed"])]
-        )
+        lines = [f"{self.kills.total()} blows, {self.acknowledged:,} acknowledged", *self.told]
+        lines += [f"  {count:4} × {what}" for what, count in sorted(self.kills.items())]
+        lines += [f"  {count:4} × nobody came by: {what}" for what, count in sorted(self.missed.items())]
+        return "\n".join([*lines, *(self.faults or ["0 lost, 0 doubled, 0 unexplained gaps, verified"])])
 
 
 class Soak:
-    """A database server, backends and writers that can be killed one by one and come back."""
+    """Blows at a plant under load."""
 
-    def __init__(self, directory: Path, seed: int) -> None:
-        self._directory = directory
+    def __init__(self, plant: Plant, seed: int) -> None:
+        self._plant = plant
         self._chance = random.Random(seed)  # noqa: S311  which blow comes next is no secret
-        self._server = EmbeddedPostgres(directory / "postgres")
-        self._backends: list[tuple[ExitStack, Backend]] = []
-        self._writers: list[subprocess.Popen[bytes]] = []
-        self._env = {"WATCHFLOOR_DATA_DIR": str(directory / "state"), "WATCHFLOOR_LOG_LEVEL": "warning"}
+        self._callers = Callers(plant, seed)
+        self._steps: list[Step] = []
         self.outcome = Outcome()
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Start everything; end everything."""
-        self._server.start()
+    def under_load(self) -> Iterator[None]:
+        """Writers have written, people have asked; nobody does at the end."""
+        self._callers.start()
         try:
-            with psycopg.connect(self._server.url("postgres"), autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {_DATABASE}")
-            migrate.upgrade(self._url.replace("postgresql://", "postgresql+psycopg://", 1))
-            with psycopg.connect(self._url) as connection:
-                connection.execute(ACTS)
-            for _ in range(2):
-                self._start_backend()
-            for number in range(WRITERS):
-                self._writers.append(self._start_writer(number))
+            plant = self._plant
+            until(
+                lambda: all(plant.acknowledged(one).exists() for one in plant.writer_names) and self._callers.told,
+                "load",
+            )
             yield
         finally:
-            self._end_writers()
-            for stack, _ in self._backends:
-                stack.close()
-            self._server.stop()
-
-    @property
-    def _url(self) -> str:
-        return self._server.url(_DATABASE)
-
-    def _start_backend(self) -> None:
-        stack = ExitStack()
-        log = self._directory / "backend.log"
-        self._backends.append((stack, stack.enter_context(backend(self._url, log, env=self._env))))
-
-    def _start_writer(self, number: int) -> subprocess.Popen[bytes]:
-        env = {**os.environ, **self._env, "WATCHFLOOR_DATABASE_URL": self._url, "WATCHFLOOR_POOL_SIZE": str(TASKS)}
-        argv = [sys.executable, "-m", "tests.support.ledger_writer", str(self._acknowledged(number)), str(TASKS)]
-        with (self._directory / "writers.log").open("ab") as log:
-            return subprocess.Popen(argv, env=env, stderr=log)
-
-    def _acknowledged(self, number: int) -> Path:
-        return self._directory / f"acknowledged-{number}"
-
-    def _end_writers(self) -> None:
-        for writer in self._writers:
-            writer.kill()
-            writer.wait()
-        self._writers.clear()
-
-    def wait_for_load(self) -> None:
-        """Until every writer has been told of an act."""
-        deadline = time.monotonic() + DRAIN_S
-        while not all(self._lines(self._acknowledged(n)) for n in range(WRITERS)) and time.monotonic() < deadline:
-            time.sleep(0.1)
+            self._callers.stop()
+            self._plant.end_writers()
 
     def blow(self) -> None:
-        """Hit something at a random moment, and bring it back."""
+        """Hit something, at a step of the path or at any moment, and bring it back."""
+        if self._chance.random() < _AT_A_STEP:
+            self._at_step(self._next_step())
+            return
         time.sleep(self._chance.uniform(0.0, 0.7))
-        blows = [self._kill_server, self._kill_session, self._kill_leader, self._kill_writer, self._stop_leader]
-        weights = [2, 3, 3, 2, 1]
-        self._chance.choices(blows, weights)[0]()
+        blows: list[tuple[Callable[[], None], int]] = [
+            (self._kill_server, 3),
+            (self._kill_session, 3),
+            (lambda: self._kill_process(self._plant.leader()), 3),
+            (lambda: self._kill_process(self._chance.choice(self._plant.writer_names)), 2),
+            (lambda: self._stop(self._plant.leader(), "at any moment"), 1),
+            (lambda: self._party("signer"), 3),
+            (lambda: self._party("witness"), 2),
+            (self._kill_verification, 2),
+        ]
+        self._chance.choices([one for one, _ in blows], [weight for _, weight in blows])[0]()
+
+    def _next_step(self) -> Step:
+        """Every step once before any comes again, in an order of chance."""
+        if not self._steps:
+            self._steps = self._chance.sample(STEPS, len(STEPS))
+        return self._steps.pop()
+
+    def _at_step(self, step: Step) -> None:
+        mend = _nothing
+        try:
+            with held(self._plant.url(), self._plant.cluster(), step, self._plant.reload_server) as caught:
+                if caught:
+                    mend = self._strike(step, self._chance.choice(caught))
+                else:
+                    self.outcome.missed[step.name] += 1
+        finally:
+            mend()
+
+    def _strike(self, step: Step, one: Caught) -> Callable[[], None]:
+        """Hit whoever was caught, or who serves him; returns what mends it once the step is let go."""
+        name, plant = one.role, self._plant
+        ways: list[Callable[[], Callable[[], None]]] = [
+            lambda: self._done(f"kill -9 of PostgreSQL {step.name}", plant.kill_server, plant.start_server),
+            lambda: self._done(f"kill -9 of a server process {step.name}", lambda: _kill(one.server_pid), _nothing),
+            lambda: self._done(f"kill -9 of a client {step.name}", *self._killing(name)),
+        ]
+        if plant.is_backend(name):
+            ways.append(
+                lambda: self._done(
+                    f"SIGSTOP of a leader {step.name}", lambda: plant.send(name, signal.SIGSTOP), self._going_on(name)
+                )
+            )
+        return self._chance.choice(ways)()
+
+    def _done(self, what: str, hit: Callable[[], None], mend: Callable[[], None]) -> Callable[[], None]:
+        hit()
+        self.outcome.kills[what] += 1
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self.outcome.kills.total()} {what}\n")
+        return mend
+
+    def _killing(self, name: str) -> tuple[Callable[[], None], Callable[[], None]]:
+        if self._plant.is_backend(name):
+            return lambda: self._plant.kill_backend(name), lambda: self._plant.start_backend(name)
+        return lambda: self._plant.kill_writer(name), lambda: self._plant.start_writer(name)
+
+    def _going_on(self, name: str) -> Callable[[], None]:
+        def go_on() -> None:
+            time.sleep(STOPPED_S)
+            self._plant.send(name, signal.SIGCONT)
+
+        return go_on
 
     def _kill_server(self) -> None:
-        self.outcome.kills["kill -9 of PostgreSQL"] += 1
-        os.kill(self._server_pid(), signal.SIGKILL)
-        self._server.stop()
-        self._server = EmbeddedPostgres(self._directory / "postgres").start()
-
-    def _server_pid(self) -> int:
-        with psycopg.connect(self._url) as connection:
-            row = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
-        assert row is not None
-        return int(str(row[0]).split("\n", 1)[0])
+        self._done("kill -9 of PostgreSQL at any moment", self._plant.kill_server, _nothing)
+        if self._chance.random() < 0.5:
+            hit, mend = self._killing(self._plant.leader())
+            self._done("kill -9 of a backend right after PostgreSQL", hit, _nothing)
+            self._plant.start_server()
+            mend()
+        else:
+            time.sleep(self._chance.uniform(0.0, 2.0))  # how long the database is away
+            self._plant.start_server()
 
     def _kill_session(self) -> None:
-        """The server process of the sequencer or of a writer, which makes the server restart all of them."""
-        with psycopg.connect(self._url) as connection:
+        """A server process of the product's, which makes the server restart all of them."""
+        with psycopg.connect(self._plant.url()) as connection:
             rows = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s",
-                (_DATABASE, self._chance.choice(["watchfloor sequencer", "watchfloor"])),
+                "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'watchfloor%%'",
+                (DATABASE,),
             ).fetchall()
         if rows:
-            self.outcome.kills["kill -9 of a server process"] += 1
-            with suppress(ProcessLookupError):
-                os.kill(self._chance.choice(rows)[0], signal.SIGKILL)
+            pid = self._chance.choice(rows)[0]
+            self._done("kill -9 of a server process at any moment", lambda: _kill(pid), _nothing)
 
-    def _leader(self) -> int:
-        """Which of the backends sequences, or any."""
-        with suppress(psycopg.Error), psycopg.connect(self._url) as connection:
-            row = connection.execute("SELECT holder FROM leader_leases WHERE name = 'sequencer'").fetchone()
-            for place, (_, each) in enumerate(self._backends):
-                if row is not None and f":{each.pid}:" in row[0]:
-                    return place
-        return 0
+    def _kill_process(self, name: str) -> None:
+        kind = "the sequencer's backend" if self._plant.is_backend(name) else "a writer"
+        hit, mend = self._killing(name)
+        self._done(f"kill -9 of {kind} at any moment", hit, mend)()
 
-    def _kill_leader(self) -> None:
-        self.outcome.kills["kill -9 of the sequencer's backend"] += 1
-        stack, each = self._backends.pop(self._leader())
-        each.send(signal.SIGKILL)
-        stack.close()
-        self._start_backend()
+    def _stop(self, name: str, when: str) -> None:
+        self._done(
+            f"SIGSTOP of a leader {when}", lambda: self._plant.send(name, signal.SIGSTOP), self._going_on(name)
+        )()
 
-    def _kill_writer(self) -> None:
-        self.outcome.kills["kill -9 of a writer"] += 1
-        number = self._chance.randrange(WRITERS)
-        self._writers[number].kill()
-        self._writers[number].wait()
-        self._writers[number] = self._start_writer(number)
+    def _party(self, name: str) -> None:
+        """Signer or witness, when possible while it writes a head down."""
+        when = "while it writes" if self._writing(name) else "at any moment"
+        if self._chance.random() < 0.2:
+            self._done(f"SIGSTOP of the {name} {when}", lambda: self._plant.send(name, signal.SIGSTOP), _nothing)
+            time.sleep(HUNG_S)
+            self._plant.send(name, signal.SIGCONT)
+            return
+        self._done(f"kill -9 of the {name} {when}", lambda: self._plant.kill_party(name), _nothing)
+        time.sleep(self._chance.uniform(0.0, 2.0))
+        self._plant.start_party(name)
 
-    def _stop_leader(self) -> None:
-        self.outcome.kills["SIGSTOP of the sequencer's backend"] += 1
-        _, each = self._backends[self._leader()]
-        each.send(signal.SIGSTOP)
-        time.sleep(STOPPED_S)
-        each.send(signal.SIGCONT)
+    def _writing(self, name: str) -> bool:
+        """Wait until a draft of a head lies in its directory."""
+        deadline = time.monotonic() + _DRAFT_WAIT_S
+        heads = next((self._plant.signer_directory / name).glob("**/heads"), None)
+        while heads is not None and time.monotonic() < deadline:
+            with os.scandir(heads) as files:
+                if any(file.name.endswith(".draft") for file in files):
+                    return True
+            time.sleep(0.000_2)
+        return False
+
+    def _kill_verification(self) -> None:
+        """The process that reads, or with it the backend that it works for."""
+        workers = until(lambda: _children(self._plant.backend_pids, _WORKER) or None, "a verification", HUNG_S * 5)
+        time.sleep(self._chance.uniform(0.0, 0.5))
+        with suppress(ProcessLookupError):
+            self._done("kill -9 of the process that verifies", lambda: _kill(workers[0]), _nothing)
 
     def settle(self) -> Outcome:
-        """Let the writers end and the outbox run empty, then look."""
-        time.sleep(1.0)
-        self._end_writers()
-        deadline = time.monotonic() + DRAIN_S
-        while self._waiting() and time.monotonic() < deadline:
-            time.sleep(0.2)
-        outcome = self.outcome
-        stalled = ["the outbox never became empty"] if self._waiting() else []
-        outcome.looked = look(self._url)
-        outcome.faults = [*outcome.looked.faults, *stalled]
-        told = {line for n in range(WRITERS) for line in self._lines(self._acknowledged(n))}
-        outcome.acknowledged = len(told)
-        with psycopg.connect(self._url) as connection:
-            acts = {str(ident) for (ident,) in connection.execute("SELECT id FROM soak_acts")}
-            (aside,) = connection.execute("SELECT count(*) FROM audit_quarantine").fetchone() or (0,)
-        outcome.faults += [f"acknowledged and lost: {ident}" for ident in sorted(told - outcome.looked.ids)]
-        outcome.faults += [f"an act without its entry: {ident}" for ident in sorted(acts - outcome.looked.ids)]
-        outcome.faults += [f"{aside} rows were set aside"] if aside else []
-        return outcome
+        """Let everything come to rest, then look."""
+        judge(self._plant, self._callers, self.outcome)
+        return self.outcome
 
-    def _waiting(self) -> bool:
-        with suppress(psycopg.Error), psycopg.connect(self._url) as connection:
-            return connection.execute("SELECT 1 FROM audit_outbox LIMIT 1").fetchone() is not None
-        return True
 
-    def _lines(self, path: Path) -> list[str]:
-        return [line for line in path.read_text().split("\n")[:-1] if line] if path.exists() else []
+def _nothing() -> None:
+    """What ends by itself, or comes back by itself."""
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def _children(parents: set[int], mark: bytes) -> list[int]:
+    """Processes of some parents that carry a mark in their command line."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent in parents and mark in (directory / "cmdline").read_bytes():
+                found.append(int(directory.name))
+    return found
 
 
 def soak(directory: Path, kills: int, seed: int) -> Outcome:
     """Run it: so many blows, then the look."""
-    run = Soak(directory, seed)
-    with run.running():
-        run.wait_for_load()
-        while sum(run.outcome.kills.values()) < kills:
-            with suppress(psycopg.Error):  # the blow before has not been got over
-                run.blow()
-        return run.settle()
+    with tempfile.TemporaryDirectory(prefix="wf-soak-") as slow:
+        plant = Plant(directory, Path(slow))
+        with plant.running():
+            run = Soak(plant, seed)
+            with run.under_load():
+                while run.outcome.kills.total() < kills:
+                    with suppress(psycopg.Error, AssertionError, ProcessLookupError):  # not yet over the blow before
+                        run.blow()
+                time.sleep(1.0)
+            return run.settle()
 
 
 if __name__ == "__main__":
     with public_directory() as place:
-        found = soak(place, int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+        try:
+            found = soak(place, int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+        finally:
+            for log in place.glob("**/*.log*") if len(sys.argv) > 3 else ():
+                shutil.copy(log, sys.argv[3])
     sys.stdout.write(found.report() + "\n")
     sys.exit(bool(found.faults))
