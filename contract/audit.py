@@ -105,6 +105,9 @@ class ForeignChunk(WireRequest):
     source: ForeignSource
     file: str = Field(max_length=200)
     records: list[ForeignRecord] = Field(max_length=500)
+    retention: str | None = Field(default=None, max_length=20)
+    """How long the log is kept: a retention class of the policy, such as 7y, or forever. Settled by the first import;
+    None takes what is settled, or at the first import what the policy says."""
 
 
 class RefusedRecord(Wire):
@@ -123,3 +126,5 @@ class ForeignResult(Wire):
     truncated: int
     """Too long for an entry: its beginning is kept, with the hash of all of it."""
     refused: list[RefusedRecord] = []
+    retention: str
+    """How long the log is kept."""

@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit import quarantined
 from backend.audit.personal_tables import ErasedName
 from backend.audit.search_tables import SavedSearchRow
 from backend.audit.subjects import blind_of
@@ -61,12 +62,13 @@ async def destroy(session: AsyncSession, runtime: Runtime, subject: str) -> Dest
         text("WITH gone AS (DELETE FROM audit_sealed WHERE subject = :subject RETURNING 1) SELECT count(*) FROM gone"),
         {"subject": subject},
     )
+    aside = await quarantined.forget(session, runtime, subject)
     if name is not None:
         await session.execute(delete(SavedSearchRow).where(SavedSearchRow.owner == name))
         await session.execute(insert(ErasedName).values(blind=blind_of(runtime, name)).on_conflict_do_nothing())
     await session.execute(update(Subject).where(Subject.pid == subject).values(name=None, erased_at=now))
     after_commit(session, lambda: _forget(runtime, subject))
-    return Destroyed(subject, name, destroyed, gone.scalar_one())
+    return Destroyed(subject, name, destroyed, gone.scalar_one() + aside)
 
 
 async def destroyed_subjects(session: AsyncSession) -> set[str]:

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit import imported_logs
 from backend.audit.canonical import clean_text, clean_values
 from backend.audit.conditions import FOREIGN
 from backend.audit.events import AuditEvent
@@ -48,10 +49,12 @@ async def take_in(
     """Take the records of a chunk that are not in the log yet; those that cannot be entries are named, not dropped.
 
     Raises:
-        WatchfloorError: INVALID_REQUEST for a name that no log can have; CONFLICT when there are too many logs.
+        WatchfloorError: INVALID_REQUEST for a name that no log can have and for an unknown retention; CONFLICT when
+            there are too many logs, and for another retention than the log has.
     """
     log = await _log(session, name)
     await session.execute(_LOCK, {"log": log})
+    retention = await imported_logs.settle(session, runtime, log, chunk.retention)
     good, refused = _read(log, chunk)
     ids = list(good)
     known = {*await _waiting(session, ids), *await _stored(session, log, ids)}
@@ -63,6 +66,7 @@ async def take_in(
         unchanged=len(chunk.records) - len(refused) - len(new),
         truncated=sum(one.truncated for one in new),
         refused=refused,
+        retention=retention,
     )
     await record(session, runtime, caller, _told(log, chunk, result))
     return result
@@ -146,6 +150,7 @@ def _told(log: str, chunk: ForeignChunk, result: ForeignResult) -> AuditDraft:
         new_value={
             "file": chunk.file,
             "source": chunk.source,
+            "retention": result.retention,
             "imported": result.imported,
             "unchanged": result.unchanged,
             "truncated": result.truncated,

@@ -1,4 +1,4 @@
-"""Tables of retention: which copies of closed partitions exist, and what was dropped. A purge is never changed."""
+"""Tables of retention: which copies exist, what was dropped, how long imports are kept. The latter two never change."""
 
 from datetime import datetime
 from uuid import UUID
@@ -34,6 +34,17 @@ class ArchiveCopy(Base):
     state: Mapped[str] = mapped_column(String(20))
     """A `contract.retention.CopyState`."""
     problem: Mapped[str | None] = mapped_column(Text)
+
+
+class ImportedLog(Base):
+    """How long an imported log is kept; its row is never changed."""
+
+    __tablename__ = "audit_imported_logs"
+
+    log: Mapped[str] = mapped_column(String(40), primary_key=True)
+    retention_days: Mapped[int | None]
+    """NULL: for ever."""
+    first_imported_at: Mapped[UtcTime]
 
 
 class Purge(Base):

@@ -3,7 +3,7 @@
 The leaf never changes when a subject is erased: only the key is destroyed. Must never log or return a key.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -144,6 +144,24 @@ def unpack(raw: bytes) -> list[dict[str, Any]]:
         return [_unpacked(row) for row in orjson.loads(raw)]
     except (TypeError, AttributeError) as error:
         raise ValueError(f"not sealed fields: {error}") from error
+
+
+def subjects_in(raw: bytes) -> set[str]:
+    """Whose values `pack` wrote; nobody's for other bytes."""
+    try:
+        return {str(field["subject"]) for field in unpack(raw)}
+    except ValueError:
+        return set()
+
+
+def without_subjects(raw: bytes, subjects: Collection[str]) -> tuple[bytes | None, int]:
+    """What `pack` wrote without the fields of some people, and how many those were; unreadable bytes go whole."""
+    try:
+        rows = orjson.loads(raw)
+        kept = [row for row in rows if _unpacked(row)["subject"] not in subjects]
+    except (ValueError, TypeError, AttributeError):
+        return None, 1
+    return (raw if len(kept) == len(rows) else orjson.dumps(kept) if kept else None), len(rows) - len(kept)
 
 
 def _unpacked(row: list[str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from backend.audit.events import AuditEvent
 from backend.audit.meta import META_LOG
 from backend.audit.naming import line_without_names, names_known, taken_out, with_names, without_names
 from backend.audit.outbox import Waiting, enqueue
+from backend.audit.quarantined import count_of as quarantined_values
 from backend.audit.sealing import Owner, seal_fields
 from backend.audit.subjects import ERASED, PERSON_RESOURCE, PREFIX, is_erased, owner_of, readmit, surrogate_of
 from backend.audit.tables import LedgerEntry, SealedField, Subject
@@ -31,8 +32,8 @@ from ledger.entry import Detail, Index
 
 __all__ = [
     "ERASED", "META_LOG", "Amount", "AuditDraft", "Destroyed", "Part", "amount_of", "count_since", "destroy",
-    "destroyed_subjects", "find_person", "is_erased", "readmit", "record", "sealed_within", "shown_with_names",
-    "still_there", "stored_without_names", "surrogate_of",
+    "destroyed_subjects", "find_person", "is_erased", "quarantined_values", "readmit", "record", "sealed_within",
+    "shown_with_names", "still_there", "stored_without_names", "surrogate_of",
 ]  # fmt: skip
 
 _REGISTERED = frozenset(event.value for event in AuditEvent)

@@ -155,11 +155,15 @@ class QuarantinedEntry(Base):
     canon: Mapped[bytes] = mapped_column(LargeBinary)
     mac: Mapped[bytes] = mapped_column(LargeBinary)
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """As in the outbox, until the person is erased or the values' time is over."""
     emitted_at: Mapped[UtcTime]
     quarantined_at: Mapped[UtcTime]
     reason: Mapped[str] = mapped_column(Text)
 
-    __table_args__ = (Index("ix_audit_quarantine_id", "id"),)
+    __table_args__ = (
+        Index("ix_audit_quarantine_id", "id"),
+        Index("ix_audit_quarantine_sealed", "log", "emitted_at", postgresql_where=text("sealed IS NOT NULL")),
+    )
 
 
 class Subject(Base):

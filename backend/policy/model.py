@@ -10,6 +10,7 @@ from backend.policy import programme
 from backend.policy.access import PermissionRules, Role, RoleTable, SignIn, resolve_roles
 from backend.policy.base import PolicyTable, each_of
 from backend.policy.operations import (
+    FOREVER,
     Audit,
     LedgerRules,
     Permits,
@@ -103,3 +104,30 @@ class Policy(PolicyTable):
         """Every log that the categories need, the longest kept first."""
         days = {category.retention_days for category in self.audit.categories.values()}
         return tuple(retention_name(one) for one in sorted(days, reverse=True))
+
+    @cached_property
+    def audit_days(self) -> Mapping[str, int]:
+        """How many days each of those logs is kept."""
+        return {self.audit_log(name): one.retention_days for name, one in self.audit.categories.items()}
+
+    @property
+    def import_retention(self) -> str:
+        """The retention class of an imported log whose import names none."""
+        days = self.audit.watchfloor.import_retention_days
+        return days if isinstance(days, str) else retention_name(days)
+
+    @cached_property
+    def retention_classes(self) -> Mapping[str, int | None]:
+        """What an import may name, with its days; None is for ever."""
+        stated = self.audit.watchfloor.import_retention_days
+        days = {*self.audit_days.values(), *([stated] if isinstance(stated, int) else [])}
+        return {retention_name(one): one for one in sorted(days, reverse=True)} | {FOREVER: None}
+
+    def retention_class(self, days: int | None) -> str:
+        """Name a retention, also one that the policy had once."""
+        return FOREVER if days is None else retention_name(days)
+
+    def personal_days(self, days: int | None) -> int | None:
+        """How long personal values stay in a log that is kept so many days: the shorter of what is stated."""
+        stated = [one for one in (days, self.privacy.log_data_days) if one is not None]
+        return min(stated, default=None)

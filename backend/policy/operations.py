@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -16,6 +16,7 @@ from backend.policy.base import (
     PositiveAmount,
     PositiveCount,
     Ratio,
+    Retention,
     Text,
     Texts,
     each_of,
@@ -213,6 +214,8 @@ class Transactions(PolicyTable):
         return self._outcome_by_word.get(status.strip().lower(), Outcome.UNKNOWN)
 
 
+FOREVER: Final = "forever"
+"""The retention of what is never dropped."""
 _DAYS_A_YEAR = 365
 """Retention is stated in days; the documents mean years by 2,555 and 1,095."""
 
@@ -252,6 +255,8 @@ class AuditMapping(PolicyTable):
     """Category → what happens when the database cannot take its entry; `closed` for one that is not named."""
     outbox_age_seconds: PositiveCount = 10
     """An entry that waits longer than this for its place in the ledger raises a critical alert."""
+    import_retention_days: Retention = "forever"
+    """How long an imported log is kept whose import names no retention."""
 
     @model_validator(mode="after")
     def _one_category(self) -> Self:

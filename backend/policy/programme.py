@@ -80,6 +80,11 @@ class Privacy(PolicyTable):
     anonymised_fields: Texts
     watchfloor: PersonalFields
 
+    @property
+    def log_data_days(self) -> int | None:
+        """How long personal data in logs may be kept; None where the document states nothing about it."""
+        return self.retention_days.get("log_data")
+
     @cached_property
     def sealed_fields(self) -> frozenset[str]:
         """Names of the values that leave only a commitment in an audit entry."""

@@ -52,7 +52,7 @@ async def preview(session: AsyncSession, asked: Whose) -> ErasurePreview:
     return ErasurePreview(
         surrogate=subject,
         entries=amount.entries,
-        sealed_values=amount.sealed_values or 0,
+        sealed_values=(amount.sealed_values or 0) + await audit.quarantined_values(session, subject),
         count_cap=COUNT_CAP,
         legal_holds=len(await holds.seen_on(session, subject)),
         **named,

@@ -136,19 +136,25 @@ def _destination(out: str) -> Iterator[IO[bytes]]:
     show_default=True,
     help="What kind of log it is.",
 )
+@click.option(
+    "--retention",
+    metavar="CLASS",
+    help="How long the log is kept, e.g. 7y or forever; the first import settles it. [default: what the policy says]",
+)
 @command("audit.import")
-def import_(call: Call, *, files: tuple[Path, ...], name: str, source: str) -> None:
+def import_(call: Call, *, files: tuple[Path, ...], name: str, source: str, retention: str | None) -> None:
     """Take foreign audit logs in: CloudTrail files, JSON arrays or JSON Lines, also gzipped.
 
     Folders are searched for .json, .jsonl and .gz files. Importing a file again changes nothing. Records that cannot
     be entries are named; exit code 1 says that there were some.
     """
     try:
-        outcome = call.ask(lambda api: _import(api, _files(files), name, source))
+        outcome = call.ask(lambda api: _import(api, _files(files), name, (source, retention)))
     except ForeignFileError as error:
         raise click.UsageError(str(error)) from error
     body = {
         "log": f"import:{name}",
+        "retention": outcome.retention,
         "files": outcome.files,
         "records": outcome.records,
         "imported": outcome.imported,
@@ -172,13 +178,15 @@ def _files(named: tuple[Path, ...]) -> list[Path]:
     return found
 
 
-async def _import(api: Api, files: list[Path], name: str, source: str) -> Outcome:
+async def _import(api: Api, files: list[Path], name: str, wanted: tuple[str, str | None]) -> Outcome:
     outcome = Outcome()
+    source, retention = wanted
     for path in files:
         records, refused = foreign.too_long(foreign.records_of(path))
         kind = foreign.source_of(records) if source == "auto" else ForeignSource(source)
         for chunk in foreign.chunks_of(path.name[-200:], kind, records):
-            outcome.add(path.name, len(chunk.records), await api.import_audit(name, chunk))
+            sent = chunk.model_copy(update={"retention": retention})
+            outcome.add(path.name, len(sent.records), await api.import_audit(name, sent))
         outcome.refused += [(path.name, one) for one in refused]
         outcome.records += len(refused)
         outcome.files += 1
@@ -199,7 +207,8 @@ def _told(name: str, outcome: Outcome) -> list[str]:
         f"{outcome.unchanged:,} unchanged, {len(outcome.refused):,} refused{cut}, "
         f"from {counted(outcome.files, 'file')}."
     )
-    return [*lines, *wrapped(told, 0)]
+    kept = f"It is kept {outside(outcome.retention, 20)}." if outcome.retention else ""
+    return [*lines, *wrapped(f"{told} {kept}".strip(), 0)]
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (follow, saved, export, import_)

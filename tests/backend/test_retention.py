@@ -249,8 +249,15 @@ async def test_personal_values_go_on_their_date_also_when_the_entries_stay(old: 
     await old.keeper().round()
     assert await old.count("SELECT count(*) FROM audit_sealed WHERE log = :log") == 0
     assert await old.entries() == 5
-    (entry,) = await told(old, AuditEvent.SEALED_EXPIRED)
-    assert entry.detail.new_value == {"log": LOG, "before": "2026-03-11T00:00:00.000000Z", "values": 10}
+    (entry,) = [one for one in await told(old, AuditEvent.SEALED_EXPIRED) if one.index.resource_id == LOG]
+    assert entry.detail.new_value == {
+        "log": LOG,
+        "before": "2026-03-11T00:00:00.000000Z",
+        "days": 1095,
+        "stated_by": "the retention of the log",
+        "values": 10,
+        "quarantined_values": 0,
+    }
 
 
 async def test_who_reads_the_log_without_a_pause_delays_a_purge_and_no_more(old: Aged, database_url: str) -> None:

@@ -86,6 +86,11 @@ def test_foreign_logs_come_in_and_are_found(run: Commands, tmp_path: Path) -> No
     assert [(one["file"], one["line"]) for one in ran.body["refused"]] == [("lines.jsonl", 2)]
     again = run(ADMIN, "audit", "import", str(tmp_path / "trail.json.gz"), "--name", "cli")
     assert (again.code, "0 entries imported into import:cli, 3 unchanged" in again.out) == (0, True)
+    assert (ran.body["retention"], "It is kept 7y." in " ".join(again.out.split())) == ("7y", True)
+    other = run(ADMIN, "audit", "import", str(tmp_path / "trail.json.gz"), "--name", "cli", "--retention", "1y")
+    assert (other.code, "is kept 7y since its first import" in other.err) == (ExitCode.CHECK_FAILED, True)
+    unknown = run(ADMIN, "audit", "import", str(tmp_path / "trail.json.gz"), "--name", "cli2", "--retention", "9y")
+    assert (unknown.code, "the policy has 7y, 3y, 1y, forever" in unknown.err) == (ExitCode.USAGE, True)
     found = run(AUDITOR, "audit", "search", "--log", "import:cli", "--action", "Get1", "--json").body["items"]
     assert [one["event_type"] for one in found] == ["imported.cloudtrail.event"]
     assert run(OPERATOR, "audit", "import", str(tmp_path), "--name", "cli").code == ExitCode.NOT_ALLOWED

@@ -15,7 +15,6 @@ from backend.audit import ledger_rows
 from backend.audit.events import AuditEvent
 from backend.audit.retention.keeper import Keeper
 from backend.audit.retention.report import report
-from backend.audit.retention.standing import keep_days
 from backend.audit.service import AuditDraft, record
 from backend.audit.verification.periods import seal_due
 from backend.context import Caller
@@ -73,9 +72,7 @@ class Aged:
 
     def grow_old(self) -> None:
         """Let the retention of the log pass."""
-        days = keep_days(self.app.runtime, LOG)
-        assert days is not None
-        self.clock.at += timedelta(days=days + 1)
+        self.clock.at += timedelta(days=self.app.runtime.policy.audit_days[LOG] + 1)
 
     async def report(self) -> RetentionReport:
         async with self.app.runtime.database.read() as session:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from backend.audit.heads.writing import fenced
 from backend.audit.identity import ledger_of
+from backend.audit.imported_logs import stated_days
 from backend.audit.retention import archives, inventory
 from backend.audit.retention.archives import DamagedCopyError, Draft, drafted, folder_of
 from backend.audit.retention.expiry import expire
@@ -154,7 +155,8 @@ class Keeper:
             LedgerFaultError: the entries are not those that were signed.
         """
         stores, now = list(self._stores.values()), self._runtime.clock.now()
-        due = due_at(self._runtime, partition)
+        async with self._runtime.database.read() as session:
+            due = due_at((await stated_days(session, self._runtime)).get(partition.log), partition)
         rests_until = self._rests.get((partition.log, partition.seq_from), now)
         if due is None or due > now or rests_until > now:
             return  # nothing to ask about: most partitions, most of the time

@@ -6,10 +6,11 @@ from typing import Any, Final
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit.imported_logs import stated_days
 from backend.audit.pruning import pruned_edge
 from backend.audit.retention import inventory
 from backend.audit.retention.heldpeople import Patience
-from backend.audit.retention.standing import Standing, about, due_at, keep_days
+from backend.audit.retention.standing import Standing, about, due_at
 from backend.audit.retention.survey import Partition, closed_on
 from backend.audit.retention_tables import ArchiveCopy as CopyRow
 from backend.context import Runtime
@@ -69,10 +70,11 @@ async def _log(
     session: AsyncSession, runtime: Runtime, row: Row[Any], partitions: Sequence[Partition], asked: Standing | None
 ) -> LogRetention:
     dropped = (await pruned_edge(session, row.log)).size
-    dues = [due_at(runtime, one) for one in partitions]
+    days = (await stated_days(session, runtime)).get(row.log)
+    dues = [due_at(days, one) for one in partitions]
     return LogRetention(
         log=row.log,
-        keep_days=keep_days(runtime, row.log),
+        keep_days=days,
         entries=row.size - dropped,
         dropped=dropped,
         oldest=row.oldest,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit.imported_logs import stated_days
 from backend.audit.pruning import pruned_edge
 from backend.audit.retention import heldpeople, holds, inventory
 from backend.audit.retention.heldpeople import UNKNOWN, Patience, Reading
@@ -46,17 +47,8 @@ class Standing:
         return self.due_at is not None and self.due_at <= now
 
 
-def keep_days(runtime: Runtime, log: str) -> int | None:
-    """How long the policy keeps a log's entries; None for one that it does not name: that is never dropped."""
-    stated = {
-        runtime.policy.audit_log(name): one.retention_days for name, one in runtime.policy.audit.categories.items()
-    }
-    return stated.get(log)
-
-
-def due_at(runtime: Runtime, partition: Partition) -> datetime | None:
+def due_at(days: int | None, partition: Partition) -> datetime | None:
     """When the retention of a partition's newest entry ends, by its own time or by when it was placed: the later."""
-    days = keep_days(runtime, partition.log)
     times = [one for one in (partition.newest, partition.last_sequenced) if one is not None]
     return max(times) + timedelta(days=days) if days is not None and times else None
 
@@ -88,7 +80,8 @@ async def about(
     else:
         kept = await heldpeople.found_by_index(session, partition, people)
     told = tuple(reason for reason in [*reasons, *kept] if reason is not None)
-    return Standing(partition, due_at(runtime, partition), told, isinstance(people, Reading) and bool(kept))
+    due = due_at((await stated_days(session, runtime)).get(partition.log), partition)
+    return Standing(partition, due, told, isinstance(people, Reading) and bool(kept))
 
 
 async def _earlier(session: AsyncSession, partition: Partition) -> str | None:

@@ -153,6 +153,12 @@ def _create_path() -> None:
         sa.PrimaryKeyConstraint("number", name="pk_audit_quarantine"),
     )
     op.create_index("ix_audit_quarantine_id", "audit_quarantine", ["id"])
+    op.create_index(
+        "ix_audit_quarantine_sealed",
+        "audit_quarantine",
+        ["log", "emitted_at"],
+        postgresql_where=sa.text("sealed IS NOT NULL"),
+    )
     # rows live for milliseconds: without this the table is scanned over its own dead rows
     op.execute("ALTER TABLE audit_outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)")
 

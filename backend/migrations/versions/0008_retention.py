@@ -47,16 +47,25 @@ def upgrade() -> None:
         sa.CheckConstraint("seq_from < first_kept_seq", name="ck_audit_purges_not_empty"),
         sa.PrimaryKeyConstraint("log", "first_kept_seq", name="pk_audit_purges"),
     )
-    op.execute(
-        "CREATE TRIGGER audit_purges_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_purges "
-        "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
+    op.create_table(
+        "audit_imported_logs",
+        sa.Column("log", sa.String(40), nullable=False),
+        sa.Column("retention_days", sa.Integer(), nullable=True),
+        sa.Column("first_imported_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("log", name="pk_audit_imported_logs"),
     )
-    op.execute("ALTER TABLE audit_purges ENABLE ALWAYS TRIGGER audit_purges_append_only")
+    for table in ("audit_purges", "audit_imported_logs"):
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
+        )
+        op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only")
     # personal values are written in the order of time: a few pages say where the old ones lie
     op.execute("CREATE INDEX ix_audit_sealed_age ON audit_sealed USING brin (occurred_at)")
 
 
 def downgrade() -> None:
     op.drop_index("ix_audit_sealed_age", "audit_sealed")
+    op.drop_table("audit_imported_logs")
     op.drop_table("audit_purges")
     op.drop_table("audit_archives")

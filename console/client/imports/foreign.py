@@ -41,6 +41,8 @@ class Outcome:
     unchanged: int = 0
     truncated: int = 0
     refused: list[tuple[str, RefusedRecord]] = field(default_factory=list)
+    retention: str | None = None
+    """How long the log is kept; None while nothing was sent."""
 
     def add(self, file: str, sent: int, result: ForeignResult) -> None:
         """Count a chunk in."""
@@ -48,6 +50,7 @@ class Outcome:
         self.imported += result.imported
         self.unchanged += result.unchanged
         self.truncated += result.truncated
+        self.retention = result.retention
         self.refused += [(file, one) for one in result.refused]
 
 
