@@ -2,14 +2,40 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.heads_tables import Cosignature, EpochKey, SignedHead
 from ledger import note
 from ledger.checkpoint import verify_chain
 from ledger.note import NoteError, VerifierKey
+
+_ORIGINS: Final = text("""
+WITH RECURSIVE known AS (
+    SELECT min(origin) AS origin FROM audit_checkpoints
+    UNION ALL
+    SELECT (SELECT min(origin) FROM audit_checkpoints WHERE origin > known.origin) FROM known
+    WHERE known.origin IS NOT NULL)
+SELECT origin FROM known WHERE origin IS NOT NULL
+""")
+"""One look into the index an origin, however many heads it has; the others below are alike."""
+_LATEST: Final = text("""
+SELECT newest.* FROM unnest(CAST(:origins AS text[])) AS wanted(origin) CROSS JOIN LATERAL (
+    SELECT * FROM audit_checkpoints AS head WHERE head.origin = wanted.origin ORDER BY head.size DESC LIMIT 1) AS newest
+""")
+_HELD: Final = text("""
+WITH RECURSIVE known AS (
+    SELECT min(witness) AS witness FROM audit_cosignatures WHERE origin = :origin
+    UNION ALL
+    SELECT (SELECT min(witness) FROM audit_cosignatures WHERE origin = :origin AND witness > known.witness) FROM known
+    WHERE known.witness IS NOT NULL)
+SELECT known.witness, newest.size FROM known CROSS JOIN LATERAL (
+    SELECT size FROM audit_cosignatures AS held WHERE held.origin = :origin AND held.witness = known.witness
+    ORDER BY held.size DESC LIMIT 1) AS newest
+WHERE known.witness IS NOT NULL
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +94,27 @@ def _lines(signed: bytes, receipt: bytes) -> Sequence[note.Signature]:
     """Signature lines of a receipt; one that is no line adds nothing."""
     if not receipt:
         return ()
-    text = note.split(signed)[0]
+    body = note.split(signed)[0]
     try:
-        return note.split(text.encode() + b"\n" + receipt)[1]
+        return note.split(body.encode() + b"\n" + receipt)[1]
     except NoteError:
         return ()
+
+
+async def origins_signed(session: AsyncSession) -> list[str]:
+    """Every origin that a signed head is kept of."""
+    return list(await session.scalars(_ORIGINS))
+
+
+async def latest_heads(session: AsyncSession, origins: Sequence[str]) -> list[SignedHead]:
+    """The newest signed head of each of some logs that have one."""
+    wanted = select(SignedHead).from_statement(_LATEST.bindparams(origins=list(origins)))
+    return list(await session.scalars(wanted))
+
+
+async def held_sizes(session: AsyncSession, origin: str) -> dict[str, int]:
+    """The size of the largest head of a log that each witness holds, also those no longer in use."""
+    return {row.witness: row.size for row in await session.execute(_HELD, {"origin": origin})}
 
 
 async def witnessed_size(session: AsyncSession, origin: str, needed: int) -> int:
@@ -80,10 +122,5 @@ async def witnessed_size(session: AsyncSession, origin: str, needed: int) -> int
     if needed <= 0:
         head = await latest_checkpoint(session, origin)
         return head.size if head else 0
-    largest = func.max(Cosignature.size)
-    sizes = (
-        await session.scalars(
-            select(largest).where(Cosignature.origin == origin).group_by(Cosignature.witness).order_by(largest.desc())
-        )
-    ).all()
+    sizes = sorted((await held_sizes(session, origin)).values(), reverse=True)
     return sizes[needed - 1] if len(sizes) >= needed else 0

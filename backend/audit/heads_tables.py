@@ -1,6 +1,7 @@
 """Tables of signed heads: checkpoints, who witnessed them, the keys they are signed with, and what was found wrong.
 
-They make the evidence easy to find; it counts only because signer and witnesses hold it too.
+They make the evidence easy to find; it counts only because signer and witnesses hold it too. Old heads are thinned
+(`backend.audit.heads.thinning`): each covers everything before it.
 """
 
 from datetime import datetime
@@ -25,7 +26,7 @@ class SignedHead(Base):
     note: Mapped[bytes] = mapped_column(LargeBinary)
     signed_at: Mapped[UtcTime]
 
-    __table_args__ = (Index("ix_audit_checkpoints_time", "origin", "signed_at"),)
+    __table_args__ = (Index("ix_audit_checkpoints_time", "origin", "signed_at", "size"),)
 
 
 class Cosignature(Base):
@@ -38,6 +39,11 @@ class Cosignature(Base):
     witness: Mapped[str] = mapped_column(String(200), primary_key=True)
     receipt: Mapped[bytes] = mapped_column(LargeBinary)
     witnessed_at: Mapped[UtcTime]
+
+    __table_args__ = (
+        Index("ix_audit_cosignatures_held", "origin", "witness", "size"),
+        Index("ix_audit_cosignatures_signed", "origin", "size", postgresql_where=text("length(receipt) > 0")),
+    )
 
 
 class EpochKey(Base):

@@ -5,15 +5,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import nodes
-from backend.audit.checkpoints import KeyChain, key_chain
-from backend.audit.heads import generations, rollback
+from backend.audit.checkpoints import KeyChain, held_sizes, key_chain, latest_heads
+from backend.audit.heads import generations, rollback, thinning
 from backend.audit.heads.configured import signer_of, witnesses_of
 from backend.audit.heads.http import KnownSizeError, SignerClient
 from backend.audit.heads.parties import (
@@ -25,7 +24,7 @@ from backend.audit.heads.parties import (
     Witness,
 )
 from backend.audit.heads.writing import NewKey, fenced, note_keeper, store_head, store_keys, store_receipt
-from backend.audit.heads_tables import Cosignature, SignedHead
+from backend.audit.heads_tables import SignedHead
 from backend.audit.identity import origin_of
 from backend.audit.meta import META_LOG
 from backend.audit.pruning import pruned_edge
@@ -56,6 +55,8 @@ class HeadKeeper:
         self._witnesses = witnesses_of(runtime.settings)
         self._signed = {witness.name: asyncio.Event() for witness in self._witnesses}
         self._doubted = asyncio.Event()
+        self._thinner = thinning.Thinner(runtime, lead)
+        self._thick = asyncio.Event()
         self._certificates_known = -1
 
     async def run(self) -> None:
@@ -64,6 +65,7 @@ class HeadKeeper:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._repeat(self.check, rules.rollback_check_minutes * 60, self._doubted))
+                group.create_task(self._repeat(self.thin, thinning.INTERVAL_S, self._thick))
                 group.create_task(self._repeat(self.sign_all, rules.checkpoint_interval_s, asyncio.Event()))
                 for witness in self._witnesses:
                     work = partial(self.hand_all, witness)
@@ -92,6 +94,11 @@ class HeadKeeper:
         """Compare the database with everybody; see `backend.audit.heads.rollback`."""
         await rollback.check(self._runtime, self._signer, self._witnesses)
 
+    async def thin(self) -> None:
+        """Let go of some old heads; see `backend.audit.heads.thinning`."""
+        if await self._thinner.step():
+            self._thick.set()
+
     async def sign_all(self) -> None:
         """Have every head signed that moved; note how the signer does."""
         problem: str | None = None
@@ -113,11 +120,8 @@ class HeadKeeper:
         async with self._runtime.database.read() as session:
             ledger = await session.scalar(select(Ledger))
             heads = (await session.scalars(select(LedgerHead).where(LedgerHead.size > 0))).all()
-            largest = func.max(SignedHead.size).label("size")
-            sizes = select(SignedHead.origin, largest).group_by(SignedHead.origin)
-            if ledger is not None:
-                ours = sizes.where(SignedHead.origin.in_([origin_of(ledger, head.log) for head in heads]))
-                signed = {row.origin: row.size for row in await session.execute(ours)}
+            ours = [origin_of(ledger, head.log) for head in heads] if ledger is not None else []
+            signed = {head.origin: head.size for head in await latest_heads(session, ours)}
         if ledger is None or not heads:
             return
         await self._learn_keys()
@@ -238,17 +242,8 @@ class HeadKeeper:
             logs = (await session.scalars(select(LedgerHead.log))).all()
             if ledger is None or not logs:
                 return []
-            newest = (
-                select(SignedHead)
-                .where(SignedHead.origin.in_([origin_of(ledger, one) for one in logs]))
-                .order_by(SignedHead.origin, SignedHead.size.desc())
-                .ext(distinct_on(SignedHead.origin))
-            )
-            heads = (await session.scalars(newest)).all()
-            largest = func.max(Cosignature.size).label("size")
-            held = select(Cosignature.origin, largest).where(Cosignature.witness == witness)
-            rows = await session.execute(held.group_by(Cosignature.origin))
-            sizes = {row.origin: row.size for row in rows}
+            heads = await latest_heads(session, [origin_of(ledger, one) for one in logs])
+            sizes = {head.origin: (await held_sizes(session, head.origin)).get(witness) for head in heads}
             chain = await key_chain(session)
         certificates = chain.certificates if chain else ()
         return [

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.checkpoints import witnessed_size
+from backend.audit.checkpoints import latest_checkpoint, witnessed_size
 from backend.audit.faults import Fault, open_faults
 from backend.audit.heads.configured import witness_names
 from backend.audit.heads.keeping import SIGNER
@@ -97,8 +97,14 @@ async def _logs(session: AsyncSession, required: int) -> list[LogState]:
     found = []
     for head in await session.scalars(select(LedgerHead).order_by(LedgerHead.log)):
         origin = origin_of(ledger, head.log)
-        signed = await session.scalar(select(func.max(SignedHead.size)).where(SignedHead.origin == origin)) or 0
+        newest = await latest_checkpoint(session, origin)
+        signed = newest.size if newest else 0
         witnessed = await witnessed_size(session, origin, required)
-        oldest = select(func.min(SignedHead.signed_at)).where(SignedHead.origin == origin, SignedHead.size > witnessed)
+        oldest = (
+            select(SignedHead.signed_at)
+            .where(SignedHead.origin == origin, SignedHead.size > witnessed)
+            .order_by(SignedHead.size)
+            .limit(1)
+        )
         found.append(LogState(head.log, origin, head.size, signed, witnessed, await session.scalar(oldest)))
     return found

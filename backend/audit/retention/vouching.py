@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import nodes
-from backend.audit.checkpoints import cosigned, key_chain, latest_checkpoint, witnessed_size
+from backend.audit.checkpoints import cosigned, held_sizes, key_chain, latest_checkpoint, witnessed_size
 from backend.audit.faults import open_faults
 from backend.audit.heads.configured import witness_names
-from backend.audit.heads_tables import Cosignature, SignedHead
+from backend.audit.heads_tables import SignedHead
 from backend.audit.identity import ledger_of, origin_of
 from backend.context import Runtime
 from backend.errors import LedgerFaultError
@@ -88,8 +88,7 @@ async def _uncovered(session: AsyncSession, runtime: Runtime, origin: str, cut: 
 
 async def _left_behind(session: AsyncSession, runtime: Runtime, origin: str, cut: int) -> str | None:
     """A witness in use whose last head lies before the cut could never again be shown that the log continues it."""
-    held = select(Cosignature.witness, func.max(Cosignature.size).label("size")).where(Cosignature.origin == origin)
-    sizes = {row.witness: row.size for row in await session.execute(held.group_by(Cosignature.witness))}
+    sizes = await held_sizes(session, origin)
     for name in witness_names(runtime.settings.witnesses):
         if sizes.get(name, cut) < cut:
             return f"the witness {name} holds no newer head than that of {sizes[name]:,} entries"

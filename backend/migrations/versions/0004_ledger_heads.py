@@ -13,7 +13,37 @@ branch_labels = None
 depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
-_APPEND_ONLY = ("audit_checkpoints", "audit_cosignatures", "audit_epochs", "audit_restores")
+_APPEND_ONLY = ("audit_epochs", "audit_restores")
+_THINNED = {
+    # a head may go once it is two days old, while a later one of its hour stays, or of its day after thirty days
+    "audit_checkpoints": """
+CREATE FUNCTION audit_checkpoints_thinned() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    width text := CASE WHEN OLD.signed_at < clock_timestamp() - interval '30 days' THEN 'day' ELSE 'hour' END;
+    begins timestamptz := date_trunc(width, OLD.signed_at, 'UTC');
+BEGIN
+    IF OLD.signed_at < clock_timestamp() - interval '48 hours' AND EXISTS (
+        SELECT FROM audit_checkpoints AS later WHERE later.origin = OLD.origin AND later.size > OLD.size
+            AND later.signed_at >= begins AND later.signed_at < begins + ('1 ' || width)::interval) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'the head of % entries of % stays', OLD.size, OLD.origin USING ERRCODE = 'insufficient_privilege';
+END $$
+""",
+    # a receipt may go with its head, while the same witness holds a later one
+    "audit_cosignatures": """
+CREATE FUNCTION audit_cosignatures_thinned() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM audit_checkpoints WHERE origin = OLD.origin AND size = OLD.size) AND EXISTS (
+        SELECT FROM audit_cosignatures AS later
+        WHERE later.origin = OLD.origin AND later.witness = OLD.witness AND later.size > OLD.size) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'the receipt of % for % entries of % stays', OLD.witness, OLD.size, OLD.origin
+        USING ERRCODE = 'insufficient_privilege';
+END $$
+""",
+}
 
 
 def upgrade() -> None:
@@ -28,7 +58,7 @@ def upgrade() -> None:
         sa.Column("signed_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("origin", "size", name="pk_audit_checkpoints"),
     )
-    op.create_index("ix_audit_checkpoints_time", "audit_checkpoints", ["origin", "signed_at"])
+    op.create_index("ix_audit_checkpoints_time", "audit_checkpoints", ["origin", "signed_at", "size"])
     op.create_table(
         "audit_cosignatures",
         sa.Column("origin", sa.String(120), nullable=False),
@@ -37,6 +67,13 @@ def upgrade() -> None:
         sa.Column("receipt", sa.LargeBinary(), nullable=False),
         sa.Column("witnessed_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("origin", "size", "witness", name="pk_audit_cosignatures"),
+    )
+    op.create_index("ix_audit_cosignatures_held", "audit_cosignatures", ["origin", "witness", "size"])
+    op.create_index(
+        "ix_audit_cosignatures_signed",
+        "audit_cosignatures",
+        ["origin", "size"],
+        postgresql_where=sa.text("length(receipt) > 0"),
     )
     op.create_table(
         "audit_epochs",
@@ -61,6 +98,15 @@ def upgrade() -> None:
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
+        )
+    for table, function in _THINNED.items():
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
+        )
+        op.execute(function)
+        op.execute(
+            f"CREATE TRIGGER {table}_thinned BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_thinned()"
         )
 
 
@@ -102,3 +148,4 @@ def downgrade() -> None:
     for table in ("audit_restores", "audit_faults", "audit_keepers", "audit_epochs", "audit_cosignatures"):
         op.drop_table(table)
     op.drop_table("audit_checkpoints")
+    op.execute("DROP FUNCTION audit_checkpoints_thinned, audit_cosignatures_thinned")
