@@ -6,8 +6,9 @@ costs no parsing. It does no more: hashing is done here.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import psycopg
@@ -20,12 +21,9 @@ BLOCK_ENTRIES: Final = 1024
 CHUNK_ENTRIES: Final = 2**16
 """Rows of one statement: longer ones would keep the server from cleaning up."""
 
-_NULL: Final = -1
-_NULL_LENGTH: Final = 2**32 - 1
 _TRAILER_BYTES: Final = 2
 _INT_BYTES: Final = 4
 _ARRAY_HEADER_BYTES: Final = 20
-_TIME_BYTES: Final = 12
 _SIGNATURE_BYTES: Final = 19
 """Of a binary COPY: 11 of magic, flags, length of the extension."""
 
@@ -34,32 +32,37 @@ def _optional(column: str) -> str:
     return f"""coalesce('"' || {column} || '"', 'null')"""
 
 
+NOTHING_SEALED: Final = b'"sealed":{}}'
+"""Comes before the index of an entry without personal values: with it one comparison tells both."""
 _TAIL: Final = f"""
-concat(',"index":{{"action":"', action, '","actor":', {_optional("actor")},
+concat('"sealed":{{}}}},"index":{{"action":"', action, '","actor":', {_optional("actor")},
 ',"actor_type":', {_optional("actor_type")},
 ',"category":"', category, '","event_type":"', event_type, '","id":"', id, '","incident":', {_optional("incident")},
 ',"log":"', log, '","occurred_at":"', to_char(occurred_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '","outcome":"', outcome,
 '","request_id":', {_optional("request_id")}, ',"resource_id":', {_optional("resource_id")}, ',"resource_type":',
 {_optional("resource_type")}, '}},"v":1}}')
 """
-"""The end of the canonical bytes, as the columns have it, without escapes: what an entry without any must end with."""
+"""The end of the canonical bytes, as the columns have it, without escapes: what an entry without any must end with,
+also without personal values."""
 
 _ESCAPED: Final = _TAIL.replace("{", "{{").replace("}", "}}")
 _BLOCKS: Final = f"""
 COPY (
     SELECT block.* FROM generate_series({{aligned}}::bigint, {{stop}}::bigint - 1, {BLOCK_ENTRIES}) AS start
     CROSS JOIN LATERAL (
-        SELECT count(*), coalesce(min(seq), -1), coalesce(max(seq), -1), array_agg(sequenced_at ORDER BY seq),
-            array_agg(canon ORDER BY seq), string_agg(leaf, ''::bytea ORDER BY seq), array_agg({_ESCAPED} ORDER BY seq)
+        SELECT array_agg(seq), array_agg(sequenced_at), string_agg(leaf, ''::bytea),
+            array_agg(octet_length(canon)), string_agg(canon, '\\x0a'::bytea),
+            array_agg(octet_length(tail)), string_agg(tail, chr(10))
         FROM (
-            SELECT * FROM audit_entries
+            SELECT seq, sequenced_at, leaf, coalesce(canon, ''::bytea) AS canon, {_ESCAPED} AS tail FROM audit_entries
             WHERE log = {{log}} AND seq >= greatest(start, {{first}}) AND seq < least(start + {BLOCK_ENTRIES}, {{stop}})
             ORDER BY seq
         ) AS entry
     ) AS block
 ) TO STDOUT (FORMAT BINARY)
 """  # noqa: S608  constants
-"""One index scan a block. A malicious answer cannot pass the hash; the columns are judged as everybody sees them."""
+"""One index scan a block, aggregated in its order; `seqs` tells if a server ever does otherwise. Sorting each aggregate
+would cost a sixth more. A malicious answer cannot pass the hash; the columns are judged as everybody sees them."""
 
 
 class StreamError(Exception):
@@ -70,14 +73,12 @@ class StreamError(Exception):
 class Block:
     """Rows in a row."""
 
-    count: int
-    seq_min: int
-    seq_max: int
+    seqs: tuple[int, ...]
     sequenced: tuple[int, ...]
     """When each row was sequenced, in microseconds."""
-    canons: list[bytes]
     leaves: bytes
     """The leaf columns, one after the other."""
+    canons: list[bytes]
     tails: list[bytes]
 
 
@@ -123,45 +124,47 @@ class _Rows:
         self._skip = _SIGNATURE_BYTES
         self._done = False
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[memoryview]:
         while not self._done:
             length, data = self._raw.get_copy_data(0)
             self._done = length < 0
-            row = bytes(data)[self._skip :]
+            row = memoryview(data)[self._skip :]
             self._skip = 0
             if len(row) > _TRAILER_BYTES:
                 yield row
 
 
-def _parse(data: bytes) -> Block:
-    """Take one row of a binary COPY apart: three numbers, times, entries, leaves, tails."""
+def _parse(data: memoryview) -> Block:
+    """Take one row of a binary COPY apart: numbers, times, leaves, and lengths and bytes of entries and tails."""
     fields: list[bytes] = []
     at = 2
     while at < len(data):
         length = int.from_bytes(data[at : at + _INT_BYTES], "big", signed=True)
         at += _INT_BYTES
-        fields.append(data[at : at + length] if length != _NULL else b"")
+        fields.append(bytes(data[at : at + max(length, 0)]))
         at += max(length, 0)
-    count, seq_min, seq_max = (int.from_bytes(one, "big", signed=True) for one in fields[:3])
-    return Block(count, seq_min, seq_max, _times(fields[3]), _array(fields[4]), fields[5], _array(fields[6]))
+    seqs, sequenced, leaves, canon_lengths, canons, tail_lengths, tails = fields
+    return Block(
+        seqs=_array(seqs, "q"),
+        sequenced=_array(sequenced, "q"),
+        leaves=leaves,
+        canons=_cut(canons, _array(canon_lengths, "i")),
+        tails=_cut(tails, _array(tail_lengths, "i")),
+    )
 
 
-def _times(raw: bytes) -> tuple[int, ...]:
-    """Take an array of times apart: lengths and values in turn, so that one call reads all."""
-    body = raw[_ARRAY_HEADER_BYTES:]
-    if len(body) % _TIME_BYTES:  # a NULL, which no column here allows
+def _array(raw: bytes, kind: str) -> tuple[int, ...]:
+    """Take an array of numbers apart: lengths and values in turn, so that one call reads all; none if one is NULL."""
+    body, step = raw[_ARRAY_HEADER_BYTES:], struct.calcsize(f">i{kind}")
+    if len(body) % step:  # a NULL, which no column here allows
         return ()
-    return struct.unpack(f">{'iq' * (len(body) // _TIME_BYTES)}", body)[1::2]
+    return struct.unpack(f">{f'i{kind}' * (len(body) // step)}", body)[1::2]
 
 
-def _array(raw: bytes) -> list[bytes]:
-    """Take an array of bytes or texts apart; NULLs, which no column here allows, become empty."""
-    found = []
-    at, end, read = _ARRAY_HEADER_BYTES, len(raw), int.from_bytes
-    while at < end:
-        start = at + 4
-        at = start + read(raw[at:start], "big")
-        if at - start == _NULL_LENGTH:
-            at = start
-        found.append(raw[start:at])
-    return found
+def _cut(joined: bytes, lengths: Sequence[int]) -> list[bytes]:
+    """Cut what was joined by newlines; what has some itself is cut by length."""
+    parts = joined.split(b"\n") if lengths else []
+    if tuple(map(len, parts)) == lengths:
+        return parts
+    starts = accumulate((length + 1 for length in lengths), initial=0)
+    return [joined[start : start + length] for start, length in zip(starts, lengths, strict=False)]
