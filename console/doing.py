@@ -89,12 +89,19 @@ class Doing(Telling):
         """Search the audit log from anywhere."""
         await self.do_go_audit(argument)
 
+    async def _show(self, page: type[FloorScreen]) -> None:
+        """Show one of the pages that lie above the root screens, in place of another one."""
+        if isinstance(self.screen, FloorScreen) and self.screen.IS_PAGE:
+            if not isinstance(self.screen, page):
+                await self.switch_screen(page())
+        else:
+            await self.push_screen(page())
+
     async def do_go_verify(self, _: str) -> None:
         """Show verifications of the ledger."""
         from console.screens.verify.screen import VerifyScreen
 
-        if not isinstance(self.screen, VerifyScreen):
-            await self.push_screen(VerifyScreen())
+        await self._show(VerifyScreen)
 
     async def do_audit_verify(self, argument: str) -> None:
         """Show verifications of the ledger, above the audit log."""
@@ -104,15 +111,19 @@ class Doing(Telling):
         """Show how the ledger stands."""
         from console.screens.ledger.screen import LedgerScreen
 
-        if not isinstance(self.screen, LedgerScreen):
-            await self.push_screen(LedgerScreen())
+        await self._show(LedgerScreen)
 
     async def do_go_erasures(self, _: str) -> None:
         """Show requests to erase people."""
         from console.screens.erasures.screen import ErasuresScreen
 
-        if not isinstance(self.screen, ErasuresScreen):
-            await self.push_screen(ErasuresScreen())
+        await self._show(ErasuresScreen)
+
+    async def do_go_legal_holds(self, _: str) -> None:
+        """Show legal holds."""
+        from console.screens.legal_holds.screen import LegalHoldsScreen
+
+        await self._show(LegalHoldsScreen)
 
     async def do_audit_ledger(self, argument: str) -> None:
         """Show how the ledger stands, above what is shown."""

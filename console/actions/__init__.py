@@ -19,6 +19,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *floor.ON_THE_FLOOR,
     *audit.SEARCHING,
     *privacy.ERASING,
+    *privacy.HOLDING,
     *audit.VERIFYING,
     *moving.LISTS,
     *floor.FREEZING,

@@ -36,6 +36,7 @@ class Context(StrEnum):
     ENTRY = "entry"
     """The page of one audit entry."""
     ERASURES = "erasures"
+    LEGAL_HOLDS = "legal holds"
     VERIFY = "verify"
     READING = "reading"
     """Help and other full-screen texts."""

@@ -24,7 +24,7 @@ LISTS: Final[tuple[Action, ...]] = (
 )
 
 SCREENS: Final[tuple[Action, ...]] = (
-    Action("go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-7", command="overview"),
+    Action("go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-8", command="overview"),
     Action(
         "go.alerts",
         ("2",),
@@ -74,5 +74,13 @@ SCREENS: Final[tuple[Action, ...]] = (
         "Erasures: who is to be forgotten, and who has agreed?",
         permission=Permission.ERASE_PERSONAL_DATA,
         command="erasures",
+    ),
+    Action(
+        "go.legal-holds",
+        ("8",),
+        "",
+        "Legal holds: what must not be erased or dropped, and why?",
+        permission=Permission.ERASE_PERSONAL_DATA,
+        command="holds",
     ),
 )

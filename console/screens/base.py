@@ -37,6 +37,8 @@ class FloorScreen(AskingScreen):
     """Whether `q` here leaves the program."""
     CLOSED: ClassVar[bool] = False
     """Whether only the screen's own actions work here."""
+    IS_PAGE: ClassVar[bool] = False
+    """Whether a number key leads here: another page takes its place instead of lying above it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +155,7 @@ class FloorScreen(AskingScreen):
                 return False
             await self.focused.settled()
         if prompt.is_open:
-            return prompt.take_key(event)
+            return prompt.take_key(event) or await self._edit_text(event)
         known = self.reach()
         prefix, self._prefix = self._prefix, ""
         keys = f"{prefix} {event.key}" if prefix else event.key
@@ -163,9 +165,13 @@ class FloorScreen(AskingScreen):
         if prefix or self._prefix:
             self.redraw_keys(self.view())
         if action is None or self._doer(action) is None:
-            return bool(prefix or self._prefix)
+            return bool(prefix or self._prefix) or await self._edit_text(event)
         await self.perform(action)
         return True
+
+    async def _edit_text(self, event: events.Key) -> bool:
+        """Have a key that no action knows edit the text that has the focus now."""
+        return isinstance(self.focused, Field) and await self.focused.edit(event.key)
 
     async def perform(self, action: Action, argument: str = "") -> None:
         """Do an action where it belongs: the focused widget, the screen, or the application. Refusals are said."""

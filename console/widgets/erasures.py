@@ -57,9 +57,9 @@ def blast_lines(found: ErasurePreview, view: View) -> list[Line]:
         line(("leaves    ", "dim"), (entries, "bold"), f", under {outside(found.surrogate, 40)}."),
     ]
     if found.legal_holds:
-        one = found.legal_holds == 1
-        said = f"{found.legal_holds:,} legal {'hold' if one else 'holds'} in force: lift {'it' if one else 'them'} first (8)."
-        rows.append(line(("forbids   ", "dim"), (f"{g.near} {said}", "near")))
+        many = found.legal_holds > 1
+        what = f"{found.legal_holds:,} legal holds: lift them" if many else "1 legal hold in force: lift it"
+        rows.append(line(("forbids   ", "dim"), (f"{g.near} {what} first (8).", "near")))
     facts = "Addresses, programs and all else that is sealed: nothing brings them back, no older backup either."
     return [*rows, *(line((row, "dim")) for row in wrap(facts, view.width))]
 

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
+from textual.binding import NoBinding
 from textual.widgets._input import Input
 
 _SETTLE_LIMIT_S: Final = 0.5
@@ -42,3 +43,15 @@ class Field(Input):
                     caught_up = asyncio.Event()
                     if node is not self.app and node.call_later(caught_up.set):
                         await caught_up.wait()
+
+    async def edit(self, key: str) -> bool:
+        """Do what a key means to this text, at once; False if it means nothing here.
+
+        Left to Textual, Backspace is done when it has climbed to the application: after a Tab typed right behind it, on
+        the field that has the focus then.
+        """
+        try:
+            meant = self._bindings.get_bindings_for_key(key)
+        except NoBinding:
+            return False
+        return any([await self.app.run_action(binding.action, self) for binding in meant])

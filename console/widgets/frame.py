@@ -112,23 +112,28 @@ def keys_line(actions: Iterable[Action], who: Who, view: View, *, prefix: str = 
     g = view.glyphs
     if prefix:
         return line(" ", (f"{prefix} {g.ellipsis}", "key"), ("  second key: ", "dim"), (prefix, "key"), (" freeze", ""))
-    shown: list[Line] = []
+    shown: list[tuple[str, Line]] = []
     for action in actions:
         keys = [key for key in action.keys if not (typing and is_typed(key))]
         if keys and action.label and not refusal(action, who.permissions, who.role):
-            shown.append(((action.shown or shown_key(keys[0]), "key"), (f" {action.label}", "dim")))
-    last = shown[-2:]
-    room = view.width + 1 - sum(width_of(part) + 2 for part in last)  # behind the last key no gap is needed
-    kept: list[Line] = []
-    for part in shown[:-2]:
-        room -= width_of(part) + 2
-        if room < 0:
-            break
-        kept.append(part)
+            part: Line = ((action.shown or shown_key(keys[0]), "key"), (f" {action.label}", "dim"))
+            shown.append((action.id, part))
     spans: Line = ((" ", ""),)
-    for part in (*kept, *last):
-        spans = (*spans, *part, ("  ", ""))
+    for kept in _that_fit(shown, view.width):
+        spans = (*spans, *kept, ("  ", ""))
     return crop(spans, view.width, g)
+
+
+def _that_fit(shown: list[tuple[str, Line]], width: int) -> list[Line]:
+    """As many keys as there is room for, the first ones first; the way to the help and the way out stay."""
+    stays = {index for index, (name, _) in enumerate(shown) if name == "help"} | {len(shown) - 1}
+    room = width + 1 - sum(width_of(part) + 2 for index, (_, part) in enumerate(shown) if index in stays)
+    kept: list[Line] = []
+    for index, (_, part) in enumerate(shown):
+        room -= 0 if index in stays else width_of(part) + 2  # behind the last key no gap is needed
+        if room >= 0 or index in stays:
+            kept.append(part)
+    return kept
 
 
 def message_line(kind: str, text: str, view: View) -> Line:

@@ -22,6 +22,7 @@ _TITLES = {
     Context.PALETTE: "In the palette",
     Context.ENTRY: "On an audit entry",
     Context.ERASURES: "Erasures",
+    Context.LEGAL_HOLDS: "Legal holds",
     Context.VERIFY: "Verification",
     Context.READING: "On a page",
 }

@@ -102,13 +102,22 @@ def _verdict(name: Verdict, meaning: str, report: VerdictReport | None, view: Vi
     )
     gap = " " * (_NAME_COLUMNS + _SIGN_COLUMNS)
     rows = [head, *(line(gap, (text, style)) for text in texts[1:3])]
-    if report is None or report.outcome != "failed":
+    if report is None:
         return rows
-    for finding in report.first:
+    for finding in report.first if report.outcome == "failed" else ():
         rows += _finding(finding, view)
-    if (more := report.findings - len(report.first)) > 0:
+    if report.outcome == "failed" and (more := report.findings - len(report.first)) > 0:
         rows.append(line(" " * _INDENT, (f"and {more:,} more", "dim")))
-    return rows
+    return [*rows, *_notes(report, view)]
+
+
+def _notes(report: VerdictReport, view: View) -> list[Line]:
+    """What is not wrong and should be known: the newest of it, and how much there is."""
+    if not report.noted:
+        return []
+    parts = wrap(outside(report.notes[0].detail, 300) if report.notes else "", max(view.width - _INDENT - 2, 10))
+    count = f"{report.noted:,} note{'s' if report.noted != 1 else ''}, the newest:"
+    return [line(" " * _INDENT, (count, "dim")), *(line(" " * (_INDENT + 2), (part, "dim")) for part in parts[:3])]
 
 
 def _finding(finding: Finding, view: View) -> list[Line]:

@@ -4,7 +4,15 @@ from typing import Any
 
 from contract.audit import AuditEntry
 from contract.heads import LedgerHeads, LedgerKeeper, LogHead, Readiness, WritePath
-from contract.privacy import Erasure, ErasurePreview, ErasureStatus, Revealed
+from contract.privacy import (
+    Erasure,
+    ErasurePreview,
+    ErasureStatus,
+    LegalHold,
+    LegalHoldReach,
+    LegalHoldState,
+    Revealed,
+)
 from contract.retention import LogRetention, PartitionRetention, RetentionReport
 from contract.verification import EntryProof, Finding, Verdict, VerdictReport, Verification
 from tests.console import floor_models as models
@@ -226,3 +234,51 @@ def preview(subject: str = "jane.doe", *, legal_holds: int = 0) -> ErasurePrevie
         count_cap=10_000,
         legal_holds=legal_holds,
     )
+
+
+def legal_hold(ident: str = "hold-1", **changes: Any) -> LegalHold:
+    """A legal hold on a person."""
+    fields: dict[str, Any] = {
+        "id": ident,
+        "state": LegalHoldState.IN_FORCE,
+        "subject": "jane.doe",
+        "reason": "regulator's inquiry into the losses of February; counsel asked for everything of hers",
+        "placed_by": "ana",
+        "placed_at": ago(days=3),
+    }
+    return LegalHold(**{**fields, **changes})
+
+
+def legal_holds() -> list[LegalHold]:
+    """One in force, one that somebody wants lifted, one that was lifted."""
+    asked = legal_hold(
+        "hold-2",
+        state=LegalHoldState.LIFT_REQUESTED,
+        subject=None,
+        log="90d",
+        since=ago(days=40),
+        until=ago(days=33),
+        reason="dispute with a venue",
+        lift_reason="the venue has withdrawn",
+        lift_requested_by="ana",
+        lift_requested_at=ago(hours=5),
+    )
+    lifted = legal_hold(
+        "hold-0",
+        state=LegalHoldState.LIFTED,
+        subject=None,
+        log="1y",
+        reason="an audit",
+        placed_at=ago(days=200),
+        lift_reason="the audit is over",
+        lift_requested_by="ana",
+        lift_requested_at=ago(days=100),
+        lifted_by="officer2",
+        lifted_at=ago(days=99),
+    )
+    return [legal_hold(), asked, lifted]
+
+
+def reach(hold: LegalHold) -> LegalHoldReach:
+    """How much a legal hold keeps."""
+    return LegalHoldReach(entries=9_000, sealed_values=812 if hold.subject else None, count_cap=10_000)

@@ -17,7 +17,7 @@ from contract.freeze import BlastRadius, Freeze
 from contract.heads import LedgerHeads, Readiness
 from contract.overview import Overview
 from contract.permissions import Permission
-from contract.privacy import Erasure, ErasureStatus
+from contract.privacy import Erasure, ErasureStatus, LegalHold, LegalHoldState
 from contract.scope import Scope
 from contract.stream import Topic
 from contract.verification import Verification
@@ -47,6 +47,7 @@ class Paper:
     alerts: list[Alert] = field(default_factory=models.alerts)
     entries: list[AuditEntry] = field(default_factory=models.entries)
     erasures: list[Erasure] = field(default_factory=ledger_models.erasures)
+    legal_holds: list[LegalHold] = field(default_factory=ledger_models.legal_holds)
     keeping: int = 0
     """Legal holds that keep the person whose erasure is looked at."""
     saved: dict[str, SavedSearch] = field(default_factory=dict)
@@ -130,6 +131,7 @@ class Paper:
             return routes[path]()
         of_one: dict[str, Callable[[], httpx.Response]] = {
             "/v1/privacy/erasures": lambda: self._erasure(method, path, body),
+            "/v1/privacy/legal-holds": lambda: self._legal_hold(method, path, body),
             "/v1/alerts/": lambda: self._one_alert(method, path),
             "/v1/audit/": lambda: self._one_entry(method, path, body),
             "/v1/ledger/": lambda: self._one_entry(method, path, body),
@@ -218,6 +220,30 @@ class Paper:
         gone = found.model_copy(update=now)
         self.erasures = [gone if one.id == gone.id else one for one in self.erasures]
         return _json(gone)
+
+    def _legal_hold(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
+        parts = path.split("/")
+        if len(parts) == 4 and method == "GET":
+            lifted = body.get("lifted") == "true"
+            shown = [one for one in self.legal_holds if lifted or one.state is not LegalHoldState.LIFTED]
+            return _json(Page[LegalHold](items=shown))
+        if len(parts) == 4:
+            by = {"placed_by": "officer1", "placed_at": models.NOW}
+            made = ledger_models.legal_hold("hold-9", **{**body, **by})
+            self.legal_holds = [made, *self.legal_holds]
+            return _json(made)
+        found = next(one for one in self.legal_holds if one.id == parts[4])
+        if method == "GET":
+            return _json(found.model_copy(update={"reach": ledger_models.reach(found)}))
+        done: dict[str, object] = (
+            {"state": LegalHoldState.LIFTED, "lifted_by": "officer1", "lifted_at": models.NOW}
+            if parts[-1] == "approve"
+            else {"state": LegalHoldState.LIFT_REQUESTED, "lift_reason": body["reason"]}
+            | {"lift_requested_by": "officer1", "lift_requested_at": models.NOW}
+        )
+        now = found.model_copy(update=done)
+        self.legal_holds = [now if one.id == now.id else one for one in self.legal_holds]
+        return _json(now)
 
     def _verify(self, method: str, body: dict[str, object]) -> httpx.Response:
         if method == "GET":

@@ -24,6 +24,7 @@ from console.screens.dialog import DialogScreen
 from console.screens.entry.screen import EntryScreen
 from console.screens.erasures.screen import ErasuresScreen
 from console.screens.freeze.screen import FreezeScreen
+from console.screens.legal_holds.screen import LegalHoldsScreen
 from console.screens.login.screen import LoginScreen
 from console.screens.operations.screen import OperationsScreen
 from console.screens.overview.screen import OverviewScreen
@@ -50,6 +51,7 @@ DOERS: dict[Context, list[type]] = {
     Context.PALETTE: [PaletteScreen],
     Context.ENTRY: [EntryScreen],
     Context.ERASURES: [ErasuresScreen],
+    Context.LEGAL_HOLDS: [LegalHoldsScreen],
     Context.VERIFY: [VerifyScreen],
     Context.READING: [ReadingScreen],
 }
@@ -110,7 +112,9 @@ def test_two_keys_are_found_only_together() -> None:
 def test_what_is_dangerous_needs_a_permission() -> None:
     dangerous = [action for action in ACTIONS if action.danger is not Danger.NONE]
     trading = {"alert.ack", "freeze", "thaw.request", "thaw.approve"}
-    assert {action.id for action in dangerous} == trading | {"erasure.request", "erasure.approve", "erasure.withdraw"}
+    erasing = {"erasure.request", "erasure.approve", "erasure.withdraw"}
+    holding = {"legal-hold.place", "legal-hold.lift", "legal-hold.approve"}
+    assert {action.id for action in dangerous} == trading | erasing | holding
     assert all(action.permission is not None for action in dangerous)
 
 

@@ -2,9 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 
-from console.commands.retention import lines_of
+from console.commands.retention import archived_lines, lines_of
 from contract.errors import ExitCode
-from contract.retention import ArchiveCopy, CopyState, LogRetention, PartitionRetention, RetentionReport
+from contract.retention import (
+    ArchiveCopy,
+    ArchivedPartition,
+    CopyState,
+    KeptCopy,
+    LogRetention,
+    PartitionRetention,
+    RetentionReport,
+)
 from tests.console.test_cli_shown import assert_harmless
 from tests.support.commands import Commands
 from tests.support.people import AUDITOR, OPERATOR
@@ -54,3 +62,31 @@ def test_the_command_answers_who_may_see_the_log(run: Commands) -> None:
     assert "no place is set (WATCHFLOOR_ARCHIVES)" in shown.out
     assert run(AUDITOR, "audit", "retention", "--json").body["copies_needed"] == 2
     assert run(OPERATOR, "audit", "retention").code == ExitCode.NOT_ALLOWED
+
+
+def _copy(state: CopyState, problem: str | None = None) -> KeptCopy:
+    return KeptCopy(
+        place="dir:/backup/" + "long" * 30, manifest="m", sha256="00" * 32, size_bytes=12_345, state=state, problem=problem,
+        written_at=NOW, checked_sound=NOW if state is CopyState.SOUND else None, last_checked=NOW,
+    )  # fmt: skip
+
+
+def test_copies_are_listed_with_where_they_are_and_how_they_were_found() -> None:
+    one = ArchivedPartition(
+        log="3y", seq_from=0, seq_until=262_144, is_dropped=True,
+        copies=[_copy(CopyState.SOUND), _copy(CopyState.DAMAGED, "changed\x1b[2J")],
+    )  # fmt: skip
+    shown = "\n".join(archived_lines(one))
+    assert "3y 0 to 262,143  dropped: only the copies are left" in shown
+    assert "12,345 bytes, last read back and sound 2029-04-01" in " ".join(shown.split())
+    assert "damaged: dir:/backup/" in shown
+    assert "changed" in shown
+    assert "\x1b" not in shown
+    assert "also in the database" in archived_lines(one.model_copy(update={"is_dropped": False}))[0]
+
+
+def test_the_list_of_copies_answers_who_may_see_the_log(run: Commands) -> None:
+    assert "No copies." in run(AUDITOR, "audit", "archive", "list").out
+    assert run(AUDITOR, "audit", "archive", "list", "--log", "3y", "--json").body["items"] == []
+    assert "archive read" in run(None, "audit", "archive", "--help").out
+    assert run(OPERATOR, "audit", "archive", "list").code == ExitCode.NOT_ALLOWED

@@ -131,6 +131,36 @@ async def _erase(run: Running) -> None:
     await run.shows("10,000+ sealed values")
 
 
+async def _legal_holds(run: Running) -> None:
+    await run.press("8")
+    await run.at("Legal holds")
+    await run.shows("lift asked")
+
+
+async def _all_legal_holds(run: Running) -> None:
+    await _legal_holds(run)
+    await run.press("a")
+    await run.shows("lifted  log 1y")
+
+
+async def _no_legal_hold(run: Running) -> None:
+    await run.press("8")
+    await run.shows("No legal hold is in force.")
+
+
+async def _place_legal_hold(run: Running) -> None:
+    await _legal_holds(run)
+    await run.press("n")
+    await run.at("Place a legal hold")
+
+
+async def _lift_legal_hold(run: Running) -> None:
+    await _legal_holds(run)
+    await run.press("T")
+    await run.at("Lift a legal hold")
+    await run.shows("9,000 entries")
+
+
 SCREENS = {
     "overview": (Paper, _overview),
     "overview-calm": (_quiet, _calm),
@@ -149,6 +179,11 @@ SCREENS = {
     "ledger-silent": (lambda: Paper(heads=ledger.heads(silent=True)), _ledger),
     "erasures": (Paper, _erasures),
     "erase": (Paper, _erase),
+    "legal-holds": (Paper, _legal_holds),
+    "legal-holds-all": (Paper, _all_legal_holds),
+    "legal-holds-none": (lambda: Paper(legal_holds=[]), _no_legal_hold),
+    "legal-hold-place": (Paper, _place_legal_hold),
+    "legal-hold-lift": (Paper, _lift_legal_hold),
     "verify": (Paper, _verify),
     "verify-running": (lambda: Paper(verifications=[ledger.running(), *ledger.history()]), _verify),
     "verify-failed": (lambda: Paper(verifications=[ledger.failed(), *ledger.history()]), _verify),

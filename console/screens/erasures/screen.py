@@ -1,56 +1,50 @@
 """Requests to erase people: who asked, who decided, what became of it. Two people erase; nothing takes it back."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from console.actions import Context
-from console.asking import Question
+from console.asking import Call, Question
 from console.client import privacy
-from console.screens.reading.screen import ReadingScreen, Row
-from console.state.floor import Floor
+from console.screens.reading.screen import Row
+from console.screens.reading.watched import PAGE_ROWS, WatchedScreen
 from console.widgets import erasures as draw
-from console.widgets.lines import EMPTY, Line, line
-from console.widgets.rows import Rows
+from console.widgets.lines import EMPTY, line
 from console.widgets.view import View
 from contract.alerts import Link
-from contract.base import Page
 from contract.privacy import Erasure, ErasureStatus
 
-PAGE_ROWS = 100
 
-
-class ErasuresScreen(ReadingScreen):
+class ErasuresScreen(WatchedScreen):
     """The newest requests first; those that wait for a second person above all others."""
 
     CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.ERASURES, Context.READING)
+    ASKING = "Asking which erasures were requested."
 
     def __init__(self) -> None:
-        super().__init__("Erasures", self._page)
-        self._known: list[Erasure] | None = None
+        super().__init__("Erasures")
+        self._known: list[Erasure] = []
 
-    def on_screen_resume(self) -> None:
-        """Look again: a dialog above may have changed something."""
-        self._look()
+    def list_call(self) -> Call:
+        """The newest requests."""
+        return lambda api: privacy.erasures(api, limit=PAGE_ROWS)
 
-    def _look(self) -> None:
-        if self.desk.api is not None:
-            self.ask("erasures", lambda api: privacy.erasures(api, limit=PAGE_ROWS))
+    def take(self, items: list[Erasure]) -> None:
+        """Keep them."""
+        self._known = items
 
-    def sentence(self, view: View) -> Line:
+    def said(self) -> tuple[str, str]:
         """How many wait for a second person."""
-        if self._known is None:
-            return line((f" {view.glyphs.unknown} ", "dim"), ("Asking which erasures were requested.", "dim"))
         waiting = sum(one.status is ErasureStatus.REQUESTED for one in self._known)
         if not waiting:
-            return self.headline_line("ok", "No erasure waits for a second person.")
+            return "ok", "No erasure waits for a second person."
         said = "erasure waits" if waiting == 1 else "erasures wait"
-        return self.headline_line("near", f"{waiting:,} {said} for a second person.")
+        return "near", f"{waiting:,} {said} for a second person."
 
-    def _page(self, view: View) -> list[Row]:
-        if self._known is None:
-            return []
+    def listed(self, now: datetime, view: View) -> list[Row]:
+        """Those that wait first."""
         if not self._known:
             return [(line(("Nobody has asked for a person to be erased.", "dim")), None)]
-        now = (self.desk.latest or Floor()).now(view.desk_now)
         rows: list[Row] = []
         for one in sorted(self._known, key=lambda one: one.status is not ErasureStatus.REQUESTED):
             link = Link(kind="erasure", id=one.id, label="")
@@ -58,26 +52,20 @@ class ErasuresScreen(ReadingScreen):
             rows.append((EMPTY, None))
         return rows[:-1]
 
-    def _selected(self) -> Erasure | None:
-        place = self.query_one("#page", Rows).selected
-        link = self._rows[int(place)][1] if place is not None and int(place) < len(self._rows) else None
-        found = (one for one in self._known or [] if link is not None and one.id == link.id)
-        return next(found, None)
-
     def _waiting(self) -> Erasure | None:
-        selected = self._selected()
+        selected = next((one for one in self._known if self.followed(one.id)), None)
         if selected is None or selected.status is not ErasureStatus.REQUESTED:
             self.desk.say("refused", "Select a request that waits for a second person.")
             return None
         return selected
 
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  the value says which
+    def answered(self, question: Question, value: object) -> None:
         """The list, or a request that was taken back."""
-        if isinstance(value, Page):
-            self._known = value.items
-        elif isinstance(value, Erasure):
+        if isinstance(value, Erasure):
             self.desk.say("done", f"The request to erase {value.subject} is withdrawn.")
-            self._look()
+            self.look()
+        else:
+            super().answered(question, value)
 
     # actions
 

@@ -22,6 +22,9 @@ _STALE_LOOKS: Final = 2
 class LedgerScreen(ReadingScreen):
     """Three questions, each answered for itself: one that fails leaves the others standing."""
 
+    CLOSED = False
+    IS_PAGE = True
+
     def __init__(self) -> None:
         super().__init__("Ledger", self._page)
         self._state = LedgerState()

@@ -38,6 +38,8 @@ class ReadingScreen(FloorScreen):
         self._content = content
         self._sentence = sentence
         self._rows: list[Row] = []
+        self._places: dict[str, int] = {}
+        """Where each row stands, by its id."""
 
     @classmethod
     def of_help(cls, below: FloorScreen) -> "ReadingScreen":
@@ -63,18 +65,28 @@ class ReadingScreen(FloorScreen):
         """Bring the lines up to date."""
         inner = view.sized(view.width - 2)
         self._rows = self._content(inner)
-        rows = self.query_one("#page", Rows)
-        rows.load([str(index) for index in range(len(self._rows))], self._line)
+        self._places = _places(self._rows)
+        self.query_one("#page", Rows).load(list(self._places), self._line)
         self._draw_end()
 
     def _draw_end(self) -> None:
-        rows = self.query_one("#page", Rows)
-        place, count = rows.position
-        self.query_one("#page-end", Panel).show([line((f"line {place} of {count}", "dim"))])
+        self.query_one("#page-end", Panel).show([self.end_line()])
+
+    def end_line(self) -> Line:
+        """What stands under the page."""
+        place, count = self.query_one("#page", Rows).position
+        return line((f"line {place} of {count}", "dim"))
 
     def _line(self, ident: str, _: int) -> Line:
-        index = int(ident)
-        return self._rows[index][0] if index < len(self._rows) else ()
+        index = self._places.get(ident)
+        return self._rows[index][0] if index is not None else ()
+
+    @property
+    def chosen(self) -> Link | None:
+        """Where the selected line leads."""
+        selected = self.query_one("#page", Rows).selected
+        index = self._places.get(selected) if selected is not None else None
+        return self._rows[index][1] if index is not None else None
 
     @on(Rows.Moved, "#page")
     def _moved(self) -> None:
@@ -86,9 +98,7 @@ class ReadingScreen(FloorScreen):
 
     async def do_reading_follow(self, _: str) -> None:
         """Go to what the selected line points at."""
-        selected = self.query_one("#page", Rows).selected
-        link = self._rows[int(selected)][1] if selected is not None else None
-        if link is not None:
+        if (link := self.chosen) is not None:
             await self.follow(link)
 
     async def follow(self, link: Link) -> None:
@@ -102,3 +112,14 @@ class ReadingScreen(FloorScreen):
     def copy_text(self) -> str:
         """The whole page."""
         return "\n".join(text_of(row).rstrip() for row, _ in self._rows)
+
+
+def _places(rows: list[Row]) -> dict[str, int]:
+    """Each row's place by an id that stays its own while rows come and go above it: where it leads, and its count."""
+    places: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for index, (_, link) in enumerate(rows):
+        leads = f"{link.kind}:{link.id}" if link is not None else ""
+        counts[leads] = counts.get(leads, 0) + 1
+        places[f"{leads}#{counts[leads]}"] = index
+    return places

@@ -33,6 +33,8 @@ class VerifyScreen(ReadingScreen):
 
     CSS_PATH = [*ReadingScreen.CSS_PATH, Path(__file__).parent / "screen.tcss"]
     CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.VERIFY, Context.READING)
+    CLOSED = False
+    IS_PAGE = True
 
     def __init__(self) -> None:
         super().__init__("Verification", self._page)

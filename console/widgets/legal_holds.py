@@ -1,0 +1,76 @@
+"""Owns how legal holds are drawn: what each keeps, who placed it and why, where it stands."""
+
+from datetime import datetime
+
+from console.state.freshness import coarse_age, seconds_between
+from console.widgets.erasures import amount
+from console.widgets.glyphs import Glyphs
+from console.widgets.lines import Line, line, outside, wrap
+from console.widgets.view import View
+from console.widgets.words import Sign
+from contract.privacy import LegalHold, LegalHoldReach, LegalHoldState
+
+_INDENT = 2
+_TEXT_ROWS = 3
+"""Of one reason; the rest is read with `privacy hold list`."""
+
+
+def state(value: LegalHoldState, g: Glyphs) -> Sign:
+    """Where a legal hold stands."""
+    match value:
+        case LegalHoldState.IN_FORCE:
+            return Sign(g.ok, "in force", "ok")
+        case LegalHoldState.LIFT_REQUESTED:
+            return Sign(g.near, "lift asked", "near")
+        case LegalHoldState.LIFTED:
+            return Sign(g.done, "lifted", "dim")
+
+
+def keeps(one: LegalHold) -> str:
+    """What it is about: a person, or a log."""
+    return outside(one.subject or f"log {one.log}", 60)
+
+
+def extent(one: LegalHold) -> str:
+    """Which entries: all of a person's, or those of a log in a time."""
+    whole = "everything of this person" if one.subject is not None else "the whole log"
+    if one.since is None and one.until is None:
+        return whole
+    since = f"from {one.since:%Y-%m-%d %H:%M}" if one.since is not None else "from the first entry"
+    until = f"until {one.until:%Y-%m-%d %H:%M}" if one.until is not None else "without an end"
+    return f"{since} {until} UTC"
+
+
+def hold_rows(one: LegalHold, now: datetime, view: View) -> list[Line]:
+    """One legal hold: what it keeps, who placed it and why, who wants it lifted or has lifted it."""
+    sign = state(one.state, view.glyphs)
+    head = line(*sign.spans(), "  ", (keeps(one), "bold"), (f"  {extent(one)}", "dim"))
+    rows = [head, *_told(f"placed by {one.placed_by}, {_ago(one.placed_at, now)}: {one.reason}", view)]
+    if one.lift_requested_by is not None:
+        said = f"lift asked by {one.lift_requested_by}, {_ago(one.lift_requested_at, now)}: {one.lift_reason or ''}"
+        rows += _told(said, view)
+    if one.lifted_by is not None:
+        rows += _told(f"lifted by {one.lifted_by}, {_ago(one.lifted_at, now)}", view)
+    return rows
+
+
+def _ago(at: datetime | None, now: datetime) -> str:
+    return f"{coarse_age(seconds_between(at, now) or 0.0)} ago"
+
+
+def _told(text: str, view: View) -> list[Line]:
+    parts = wrap(outside(text, 600), max(view.width - _INDENT, 10))
+    if len(parts) > _TEXT_ROWS:
+        parts = [*parts[: _TEXT_ROWS - 1], parts[_TEXT_ROWS - 1][: view.width - _INDENT - 1] + view.glyphs.ellipsis]
+    return [line(" " * _INDENT, part) for part in parts]
+
+
+def reach_line(reach: LegalHoldReach, view: View) -> Line:
+    """How much it keeps."""
+    entries = f"{amount(reach.entries, reach.count_cap)} {'entry' if reach.entries == 1 else 'entries'}"
+    if reach.sealed_values is None:
+        return line((entries, "bold"), " and all that is sealed in them")
+    values = (
+        f"{amount(reach.sealed_values, reach.count_cap)} sealed {'value' if reach.sealed_values == 1 else 'values'}"
+    )
+    return line((entries, "bold"), f" {view.glyphs.middot} ", (values, "bold"))
