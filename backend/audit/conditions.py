@@ -12,7 +12,7 @@ from backend.audit import subjects
 from backend.audit.canonical import clean_address
 from backend.audit.events import AuditEvent
 from backend.audit.query import AuditFilter
-from backend.audit.wording import text_query
+from backend.audit.wording import joined, text_query
 from backend.context import Runtime
 from ledger import seal
 
@@ -48,8 +48,10 @@ class Where:
     since: datetime | None = None
     until: datetime | None = None
     log: str | None = None
-    has_words: bool = False
-    """Text is looked for, whose frequency varies with time."""
+    sought: bool = False
+    """Text or an address is looked for: no index has its entries in the order of time, and their number varies."""
+    words_joined: int = 1
+    """How many words must occur together: the planner takes them for independent, which they seldom are."""
 
     def sql(self, log: str, time_min: str, time_max: str) -> list[str]:
         """The clauses for a partition of a log whose entries lie between two instants, given as names of values.
@@ -84,7 +86,10 @@ async def conditions(session: AsyncSession, runtime: Runtime, wanted: AuditFilte
         named = _uuid(wanted.q)
         clauses.append(_WORDS if named is None else _WORDS_OR_NAMED)
         values |= {} if named is None else {"named": named, "requests": [wanted.q.strip(), str(named), named.hex]}
-    return Where(tuple(clauses), values, wanted.since, wanted.until, wanted.log, wanted.q is not None)
+    return Where(
+        tuple(clauses), values, wanted.since, wanted.until, wanted.log,
+        sought=wanted.q is not None or wanted.ip is not None, words_joined=joined(values.get("words", "")),
+    )  # fmt: skip
 
 
 def _uuid(asked: str) -> UUID | None:

@@ -29,7 +29,8 @@ OUR_WORDS: Final = frozenset({
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 """What an account's name can be part of."""
 _JOINT = re.compile(r"([._@-])")
-_SURROGATE = re.compile(r"(?:person:)?(?<![A-Za-z0-9])(p[a-z2-7]{16})(?![A-Za-z0-9])")
+_SURROGATE = re.compile(r"p(?:erson:p|(?<![A-Za-z0-9]p))([a-z2-7]{16})(?![A-Za-z0-9])")
+"""Begins with a letter of its own: a page of a search is looked through for it, and the engine skips to the next p."""
 _EVERYBODY: Final = "everybody"
 """The one key of the memory of names."""
 
@@ -101,7 +102,7 @@ def with_names(value: Any, names: Mapping[str, str]) -> Any:
 
 def surrogates_in(canon: bytes) -> set[str]:
     """Every surrogate that canonical bytes may hold."""
-    return {PREFIX + word for word in _SURROGATE.findall(canon.decode())}
+    return {f"{PREFIX}p{word}" for word in _SURROGATE.findall(canon.decode())}
 
 
 def _mapped(value: Any, change: Callable[[str], str], *, ours: frozenset[str] = OUR_WORDS) -> Any:
@@ -153,4 +154,4 @@ def _name_at(pieces: list[str], start: int, names: Mapping[str, str], longest: i
 
 
 def _named(text: str, names: Mapping[str, str]) -> str:
-    return _SURROGATE.sub(lambda match: names.get(PREFIX + match.group(1), match.group()), text)
+    return _SURROGATE.sub(lambda match: names.get(f"{PREFIX}p{match.group(1)}", match.group()), text)

@@ -5,8 +5,9 @@ their rows. Answers keys only; a page's bytes are fetched once it is known. Must
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,23 +18,29 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.conditions import Where
 from backend.audit.cursors import Position
-from backend.audit.windows import Expected, Span, Window, cut, together
+from backend.audit.windows import FEW_PAGES, GROWTH, Expected, Span, Window, cut, together, together_at_most
 from backend.paging import COUNT_CAP
 
 MAX_TOGETHER: Final = 16
 """Partitions asked in one statement at most: planning more takes longer than the round trips it saves."""
 SWIFT_S: Final = 0.01
 """As long as a statement takes no longer, the next one may take twice as many partitions."""
+MEASURED_FIRST: Final = 4
+"""Of so many partitions the planner is asked first how many matches it expects, and each time of twice as many more:
+what is common is found in the newest ones, and asking costs as much as looking."""
 
 _HEADS = text("SELECT log, size FROM audit_heads")
 _SPANS = text(
     "SELECT log, seq_from, seq_until, quote_ident(table_name), time_min, time_max"
     " FROM audit_spans WHERE time_max IS NOT NULL"
 )
-_LIMITS = text(
-    "SELECT set_config('statement_timeout', :milliseconds, true), "
-    "set_config('max_parallel_workers_per_gather', '0', true)"  # starting workers takes longer than a partition
+_SAVE: Final = (
+    "SAVEPOINT audit_search; SET LOCAL statement_timeout = {milliseconds};"
+    " SET LOCAL max_parallel_workers_per_gather = 0"  # starting workers takes longer than a partition
 )
+_GO_BACK: Final = "ROLLBACK TO SAVEPOINT audit_search; RELEASE SAVEPOINT audit_search"
+_SEVERAL: Final = {"no_parameters": True}
+"""Several statements in one go are sent only without parameters."""
 _ORDER: Final = 'ORDER BY occurred_at DESC, log COLLATE "C", seq DESC'
 _COLLECTED: Final = "ORDER BY occurred_at + interval '0' DESC, seq DESC LIMIT :wanted"
 """An order that no index has: the planner must not walk entries by time in the hope of soon meeting a match."""
@@ -68,22 +75,29 @@ class Reading:
     position: Position | None
     wanted: int
     pending: list[Window]
+    heads: frozenset[Span] = frozenset()
+    """The newest partition of each log: what is common is found there, and more caution costs little."""
     found: list[Key] = field(default_factory=list)
 
     @property
     def unread_from(self) -> datetime | None:
         """The newest instant of which entries may be missing; None when all that matter were read."""
-        return max((self._newest(window) for window in self.pending), default=None)
+        return max((self.newest(window) for window in self.pending), default=None)
 
-    def _newest(self, window: Window) -> datetime:
-        return window.newest if self.position is None else min(window.newest, self.position.at)
+    def newest(self, window: Window) -> datetime:
+        """No entry of the window that is asked for is newer."""
+        return min(filter(None, (window.newest, self.where.until, self.position.at if self.position else None)))
+
+    def oldest(self, window: Window) -> datetime:
+        """No entry of the window that matters is older."""
+        return max(filter(None, (window.oldest, self.where.since, self.worst)))
 
     def settle(self) -> None:
         """Drop what can no longer matter and sort the rest, narrow before wide: what a wide one is for may be found."""
         worst = self.worst
         if worst is not None:
-            self.pending = [window for window in self.pending if self._newest(window) >= worst]
-        self.pending.sort(key=lambda window: (window.oldest, self._newest(window)), reverse=True)
+            self.pending = [window for window in self.pending if self.newest(window) >= worst]
+        self.pending.sort(key=lambda window: (window.oldest, self.newest(window)), reverse=True)
 
     @property
     def worst(self) -> datetime | None:
@@ -111,7 +125,8 @@ async def begin(
     """Prepare a search for so many entries behind a position."""
     spans = [Span(*row) for row in await session.execute(_SPANS)]
     spans = [span for span in spans if _may_hold(span, where, sizes, position)]
-    reading = Reading(where, sizes, position, wanted, [Window(span) for span in spans])
+    heads = {span.log: span for span in sorted(spans, key=lambda span: span.seq_from)}
+    reading = Reading(where, sizes, position, wanted, [Window(span) for span in spans], frozenset(heads.values()))
     reading.settle()
     return reading
 
@@ -126,87 +141,108 @@ def _may_hold(span: Span, where: Where, sizes: Mapping[str, int], position: Posi
     )
 
 
+@asynccontextmanager
+async def _hurried(session: AsyncSession, budget_s: float) -> AsyncIterator[None]:
+    """Nothing within takes longer than the budget, and none of it lasts: a statement that is ended for taking too
+    long must not end the caller's transaction.
+    """
+    connection = await session.connection()
+    save = _SAVE.format(milliseconds=max(1, round(budget_s * 1000)))
+    await connection.exec_driver_sql(save, execution_options=_SEVERAL)
+    try:
+        yield
+    finally:
+        await connection.exec_driver_sql(_GO_BACK, execution_options=_SEVERAL)
+
+
 async def read(session: AsyncSession, reading: Reading, budget_s: float) -> bool:
     """Look into partitions until the page is certain or the time is up; whether it is certain.
-
-    Runs inside a savepoint that is always rolled back: a statement that takes too long must not end the transaction.
 
     Raises:
         PartitionGoneError: a partition was dropped meanwhile; begin again.
     """
     deadline = time.monotonic() + budget_s
-    savepoint = await session.begin_nested()
     try:
-        await session.execute(_LIMITS, {"milliseconds": str(round(budget_s * 1000))})
-        if reading.where.has_words and reading.pending:
-            reading.pending = await _cut(session, reading)
-            reading.settle()
-        most = 1
-        while reading.pending and time.monotonic() < deadline:
-            began = time.monotonic()
-            number = together(reading.pending, most, reading.wanted)
-            batch, rest = reading.pending[:number], reading.pending[number:]
-            reading.take(await _look(session, reading, batch))
-            reading.pending = rest
-            reading.settle()
-            swift = time.monotonic() - began < SWIFT_S
-            most = min(most * 2, MAX_TOGETHER) if swift else max(most // 2, 1)
+        async with _hurried(session, budget_s):
+            await _look_around(session, reading, deadline)
     except DBAPIError as error:
         if isinstance(error.orig, psycopg.errors.UndefinedTable):
             raise PartitionGoneError from error
         if not isinstance(error.orig, psycopg.errors.QueryCanceled):
             raise
-    finally:
-        await savepoint.rollback()
     return not reading.pending
+
+
+async def _look_around(session: AsyncSession, reading: Reading, deadline: float) -> None:
+    sought = reading.where.sought
+    most = min(len(reading.heads), MAX_TOGETHER)  # the newest of each log at once: few are asked for more
+    room, measured = FEW_PAGES * reading.wanted, MEASURED_FIRST
+    most_room = room * GROWTH
+    while reading.pending and time.monotonic() < deadline:
+        began = time.monotonic()
+        number = together(reading.pending, most, room)
+        if sought and not all(window.measured for window in reading.pending[:number]):
+            await _measure(session, reading, measured)
+            measured *= 2
+            continue
+        batch, rest = reading.pending[:number], reading.pending[number:]
+        keys = await _look(session, reading, batch)
+        reading.take(keys)
+        reading.pending = rest
+        reading.settle()
+        swift = time.monotonic() - began < SWIFT_S
+        most = min(most * 2, MAX_TOGETHER) if swift else max(most // 2, 1)
+        if not keys:
+            room = most_room  # the planner expects too many
 
 
 async def count(session: AsyncSession, reading: Reading, budget_s: float) -> int | None:
     """How many entries match, up to the cap; None when that takes too long or a partition was dropped meanwhile."""
     deadline = time.monotonic() + budget_s
-    savepoint = await session.begin_nested()
-    counted = 0
+    counted, pending = 0, list(reading.pending)
     try:
-        await session.execute(_LIMITS, {"milliseconds": str(round(budget_s * 1000))})
-        pending = list(reading.pending)
-        while pending and counted < COUNT_CAP:
-            if time.monotonic() > deadline:
-                return None
-            batch, pending = pending[:MAX_TOGETHER], pending[MAX_TOGETHER:]
-            counted += await _count(session, reading, batch, COUNT_CAP - counted)
+        async with _hurried(session, budget_s):
+            while pending and counted < COUNT_CAP:
+                if time.monotonic() > deadline:
+                    return None
+                batch, pending = pending[:MAX_TOGETHER], pending[MAX_TOGETHER:]
+                counted += await _count(session, reading, batch, COUNT_CAP - counted)
     except DBAPIError as error:
         if not isinstance(error.orig, psycopg.errors.QueryCanceled | psycopg.errors.UndefinedTable):
             raise
         return None
-    finally:
-        await savepoint.rollback()
     return counted
 
 
-async def _cut(session: AsyncSession, reading: Reading) -> list[Window]:
-    """Cut partitions into windows by how many matches the planner expects in each: it knows how common words are."""
-    windows = reading.pending
-    arms, values = _arms(reading, windows, "seq", "")
+async def _measure(session: AsyncSession, reading: Reading, number: int) -> None:
+    """Cut the next partitions into windows by how many matches the planner expects in each: it knows what is common."""
+    chosen = [window for window in reading.pending if not window.measured][:number]
+    rest = [window for window in reading.pending if window not in chosen]
+    arms, values = _arms(reading, chosen, "seq", "")
     explained = await session.execute(text(f"EXPLAIN (FORMAT JSON) {' UNION ALL '.join(arms)}"), values)
     plan = explained.scalar_one()[0]["Plan"]
-    plans = [plan] if len(windows) == 1 else plan.get("Plans", [])
-    if len(plans) != len(windows):  # the planner knows that some hold nothing
-        return windows
-    cuts = (
-        cut(window.span, _expected(reading, window.span, one["Plan Rows"]), reading.wanted)
-        for window, one in zip(windows, plans, strict=True)
-    )
-    return [window for windows in cuts for window in windows]
+    plans = [plan] if len(chosen) == 1 else plan.get("Plans", [])
+    if len(plans) == len(chosen):
+        cuts = (
+            cut(window.span, _expected(reading, window.span, one["Plan Rows"]), reading.wanted)
+            for window, one in zip(chosen, plans, strict=True)
+        )
+        reading.pending = [*(window for windows in cuts for window in windows), *rest]
+    else:  # the planner knows that some hold nothing
+        reading.pending = [*(replace(window, measured=True) for window in chosen), *rest]
+    reading.settle()
 
 
 def _expected(reading: Reading, span: Span, matches: float) -> Expected:
-    where, position = reading.where, reading.position
-    newest = min(filter(None, (span.time_max, where.until, position.at if position else None)))
-    oldest = max(filter(None, (span.time_min, where.since)))
+    whole = Window(span)
+    newest, oldest = reading.newest(whole), reading.oldest(whole)
     entries = min(span.seq_until, reading.sizes[span.log]) - span.seq_from
     length = (span.time_max - span.time_min).total_seconds()
     share = (newest - oldest).total_seconds() / length if length else 1.0
-    return Expected(round(entries * share), matches, oldest, newest)
+    between = round(entries * share)
+    if span in reading.heads:
+        matches = together_at_most(between, matches, reading.where.words_joined)
+    return Expected(between, matches, oldest, newest)
 
 
 async def rows_of(session: AsyncSession, keys: Sequence[Key]) -> list[tuple[str, int, bytes, datetime]]:
@@ -244,16 +280,18 @@ def _arms(
     values = {**reading.where.values, **_shared_bounds(reading)}
     arms = []
     for number, window in enumerate(windows):
-        span, names = window.span, {name: f"{name}{number}" for name in ("time_min", "time_max", "size")}
-        values |= {names["time_min"]: window.oldest, names["time_max"]: window.newest}
+        span, names = window.span, {name: f"{name}{number}" for name in ("from", "to", "low", "high", "size")}
+        values |= {names["low"]: reading.oldest(window), names["high"]: reading.newest(window)}
         clauses = [
-            *reading.where.sql(span.log, f":{names['time_min']}", f":{names['time_max']}"),
+            *reading.where.sql(span.log, f":{names['low']}", f":{names['high']}"),
             *_bounds(reading, span),
         ]
         if window.since is not None:
-            clauses.append(f"occurred_at >= :{names['time_min']}")
+            values[names["from"]] = window.since
+            clauses.append(f"occurred_at >= :{names['from']}")
         if window.until is not None:
-            clauses.append(f"occurred_at < :{names['time_max']}")
+            values[names["to"]] = window.until
+            clauses.append(f"occurred_at < :{names['to']}")
         if reading.sizes[span.log] < span.seq_until:
             values[names["size"]] = reading.sizes[span.log]
             clauses.append(f"seq < :{names['size']}")

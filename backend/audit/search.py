@@ -50,6 +50,8 @@ async def search(session: AsyncSession, runtime: Runtime, caller: Caller, query:
         WatchfloorError: INVALID_REQUEST when the cursor is not one of ours; QUERY_TOO_SLOW.
     """
     require_need_to_know(caller, query)
+    if query.cursor is None:
+        runtime.outbox_filled.set()  # so that the sequencer is at work while the question is read; see `settled`
     where = await conditions(session, runtime, query)
     page = await _page(session, runtime, query, where)
     await _record(session, runtime, caller, _told(query, query.filters(), page))

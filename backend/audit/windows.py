@@ -1,8 +1,8 @@
-"""Cuts partitions into windows of time that a text query reads one after the other, newest first. Pure.
+"""Cuts partitions into windows of time that a search for text or an address reads one by one, newest first. Pure.
 
 The database either walks entries by time, which is endless where a word is old, or collects every entry with the
 word, which is slow where it is common. A window is as wide as a page of matches is expected to need, and the next
-three times as wide.
+three times as wide, up to a bound.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,11 @@ WIDE_PAGES: Final = 3
 FEW_PAGES: Final = 10
 """A partition with no more pages of matches than this is read as one window: collecting them is quick."""
 GROWTH: Final = 3
+DENSE_MATCHES: Final = 2_000
+"""A window grows no further than to so many expected matches, collected in a few milliseconds: where newer windows were
+empty, the older ones hold more than their share."""
+MOST_PARTS: Final = 8
+"""Or than to this part of a partition: each window costs a look at all places where a word stands."""
 WALKED_ENTRIES: Final = 1_500
 """A window of so few entries may be walked by time; a wider one must be read through the text index."""
 
@@ -41,7 +46,9 @@ class Window:
     collected: bool = False
     """All matches are collected and sorted, instead of walking entries by time."""
     matches: float = 0.0
-    """How many are expected; 0 when they are few or nobody asked."""
+    """How many are expected; 0 when nobody asked."""
+    measured: bool = False
+    """The planner was asked how many matches it expects."""
 
     @property
     def newest(self) -> datetime:
@@ -67,25 +74,37 @@ class Expected:
 def cut(span: Span, expected: Expected, wanted: int) -> Iterator[Window]:
     """The windows of one partition, newest first; together they are all of it."""
     if expected.matches <= FEW_PAGES * wanted:
-        yield Window(span, collected=True)
+        yield Window(span, collected=True, matches=expected.matches, measured=True)
         return
     share = WIDE_PAGES * wanted / expected.matches
+    widest = max(share, DENSE_MATCHES / expected.matches, 1 / MOST_PARTS)
     length = expected.newest - expected.oldest
     collected = share * expected.entries > WALKED_ENTRIES
     until, reached = None, 0.0
     while reached + share < 1:
         reached += share
         since = expected.newest - length * reached
-        yield Window(span, since, until, collected, expected.matches * share)
-        until, share, collected = since, share * GROWTH, True
-    yield Window(span, None, until, collected=True, matches=expected.matches * (1 - reached))
+        yield Window(span, since, until, collected, expected.matches * share, measured=True)
+        until, share, collected = since, min(share * GROWTH, widest), True
+    yield Window(span, None, until, collected=True, matches=expected.matches * (1 - reached), measured=True)
 
 
-def together(windows: Sequence[Window], most: int, wanted: int) -> int:
+def together_at_most(entries: int, matches: float, words: int) -> float:
+    """How many matches to be prepared for when so many words must occur together.
+
+    The planner multiplies the shares of the words as if they knew nothing of each other. "gas" and "spike" come
+    together: then the rarest word says how many entries have to be looked at, and it is at most their mean share.
+    """
+    if words == 1 or not 0 < matches < entries:
+        return matches
+    return float(entries * (matches / entries) ** (1 / words))
+
+
+def together(windows: Sequence[Window], most: int, room: float) -> int:
     """How many of the windows, newest first, to read in one statement: as long as few matches are expected of them."""
     expected = 0.0
     for number, window in enumerate(windows[:most]):
         expected += window.matches
-        if number and expected > WIDE_PAGES * wanted:
+        if number and expected > room:
             return number
     return min(most, len(windows))

@@ -16,6 +16,8 @@ MAX_NAME_WORDS: Final = 6
 """Longest run of words that is looked up as one person's name."""
 NOTHING: Final = ""
 """A full-text query that no entry answers."""
+_LEXEME = re.compile(r"'(?:[^']|'')*'")
+"""As PostgreSQL writes one."""
 _TOKEN = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _LEXEMES = text("SELECT part, phraseto_tsquery('simple', part)::text FROM unnest(CAST(:parts AS text[])) AS part")
 """Language `simple`: no stemming, an auditor looks for names and words as they were written."""
@@ -61,6 +63,11 @@ async def text_query(session: AsyncSession, asked: str) -> str:
     lexemes |= await _phrases_with_people(session, parts, lexemes, people)
     made = [_all_of(terms, lexemes, people) for terms in alternatives]
     return " | ".join(f"( {one} )" for one in made if one)
+
+
+def joined(query: str) -> int:
+    """How many words a full-text query wants together at most; those of alternatives are counted as if together."""
+    return max(1, len(_LEXEME.findall(query)))
 
 
 async def _phrases_with_people(

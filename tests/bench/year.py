@@ -4,6 +4,7 @@ would have written them, with words, people and addresses spread as they are in 
 
 import math
 import random
+from base64 import b32encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ RARE, HALF, OLDEST, PHRASE = "quokka", "settled", "hibernation", "gas spike"
 """A word of every 50,000th entry; of every second; of a tenth of the oldest month and none later; of every 100th."""
 OLDEST_SHARE: Final = 1 / 12
 RARE_PERSON, HEAVY_PERSON = "rita", "person000"
+_RARE_SURROGATE: Final = f"person:p{'7' * 16}"
 RARE_ADDRESS, HEAVY_ADDRESS = "203.0.113.77", "198.51.100.1"
 INCIDENT: Final = "INC-2026-0007"
 REQUEST_EVERY: Final = 3
@@ -91,8 +93,8 @@ def acts_of(category_of: Any, log_of: Any) -> list[Act]:
 
 
 def _people(connection: psycopg.Connection[Any]) -> None:
-    names = [(f"person:p{number:016d}", f"person{number:03d}") for number in range(_PEOPLE)]
-    names.append(("person:p9999999999999999", RARE_PERSON))
+    names = [(_surrogate(number), f"person{number:03d}") for number in range(_PEOPLE)]
+    names.append((_RARE_SURROGATE, RARE_PERSON))
     connection.cursor().executemany("INSERT INTO audit_subjects (pid, name, created_at) VALUES (%s, %s, now())", names)
     connection.execute(
         "INSERT INTO audit_subject_keys (id, subject, master_key_id, wrapped, created_at)"
@@ -100,6 +102,11 @@ def _people(connection: psycopg.Connection[Any]) -> None:
         (_KEY,),
     )
     connection.commit()
+
+
+def _surrogate(number: int) -> str:
+    """As the product makes them: readers see the name in its place."""
+    return f"person:p{b32encode(number.to_bytes(10)).decode().lower()}"
 
 
 def _take_indexes(connection: psycopg.Connection[Any]) -> list[str]:
@@ -210,10 +217,10 @@ class _Year:
     def _actor(rng: random.Random) -> tuple[str, str, bool]:
         lot = rng.random()
         if lot < 0.00001:
-            return "person:p9999999999999999", "user", True
+            return _RARE_SURROGATE, "user", True
         if lot < 0.4:
             return f"executor:sim-{int(rng.random() * 40):03d}", "service", False
-        return f"person:p{int(rng.random() ** 3 * _PEOPLE):016d}", "user", True
+        return _surrogate(int(rng.random() ** 3 * _PEOPLE)), "user", True
 
     def _reason(self, rng: random.Random, seq: int) -> str:
         words = [
