@@ -10,14 +10,13 @@ import click
 from console.commands.base import Call, glyph_set, sign
 from console.commands.output import instant, note, now_of, outside, padded
 from console.commands.times import SINCE_HELP, instant_option
+from console.state.audit_search import LOOK_ON_S
 from console.widgets import words
 from contract.audit import AuditEntry, AuditPage, AuditResult
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-LOOK_ON_S: Final = 30.0
-"""How long a command goes on looking when the backend's time for one page was up."""
 _ROUTE_NAMES: Final = {"since": "from", "until": "to", "event": "event_type", "text": "q", "request": "request_id"}
 """Options whose name differs from the route's parameter."""
 _TEXT_OPTIONS: Final = (

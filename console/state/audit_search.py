@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from console.state.instants import parse_instant
@@ -11,6 +11,8 @@ from console.state.matching import matches
 from contract.audit import AuditEntry, AuditPage, AuditResult, RelatedBy
 
 PAGE_ROWS: Final = 100
+LOOK_ON_S: Final = 30.0
+"""How long a search goes on by itself when the backend's time was up before it had looked through everything."""
 
 FILTERS: Final = {
     "user": "user",
@@ -132,6 +134,30 @@ class Found:
     searched_at: datetime | None = None
     back_to: datetime | None = None
     """Down to when the last page looked before its time was up; None when it looked through everything it had to."""
+
+    wanted_rows: int = PAGE_ROWS
+    """How many entries were asked for in all; with fewer an unfinished search goes on by itself."""
+    look_until: datetime | None = None
+    """How long it goes on by itself; None while it does not."""
+
+    def looking_on(self, now: datetime) -> "Found":
+        """For one more page, and as long as that takes within the bound."""
+        until = now + timedelta(seconds=LOOK_ON_S)
+        return replace(self, wanted_rows=len(self.entries) + PAGE_ROWS, look_until=until)
+
+    def stopped(self) -> "Found":
+        """Where it stands; it can be taken up again."""
+        return replace(self, look_until=None)
+
+    def goes_on(self, now: datetime) -> bool:
+        """Whether to ask for the next page without being told to."""
+        unfinished = self.back_to is not None and self.cursor is not None
+        return (
+            unfinished
+            and len(self.entries) < self.wanted_rows
+            and self.look_until is not None
+            and now < self.look_until
+        )
 
     @property
     def about(self) -> str:

@@ -53,6 +53,8 @@ class Paper:
     saved: dict[str, SavedSearch] = field(default_factory=dict)
     back_to: datetime | None = None
     """Down to when a page of the audit log is complete; None when its time suffices."""
+    time_rows: int | None = None
+    """How many entries are found before that time is up; None for as many as were asked for."""
     heads: LedgerHeads = field(default_factory=ledger_models.heads)
     readiness: Readiness = field(default_factory=ledger_models.readiness)
     verifications: list[Verification] = field(default_factory=ledger_models.history)
@@ -174,6 +176,7 @@ class Paper:
     def _audit_page(self, query: dict[str, object]) -> httpx.Response:
         start = int(str(query.get("cursor") or 0))
         limit = int(str(query.get("limit") or 100))
+        limit = limit if self.time_rows is None else self.time_rows
         more = start + limit < len(self.entries)
         return _json(
             AuditPage(

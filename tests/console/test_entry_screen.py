@@ -5,7 +5,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from console.state.audit_search import SearchError, parse_search, saved_words
+from console.state.audit_search import LOOK_ON_S, SearchError, parse_search, saved_words
 from console.state.sealed import place_of, related, sealed_fields
 from contract.audit import RelatedBy, SavedSearch
 from contract.permissions import Permission
@@ -139,11 +139,50 @@ async def test_a_refused_proof_is_said() -> None:
 async def test_a_search_whose_time_was_up_says_so_and_goes_on() -> None:
     async with running(Paper(back_to=models.NOW - timedelta(days=30))) as run:
         await run.press("4")
-        await run.shows("Searched back to 2026-10-22 03:12 UTC; older entries wait: m goes on.")
+        await run.shows("Searched back to 2026-10-22 03:12 UTC; older entries wait: m goes on.")  # a page is full
         await run.press("m")
         await run.until(lambda: run.paper.asked[-1][2].get("cursor") == "100", "asked for more")
         await run.press("m")
         await run.hides("older entries wait")
+
+
+def _pages(paper: Paper) -> list[dict[str, object]]:
+    return [body for _, path, body in paper.asked if path == "/v1/audit"]
+
+
+async def test_a_search_whose_time_was_up_goes_on_by_itself_until_a_page_is_full() -> None:
+    async with running(Paper(back_to=models.NOW - timedelta(days=30), time_rows=9)) as run:
+        await run.press("4")
+        await run.shows("older entries wait: m goes on.")
+        asked = [int(str(body.get("cursor") or 0)) for body in _pages(run.paper)]
+        assert asked == list(range(0, 100, 9)), "pages of nine until there are a hundred"
+
+
+async def test_it_goes_on_for_a_while_only() -> None:
+    paper = Paper(back_to=models.NOW - timedelta(days=30), time_rows=0)
+    async with running(paper) as run:
+        await run.press("4")
+        await run.until(lambda: len(_pages(paper)) > 3, "it goes on by itself")
+        assert "Esc stops." in run.screen
+        run.clock.at += timedelta(seconds=LOOK_ON_S)
+        await run.shows("older entries wait: m goes on.")
+        known = len(_pages(paper))
+        await run.press("m")
+        await run.until(lambda: len(_pages(paper)) > known + 2, "m takes it up again")
+
+
+async def test_escape_stops_a_search_and_keeps_what_was_found() -> None:
+    paper = Paper(back_to=models.NOW - timedelta(days=30), time_rows=0)
+    async with running(paper) as run:
+        await run.press("4")
+        await run.until(lambda: len(_pages(paper)) > 3, "it goes on by itself")
+        await run.press("escape")
+        await run.shows("Searched back to 2026-10-22 03:12 UTC; older entries wait: m goes on.")
+        assert run.title == "Audit"
+        await run.pilot.pause(0.2)
+        known = len(_pages(paper))
+        await run.pilot.pause(0.2)
+        assert len(_pages(paper)) == known
 
 
 async def test_a_search_is_saved_found_again_and_deleted() -> None:

@@ -53,16 +53,19 @@ class AuditScreen(ListScreen):
     def sentence(self, view: View) -> Line:
         """How to search, or what is being searched."""
         g = view.glyphs
+        back = f"Searched back to {self._found.back_to:%Y-%m-%d %H:%M} UTC" if self._found.back_to is not None else ""
         if self.questions.is_waiting("audit"):
-            return line((f" {g.unknown} ", "dim"), (f"Searching{g.ellipsis}", "dim"))
+            text = f"{back}, looking further{g.ellipsis} " if back else f"Searching{g.ellipsis} "
+            return line(
+                (f" {g.partial if back else g.unknown} ", "dim"), (text, "dim"), ("Esc", "key"), (" stops.", "dim")
+            )
         judged = self._runs.judged
         if judged is not None:
             mood, text = of_judged(judged, (self.desk.latest or Floor()).now(view.desk_now))
             if mood == "bad":
                 return line((f" {g.bad} ", "bad"), (text, "bad"))
-        if self._found.back_to is not None:
-            back = f"Searched back to {self._found.back_to:%Y-%m-%d %H:%M} UTC; older entries wait: "
-            return line((f" {g.partial} ", "near"), back, ("m", "key"), " goes on.")
+        if back:
+            return line((f" {g.partial} ", "near"), f"{back}; older entries wait: ", ("m", "key"), " goes on.")
         return line(
             (f" {g.idle} ", "dim"),
             ("s", "key"),
@@ -121,7 +124,7 @@ class AuditScreen(ListScreen):
         self._begin(Found(related=(by, ident), label=f"{by.value} {shared or 'of the entry'}"))
 
     def _begin(self, found: Found) -> None:
-        self._found = found
+        self._found = found.looking_on(self.desk.now())
         self._entries = {}
         self.filter_text = ""
         if self.is_attached:
@@ -147,7 +150,18 @@ class AuditScreen(ListScreen):
     def load_more(self) -> None:
         """Load older entries when the end of the list comes into sight."""
         if self._found.cursor is not None and not self.questions.is_waiting("audit"):
+            self._found = self._found.looking_on(self.desk.now())
             self._ask(self._found.cursor)
+
+    async def do_back(self, argument: str) -> None:
+        """Stop a search that is under way, or do what Esc does everywhere."""
+        if not self.questions.is_waiting("audit"):
+            await super().do_back(argument)
+            return
+        self.questions.forget("audit")
+        self.workers.cancel_group(self, "audit")
+        self._found = self._found.stopped()
+        self.redraw()
 
     def answered(self, question: Question, value: object) -> None:
         """Take in a page."""
@@ -163,6 +177,8 @@ class AuditScreen(ListScreen):
         elif isinstance(value, AuditPage) and question.about == self._found.about:
             self._found = self._found.with_page(value, self.desk.now())
             self._entries = {entry.id: entry for entry in self._found.entries}
+            if self._found.goes_on(self.desk.now()):
+                self._ask(self._found.cursor)
         elif isinstance(value, AuditEntry):
             self._entries.setdefault(value.id, value)
             self.desk.call_later(self.desk.push_screen, EntryScreen(value))
