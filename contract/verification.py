@@ -37,6 +37,9 @@ class VerdictReport(Wire):
     first: list[Finding] = []
     reason: str = ""
     """Why it was not checked."""
+    noted: int = 0
+    notes: list[Finding] = []
+    """What is not wrong and should be known, e.g. processes that did not end in order; the first of so many."""
 
 
 class Verification(Wire):

@@ -94,6 +94,10 @@ def _verdict(name: str, meaning: str, report: VerdictReport | None) -> list[str]
         lines += wrapped(_finding(finding), 16)
     if (more := report.findings - len(report.first)) > 0:
         lines.append(f"{' ' * 16}and {more:,} more")
+    for told in report.notes:
+        lines += wrapped(f"note: {outside(told.detail, 300)}", 16)
+    if (more := report.noted - len(report.notes)) > 0:
+        lines.append(f"{' ' * 16}and {more:,} more notes")
     return lines
 
 
