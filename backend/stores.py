@@ -53,6 +53,17 @@ class Store(Protocol):
         """
 
 
+class ListedStore(Store, Protocol):
+    """One whose files can be listed: by a person who looks for something, never by what keeps them."""
+
+    def names(self, ending: str) -> AsyncIterator[str]:
+        """Names of the files whose names end so, in no particular order.
+
+        Raises:
+            StoreError: the place does not answer.
+        """
+
+
 class DirectoryStore:
     """A directory of this machine, or one mounted from elsewhere."""
 
@@ -108,6 +119,22 @@ class DirectoryStore:
         except OSError as error:
             raise StoreError(f"{self.place}: {error.strerror or error}") from error
 
+    async def names(self, ending: str) -> AsyncIterator[str]:
+        """See `ListedStore`."""
+
+        def found() -> list[str]:
+            if not self._root.is_dir():
+                raise StoreError(f"{self.place}: the directory is not there")
+            files = (path for path in self._root.rglob(f"*{ending}") if path.is_file())
+            return sorted(path.relative_to(self._root).as_posix() for path in files)
+
+        try:
+            listed = await asyncio.to_thread(found)
+        except OSError as error:
+            raise StoreError(f"{self.place}: {error.strerror or error}") from error
+        for name in listed:
+            yield name
+
 
 class ObjectStorage:
     """A bucket of S3-compatible storage. Credentials and endpoint come from the AWS_* environment variables.
@@ -149,13 +176,26 @@ class ObjectStorage:
         except (BaseError, OSError, TimeoutError) as error:
             raise StoreError(f"{self.place}: {_line(error)}") from error
 
+    async def names(self, ending: str) -> AsyncIterator[str]:
+        """See `ListedStore`."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        try:
+            async for objects in obstore.list(self._store):
+                for one in objects:
+                    if one["path"].endswith(ending):
+                        yield one["path"]
+        except (BaseError, OSError, TimeoutError) as error:
+            raise StoreError(f"{self.place}: {_line(error)}") from error
+
 
 def _line(error: BaseException) -> str:
     """The first line of what a library says: the rest is its own innards."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
-def open_store(spec: str, **options: Any) -> Store:
+def open_store(spec: str, **options: Any) -> ListedStore:
     """Open one place of a setting; connects to nothing. `options` go to the S3 client, e.g. an endpoint.
 
     Raises:

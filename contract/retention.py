@@ -59,6 +59,35 @@ class ArchiveCopy(Wire):
     last_checked: UtcDatetime
 
 
+class KeptCopy(Wire):
+    """One copy of an archived partition in one place, as it was when it was last looked at."""
+
+    place: str
+    manifest: str
+    """Name of its manifest within the place."""
+    sha256: str | None = None
+    """Of the manifest; None until it was written."""
+    size_bytes: int
+    state: CopyState
+    problem: str | None = None
+    written_at: UtcDatetime | None = None
+    checked_sound: UtcDatetime | None = None
+    """When it was last read back and found sound."""
+    last_checked: UtcDatetime
+
+
+class ArchivedPartition(Wire):
+    """One partition of which there are copies."""
+
+    log: str
+    seq_from: int
+    seq_until: int
+    """The first entry after it."""
+    is_dropped: bool
+    """Whether its entries are in the copies only."""
+    copies: list[KeptCopy]
+
+
 class RetentionReport(Wire):
     """How the retention of the whole ledger stands."""
 

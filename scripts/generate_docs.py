@@ -23,7 +23,7 @@ from backend.risk.indicators import RULES
 from backend.settings import Settings
 from console import actions, cli, keys
 from contract.errors import EXIT_CODE, HTTP_STATUS, ErrorCode, ExitCode
-from watchfloor.commands import CONSOLE_SUMMARY, SERVER_COMMANDS
+from watchfloor.commands import CONSOLE_SUMMARY, SERVER_COMMANDS, WITHOUT_BACKEND
 
 ROOT = Path(__file__).resolve().parent.parent
 HELP_COLUMNS = 80
@@ -81,6 +81,12 @@ def cli_page() -> str:
         parts += _command_sections(import_module(f"watchfloor.commands.{name}").command, name)
     for name in cli.COMMANDS:
         parts += _command_sections(cli.load(name), name)
+        parts += [
+            f"\n### {' '.join(path)}\n\n"
+            + _help(import_module(f"watchfloor.commands.{module}").command, f"watchfloor {' '.join(path)}")
+            for path, module in WITHOUT_BACKEND.items()
+            if path[0] == name
+        ]
     return "".join(parts)
 
 

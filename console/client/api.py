@@ -24,7 +24,7 @@ from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, Th
 from contract.heads import LedgerHeads, LedgerKeys, Readiness
 from contract.overview import ComplianceMetrics, Overview, Status
 from contract.privacy import Revealed, RevealRequest
-from contract.retention import RetentionReport
+from contract.retention import ArchivedPartition, RetentionReport
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
 from contract.transactions import BatchRequest, ImportOpened, ImportResult, ImportStart, Transaction
@@ -228,6 +228,13 @@ class Api(Exchange):
     async def retention(self) -> RetentionReport:
         """What each log keeps and what is due to be dropped."""
         return await self._get("/v1/ledger/retention", RetentionReport)
+
+    async def archives(
+        self, *, log: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Page[ArchivedPartition]:
+        """Partitions of which there are copies, by log and number."""
+        query = {"log": log, "limit": limit, "cursor": cursor}
+        return await self._get("/v1/ledger/archives", Page[ArchivedPartition], query)
 
     async def verifications(self, *, limit: int | None = None) -> Page[Verification]:
         """The newest verifications first, one under way among them."""

@@ -12,7 +12,7 @@ from console.commands.base import Call, command, glyph_set, paging, sign
 from console.commands.heads import heads, key
 from console.commands.output import instant, outside, wrapped
 from console.commands.privacy import reveal
-from console.commands.retention import retention
+from console.commands.retention import archive, retention
 from console.commands.verifying import bundle, prove, verify
 from console.widgets import words
 from contract.audit import AuditEntry, AuditPage
@@ -23,7 +23,7 @@ def audit() -> None:
     """The audit log: who did what to which resource, from where, with what result."""
 
 
-for joined in (verify, prove, bundle, key, heads, retention, reveal, *COMMANDS):
+for joined in (verify, prove, bundle, key, heads, retention, archive, reveal, *COMMANDS):
     audit.add_command(joined)
 
 

@@ -1,12 +1,12 @@
-"""`watchfloor audit retention`."""
+"""`watchfloor audit retention|archive`."""
 
 from datetime import datetime
 
 import click
 
-from console.commands.base import Call, command
+from console.commands.base import Call, command, paging
 from console.commands.output import instant, outside, wrapped
-from contract.retention import LogRetention, RetentionReport
+from contract.retention import ArchivedPartition, CopyState, KeptCopy, LogRetention, RetentionReport
 
 
 @click.command()
@@ -40,4 +40,37 @@ def _log(one: LogRetention, now: datetime) -> list[str]:
     lines += [f"  next {one.next.seq_from:,} to {one.next.seq_until - 1:,} {when}; {one.due_partitions:,} due in all"]
     for reason in one.next.held_back_by:
         lines += wrapped(f"held back: {outside(reason, 300)}", 4)
+    return lines
+
+
+@click.group()
+def archive() -> None:
+    """Copies of the ledger's partitions outside the database.
+
+    `watchfloor audit archive read` gives their entries, without a backend: see its --help.
+    """
+
+
+@archive.command("list")
+@click.option("--log", metavar="LOG", help="Only this log, e.g. 7y.")
+@paging
+@command("audit.archive.list")
+def list_archives(call: Call, /, *, log: str | None, limit: int, cursor: str | None) -> None:
+    """Which partitions have copies, where, and how they were found when they were last read back."""
+    page = call.ask(lambda api: api.archives(log=log, limit=limit, cursor=cursor))
+    call.answer_page(page, lambda: [line for one in page.items for line in archived_lines(one)] or ["No copies."])
+
+
+def archived_lines(one: ArchivedPartition) -> list[str]:
+    """One partition in words."""
+    where = "dropped: only the copies are left" if one.is_dropped else "also in the database"
+    first = f"{outside(one.log, 40)} {one.seq_from:,} to {one.seq_until - 1:,}  {where}"
+    return [first, *(line for copy in one.copies for line in _copy(copy))]
+
+
+def _copy(copy: KeptCopy) -> list[str]:
+    sound = f"last read back and sound {instant(copy.checked_sound)}" if copy.checked_sound else "never read back"
+    lines = wrapped(f"{copy.state.value}: {outside(copy.place, 100)}, {copy.size_bytes:,} bytes, {sound}", 2)
+    if copy.state is not CopyState.SOUND:
+        lines += wrapped(f"{outside(copy.problem, 300)}; tried {instant(copy.last_checked)}", 4)
     return lines

@@ -35,6 +35,20 @@ async def test_a_file_is_stored_once_and_read_back(bucket: Bucket, tmp_path: Pat
         await content(store, "a/c.gz")
 
 
+async def test_files_are_listed_by_how_their_names_end(bucket: Bucket, tmp_path: Path) -> None:
+    store, source = open_store("s3://bucket/some/prefix", **bucket.options), tmp_path / "source"
+    source.write_bytes(b"x")
+    for name in ("l/r1/7y/0/manifest.json", "l/r1/7y/0/nodes-1.json", "l/r1/3y/0/manifest.json"):
+        assert await store.put_new(name, source)
+    assert sorted([name async for name in store.names("manifest.json")]) == [
+        "l/r1/3y/0/manifest.json",
+        "l/r1/7y/0/manifest.json",
+    ]
+    bucket.down = True
+    with pytest.raises(StoreError):
+        [name async for name in store.names("")]
+
+
 async def test_a_bucket_that_is_away_is_not_called_empty(bucket: Bucket, tmp_path: Path) -> None:
     store, source = open_store("s3://bucket", **bucket.options), tmp_path / "source"
     source.write_bytes(b"x")

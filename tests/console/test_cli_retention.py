@@ -66,8 +66,8 @@ def test_the_command_answers_who_may_see_the_log(run: Commands) -> None:
 
 def _copy(state: CopyState, problem: str | None = None) -> KeptCopy:
     return KeptCopy(
-        place="dir:/backup/" + "long" * 30, manifest="m", sha256="00" * 32, size_bytes=12_345, state=state, problem=problem,
-        written_at=NOW, checked_sound=NOW if state is CopyState.SOUND else None, last_checked=NOW,
+        place="dir:/backup/" + "long" * 30, manifest="m", sha256="00" * 32, size_bytes=12_345, state=state,
+        problem=problem, written_at=NOW, checked_sound=NOW if state is CopyState.SOUND else None, last_checked=NOW,
     )  # fmt: skip
 
 

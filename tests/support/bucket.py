@@ -1,4 +1,4 @@
-"""A bucket in memory that speaks as much of the S3 protocol as we use: put if absent, get. Loopback only, no checks."""
+"""A bucket in memory that speaks as much of S3 as we use: put if absent, get, list. Loopback only, no checks."""
 
 import threading
 from collections.abc import Iterator
@@ -7,9 +7,24 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 _MISSING = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>absent</Message></Error>'
 _TAKEN = b'<?xml version="1.0"?><Error><Code>PreconditionFailed</Code><Message>taken</Message></Error>'
+
+
+def _listing(path: str, objects: dict[str, bytes]) -> bytes:
+    """All keys below a prefix, on one page."""
+    asked = urlsplit(path)
+    prefix = parse_qs(asked.query).get("prefix", [""])[0]
+    keys = [key.removeprefix(f"{asked.path}/") for key in objects if key.startswith(f"{asked.path}/{prefix}")]
+    rows = "".join(
+        f"<Contents><Key>{key}</Key><Size>1</Size><ETag>x</ETag>"
+        "<LastModified>2026-03-10T12:00:00.000Z</LastModified></Contents>"
+        for key in sorted(keys)
+    )
+    told = f"<Name>b</Name><KeyCount>{len(keys)}</KeyCount><IsTruncated>false</IsTruncated>{rows}"
+    return f'<?xml version="1.0"?><ListBucketResult>{told}</ListBucketResult>'.encode()
 
 
 @dataclass
@@ -33,6 +48,14 @@ class Bucket:
             "client_options": {"allow_http": True},
             "retry_config": {"max_retries": 0},
         }
+
+
+def _given(bucket: Bucket, path: str) -> tuple[int, bytes]:
+    if bucket.down:
+        return 503, b""
+    if "list-type=2" in path:
+        return 200, _listing(path, bucket.objects)
+    return (200, bucket.objects[path]) if path in bucket.objects else (404, _MISSING)
 
 
 @contextmanager
@@ -59,12 +82,7 @@ def running_bucket() -> Iterator[Bucket]:
                 self._answer(200)
 
         def do_GET(self) -> None:
-            if bucket.down:
-                self._answer(503)
-            elif self.path in bucket.objects:
-                self._answer(200, bucket.objects[self.path])
-            else:
-                self._answer(404, _MISSING)
+            self._answer(*_given(bucket, self.path))
 
         def _answer(self, status: int, body: bytes = b"") -> None:
             self.send_response(status)

@@ -22,6 +22,8 @@ SERVER_COMMANDS: Final = {
     "witness": "Witness the heads of a ledger that runs elsewhere.",
 }
 """Name → what it does. The module is `watchfloor.commands.<name>`."""
+WITHOUT_BACKEND: Final[dict[tuple[str, ...], str]] = {("audit", "archive", "read"): "archive"}
+"""Parts of the console's commands that need what only the server's side has; the module is found as above."""
 
 CONSOLE_SUMMARY: Final = "Open the console (also: no command at all)."
 EXIT_USAGE: Final = 2
@@ -43,6 +45,9 @@ def dispatch(arguments: list[str]) -> int:
 
         sys.stdout.write(f"watchfloor {__version__}\n")
         return 0
+    apart = WITHOUT_BACKEND.get(tuple(arguments[:3]))
+    if apart is not None:
+        return run_server_command(apart, arguments[3:], " ".join(arguments[:3]))
     if name in SERVER_COMMANDS:
         return run_server_command(name, rest)
     from console import cli
@@ -70,8 +75,12 @@ def overview() -> str:
     return head + "\n".join(lines) + "\n" + tail
 
 
-def run_server_command(name: str, arguments: list[str]) -> int:
-    """Run a command that works on this machine's database or processes; a wrong set-up is one line and exit code 3."""
+def run_server_command(name: str, arguments: list[str], shown: str | None = None) -> int:
+    """Run a command that works on this machine's database or processes; a wrong set-up is one line and exit code 3.
+
+    `shown` is what the person typed, where that is not the module's name.
+    """
+    shown = shown or name
     from importlib import import_module
 
     import click
@@ -81,22 +90,22 @@ def run_server_command(name: str, arguments: list[str]) -> int:
 
     command: click.Command = import_module(f"watchfloor.commands.{name}").command
     try:
-        result = command.main(arguments, prog_name=f"watchfloor {name}", standalone_mode=False)
+        result = command.main(arguments, prog_name=f"watchfloor {shown}", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _EXIT_INTERRUPTED
     except ConfigurationError as error:
-        sys.stderr.write(f"watchfloor {name}: {_one_line(error)}\n")
+        sys.stderr.write(f"watchfloor {shown}: {_one_line(error)}\n")
         return EXIT_CONFIGURATION
     except ValidationError as error:
-        sys.stderr.writelines(f"watchfloor {name}: {line}\n" for line in _setting_mistakes(error))
+        sys.stderr.writelines(f"watchfloor {shown}: {line}\n" for line in _setting_mistakes(error))
         return EXIT_CONFIGURATION
     except Exception as error:  # boundary of the server commands: a fault of ours is told in one line
         if os.environ.get(_DEBUG_VARIABLE):
             raise
-        sys.stderr.write(f"watchfloor {name}: unexpected: {_one_line(error)} (WATCHFLOOR_DEBUG=1 shows where)\n")
+        sys.stderr.write(f"watchfloor {shown}: unexpected: {_one_line(error)} (WATCHFLOOR_DEBUG=1 shows where)\n")
         return _EXIT_FAULT
     return result if isinstance(result, int) else 0
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import orjson
 
-from backend.audit.retention.survey import Partition, Survey, survey
+from backend.audit.retention.survey import Partition, Sink, Survey, survey
 from backend.audit.retention.vouching import Voucher
 from backend.context import Runtime
 from backend.stores import Store
@@ -34,7 +34,7 @@ _UNPACKED_BYTES: Final = 2**22
 """Unpacked at a time when a copy is read: a few thousand entries."""
 _GZIP_WINDOW: Final = 31
 """Tells zlib that a gzip header comes first."""
-_KINDS: Final = {"entries": "jsonl.gz", "nodes": "json", "checkpoint": "json"}
+KINDS: Final = {"entries": "jsonl.gz", "nodes": "json", "checkpoint": "json"}
 """The files of a copy beside its manifest, with the endings of their names."""
 
 
@@ -88,9 +88,9 @@ async def drafted(runtime: Runtime, folder: str, partition: Partition, voucher: 
         voucher.check(found.edge)
         (work / "nodes").write_bytes(_dumps(_nodes_tree(found)))
         (work / "checkpoint").write_bytes(_dumps(voucher.to_tree()))
-        facts = {kind: _facts(work / kind, kind, ending) for kind, ending in _KINDS.items()}
+        facts = {kind: _facts(work / kind, kind, ending) for kind, ending in KINDS.items()}
         manifest = _dumps(_manifest_tree(folder, partition, found) | facts)
-        files = {str(facts[kind]["name"]): work / kind for kind in _KINDS}
+        files = {str(facts[kind]["name"]): work / kind for kind in KINDS}
         yield Draft(folder, files, manifest, found)
 
 
@@ -140,14 +140,14 @@ async def store_copy(store: Store, draft: Draft) -> Copy:
         file.flush()
         await store.put_new(f"{draft.folder}/{MANIFEST}", Path(file.name))
     # always what the place gives, never what we meant to write
-    manifest = await _manifest(store, draft.folder)
-    if _tree_of(store, manifest).get("root") != draft.survey.edge.root().hex():
+    manifest = await manifest_of(store, draft.folder)
+    if tree_of(store, manifest).get("root") != draft.survey.edge.root().hex():
         raise DamagedCopyError(f"{store.place}: another copy of {draft.folder} is there already")
     return await read_back(store, f"{draft.folder}/{MANIFEST}", hashlib.sha256(manifest).digest())
 
 
-async def read_back(store: Store, manifest_name: str, sha256: bytes) -> Copy:
-    """Read a copy whole and work out its tree again from its entries.
+async def read_back(store: Store, manifest_name: str, sha256: bytes, sink: Sink | None = None) -> Copy:
+    """Read a copy whole and work out its tree again from its entries, which `sink` is handed in their order.
 
     Raises:
         StoreError: the place does not answer.
@@ -155,14 +155,14 @@ async def read_back(store: Store, manifest_name: str, sha256: bytes) -> Copy:
         DamagedCopyError: a file is not the one that was written.
     """
     folder = manifest_name.rpartition("/")[0]
-    raw = await _manifest(store, folder)
+    raw = await manifest_of(store, folder)
     if hashlib.sha256(raw).digest() != sha256:
         raise DamagedCopyError(f"{store.place}: the manifest of {folder} was changed")
-    manifest, size_bytes = _tree_of(store, raw), len(raw)
-    for kind in _KINDS:
+    manifest, size_bytes = tree_of(store, raw), len(raw)
+    for kind in KINDS:
         size_bytes += await _checked(store, folder, manifest[kind])
     # only now is it known to be what was written: nothing else is ever unpacked
-    tree = _Tree(manifest)
+    tree = _Tree(manifest, sink)
     async for piece in store.read(f"{folder}/{manifest['entries']['name']}"):
         await asyncio.to_thread(tree.feed, piece)
     if not tree.is_expected:
@@ -180,7 +180,12 @@ async def _checked(store: Store, folder: str, facts: Mapping[str, Any]) -> int:
     return count
 
 
-async def _manifest(store: Store, folder: str) -> bytes:
+async def manifest_of(store: Store, folder: str) -> bytes:
+    """The bytes of a copy's manifest.
+
+    Raises:
+        StoreError, NotStoredError, DamagedCopyError: as `read_back`.
+    """
     raw = b""
     async for piece in store.read(f"{folder}/{MANIFEST}"):
         raw += piece
@@ -189,7 +194,12 @@ async def _manifest(store: Store, folder: str) -> bytes:
     return raw
 
 
-def _tree_of(store: Store, raw: bytes) -> dict[str, Any]:
+def tree_of(store: Store, raw: bytes) -> dict[str, Any]:
+    """Read a manifest.
+
+    Raises:
+        DamagedCopyError: it is none.
+    """
     try:
         tree = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -202,7 +212,8 @@ def _tree_of(store: Store, raw: bytes) -> dict[str, Any]:
 class _Tree:
     """Works out the tree of a copy while its entries come in, in little memory."""
 
-    def __init__(self, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, manifest: Mapping[str, Any], sink: Sink | None) -> None:
+        self._sink = sink
         self._edge = CompactRange.from_bytes(b64decode(manifest["before"]))
         self._expected = (manifest["seq_until"], manifest["root"])
         self._packed = zlib.decompressobj(_GZIP_WINDOW)
@@ -212,7 +223,11 @@ class _Tree:
         """Take the next piece of the packed lines; what does not unpack is settled by its digest."""
         while piece:
             *lines, self._rest = (self._rest + self._packed.decompress(piece, _UNPACKED_BYTES)).split(b"\n")
+            if len(self._rest) > _UNPACKED_BYTES:
+                raise DamagedCopyError("a line is longer than any entry")
             self._edge.extend([leaf_hash(line) for line in lines])
+            if self._sink is not None and lines:
+                self._sink(lines)
             piece = self._packed.unconsumed_tail
 
     @property

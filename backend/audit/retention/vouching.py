@@ -9,7 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import nodes
-from backend.audit.checkpoints import cosigned, held_sizes, key_chain, latest_checkpoint, witnessed_size
+from backend.audit.checkpoints import (
+    KeyChain,
+    cosigned,
+    held_sizes,
+    key_chain,
+    latest_checkpoint,
+    witnessed_size,
+)
 from backend.audit.faults import open_faults
 from backend.audit.heads.configured import witness_names
 from backend.audit.heads_tables import SignedHead
@@ -34,6 +41,8 @@ class Voucher:
     note: bytes
     """Signed and cosigned."""
     path: Sequence[bytes]
+    keys: Sequence[str]
+    """The ledger's first signing key, and the certificates to that of the head."""
 
     def check(self, edge: CompactRange) -> None:
         """Hold a tree worked out from entries against the signed head.
@@ -54,6 +63,7 @@ class Voucher:
             "size": self.size,
             "note": b64encode(self.note).decode(),
             "consistency": [one.hex() for one in self.path],
+            "keys": list(self.keys),
         }
 
 
@@ -67,14 +77,18 @@ async def voucher_for(session: AsyncSession, runtime: Runtime, log: str, cut: in
     signed = await session.scalar(select(SignedHead).where(SignedHead.origin == origin, SignedHead.size == size))
     if problem is not None or signed is None:
         return problem or "the head that witnesses hold is not in the database"
-    forged = await _signature_problem(session, signed)
+    chain = await key_chain(session)
+    if chain is None:
+        return "no key is known that signs heads"
+    forged = _signature_problem(chain, signed)
     if forged is not None:
         return forged
     try:
         path = tuple(await nodes.consistency_proof(session, log, cut, size))
     except ProofError as error:
         return f"the head that covers it cannot be proved: {error}"
-    return Voucher(log, cut, origin, size, bytes(signed.root), await cosigned(session, signed), path)
+    keys = [chain.genesis, *(one.decode() for one in chain.certificates)]
+    return Voucher(log, cut, origin, size, bytes(signed.root), await cosigned(session, signed), path, keys)
 
 
 async def _uncovered(session: AsyncSession, runtime: Runtime, origin: str, cut: int, witnessed: int) -> str | None:
@@ -95,10 +109,7 @@ async def _left_behind(session: AsyncSession, runtime: Runtime, origin: str, cut
     return None
 
 
-async def _signature_problem(session: AsyncSession, signed: SignedHead) -> str | None:
-    chain = await key_chain(session)
-    if chain is None:
-        return "no key is known that signs heads"
+def _signature_problem(chain: KeyChain, signed: SignedHead) -> str | None:
     try:
         head = checkpoint.open_checkpoint(bytes(signed.note), list(chain.keys().values())).checkpoint
     except (NoteError, CheckpointError) as error:
