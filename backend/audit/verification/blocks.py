@@ -18,8 +18,8 @@ from psycopg.pq.abc import PGconn
 
 BLOCK_ENTRIES: Final = 1024
 """Rows that travel together: at 32 KiB each they still fit in memory."""
-CHUNK_ENTRIES: Final = 2**16
-"""Rows of one statement: longer ones would keep the server from cleaning up."""
+CHUNK_ENTRIES: Final = 2**15
+"""Rows of one statement: longer ones would keep the server from cleaning up, and what needs a second look in memory."""
 
 _TRAILER_BYTES: Final = 2
 _INT_BYTES: Final = 4

@@ -16,7 +16,7 @@ from backend.audit.verification.blocks import BLOCK_ENTRIES, CHUNK_ENTRIES, Stre
 from backend.audit.verification.external import External, Trust
 from backend.audit.verification.frame import Frame, Head
 from backend.audit.verification.logs import Doubt, LogCheck, Mark
-from backend.audit.verification.people import Keys, People, in_batches
+from backend.audit.verification.people import Keys, People
 from backend.audit.verification.purged import PARTITION_PURGED, check_purges
 from backend.audit.verification.records import NO_LOG
 from backend.audit.verification.state import State
@@ -221,10 +221,9 @@ class _Verification:
 
     def _settle(self, check: LogCheck) -> None:
         """What needed a look at more than the stream."""
-        for entries in in_batches(check.personal, PEOPLE_BATCH_ENTRIES):
+        for entries in check.take_personal(PEOPLE_BATCH_ENTRIES):
             self._people.check(self._connection, entries)
         self._people.settle(self._connection)  # before the state is saved: it keeps findings only
-        check.personal.clear()
         self._columns(check.log, check.doubts)
         check.doubts.clear()
 

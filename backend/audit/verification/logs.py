@@ -6,7 +6,7 @@ proved by the root), neither is worked out again.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -65,7 +65,8 @@ class LogCheck:
     numbers: Numbers
     last_sequenced: int = -(2**63)
     doubts: list[Doubt] = field(default_factory=list)
-    personal: list[Personal] = field(default_factory=list)
+    personal: list[tuple[int, bytes]] = field(default_factory=list)
+    """Number of each entry with personal values, and its bytes from the commitments on."""
     nodes: list[Node] = field(default_factory=list)
 
     def feed(self, block: Block, first: int, count: int, marks: Mapping[int, Sequence[Mark]]) -> None:
@@ -147,15 +148,15 @@ class LogCheck:
         self.last_sequenced = max(times)
 
     def _note_personal(self, seq: int, canon: bytes) -> None:
-        """Find the commitments of an entry; what is no entry is told by `content`."""
-        at, stop = canon.rfind(_SEALED), canon.rfind(_INDEX)
-        try:
-            commitments = orjson.loads(canon[at + len(_SEALED) - 1 : stop - 1])
-            index = orjson.loads(canon[stop + len(_INDEX) - 1 : -len(b',"v":1}')])
-        except orjson.JSONDecodeError:
-            return
-        if isinstance(commitments, dict) and isinstance(index, dict) and commitments:
-            self.personal.append(Personal(self.log, seq, index, commitments))
+        at = canon.rfind(_SEALED)
+        self.personal.append((seq, canon[at if at >= 0 else len(canon) :]))
+
+    def take_personal(self, size: int) -> Iterator[list[Personal]]:
+        """Give the entries with personal values, so many at a time: once they are read they take ten times the room."""
+        for first in range(0, len(self.personal), size):
+            some = [_personal(self.log, seq, raw) for seq, raw in self.personal[first : first + size]]
+            yield [one for one in some if one is not None]
+        self.personal.clear()
 
     def _extend(self, leaves: list[bytes], first: int, marks: Mapping[int, Sequence[Mark]]) -> None:
         self.verdicts[Verdict.LINKAGE].look(len(leaves))
@@ -193,6 +194,19 @@ def _grouped(boots: Sequence[bytes]) -> dict[bytes, Sequence[int]]:
     for at, boot in enumerate(boots):
         places[boot].append(at)
     return dict(places)
+
+
+def _personal(log: str, seq: int, raw: bytes) -> Personal | None:
+    """Find the commitments of an entry; what is no entry is told by `content`."""
+    stop = raw.rfind(_INDEX)
+    try:
+        commitments = orjson.loads(raw[len(_SEALED) - 1 : stop - 1])
+        index = orjson.loads(raw[stop + len(_INDEX) - 1 : -len(b',"v":1}')])
+    except orjson.JSONDecodeError:
+        return None
+    if isinstance(commitments, dict) and isinstance(index, dict) and commitments:
+        return Personal(log, seq, index, commitments)
+    return None
 
 
 def _alike(canon: bytes, tail: bytes) -> bool:

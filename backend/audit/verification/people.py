@@ -3,7 +3,7 @@ by an authorised act. Must never say what a value is.
 """
 
 from base64 import b64decode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -161,7 +161,7 @@ class People:
         """Find values that belong to no entry, when more were counted than entries have."""
         if self.rows_seen >= expected:
             return
-        for ident, name, log, seq, canon in connection.execute(_ORPHANS):
+        for ident, name, log, seq, canon in connection.cursor().stream(_ORPHANS):  # a row at a time: it may be all
             body = frame.tree_of(canon).get("body") if canon is not None else None
             if not (isinstance(body, dict) and name in body.get("sealed", {})):
                 told = f"a sealed {name} of {ident} belongs to no entry"
@@ -184,8 +184,3 @@ def _is_uuid(text: str) -> bool:
         return str(UUID(text)) == text
     except ValueError:
         return False
-
-
-def in_batches(entries: Sequence[Personal], size: int) -> Iterable[Sequence[Personal]]:
-    """Cut a list into parts."""
-    return (entries[at : at + size] for at in range(0, len(entries), size))
