@@ -5,8 +5,8 @@ rolled back. A number that is missing although a later entry calls it settled is
 calls settled was in flight when the process ended: nobody was told that it had been written. A number whose COMMIT was
 left without an answer stays open until the database has been asked (`backend.audit.doubts`): void is never a guess.
 
-Of the last entry of a process no later one says that it was settled. A witness does: an entry that says nothing else,
-written once the process has been quiet for a while (`backend.settling`), and when it ends. A witness needs none itself.
+Of the last entry of a process no later one says that it was settled. So a process writes a settling entry, which says
+nothing else, once it has been quiet for a while (`backend.settling`), and when it ends. That one needs none itself.
 """
 
 from dataclasses import dataclass, field
@@ -50,14 +50,14 @@ class Emitter:
     _void: list[int] = field(default_factory=list)
     _telling: dict[int, tuple[int, ...]] = field(default_factory=dict)
     _doubts: list[Doubt] = field(default_factory=list)
-    _witnesses: dict[int, int] = field(default_factory=dict)
-    """Witnesses that are not committed yet, and up to which number they call everything settled."""
+    _settling: dict[int, int] = field(default_factory=dict)
+    """Settling entries that are not committed yet, and up to which number they call everything settled."""
     _spoken: int = 0
-    """The last committed entry that is no witness."""
-    _witnessed: int = 0
-    """Up to which number a committed witness calls everything settled."""
+    """The last committed entry that is no settling one."""
+    _told: int = 0
+    """Up to which number a committed settling entry calls everything settled."""
 
-    def take(self, *, witness: bool = False) -> Stamp:
+    def take(self, *, settling: bool = False) -> Stamp:
         """Number an entry that is about to be committed; `settle` or `withdraw` it afterwards."""
         self._last += 1
         # void numbers count as settled only once an entry that tells of them is committed
@@ -67,23 +67,23 @@ class Emitter:
         if telling:
             self._telling[self._last] = telling
         floor = min(unsettled - set(telling), default=self._last)
-        if witness:
-            self._witnesses[self._last] = floor - 1
+        if settling:
+            self._settling[self._last] = floor - 1
         return Stamp(self.node, self.boot, self._last, floor - 1, telling)
 
     def settle(self, n: int) -> None:
         """The entry is committed."""
         self._open.discard(n)
         self._telling.pop(n, None)
-        if n in self._witnesses:
-            self._witnessed = max(self._witnessed, self._witnesses.pop(n))
+        if n in self._settling:
+            self._told = max(self._told, self._settling.pop(n))
         else:
             self._spoken = max(self._spoken, n)
 
     def withdraw(self, n: int) -> None:
         """The entry's transaction was rolled back: its number is void, and what it told of others is told again."""
         self._open.discard(n)
-        self._witnesses.pop(n, None)
+        self._settling.pop(n, None)
         self._void = sorted({*self._void, *self._telling.pop(n, ()), n})
 
     def doubt(self, doubt: Doubt) -> None:
@@ -107,11 +107,11 @@ class Emitter:
 
     @property
     def has_spoken(self) -> bool:
-        """Whether an entry that is no witness was committed, or may have been."""
+        """Whether an entry that is no settling one was committed, or may have been."""
         return self._spoken > 0 or bool(self._open)
 
     @property
-    def needs_witness(self) -> bool:
-        """Whether a witness written now would say of a committed entry, for the first time, that it is settled."""
+    def needs_settling(self) -> bool:
+        """Whether a settling entry would now say of a committed one, for the first time, that it is settled."""
         settled = min(self._open, default=self._last + 1) - 1
-        return self._spoken > self._witnessed and settled > self._witnessed
+        return self._spoken > self._told and settled > self._told

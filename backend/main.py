@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
-from backend import archivewatch, auditwatch, headwatch, http, ops
+from backend import archivewatch, auditwatch, headwatch, http, ops, settling
 from backend.alerts import routes as alerts_routes
 from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
@@ -97,6 +97,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(runtime.database.close)
+            await stack.enter_async_context(settling.looked_after(runtime))
             await _check_ledger(runtime)
             await stack.enter_async_context(auditwatch.watching(runtime))
             await stack.enter_async_context(privacy.keeping_in_step(runtime))

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.audit import doubts
 from backend.audit.canonical import clean_text, clean_values
 from backend.audit.events import AuditEvent
-from backend.audit.service import AuditDraft, record
+from backend.audit.service import AuditDraft, introduce, record
 from backend.clock import Clock
 from backend.context import Caller, Runtime, system_caller
 from backend.emitter import Doubt, Emitter, Stamp
@@ -70,7 +70,7 @@ class _Numbered(Emitter):
 
     stamp: Stamp
 
-    def take(self) -> Stamp:
+    def take(self, *, settling: bool = False) -> Stamp:  # noqa: ARG002  what waits in a file settles nothing
         return self.stamp
 
     def settle(self, n: int) -> None:
@@ -169,6 +169,8 @@ async def replay(runtime: Runtime, spool: Spool) -> int:
 
 
 async def _record_again(runtime: Runtime, one: Spooled) -> None:
+    async with runtime.database.transaction() as session:
+        await introduce(session, runtime, one.caller, one.draft)
     async with runtime.database.transaction() as session:
         await session.execute(_ONE_AT_A_TIME, {"id": str(one.id)})
         there = await doubts.numbers(session, [one.id])

@@ -1,7 +1,7 @@
 """Turns filters into what the rows of one partition must fulfil, as SQL with values bound. Runs no search."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import subjects
 from backend.audit.canonical import clean_address
-from backend.audit.events import AuditEvent
+from backend.audit.events import BOOKKEEPING, AuditEvent
+from backend.audit.meta import META_LOG
 from backend.audit.query import AuditFilter
 from backend.audit.wording import joined, text_query
 from backend.context import Runtime
@@ -29,6 +30,9 @@ _EQUAL: Final = {
     "incident": "incident",
 }
 """Filters that compare a column, by the name of each."""
+_ASKING: Final = ("user", "event_type", "action", "resource_type", "resource_id", "request_id", "incident", "log")
+"""Who says any of these asks for what matches, whatever it is."""
+_NO_BOOKKEEPING: Final = "event_type <> ALL(:bookkeeping)"
 _FROM_ADDRESS: Final = (
     "id IN (SELECT entry_id FROM audit_sealed WHERE blind = :blind AND field = 'ip_address'"
     " AND audit_sealed.occurred_at BETWEEN {time_min} AND {time_max})"
@@ -50,6 +54,8 @@ class Where:
     log: str | None = None
     sought: bool = False
     """Text or an address is looked for: no index has its entries in the order of time, and their number varies."""
+    without_bookkeeping: bool = False
+    """Entries are left out that only the ledger itself needs."""
     words_joined: int = 1
     """How many words must occur together: the planner takes them for independent, which they seldom are."""
 
@@ -60,7 +66,15 @@ class Where:
         clause would keep the database from reading an index in its order.
         """
         actor = ":foreign_actor" if log.startswith(FOREIGN) else ":actor"
-        return [clause.format(actor=actor, time_min=time_min, time_max=time_max) for clause in self.clauses]
+        clauses = [clause.format(actor=actor, time_min=time_min, time_max=time_max) for clause in self.clauses]
+        return [*clauses, _NO_BOOKKEEPING] if self.without_bookkeeping and log == META_LOG else clauses
+
+
+def without_bookkeeping(where: Where, wanted: AuditFilter) -> Where:
+    """Leave out what who looks around does not look for: names learnt, processes that say that all is settled."""
+    if any(getattr(wanted, name) is not None for name in _ASKING):
+        return where
+    return replace(where, without_bookkeeping=True, values={**where.values, "bookkeeping": sorted(BOOKKEEPING)})
 
 
 async def conditions(session: AsyncSession, runtime: Runtime, wanted: AuditFilter) -> Where:

@@ -1,6 +1,7 @@
 """The closed vocabulary of audit event types, `area.subject.act`. Their categories are policy data, not stated here."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class AuditEvent(StrEnum):
@@ -80,6 +81,10 @@ class AuditEvent(StrEnum):
     FOREIGN_JSON = "imported.json.event"
     """A record of some other audit log, as it stood in the imported file."""
 
+    EMITTER_SETTLED = "ledger.emitter.settled"
+    """A process that had written entries was quiet for a while: everything it numbered before is settled or void."""
+    EMITTER_CLOSED = "ledger.emitter.closed"
+    """A process that had written entries ended in order; nothing of it comes after this."""
     SPOOL_LINE_REFUSED = "ledger.spool.refused"
     """A line of a local file for entries was not one that a process of ours had written; nothing of it was taken."""
     ENTRY_QUARANTINED = "ledger.entry.quarantined"
@@ -117,6 +122,8 @@ class AuditEvent(StrEnum):
     """Somebody asked for a legal hold to be lifted."""
     LEGAL_HOLD_LIFTED = "privacy.legal_hold.lifted"
     """A second person lifted a legal hold, or was refused to."""
+    SUBJECT_NAMED = "ledger.subject.named"
+    """The ledger learnt a person's name; the entry commits to it, and to whose surrogate it is."""
     SUBJECT_ERASED = "ledger.subject.erased"
     """A person's key, sealed values and name were destroyed; no entry was touched."""
     ERASURES_REPLAYED = "ledger.erasure.replayed"
@@ -127,3 +134,9 @@ class AuditEvent(StrEnum):
     """A new day's key signs the ledger's heads; the entry holds the certificate of the key before."""
     LEDGER_RESTORED = "ledger.log.restored"
     """Two people let the ledger continue after it was found older or other than its witnessed heads; what was lost."""
+
+
+SETTLING: Final[frozenset[str]] = frozenset({AuditEvent.EMITTER_SETTLED, AuditEvent.EMITTER_CLOSED})
+"""Entries that say nothing but that the entries of their process before them are settled."""
+BOOKKEEPING: Final[frozenset[str]] = SETTLING | {AuditEvent.SUBJECT_NAMED}
+"""Entries that the ledger needs and nobody looks for who does not ask for them: left out when somebody looks around."""

@@ -7,7 +7,7 @@ through `service.record` with a draft for this log.
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -87,23 +87,28 @@ async def announce(
 def entry_of(runtime: Runtime, note: Announcement, stamp: Stamp, ident: UUID, now: datetime) -> Entry:
     """Make the entry of an announcement."""
     return Entry(
-        index=Index(
-            id=str(ident),
-            log=META_LOG,
-            occurred_at=format_instant(now),
-            category=runtime.policy.audit_category(note.event_type),
-            event_type=str(note.event_type),
-            action=note.action,
-            actor=ACTOR,
-            actor_type="system",
-            outcome="success",
-            resource_type=note.resource_type,
-            resource_id=note.resource_id,
-            request_id=None,
-            incident=None,
-        ),
+        index=index_of(runtime, note, ident, now),
         actor_role="system",
         detail=Detail(new_value=clean_values(note.facts)),
         emitter=Emitter(node=stamp.node, boot=stamp.boot, n=stamp.n, settled=stamp.settled, void=stamp.void),
         sealed={},
+    )
+
+
+def index_of(runtime: Runtime, note: Announcement, ident: UUID, now: datetime) -> Index:
+    """What the entry of an announcement is found by."""
+    return Index(
+        id=str(ident),
+        log=META_LOG,
+        occurred_at=format_instant(now.astimezone(UTC)),
+        category=runtime.policy.audit_category(note.event_type),
+        event_type=str(note.event_type),
+        action=note.action,
+        actor=ACTOR,
+        actor_type="system",
+        outcome="success",
+        resource_type=note.resource_type,
+        resource_id=note.resource_id,
+        request_id=None,
+        incident=None,
     )

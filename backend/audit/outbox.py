@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import db
 from backend.audit import doubts
+from backend.audit.events import SETTLING
 from backend.audit.fitting import fitted
 from backend.audit.sealing import Sealed, pack
 from backend.audit.tables import AuditOutbox
@@ -77,7 +78,7 @@ async def _server_pid(session: AsyncSession) -> int:
 
 def _row(session: AsyncSession, runtime: Runtime, waiting: Waiting, server_pid: int) -> dict[str, Any]:
     emitter, ident = runtime.emitter, UUID(waiting.index.id)
-    stamp = emitter.take()
+    stamp = emitter.take(settling=waiting.index.event_type in SETTLING)
     db.after_commit(session, lambda: emitter.settle(stamp.n))
     db.after_rollback(session, lambda: emitter.withdraw(stamp.n))
     db.if_in_doubt(session, lambda: emitter.doubt(Doubt(stamp.n, ident, server_pid)))

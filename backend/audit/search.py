@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from backend.audit import cursors, partitions
-from backend.audit.conditions import Where, conditions
+from backend.audit.conditions import Where, conditions, without_bookkeeping
 from backend.audit.cursors import Cursor, Position
 from backend.audit.events import AuditEvent
 from backend.audit.heads_tables import SignedHead
@@ -52,7 +52,7 @@ async def search(session: AsyncSession, runtime: Runtime, caller: Caller, query:
     require_need_to_know(caller, query)
     if query.cursor is None:
         runtime.outbox_filled.set()  # so that the sequencer is at work while the question is read; see `settled`
-    where = await conditions(session, runtime, query)
+    where = without_bookkeeping(await conditions(session, runtime, query), query)
     page = await _page(session, runtime, query, where)
     await _record(session, runtime, caller, _told(query, query.filters(), page))
     return page

@@ -15,12 +15,13 @@ from backend.audit.amounts import Amount, Part, amount_of
 from backend.audit.canonical import MAX_TEXT_CHARS, clean_address, clean_text, clean_values
 from backend.audit.erasing import Destroyed, destroy, destroyed_subjects, still_there
 from backend.audit.events import AuditEvent
+from backend.audit.introducing import surrogate_of
 from backend.audit.meta import META_LOG
 from backend.audit.naming import line_without_names, names_known, taken_out, with_names, without_names
 from backend.audit.outbox import Waiting, enqueue
 from backend.audit.quarantined import count_of as quarantined_values
 from backend.audit.sealing import Owner, seal_fields
-from backend.audit.subjects import ERASED, PERSON_RESOURCE, PREFIX, is_erased, owner_of, readmit, surrogate_of
+from backend.audit.subjects import ERASED, PERSON_RESOURCE, PREFIX, is_erased, owner_of, readmit
 from backend.audit.tables import LedgerEntry, SealedField, Subject
 from backend.context import Caller, Runtime
 from backend.db import after_commit
@@ -32,8 +33,8 @@ from ledger.entry import Detail, Index
 
 __all__ = [
     "ERASED", "META_LOG", "Amount", "AuditDraft", "Destroyed", "Part", "amount_of", "count_since", "destroy",
-    "destroyed_subjects", "find_person", "is_erased", "quarantined_values", "readmit", "record", "sealed_within",
-    "shown_with_names", "still_there", "stored_without_names", "surrogate_of",
+    "destroyed_subjects", "find_person", "introduce", "is_erased", "quarantined_values", "readmit", "record",
+    "sealed_within", "shown_with_names", "still_there", "stored_without_names", "surrogate_of",
 ]  # fmt: skip
 
 _REGISTERED = frozenset(event.value for event in AuditEvent)
@@ -165,6 +166,12 @@ async def _resource(session: AsyncSession, runtime: Runtime, draft: AuditDraft) 
     if draft.resource_type == PERSON_RESOURCE and draft.resource_id:
         return await surrogate_of(session, runtime, clean_text(draft.resource_id, _WIDTH_CHARS["resource_id"]))
     return _text("resource_id", draft.resource_id)
+
+
+async def introduce(session: AsyncSession, runtime: Runtime, caller: Caller, draft: AuditDraft) -> None:
+    """Have the ledger know the people of an entry that is to get a number it was given before: no other may get it."""
+    await _actor(session, runtime, caller)
+    await _resource(session, runtime, draft)
 
 
 def _personal(caller: Caller, draft: AuditDraft) -> dict[str, str]:

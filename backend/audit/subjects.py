@@ -1,4 +1,4 @@
-"""Gives each person a random surrogate under which the ledger knows them, so that the name can be forgotten.
+"""The random surrogates under which the ledger knows people, so that a name can be forgotten.
 
 Must never derive a surrogate from the name: whoever kept the key could tell whose it was after the erasure.
 """
@@ -7,13 +7,11 @@ from base64 import b32encode
 from typing import Final
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.personal_tables import ErasedName
 from backend.audit.tables import Subject
 from backend.context import Runtime
-from backend.db import after_commit
 from ledger import seal
 
 PREFIX: Final = "person:"
@@ -21,46 +19,13 @@ PERSON_RESOURCE: Final = "user"
 """Resources of this type are people: the ledger names them by their surrogate."""
 ERASED: Final = "person:erased"
 """Stands for whoever was erased and is named again: nobody can tell any more which surrogate was theirs."""
-_RANDOM_BYTES: Final = 10
+RANDOM_BYTES: Final = 10
 """Two people never share a surrogate."""
 
 
 def new_surrogate(random: bytes) -> str:
     """A surrogate: a letter first, so that full-text search takes all of it as one word and never as a number."""
     return f"{PREFIX}p{b32encode(random).decode().lower()}"
-
-
-async def surrogate_of(session: AsyncSession, runtime: Runtime, name: str) -> str:
-    """The surrogate of a person, made at first need; remembered only once its transaction is durable.
-
-    An erased name gets no new one by being named again: `ERASED` stands for it.
-    """
-    if name.startswith(PREFIX):
-        return name
-    known = runtime.subjects.get(name)
-    if known is not None:
-        return known
-    pid = await find(session, name)
-    if pid is None and await is_erased(session, runtime, name):
-        return ERASED
-    if pid is None:
-        row = {
-            "pid": new_surrogate(runtime.clock.random_bytes(_RANDOM_BYTES)),
-            "name": name,
-            "created_at": runtime.clock.now(),
-        }
-        await session.execute(insert(Subject).values(row).on_conflict_do_nothing(index_elements=["name"]))
-        runtime.names.clear()  # what is written next in this transaction may already tell of them
-        pid = await find(session, name)
-    assert pid is not None  # noqa: S101  inserted above, by us or by whoever was faster
-    found = pid
-    after_commit(session, lambda: _remember(runtime, name, found))
-    return found
-
-
-def _remember(runtime: Runtime, name: str, pid: str) -> None:
-    runtime.subjects.put(name, pid)
-    runtime.names.clear()
 
 
 async def find(session: AsyncSession, name: str) -> str | None:

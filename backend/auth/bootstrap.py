@@ -18,6 +18,7 @@ from backend.context import Caller, Runtime, system_caller
 from backend.errors import ConfigurationError
 from backend.runtime import build_runtime
 from backend.settings import Settings
+from backend.settling import close
 from contract.permissions import Permission
 
 T = TypeVar("T")
@@ -116,6 +117,7 @@ async def _runtime(settings: Settings) -> AsyncIterator[Runtime]:
     try:
         yield runtime
     finally:
+        await close(runtime)
         await runtime.database.close()
 
 

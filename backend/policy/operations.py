@@ -348,6 +348,8 @@ class LedgerRules(PolicyTable):
     """How long a head may stay unsigned or unwitnessed before it is an alert."""
     rollback_check_minutes: PositiveCount
     """Longest time between two comparisons of the database with what signer and witnesses hold."""
+    settled_after_s: Annotated[PositiveCount, Field(le=120)]
+    """How long a process that wrote entries is quiet before it says that they are settled."""
 
 
 class Watchfloor(PolicyTable):

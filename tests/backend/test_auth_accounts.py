@@ -22,7 +22,11 @@ def _audit_rows(database_url: str) -> list[tuple[str, str, str]]:
     engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
     try:
         with engine.connect() as connection:
-            rows = connection.execute(text("SELECT event_type, user_id, resource_id FROM audit_logs ORDER BY id"))
+            rows = connection.execute(
+                text(
+                    "SELECT event_type, user_id, resource_id FROM audit_logs WHERE event_type LIKE 'auth.%' ORDER BY id"
+                )
+            )
             return [(row[0], row[1], row[2]) for row in rows]
     finally:
         engine.dispose()

@@ -27,7 +27,10 @@ def _rows(database_url: str, sql: str) -> list[tuple[object, ...]]:
         return list(connection.execute(sql.encode()))
 
 
-AUDIT = "SELECT event_type, user_id, resource_id, new_value::text FROM audit_logs ORDER BY id"
+AUDIT = (
+    "SELECT event_type, user_id, resource_id, new_value::text FROM audit_logs"
+    " WHERE event_type LIKE 'auth.%' ORDER BY id"
+)
 
 
 def test_add_prints_what_signs_in(run: Run, database_url: str, capsys: pytest.CaptureFixture[str]) -> None:

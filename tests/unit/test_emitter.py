@@ -56,43 +56,43 @@ def test_many_void_numbers_are_told_in_portions() -> None:
     assert stamps[-1].settled == stamps[-1].n - 1
 
 
-def _witness(emitter: Emitter) -> Stamp:
-    stamp = emitter.take(witness=True)
+def _told(emitter: Emitter) -> Stamp:
+    stamp = emitter.take(settling=True)
     emitter.settle(stamp.n)
     return stamp
 
 
-def test_a_witness_is_needed_once_after_an_entry_and_never_after_a_witness() -> None:
+def test_a_witness_is_needed_once_after_an_entry_and_never_after_a_told() -> None:
     emitter = Emitter("node", "boot")
-    assert not emitter.needs_witness
+    assert not emitter.needs_settling
     assert not emitter.has_spoken
     emitter.settle(emitter.take().n)
-    assert emitter.needs_witness
+    assert emitter.needs_settling
     assert emitter.has_spoken
-    assert _witness(emitter).settled == 1
-    assert not emitter.needs_witness
+    assert _told(emitter).settled == 1
+    assert not emitter.needs_settling
     emitter.withdraw(emitter.take().n)
-    assert not emitter.needs_witness, "nobody misses a number that was rolled back"
+    assert not emitter.needs_settling, "nobody misses a number that was rolled back"
     emitter.settle(emitter.take().n)
-    assert emitter.needs_witness
+    assert emitter.needs_settling
 
 
-def test_a_witness_is_no_use_while_an_earlier_number_is_open_and_is_needed_again_once_it_is_not() -> None:
+def test_a_settling_entry_is_no_use_while_an_earlier_number_is_open_and_is_needed_again_once_it_is_not() -> None:
     emitter = Emitter("node", "boot")
     emitter.settle(emitter.take().n)
     stuck = emitter.take()
     emitter.settle(emitter.take().n)
-    assert emitter.needs_witness, "the first entry has none"
-    assert _witness(emitter).settled == 1
-    assert not emitter.needs_witness, "it could only say the same again"
+    assert emitter.needs_settling, "the first entry has none"
+    assert _told(emitter).settled == 1
+    assert not emitter.needs_settling, "it could only say the same again"
     emitter.settle(stuck.n)
-    assert emitter.needs_witness
-    assert _witness(emitter).settled == 4
-    assert not emitter.needs_witness
+    assert emitter.needs_settling
+    assert _told(emitter).settled == 4
+    assert not emitter.needs_settling
 
 
-def test_a_witness_that_was_rolled_back_witnesses_nothing() -> None:
+def test_a_settling_entry_that_was_rolled_back_settles_nothing() -> None:
     emitter = Emitter("node", "boot")
     emitter.settle(emitter.take().n)
-    emitter.withdraw(emitter.take(witness=True).n)
-    assert emitter.needs_witness
+    emitter.withdraw(emitter.take(settling=True).n)
+    assert emitter.needs_settling

@@ -19,8 +19,8 @@ from backend.audit.heads.holding import gather, known_of
 from backend.audit.heads.writing import driver_of
 from backend.audit.heads_tables import LedgerFault, Restore
 from backend.audit.identity import origin_of
+from backend.audit.introducing import surrogate_of
 from backend.audit.meta import META_LOG, Announcement
-from backend.audit.subjects import surrogate_of
 from backend.audit.tables import Ledger, LedgerHead
 from backend.context import Runtime
 from backend.db import after_commit, after_rollback

@@ -15,6 +15,7 @@ from backend.audit.verification.purged import PARTITION_PURGED, SEALED_EXPIRED, 
 
 PERIOD_SEALED: Final = "ledger.period.sealed"
 VERIFICATION_RUN: Final = "ledger.verification.run"
+SUBJECT_NAMED: Final = "ledger.subject.named"
 SUBJECT_ERASED: Final = "ledger.subject.erased"
 ENTRY_QUARANTINED: Final = "ledger.entry.quarantined"
 META_LOG: Final = "meta"

@@ -174,6 +174,8 @@ def _announced(connection: psycopg.Connection[Any]) -> list[frame.Announced]:
 
 def _subject(index: Mapping[str, Any]) -> str:
     """Whose values an entry keeps: the rule of `service.record`, by which their key was chosen."""
+    if index.get("event_type") == frame.SUBJECT_NAMED:
+        return str(index.get("resource_id"))
     if index.get("actor_type") == "anonymous" and index.get("resource_type") == "user" and index.get("resource_id"):
         return str(index["resource_id"])
     return str(index.get("actor") or index.get("actor_type"))

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit.events import AuditEvent
 from backend.audit.heads.configured import signer_of
 from backend.audit.heads.parties import PartyError
+from backend.audit.introducing import surrogate_of
 from backend.audit.meta import META_LOG
 from backend.audit.service import AuditDraft, record
-from backend.audit.subjects import surrogate_of
 from backend.audit.tables import Subject
 from backend.audit.verification.records import run_digest
 from backend.audit.verification.worker import TRUSTED, job_state
