@@ -20,7 +20,7 @@ SUBJECT_ERASED: Final = "ledger.subject.erased"
 ENTRY_QUARANTINED: Final = "ledger.entry.quarantined"
 META_LOG: Final = "meta"
 
-_LEDGER = "SELECT name, created_at, clock_timestamp() AS now FROM audit_ledger"
+_LEDGER = "SELECT name, generation, created_at, clock_timestamp() AS now FROM audit_ledger"
 _HEADS = "SELECT log, size, frontier, root, sequenced_at FROM audit_heads ORDER BY log"
 _LOGS = """
 WITH RECURSIVE present AS (
@@ -100,6 +100,7 @@ class Frame:
     """The moment that a verification judges."""
 
     ledger: str
+    generation: int
     created_at: datetime
     now: datetime
     heads: dict[str, Head]
@@ -149,6 +150,7 @@ def read(connection: psycopg.Connection[Any]) -> Frame:
         purges = cursor.execute(_PURGES).fetchall()
         return Frame(
             ledger=ledger["name"],
+            generation=ledger["generation"],
             created_at=ledger["created_at"],
             now=ledger["now"],
             heads=heads,
