@@ -118,7 +118,6 @@ async def _read(runtime: Runtime, partition: Partition) -> AsyncIterator[list[by
 
 def _note(numbers: Numbers, partition: Partition, canon: bytes) -> None:
     try:
-        emitter = orjson.loads(canon)["body"]["emitter"]
-        numbers.see(emitter["boot"], emitter["n"], emitter["settled"], emitter["void"])
+        numbers.note(orjson.loads(canon))
     except (orjson.JSONDecodeError, LookupError, TypeError) as error:
         raise LedgerFaultError(partition.log, f"an entry of {partition} is none") from error

@@ -11,11 +11,13 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
+from backend.audit.events import SETTLING
 from backend.audit.verification import external, frame, records
 from backend.audit.verification.blocks import BLOCK_ENTRIES, CHUNK_ENTRIES, StreamError, stream
 from backend.audit.verification.external import External, Trust
 from backend.audit.verification.frame import Frame, Head
 from backend.audit.verification.logs import Doubt, LogCheck, Mark
+from backend.audit.verification.numbers import Last, Numbers
 from backend.audit.verification.people import Keys, People
 from backend.audit.verification.purged import PARTITION_PURGED, check_purges
 from backend.audit.verification.records import NO_LOG
@@ -27,6 +29,8 @@ from ledger.merkle import CompactRange, Coordinate
 
 OUTBOX_LIMIT: Final = timedelta(seconds=60)
 """Entries reach the ledger within a fraction of a second; after this something stands still."""
+OPEN_AFTER: Final = timedelta(minutes=5)
+"""A process says within two minutes that all is settled; one of which nothing was heard for longer has ended."""
 PEOPLE_BATCH_ENTRIES: Final = 2_000
 """Entries whose personal values are fetched together."""
 WRONG_WORDS_LIMIT: Final = 1_000
@@ -265,6 +269,9 @@ class _Verification:
             _see_leniently(seen, canon)
         for boot, count, example in seen.missing(MISSING_COUNTED):
             tally.find(NO_LOG, None, "missing", f"{count} entries of process {boot} are missing, e.g. number {example}")
+        for boot, last in seen.open_ends(format_instant(self._frame.now - OPEN_AFTER)):
+            told = f"process {boot} on {last.node} did not end in order: nothing after its entry {last.n} of {last.at}"
+            tally.note("open_end", told)
         for row in self._frame.waiting:
             if self._frame.now - row["emitted_at"] > OUTBOX_LIMIT:
                 tally.find(row["log"], None, "waiting", f"{row['id']} waits since {format_instant(row['emitted_at'])}")
@@ -296,9 +303,14 @@ def _same_columns(row: dict[str, Any], canon: bytes) -> bool:
         return False
 
 
-def _see_leniently(numbers: Any, canon: bytes) -> None:
+def _see_leniently(numbers: Numbers, canon: bytes) -> None:
+    """Note an entry that is not in the ledger: it is there, and promises nothing of others yet."""
+    tree = frame.tree_of(canon)
     try:
-        emitter = frame.tree_of(canon)["body"]["emitter"]
-        numbers.see(str(emitter["boot"]), int(emitter["n"]), 0, ())
+        emitter, index = tree["body"]["emitter"], tree["index"]
+        boot, n = str(emitter["boot"]), int(emitter["n"])
+        numbers.see(boot, n, 0, ())
+        if index["event_type"] not in SETTLING:
+            numbers.note_last(boot, Last(n, str(index["occurred_at"]), str(emitter["node"])))
     except (KeyError, TypeError, ValueError):
         return  # quarantined for a reason: it names no number

@@ -14,8 +14,8 @@ from typing import Any, Final
 import orjson
 
 from backend.audit.verification.blocks import NOTHING_SEALED, Block
-from backend.audit.verification.numbers import Numbers
-from backend.audit.verification.verdicts import Verdict, Verdicts
+from backend.audit.verification.numbers import Last, Numbers
+from backend.audit.verification.verdicts import META_LOG, Verdict, Verdicts
 from ledger import bulk
 from ledger.canon import CanonError
 from ledger.entry import parse
@@ -96,12 +96,17 @@ class LogCheck:
 
     def _read(self, first: int, canons: Sequence[bytes]) -> None:
         """Read entries that no verification has read before: usual ones together, the others one by one."""
-        stamps = bulk.read(self.log, canons)
+        # settling entries are told by their event type, and stand in `meta`
+        singly = self.log == META_LOG
+        stamps = bulk.Stamps((), (), (), (), range(len(canons))) if singly else bulk.read(self.log, canons)
         for boot, places in _grouped(stamps.boots).items():
             numbers, settled = [stamps.numbers[at] for at in places], [stamps.settled[at] for at in places]
             if not self.numbers.see_all(boot.decode(), numbers, max(settled)):
                 for at, n in zip(places, numbers, strict=True):
-                    self._see(first + stamps.places[at], boot.decode(), n, stamps.settled[at], ())
+                    self._see(first + stamps.places[at], boot.decode(), n, stamps.settled[at])
+            last = orjson.loads(canons[stamps.places[places[numbers.index(max(numbers))]]])
+            told = Last(max(numbers), last["index"]["occurred_at"], last["body"]["emitter"]["node"])
+            self.numbers.note_last(boot.decode(), told)
         for at in stamps.unusual:
             self._parse(first + at, canons[at])
 
@@ -113,12 +118,15 @@ class LogCheck:
             return
         if tree["index"]["log"] != self.log:
             self.verdicts[Verdict.CONTENT].find(self.log, seq, "log", "the entry is of another log")
-        emitter = tree["body"]["emitter"]
-        self._see(seq, emitter["boot"], emitter["n"], emitter["settled"], emitter["void"])
+        if not self.numbers.note(tree):
+            self._twice(seq, tree["body"]["emitter"]["boot"], tree["body"]["emitter"]["n"])
 
-    def _see(self, seq: int, boot: str, n: int, settled: int, void: Sequence[int]) -> None:
-        if not self.numbers.see(boot, n, settled, void):
-            self.verdicts[Verdict.COMPLETENESS].find(self.log, seq, "twice", f"number {n} of {boot} is given twice")
+    def _see(self, seq: int, boot: str, n: int, settled: int) -> None:
+        if not self.numbers.see(boot, n, settled, ()):
+            self._twice(seq, boot, n)
+
+    def _twice(self, seq: int, boot: str, n: int) -> None:
+        self.verdicts[Verdict.COMPLETENESS].find(self.log, seq, "twice", f"number {n} of {boot} is given twice")
 
     def _projection(self, block: Block, first: int) -> None:
         canons, tails = block.canons, block.tails

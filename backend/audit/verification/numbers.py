@@ -1,4 +1,6 @@
-"""Which numbers of which process have been seen, in little memory: tells lost entries from unpromised ones. Pure."""
+"""Which numbers of which process have been seen, in little memory: tells lost entries from unpromised ones, and
+processes that ended in order from those that just stopped. Pure.
+"""
 
 import zlib
 from base64 import b64decode, b64encode
@@ -6,9 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from backend.audit.events import SETTLING
+
 _CHUNK_BITS: Final = 4096
 """Numbers of one chunk: numbers far apart, also invented ones, cost a chunk each and not all in between."""
 _CHUNK_BYTES: Final = _CHUNK_BITS // 8
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The last entry of a process that is no settling one."""
+
+    n: int
+    at: str
+    """Its time, as entries spell it."""
+    node: str
 
 
 @dataclass(slots=True)
@@ -19,6 +33,7 @@ class _Boot:
     void: set[int] = field(default_factory=set)
     chunks: dict[int, bytearray] = field(default_factory=dict)
     count: int = 0
+    last: Last | None = None
 
 
 class Numbers:
@@ -26,6 +41,29 @@ class Numbers:
 
     def __init__(self) -> None:
         self._boots: dict[str, _Boot] = {}
+
+    def note(self, tree: Mapping[str, Any]) -> bool:
+        """Note an entry by what it says; False when that number of its process was seen before."""
+        emitter = tree["body"]["emitter"]
+        new = self.see(emitter["boot"], emitter["n"], emitter["settled"], emitter["void"])
+        if tree["index"]["event_type"] not in SETTLING:
+            self.note_last(emitter["boot"], Last(emitter["n"], tree["index"]["occurred_at"], emitter["node"]))
+        return new
+
+    def note_last(self, boot: str, last: Last) -> None:
+        """Note one of the entries seen that may be the last of its process that a later one must call settled."""
+        known = self._boots.setdefault(boot, _Boot())
+        if known.last is None or last.n > known.last.n:
+            known.last = last
+
+    def open_ends(self, before: str) -> list[tuple[str, Last]]:
+        """Processes whose last entry no later one calls settled, and is older than an instant; newest first."""
+        ends = [
+            (boot, known.last)
+            for boot, known in self._boots.items()
+            if known.last is not None and known.last.n > known.settled and known.last.at < before
+        ]
+        return sorted(ends, key=lambda end: (end[1].at, end[0]), reverse=True)
 
     def see(self, boot: str, n: int, settled: int, void: Iterable[int]) -> bool:
         """Note an entry's numbers; False when that number of the process was seen before."""
@@ -75,6 +113,8 @@ class Numbers:
             known = self._boots.setdefault(boot, _Boot())
             known.settled = max(known.settled, other.settled)
             known.void |= other.void
+            if other.last is not None:
+                self.note_last(boot, other.last)
             for number, chunk in other.chunks.items():
                 mine = known.chunks.get(number, bytes(_CHUNK_BYTES))
                 known.chunks[number] = bytearray(one | two for one, two in zip(mine, chunk, strict=True))
@@ -107,6 +147,7 @@ class Numbers:
                 known.settled,
                 sorted(known.void),
                 {str(number): _packed(chunk) for number, chunk in known.chunks.items()},
+                _open_end(known),
             ]
             for boot, known in self._boots.items()
         }
@@ -115,11 +156,17 @@ class Numbers:
     def from_tree(cls, tree: Mapping[str, Any]) -> "Numbers":
         """Read what `to_tree` gave."""
         numbers = cls()
-        for boot, (settled, void, chunks) in tree.items():
+        for boot, (settled, void, chunks, last) in tree.items():
             whole = {int(number): _unpacked(text) for number, text in chunks.items()}
             count = sum(int.from_bytes(chunk, "big").bit_count() for chunk in whole.values())
-            numbers._boots[boot] = _Boot(settled, set(void), whole, count)
+            numbers._boots[boot] = _Boot(settled, set(void), whole, count, Last(*last) if last else None)
         return numbers
+
+
+def _open_end(known: _Boot) -> list[int | str] | None:
+    """The last entry, as long as no other calls it settled: what is settled stays so."""
+    last = known.last
+    return [last.n, last.at, last.node] if last is not None and last.n > known.settled else None
 
 
 def _lost(known: _Boot, limit: int) -> Iterator[int]:

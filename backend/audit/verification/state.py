@@ -17,7 +17,7 @@ from backend.audit.verification.numbers import Numbers
 from backend.audit.verification.verdicts import Verdicts
 from ledger.merkle import CompactRange
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _PURPOSE: Final = b"audit/verification-state/1\0"
 
 

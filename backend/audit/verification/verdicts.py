@@ -7,6 +7,10 @@ from typing import Any, Final
 
 FIRST_FINDINGS: Final = 20
 """Findings kept of each verdict; the rest is counted."""
+NO_LOG: Final = "-"
+"""Stands for the ledger as a whole."""
+META_LOG: Final = "meta"
+"""The ledger's own log."""
 MAX_DETAIL_CHARS: Final = 200
 """A finding names what is wrong; what a forger wrote is not repeated at length."""
 
@@ -62,6 +66,9 @@ class Tally:
     reason: str = "nothing was looked at"
     """Why nothing was checked, while nothing is."""
     looked: bool = False
+    noted: int = 0
+    notes: list[Finding] = field(default_factory=list)
+    """What is not wrong and should be known; the first of so many."""
 
     def look(self, count: int = 0) -> None:
         """Note that so many things were looked at."""
@@ -74,6 +81,12 @@ class Tally:
         self.findings += 1
         if len(self.first) < FIRST_FINDINGS:
             self.first.append(Finding(log, seq, what, detail[:MAX_DETAIL_CHARS]))
+
+    def note(self, what: str, detail: str) -> None:
+        """Note something that is not wrong in itself."""
+        self.noted += 1
+        if len(self.notes) < FIRST_FINDINGS:
+            self.notes.append(Finding(NO_LOG, None, what, detail[:MAX_DETAIL_CHARS]))
 
     def skip(self, reason: str) -> None:
         """Say why it cannot be judged; what was found meanwhile stays."""
@@ -94,6 +107,8 @@ class Tally:
             "findings": self.findings,
             "first": [one.to_tree() for one in self.first],
             "reason": "" if self.looked else self.reason,
+            "noted": self.noted,
+            "notes": [one.to_tree() for one in self.notes],
         }
 
     @classmethod
@@ -105,6 +120,8 @@ class Tally:
             first=[Finding(**one) for one in tree["first"]],
             reason=tree["reason"],
             looked=tree["outcome"] != Outcome.NOT_CHECKED,
+            noted=tree["noted"],
+            notes=[Finding(**one) for one in tree["notes"]],
         )
 
 
