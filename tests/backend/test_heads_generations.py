@@ -9,10 +9,12 @@ from sqlalchemy import text
 
 from backend.audit.faults import open_faults
 from backend.audit.heads import restore, rollback
+from backend.audit.heads.holding import Held, gather, known_of
 from backend.audit.heads.http import HttpWitness
 from backend.audit.heads.keeping import HeadKeeper
 from backend.audit.heads.parties import Witness
-from ledger.note import VerifierKey
+from ledger import checkpoint
+from ledger.note import SignerKey, VerifierKey
 from tests.support.app import App, started_app
 from tests.support.grown import grow
 from tests.support.keeping import LOG, keeping, origin, round_of, status
@@ -231,3 +233,30 @@ async def test_a_log_nobody_here_knows_of_is_missed(database_url: str, place: Pa
             await session.execute(text("DELETE FROM audit_heads WHERE log = 'import:x'"))
         await rollback.check_before_append(app.runtime)
         assert await kinds(app) == {"import:x": "smaller"}
+
+
+async def test_keys_put_into_the_database_do_not_discredit_the_signer(database_url: str, place: Path) -> None:
+    async with started_app(database_url) as app, keeping(app) as keeper:
+        name = (await origin(app)).partition("/")[0]
+        await grow(app.runtime, LOG, 40)
+        await signed(app, keeper)
+        await write_anew(app, LOG, 45)
+        forged = SignerKey(checkpoint.epoch_key_name(name, 20_000), b"\1" * 32).verifier.encode()
+        async with app.runtime.database.transaction() as session:
+            await session.execute(text("ALTER TABLE audit_epochs DISABLE TRIGGER ALL"))
+            await session.execute(text("DELETE FROM audit_epochs"))
+            await session.execute(
+                text("INSERT INTO audit_epochs (epoch, vkey, learned_at) VALUES (20000, :key, now())"), {"key": forged}
+            )
+        found = await rollback.check(app.runtime, keeper._signer, keeper._witnesses)
+        assert "other keys" in found.problems["the signer"]
+        assert await kinds(app) == {LOG: "other"}
+        held = await gather_held(app, keeper)
+    assert {one.source.partition(":")[0] for one in held.evidence} == {"the signer", "dir"}
+
+
+async def gather_held(app: App, keeper: HeadKeeper) -> Held:
+    async with app.runtime.database.read() as session:
+        known = await known_of(session, app.runtime)
+    assert known is not None
+    return await gather(known, keeper._signer, keeper._witnesses)

@@ -3,8 +3,9 @@ whether a head was signed; must never take one that no known key signed.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy import select
@@ -44,7 +45,7 @@ class Held:
     origins: frozenset[Origin]
     """Every origin that somebody knows, believed or not."""
     keys: tuple[VerifierKey, ...]
-    """The keys that the heads were held against."""
+    """The keys that sign the ledger's heads: the signer's word, or the database's while it is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +92,26 @@ async def known_of(session: AsyncSession, runtime: Runtime) -> Known | None:
 
 
 async def gather(known: Known, signer: SignerClient, witnesses: Sequence[Witness]) -> Held:
-    """Ask everybody at once."""
+    """Ask everybody: first the signer, whose keys are believed before those in the database."""
+    first = await _ask(signer, known, partial(_signers_keys, signer, known))
+    theirs = list({key.encode(): key for key in (*known.keys, *first.keys)}.values())
+    asking = (_ask(one, known, partial(_witnesses_keys, one, known, theirs)) for one in witnesses)
+    answers = [first, *await asyncio.gather(*asking)]
     parties: tuple[Party, ...] = (signer, *witnesses)
-    answers = await asyncio.gather(*(_ask(party, known, signer) for party in parties))
     problems = {party.name: one.problem for party, one in zip(parties, answers, strict=True) if one.problem}
-    keys = {key.encode(): key for one in answers for key in one.keys}
     return Held(
         evidence=tuple(evidence for one in answers for evidence in one.found),
         problems=problems,
         origins=frozenset().union(*(one.origins for one in answers)),
-        keys=tuple(keys.values()),
+        keys=tuple(first.keys or known.keys),
     )
 
 
-async def _ask(party: Party, known: Known, signer: SignerClient) -> _Answer:
+async def _ask(party: Party, known: Known, keys: Callable[["_Answer"], Awaitable[None]]) -> _Answer:
     """Everything one party holds of the ledger's logs, and why it is not everything."""
     answer = _Answer([], set(), [])
     try:
-        answer.keys = await _keys_of(party, known, signer)
+        await keys(answer)
         listed = await party.origins(known.ledger)
         for line in known.origins() if listed is None else sorted(listed):
             await _ask_of(party, known, line, answer)
@@ -138,29 +141,34 @@ async def _ask_of(party: Party, known: Known, line: str, answer: _Answer) -> Non
     answer.found.append(Evidence(party.name, origin, head, signed))
 
 
-async def _keys_of(party: Party, known: Known, signer: SignerClient) -> list[VerifierKey]:
-    """The keys a party's heads may be signed with: an older database knows fewer of them than the party does."""
-    if party is signer:
-        told = await signer.keys(0)
-        if not told.genesis:
-            return list(known.keys)
-        if known.genesis and told.genesis != known.genesis:
-            raise PartyError("It holds other keys than those this ledger began with.")
-        try:
-            return list(checkpoint.verify_chain(told.genesis, told.certificates).values())
-        except (NoteError, CheckpointError) as error:
-            raise PartyError(f"Its keys form no chain: {error}.") from error
-    keys = list(known.keys)
-    while keys:
-        named = checkpoint.epoch_of(keys[-1].name)
+async def _signers_keys(signer: SignerClient, known: Known, answer: _Answer) -> None:
+    """The keys that the signer says are its own: whoever has the database can have put others there."""
+    told = await signer.keys(0)
+    if not told.genesis:
+        answer.keys = list(known.keys)
+        return
+    if known.genesis and told.genesis != known.genesis:
+        answer.problem = "It holds other keys than those this ledger began with."
+    try:
+        answer.keys = list(checkpoint.verify_chain(told.genesis, told.certificates).values())
+    except (NoteError, CheckpointError) as error:
+        raise PartyError(f"Its keys form no chain: {error}.") from error
+
+
+async def _witnesses_keys(party: Party, known: Known, keys: Sequence[VerifierKey], answer: _Answer) -> None:
+    """The keys a witness's heads may be signed with: an older database knows fewer of them than the witness does."""
+    answer.keys = list(keys)
+    newest = answer.keys[-1] if answer.keys else None
+    while newest is not None:
+        named = checkpoint.epoch_of(newest.name)
         following = await party.certificate(known.ledger, named[1] + 1) if named else None
         if following is None:
-            break
+            return
         try:
-            keys.append(EpochCertificate.parse(note.open_note(following, [keys[-1]]).text).key)
+            newest = EpochCertificate.parse(note.open_note(following, [newest]).text).key
         except (NoteError, CheckpointError) as error:
             raise PartyError(f"It holds a certificate that does not hold: {error}.") from error
-    return keys
+        answer.keys.append(newest)
 
 
 def _believed(party: Party, signed: bytes, keys: Iterable[VerifierKey]) -> bool:

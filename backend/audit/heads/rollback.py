@@ -115,8 +115,8 @@ async def _contradictions(
         elif released_by(restores, one.head, held.keys) is not None:
             kind = None
         elif kind == BEFORE_CUT:
-            # a party that was away for long; a newer head, which is after the cut, is continued
-            kind = None if one.origin.log in held_up else OTHER
+            # a party that was away for long, or an old restore; a newer head, which is after the cut, is continued
+            kind = None if one.origin.log in held_up or one.source == ITSELF else OTHER
         if kind is not None and (one.origin not in worst or worst[one.origin][1] == GENERATION):
             worst[one.origin] = (one, kind, own[0])
     if generations.generation_of(restores) != ledger.generation:
