@@ -4,7 +4,6 @@ A node the database lacks is a ProofError, as is one that lies in a dropped pref
 What comes out is as true as the database; whoever relies on it verifies the proof against a signed head.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import text
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.pruning import pruned_edge
 from ledger.merkle import (
+    HASH_BYTES,
     TILE_LEVELS,
     CompactRange,
     Coordinate,
@@ -27,12 +27,18 @@ from ledger.merkle import (
     with_pruned,
 )
 
-_LEAVES = text("SELECT seq, leaf FROM audit_entries WHERE log = :log AND seq = ANY(CAST(:places AS bigint[]))")
-_NODES = text("""
-SELECT position, hash FROM audit_nodes
-WHERE log = :log AND level = :level AND position = ANY(CAST(:places AS bigint[]))
-""")
-"""Places one by one, a few hundred at most: over ranges the planner expects so many rows that it reads the table."""
+_LEVELS = (0, *TILE_LEVELS)
+_LEAVES = """
+SELECT 0, array_agg(seq ORDER BY seq), string_agg(leaf, ''::bytea ORDER BY seq)
+FROM audit_entries WHERE log = :log AND seq = ANY(CAST(:level_0 AS bigint[]))
+"""
+_NODES = """
+SELECT {level}, array_agg(position ORDER BY position), string_agg(hash, ''::bytea ORDER BY position)
+FROM audit_nodes WHERE log = :log AND level = {level} AND position = ANY(CAST(:level_{level} AS bigint[]))
+"""
+_HASHES = text(" UNION ALL ".join([_LEAVES, *(_NODES.format(level=level) for level in TILE_LEVELS)]))
+"""Places one by one, a few hundred at most: over ranges the planner expects so many rows that it reads the table. One
+row a level, because taking hundreds of rows apart costs more than finding them."""
 
 Hashes = dict[Coordinate, bytes]
 
@@ -62,19 +68,13 @@ async def consistency_proof(
 async def subtrees(
     session: AsyncSession, log: str, needed: Iterable[Coordinate], pruned: CompactRange | None = None
 ) -> SubtreeHash:
-    """Fetch some nodes at once, at most one statement a stored level, for the functions of `ledger.merkle`.
+    """Fetch some nodes with one statement, for the functions of `ledger.merkle`.
 
     `pruned` is the edge of a prefix whose entries were dropped; its nodes come from there. None: as it is stored.
     """
     edge = await pruned_edge(session, log) if pruned is None else pruned
     wanted = {node for one in needed for node in _beyond(one, edge.size)}
-    by_level: dict[int, set[StoredRange]] = defaultdict(set)
-    for node in wanted:
-        part = stored_range(*node)
-        by_level[part.level].add(part)
-    found: Hashes = {}
-    for level, parts in sorted(by_level.items()):
-        found |= await _stored(session, log, level, sorted(parts))
+    found = await _stored(session, log, {stored_range(*node) for node in wanted})
 
     def kept(level: int, position: int) -> bytes:
         part = stored_range(level, position)
@@ -97,10 +97,18 @@ def _beyond(node: Coordinate, cut: int) -> Iterator[Coordinate]:
             yield from _beyond(Coordinate(node.level - 1, half), cut)
 
 
-async def _stored(session: AsyncSession, log: str, level: int, parts: list[StoredRange]) -> Hashes:
-    values = {"log": log, "places": [place for part in parts for place in range(part.first, part.stop)]}
-    if level in TILE_LEVELS:
-        rows = await session.execute(_NODES, {**values, "level": level})
-    else:
-        rows = await session.execute(_LEAVES, values)
-    return {Coordinate(level, position): bytes(one) for position, one in rows}
+async def _stored(session: AsyncSession, log: str, parts: Iterable[StoredRange]) -> Hashes:
+    places: dict[int, list[int]] = {level: [] for level in _LEVELS}
+    for part in parts:
+        places[part.level] += range(part.first, part.stop)
+    if not any(places.values()):
+        return {}
+    wanted = {f"level_{level}": "{" + ",".join(map(str, some)) + "}" for level, some in places.items()}
+    rows = await session.execute(_HASHES, {"log": log, **wanted})
+    found: Hashes = {}
+    for level, positions, joined in rows:
+        if positions is not None and len(joined) != HASH_BYTES * len(positions):
+            raise ProofError(f"{log} holds hashes of level {level} that are none")
+        for at, position in enumerate(positions or ()):
+            found[Coordinate(level, position)] = joined[at * HASH_BYTES : (at + 1) * HASH_BYTES]
+    return found

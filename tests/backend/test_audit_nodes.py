@@ -1,7 +1,7 @@
 """Proofs made from what the database stores: every kind of size, a dropped prefix, a missing hash."""
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from backend.audit import nodes
 from backend.audit.tables import LedgerEntry
@@ -58,3 +58,26 @@ async def test_a_hash_the_database_lacks_is_told(app: App) -> None:
     async with app.runtime.database.read() as session:
         with pytest.raises(ProofError, match="lacks the hash"):
             await nodes.consistency_proof(session, LOG, 257, 300)
+
+
+async def test_a_stored_hash_of_another_length_is_told(app: App) -> None:
+    await grow(app.runtime, LOG, 300)
+    async with app.runtime.database.transaction() as session:
+        await session.execute(text("ALTER TABLE audit_entries_1y_0 DISABLE TRIGGER ALL"))
+        await session.execute(
+            text("UPDATE audit_entries SET leaf = '\\x00' WHERE log = :log AND seq = 7"), {"log": LOG}
+        )
+    async with app.runtime.database.read() as session:
+        with pytest.raises(ProofError, match="that are none"):
+            await nodes.inclusion_proof(session, LOG, 5, 300)
+
+
+async def test_the_hashes_of_all_levels_come_with_one_statement(app: App) -> None:
+    """Round trips are most of what a proof costs."""
+    await grow(app.runtime, LOG, 700)
+    statements: list[str] = []
+    async with app.runtime.database.read() as session:
+        connection = await session.connection()
+        event.listen(connection.sync_connection, "before_cursor_execute", lambda *told: statements.append(told[2]))
+        await nodes.inclusion_proof(session, LOG, 5, 700, CompactRange())
+    assert len(statements) == 1

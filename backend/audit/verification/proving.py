@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import undefer
 
 from backend.audit import nodes
 from backend.audit.events import AuditEvent
 from backend.audit.heads_tables import Cosignature, EpochKey, SignedHead
 from backend.audit.identity import ledger_of, origin_of
-from backend.audit.pruning import pruned_edge
+from backend.audit.pruning import edge_of, newest_edge
 from backend.audit.service import AuditDraft, record
 from backend.audit.tables import LedgerEntry, LedgerHead
 from backend.context import Caller, Runtime
@@ -39,8 +38,9 @@ async def head_over(session: AsyncSession, runtime: Runtime, log: str, size: int
         Cosignature.origin == origin, Cosignature.size >= size, func.length(Cosignature.receipt) > 0
     )
     covering = select(SignedHead).where(SignedHead.origin == origin, SignedHead.size >= size)
-    signed = await session.scalar(covering.where(SignedHead.size == cosigned.scalar_subquery()))
-    signed = signed or await session.scalar(covering.order_by(SignedHead.size.desc()).limit(1))
+    newest = covering.with_only_columns(func.max(SignedHead.size)).scalar_subquery()
+    held = func.coalesce(cosigned.scalar_subquery(), newest)
+    signed = await session.scalar(covering.where(SignedHead.size == held))
     if signed is not None:
         return ShownHead(origin, signed.size, signed.root, await _with_witnesses(session, signed))
     head = (await session.scalars(select(LedgerHead).where(LedgerHead.log == log))).one()
@@ -73,13 +73,13 @@ async def prove(session: AsyncSession, runtime: Runtime, caller: Caller, ident: 
         ProofError: a hash it needs is gone.
     """
     entry_id = known_ident("audit entry", ident)
-    wanted = select(LedgerEntry).options(undefer(LedgerEntry.canon)).where(LedgerEntry.id == entry_id).limit(1)
-    row = await session.scalar(wanted)
+    edge = newest_edge(LedgerEntry.log).scalar_subquery().label("edge")
+    columns = LedgerEntry.log, LedgerEntry.seq, LedgerEntry.canon, edge
+    row = (await session.execute(select(*columns).where(LedgerEntry.id == entry_id).limit(1))).one_or_none()
     if row is None:
         raise not_found("audit entry", ident)
     head = await head_over(session, runtime, row.log, row.seq + 1)
-    pruned = await pruned_edge(session, row.log)
-    path = await nodes.inclusion_proof(session, row.log, row.seq, head.size, pruned)
+    path = await nodes.inclusion_proof(session, row.log, row.seq, head.size, edge_of(row.edge))
     text = TlogProof(row.seq, tuple(path), head.note).format().decode() if head.note is not None else None
     draft = AuditDraft(AuditEvent.ENTRY_PROVED, "take the proof of an entry", "audit", str(entry_id))
     await record(session, runtime, caller, draft)
