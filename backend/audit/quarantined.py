@@ -4,7 +4,6 @@ A row that a process of ours has written is authenticated anew over what is left
 knowing whose it is. Must never touch the bytes of an entry.
 """
 
-import hmac
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -12,7 +11,7 @@ from typing import Final
 from sqlalchemy import LargeBinary, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.outbox import mac_of
+from backend.audit.authentic import is_authentic, mac_of
 from backend.audit.sealing import unpack, without_subjects
 from backend.audit.tables import QuarantinedEntry
 from backend.context import Runtime
@@ -69,7 +68,7 @@ async def expire(session: AsyncSession, runtime: Runtime, log: str, before: date
 
 def remade(key: bytes, canon: bytes, mac: bytes, sealed: bytes | None, left: bytes | None) -> bytes:
     """The hash of a row of which personal values were taken out; of a row that nobody of ours wrote it stays wrong."""
-    return mac_of(key, canon, left) if hmac.compare_digest(mac_of(key, canon, sealed), mac) else mac
+    return mac_of(key, canon, left) if is_authentic(key, canon, mac, sealed) else mac
 
 
 async def _locked(session: AsyncSession, numbers: Sequence[int]) -> list[QuarantinedEntry]:

@@ -1,5 +1,6 @@
 """When personal values end: by the shorter of what is stated, in quarantine too; and when their person is erased."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -12,16 +13,18 @@ import pytest
 from sqlalchemy import text
 
 from backend.audit import erasing, quarantined
+from backend.audit.authentic import mac_of
 from backend.audit.events import AuditEvent
-from backend.audit.outbox import mac_of
 from backend.audit.sealing import without_subjects
 from backend.audit.service import AuditDraft, record
+from backend.audit.verification.check import Plan, verify
 from backend.context import Caller, Runtime
 from ledger.canon import format_instant
 from ledger.entry import Detail, Emitter, Entry, Index
 from tests.support.aged import LOG, Aged, aged
 from tests.support.ledger import ledger_rows, settled
 from tests.support.people import OFFICER
+from tests.support.verifying import keys_of, opened
 
 _TOO_LONG_FOR_AN_INDEX = "".join(uuid.uuid4().hex for _ in range(500))
 
@@ -36,7 +39,7 @@ async def old(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 async def _rows(old: Aged, statement: str, **values: object) -> Sequence[Any]:
     async with old.app.runtime.database.transaction() as session:
         found = await session.execute(text(statement), values)
-        return found.all() if found.returns_rows else []
+        return found.all() if statement.startswith("SELECT") else []
 
 
 async def _sign_in(old: Aged) -> None:
@@ -97,6 +100,31 @@ async def test_a_log_kept_for_ever_keeps_no_personal_values_for_ever(old: Aged) 
     assert (policy.personal_days(None), policy.personal_days(365), policy.personal_days(2_555)) == (1_095, 365, 1_095)
 
 
+def _failed(old: Aged, database_url: str) -> set[str]:
+    """The verdicts that are against the ledger."""
+    with opened(database_url) as connection:
+        result = verify(connection, Plan(keys_of(old.app.runtime)))
+    return {str(verdict) for verdict, tally in result.verdicts.items() if tally.findings}
+
+
+async def test_a_verification_accepts_what_was_announced_and_nothing_more(old: Aged, database_url: str) -> None:
+    olga, _ = await _people(old)
+    aside = await _aside(old, olga)
+    await _sign_in(old)
+    old.clock.at += timedelta(days=1_096)
+    before = await asyncio.to_thread(_failed, old, database_url)
+    assert before <= {"external"}, "nothing is signed here"
+    await old.keeper().round()
+    assert (await _values(old, "7y"), await _values(old, LOG)) == (0, 0)
+    assert await _sealed_aside(old, aside) == (None, True)
+    named = await _rows(old, "SELECT count(*) FROM audit_sealed WHERE log = 'meta' AND field = 'name'")
+    assert named[0][0] > 0, "what binds a name to its surrogate lives as long as the name"
+    await _sign_in(old)
+    assert await asyncio.to_thread(_failed, old, database_url) == before
+    await _rows(old, "DELETE FROM audit_sealed WHERE log = '7y'")
+    assert await asyncio.to_thread(_failed, old, database_url) == before | {"erasure"}
+
+
 # quarantine
 
 
@@ -108,8 +136,7 @@ async def _aside(old: Aged, *people: str, log: str = "7y", unreadable: bool = Fa
         for pid in people
         for (ident,) in await _rows(old, "SELECT id FROM audit_subject_keys WHERE subject = :pid", pid=pid)
     ]
-    canon, ident = _canon(runtime, log), runtime.clock.new_id()
-    canon, ident = canon
+    canon, ident = _canon(runtime, log)
     sealed = (
         b"unreadable of " + people[0].encode()
         if unreadable

@@ -16,6 +16,7 @@ from backend.audit import service as audit
 from backend.audit.events import AuditEvent
 from backend.audit.heads.writing import fenced
 from backend.audit.imported_logs import stated_days
+from backend.audit.introducing import NAME
 from backend.audit.meta import META_LOG
 from backend.audit.retention import holds
 from backend.audit.retention.inventory import CALLER
@@ -34,7 +35,7 @@ SELECT log FROM audit_heads UNION SELECT log FROM audit_quarantine WHERE sealed 
 _EXPIRE = text(f"""
 WITH old AS (
     SELECT entry_id, field FROM audit_sealed
-    WHERE log = :log AND occurred_at < :before AND NOT (log = '{META_LOG}' AND field = 'name')
+    WHERE log = :log AND occurred_at < :before AND NOT (log = '{META_LOG}' AND field = '{NAME}')
         AND {holds.FREE_OF_HOLDS}
     LIMIT :limit FOR UPDATE SKIP LOCKED),
 gone AS (
