@@ -222,15 +222,8 @@ class Doing(Telling):
             case "thaw" | "approve":
                 return sorted(hold.ref for hold in floor.freezes.values())
             case "search" | "audit":
-                return [
-                    "result:denied",
-                    "result:failure",
-                    "since:1h",
-                    "since:24h",
-                    "user:",
-                    "event:",
-                    "resource:",
-                    "ip:",
-                ]
+                from console.state.audit_search import suggestions
+
+                return suggestions()
             case _:
                 return []

@@ -45,6 +45,15 @@ SEARCHING: Final[tuple[Action, ...]] = (
         argument="NAME",
     ),
     Action(
+        "audit.export",
+        ("e",),
+        "",
+        "Take every entry of the search out into a file; that you did is recorded.",
+        (Context.AUDIT,),
+        Permission.EXPORT_AUDIT_LOGS,
+        command="export",
+    ),
+    Action(
         "audit.verify",
         ("v",),
         "verify",

@@ -1,16 +1,13 @@
 """`watchfloor audit export|import|follow|saved`: what leaves, what comes in, ways back to a search."""
 
-import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
 import click
 
 from console.client.api import Api
+from console.client.exporting import export_to
 from console.client.imports import foreign
 from console.client.imports.foreign import ForeignFileError, Outcome
 from console.commands.audit_filters import answer_entries, filters, search_all, wanted_of
@@ -85,43 +82,24 @@ def _saved_lines(found: SavedSearches) -> list[str]:
 def export(call: Call, /, *, form: str, out: str, **where: Any) -> None:
     """Take every entry that matches out, newest first. Not for roles whose data export is disabled."""
     wanted = wanted_of(**where)
-    with _destination(out) as file:
-        size = call.ask(lambda api: _export(api, form, wanted, file))
-    if out != _STDOUT:
-        call.answer(
-            {"file": out, "format": form, "bytes": size},
-            lambda: wrapped(f"Exported {size:,} bytes of {form} to {outside(out, 200)}.", 0),
-        )
-
-
-async def _export(api: Api, form: str, where: dict[str, str], file: IO[bytes]) -> int:
-    size = 0
-    async with api.export(form, where) as pieces:
-        async for piece in pieces:
-            size += file.write(piece)
-    file.flush()
-    return size
-
-
-@contextmanager
-def _destination(out: str) -> Iterator[IO[bytes]]:
-    """A file that takes its name only once it is whole; or stdout."""
     if out == _STDOUT:
-        yield sys.stdout.buffer
+        call.ask(lambda api: _piped(api, form, wanted, sys.stdout.buffer))
         return
-    target = Path(out)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:50]}.", dir=target.parent)
+        size = call.ask(lambda api: export_to(api, form, wanted, Path(out)))
     except OSError as error:
         raise click.UsageError(f"Cannot write {outside(out, 200)}: {error.strerror}.") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    call.answer(
+        {"file": out, "format": form, "bytes": size},
+        lambda: wrapped(f"Exported {size:,} bytes of {form} to {outside(out, 200)}.", 0),
+    )
+
+
+async def _piped(api: Api, form: str, where: dict[str, str], file: IO[bytes]) -> None:
+    async with api.export(form, where) as pieces:
+        async for piece in pieces:
+            file.write(piece)
+    file.flush()
 
 
 @click.command("import")

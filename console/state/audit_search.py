@@ -29,6 +29,20 @@ FILTERS: Final = {
 }
 """Filter names as typed, and as the backend's route names them; `resource:TYPE/ID` becomes two of its own."""
 
+
+def suggestions() -> list[str]:
+    """What a search can be narrowed by, the likeliest first, as it is typed."""
+    likely = [
+        f"result:{AuditResult.DENIED}",
+        f"result:{AuditResult.FAILURE}",
+        "since:1h",
+        "since:24h",
+        "user:",
+        "event:",
+    ]
+    return [*likely, "action:", "resource:", "ip:", "until:", "request:", "incident:", "category:", "log:"]
+
+
 TEXT: Final = "q"
 """The route's name for the words to be found anywhere in an entry."""
 

@@ -3,6 +3,8 @@
 import json
 from datetime import datetime
 
+from rich.cells import cell_len
+
 from console.state.audit_search import Found, changes
 from console.state.freshness import coarse_age, seconds_between
 from console.state.sealed import SEALED, place_of
@@ -61,7 +63,7 @@ def entry_row(entry: AuditEntry, view: View) -> Line:
     return pad(
         line(
             (time, "dim"),
-            (column(outside(entry.user_id or "system", 60), actor, g), "bold"),
+            (column(_actor(outside(entry.user_id or "system", 60), actor - 1, view), actor, g), "bold"),
             column(outside(entry.event_type, 60), event, g),
             (left(middle_cut(what, max(resource - 1, 0), g), resource, g), "dim"),
             (f"{sign.glyph} {sign.word}", sign.style),
@@ -69,6 +71,16 @@ def entry_row(entry: AuditEntry, view: View) -> Line:
         view.width,
         g,
     )
+
+
+def _actor(name: str, width: int, view: View) -> str:
+    """Who did it; of `executor:bot-07` the end tells it apart, and what is cut in front still says that it is cut."""
+    if ":" not in name or cell_len(name) <= width:
+        return name
+    kept = name
+    while kept and cell_len(kept) > width - 1:
+        kept = kept[1:]
+    return view.glyphs.ellipsis + kept
 
 
 def detail_rows(entry: AuditEntry, view: View, place: str = "") -> list[Line]:

@@ -36,9 +36,10 @@ def extent(one: LegalHold) -> str:
     whole = "everything of this person" if one.subject is not None else "the whole log"
     if one.since is None and one.until is None:
         return whole
-    since = f"from {one.since:%Y-%m-%d %H:%M}" if one.since is not None else "from the first entry"
-    until = f"until {one.until:%Y-%m-%d %H:%M}" if one.until is not None else "without an end"
-    return f"{since} {until} UTC"
+    if one.until is None:
+        return f"from {one.since:%Y-%m-%d %H:%M} UTC on"
+    since = f"from {one.since:%Y-%m-%d %H:%M} " if one.since is not None else ""
+    return f"{since}until {one.until:%Y-%m-%d %H:%M} UTC"
 
 
 def hold_rows(one: LegalHold, now: datetime, view: View) -> list[Line]:

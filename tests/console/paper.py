@@ -122,6 +122,7 @@ class Paper:
             "/v1/overview": lambda: _json(self.overview),
             "/v1/alerts": lambda: self._alerts_page(body),
             "/v1/audit": lambda: self._audit_page(body),
+            "/v1/audit/export": lambda: httpx.Response(200, content=b'{"id":"e-0"}\n' * 3),
             "/v1/audit/saved": lambda: _json(SavedSearches(items=list(self.saved.values()))),
             "/v1/ledger/heads": lambda: _json(self.heads),
             "/readyz": lambda: _json(self.readiness),

@@ -85,6 +85,11 @@ async def test_one_asks_to_lift_after_seeing_what_is_kept_and_the_other_lifts() 
         await run.type("the case is closed")
         await run.press("tab", "tab", "enter")
         await run.shows("Asked: another person has to lift the legal hold on jane.doe (T).")
+        asked = next(one for one in run.paper.legal_holds if one.id == "hold-1")
+        theirs = asked.model_copy(update={"lift_requested_by": "ana"})
+        run.paper.legal_holds = [theirs if one.id == "hold-1" else one for one in run.paper.legal_holds]
+        await run.press("a")
+        await run.shows("lift asked by ana, <1m ago: the case is closed")
         await run.press("g", "T")
         await run.at("Lift a legal hold")
         await run.shows("9,000 entries")
@@ -105,6 +110,20 @@ async def test_enter_on_the_dialog_cancels() -> None:
         await run.press("enter")
         await run.at("Legal holds")
         assert not _sent(run.paper)
+
+
+async def test_who_asked_cannot_even_try_to_lift() -> None:
+    async with running() as run:
+        run.paper.legal_holds = [
+            one.model_copy(update={"lift_requested_by": "officer1"}) if one.lift_requested_by else one
+            for one in run.paper.legal_holds
+        ]
+        await _open(run)
+        await run.press("T")
+        await run.at("Lift a legal hold")
+        await run.shows("You asked for this yourself: another person has to lift it.")
+        await run.shows("to do: leave it to another person")
+        assert not run.app.screen.query_one("#send", Press).is_on
 
 
 async def test_own_approval_is_refused_in_the_servers_words() -> None:

@@ -161,6 +161,13 @@ async def _lift_legal_hold(run: Running) -> None:
     await run.shows("9,000 entries")
 
 
+async def _export(run: Running) -> None:
+    await _audit(run)
+    await run.press("e")
+    await run.at("Export")
+    await run.shows("jsonl")
+
+
 SCREENS = {
     "overview": (Paper, _overview),
     "overview-calm": (_quiet, _calm),
@@ -179,6 +186,7 @@ SCREENS = {
     "ledger-silent": (lambda: Paper(heads=ledger.heads(silent=True)), _ledger),
     "erasures": (Paper, _erasures),
     "erase": (Paper, _erase),
+    "export": (Paper, _export),
     "legal-holds": (Paper, _legal_holds),
     "legal-holds-all": (Paper, _all_legal_holds),
     "legal-holds-none": (lambda: Paper(legal_holds=[]), _no_legal_hold),

@@ -69,8 +69,8 @@ class AuditScreen(ListScreen):
         return line(
             (f" {g.idle} ", "dim"),
             ("s", "key"),
-            " searches: words, and ",
-            ("user: event: resource: result: since: until:", "bold"),
+            " searches: words, ",
+            ("user: event: action: resource: result: ip: since: until:", "bold"),
         )
 
     def list_title(self, view: View) -> Line:
@@ -223,6 +223,15 @@ class AuditScreen(ListScreen):
         if self._found.cursor is None:
             self.desk.say("done", "These are all entries of this search.")
         self.load_more()
+
+    async def do_audit_export(self, _: str) -> None:
+        """Take the entries of the search out into a file."""
+        from console.screens.export.screen import ExportScreen
+
+        if self._found.related is not None:
+            self.desk.say("refused", "An export takes a search, not what was followed: s searches.")
+            return
+        await self.desk.push_screen(ExportScreen(self._found))
 
     def do_search_save(self, argument: str) -> None:
         """Keep the search that is shown under a name."""

@@ -49,10 +49,9 @@ class EraseScreen(FormScreen):
 
     def sentence(self, view: View) -> Line:
         """What this step is."""
-        own = self._request is not None and self._request.requested_by == self.desk.who.name
         text = (
             "You asked for this yourself: another person has to erase."
-            if own
+            if self._is_own
             else "You are the second person: this cannot be taken back."
             if self._request is not None
             else "You ask; another person has to erase. Nothing is erased before that."
@@ -82,21 +81,30 @@ class EraseScreen(FormScreen):
     def _who(self) -> str:
         return self._request.subject if self._request is not None else self.text("subject")
 
+    @property
+    def _is_own(self) -> bool:
+        return self._request is not None and self._request.requested_by == self.desk.who.name
+
     def missing(self) -> str:
         """What is still to be typed or learned."""
         who = self._who()
         found = self._previews.get(who)
+        if self._is_own:
+            return "leave it to another person"
         if not who:
             return "name the person"
-        if found is None:
-            return "wait for what it erases" if self.questions.is_waiting(_PREVIEW) else "Tab shows what it erases"
-        if isinstance(found, str):
-            return "learn what it would erase first"
+        if not isinstance(found, ErasurePreview):
+            return self._unlearned(found)
         if self._request is not None and found.legal_holds:
             return "lift the legal hold first"
         if self._request is None and not self.text("reason"):
             return "say why"
         return "" if self.text("name") == who else f"type {who} to confirm"
+
+    def _unlearned(self, problem: str | None) -> str:
+        if problem is not None:
+            return "learn what it would erase first"
+        return "wait for what it erases" if self.questions.is_waiting(_PREVIEW) else "Tab shows what it erases"
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Whoever leaves the person's field learns what it would erase."""

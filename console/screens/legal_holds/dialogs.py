@@ -106,12 +106,11 @@ class LiftScreen(FormScreen):
 
     def sentence(self, view: View) -> Line:
         """What this step is."""
-        own = self._hold.lift_requested_by == self.desk.who.name
         text = (
             "You ask; another person has to lift it. It stays in force until then."
             if not self._second
             else "You asked for this yourself: another person has to lift it."
-            if own
+            if self._is_own
             else "You are the second person: with you it is lifted at once."
         )
         return line((f" {view.glyphs.near} ", "near"), text)
@@ -136,8 +135,14 @@ class LiftScreen(FormScreen):
             return line((f"{view.glyphs.near} How much could not be learned. {self._problem_of_reach}", "near"))
         return line((f"Counting{view.glyphs.ellipsis}", "dim"))
 
+    @property
+    def _is_own(self) -> bool:
+        return self._second and self._hold.lift_requested_by == self.desk.who.name
+
     def missing(self) -> str:
-        """A reason in the first step, and how much it keeps in both."""
+        """A reason in the first step, a second person in the other, and how much it keeps in both."""
+        if self._is_own:
+            return "leave it to another person"
         if self._hold.reach is None and not self._problem_of_reach:
             return "wait for what it keeps"
         return "" if self._second or self.text("reason") else "say why"

@@ -9,7 +9,7 @@ from console.keys import shown_key
 from console.screens.base import FloorScreen
 from console.state.matching import matches
 from console.widgets.field import Field
-from console.widgets.lines import Line, left, line, outside, pad
+from console.widgets.lines import Line, column, left, line, outside, pad
 from console.widgets.rows import Rows
 from console.widgets.view import View
 
@@ -70,7 +70,7 @@ class PaletteScreen(FloorScreen):
             line(
                 (f"{g.arrow if chosen else ' '} ", "key"),
                 (left(shown_key(action.keys[0]), 10, g), "dim" if refused else "key"),
-                (left(action.id, 16, g), "dim" if refused else "bold"),
+                (column(action.id, 20, g), "dim" if refused else "bold"),
                 (text, style),
             ),
             view.width,
