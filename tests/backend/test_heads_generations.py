@@ -13,6 +13,7 @@ from backend.audit.heads.holding import Held, gather, known_of
 from backend.audit.heads.http import HttpWitness
 from backend.audit.heads.keeping import HeadKeeper
 from backend.audit.heads.parties import Witness
+from backend.audit.retention.vouching import _left_behind
 from ledger import checkpoint
 from ledger.note import SignerKey, VerifierKey
 from tests.support.app import App, started_app
@@ -260,3 +261,16 @@ async def gather_held(app: App, keeper: HeadKeeper) -> Held:
         known = await known_of(session, app.runtime)
     assert known is not None
     return await gather(known, keeper._signer, keeper._witnesses)
+
+
+async def test_nothing_is_dropped_before_a_witness_was_shown_the_restore(database_url: str, place: Path) -> None:
+    """It continues what it holds of the generation before, which could not be proved to it from beyond the cut."""
+    async with started_app(database_url) as app, keeping(app) as keeper:
+        before = await origin(app)
+        await grow(app.runtime, LOG, 40)
+        await signed(app, keeper)
+        async with app.runtime.database.read() as session:
+            assert await _left_behind(session, app.runtime, before, 30) is None
+            told = await _left_behind(session, app.runtime, f"{before}/r2", 30)
+        assert told is not None
+        assert "earlier generation only" in told

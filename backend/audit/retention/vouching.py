@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -27,6 +27,7 @@ from ledger import checkpoint
 from ledger.checkpoint import CheckpointError
 from ledger.merkle import CompactRange, ProofError, verify_consistency
 from ledger.note import NoteError
+from ledger.restored import FIRST_GENERATION, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,12 @@ async def _uncovered(session: AsyncSession, runtime: Runtime, origin: str, cut: 
 async def _left_behind(session: AsyncSession, runtime: Runtime, origin: str, cut: int) -> str | None:
     """A witness in use whose last head lies before the cut could never again be shown that the log continues it."""
     sizes = await held_sizes(session, origin)
+    own = Origin.parse(origin)
+    before = [str(replace(own, generation=one)) for one in range(FIRST_GENERATION, own.generation)]
+    earlier = {name for one in before for name in await held_sizes(session, one)}
     for name in witness_names(runtime.settings.witnesses):
+        if name in earlier - sizes.keys():
+            return f"the witness {name} holds heads of an earlier generation only"
         if sizes.get(name, cut) < cut:
             return f"the witness {name} holds no newer head than that of {sizes[name]:,} entries"
     return None
