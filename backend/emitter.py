@@ -4,6 +4,7 @@ Each entry says up to which number everything of its process is settled: committ
 rolled back. A number that is missing although a later entry calls it settled is a lost entry. A number that no entry
 calls settled was in flight when the process ended: nobody was told that it had been written. A number whose COMMIT was
 left without an answer stays open until the database has been asked (`backend.audit.doubts`): void is never a guess.
+A process whose ledger was restored goes on as another one: it cannot know which of its numbers the ledger still has.
 
 Of the last entry of a process no later one says that it was settled. So a process writes a settling entry, which says
 nothing else, once it has been quiet for a while (`backend.settling`), and when it ends. That one needs none itself.
@@ -30,11 +31,13 @@ class Stamp:
 class Doubt:
     """An entry whose COMMIT got no answer, and the server process that was to carry it out."""
 
-    n: int
+    stamp: Stamp
     entry: UUID
     server_pid: int
 
 
+BOOT_BYTES = 8
+"""Names one run of one process; two never meet."""
 MAX_VOID = 200
 """Numbers told in one entry; the rest waits for the next, so that an entry keeps its size limit."""
 
@@ -45,6 +48,8 @@ class Emitter:
 
     node: str
     boot: str
+    generation: int | None = None
+    """Of the ledger that the entries so far were written to, once there is one."""
     _last: int = 0
     _open: set[int] = field(default_factory=set)
     _void: list[int] = field(default_factory=list)
@@ -71,8 +76,26 @@ class Emitter:
             self._settling[self._last] = floor - 1
         return Stamp(self.node, self.boot, self._last, floor - 1, telling)
 
-    def settle(self, n: int) -> None:
+    def notice(self, generation: int, boot: str) -> bool:
+        """Learn the ledger's generation; under another one than before the process goes on as another, called `boot`.
+
+        The ledger was restored: of the numbers given so far some may be lost with what was restored, so that nothing
+        more may be said of them. Whether it is so: what was stamped and is not committed is to be stamped again.
+        """
+        known, self.generation = self.generation, generation
+        if known in (None, generation):
+            return False
+        self.boot = boot
+        self._last = self._spoken = self._told = 0
+        for held in (self._open, self._void, self._telling, self._doubts, self._settling):
+            held.clear()
+        return True
+
+    def settle(self, stamp: Stamp) -> None:
         """The entry is committed."""
+        n = stamp.n
+        if stamp.boot != self.boot:
+            return
         self._open.discard(n)
         self._telling.pop(n, None)
         if n in self._settling:
@@ -80,15 +103,19 @@ class Emitter:
         else:
             self._spoken = max(self._spoken, n)
 
-    def withdraw(self, n: int) -> None:
+    def withdraw(self, stamp: Stamp) -> None:
         """The entry's transaction was rolled back: its number is void, and what it told of others is told again."""
+        n = stamp.n
+        if stamp.boot != self.boot:
+            return
         self._open.discard(n)
         self._settling.pop(n, None)
         self._void = sorted({*self._void, *self._telling.pop(n, ()), n})
 
     def doubt(self, doubt: Doubt) -> None:
         """Nobody knows yet whether the entry is committed: its number stays open."""
-        self._doubts.append(doubt)
+        if doubt.stamp.boot == self.boot:
+            self._doubts.append(doubt)
 
     def take_doubts(self) -> list[Doubt]:
         """Give what is in doubt to whoever finds out; what he cannot tell he gives back."""

@@ -99,7 +99,7 @@ class FileMasterKeys:
 
     @property
     def wrapping(self) -> Mapping[str, bytes]:
-        """The wrapping key of each master key, by its name: for a verification of all data keys."""
+        """The wrapping key of each master key, by its name."""
         return self._wrapping
 
     async def wrap(self, key: bytes, nonce: bytes, *, under: str, subject: str, key_id: str) -> bytes:
@@ -147,17 +147,6 @@ class Keyring:
     """Authenticates what a verification keeps for the next."""
     revocations: bytes
     """Authenticates the list of erased subjects that is kept outside the database."""
-
-    @property
-    def wrapping(self) -> Mapping[str, bytes]:
-        """The wrapping key of each master key, by its name, for a verification of all data keys beside this process.
-
-        Raises:
-            ConfigurationError: a key service gives none away.
-        """
-        if not isinstance(self.master, FileMasterKeys):
-            raise ConfigurationError("The master key is in a key service, which does not give it away.")
-        return self.master.wrapping
 
     def __repr__(self) -> str:
         return f"Keyring({self.master.current})"

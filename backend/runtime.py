@@ -6,7 +6,7 @@ import socket
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.context import Runtime
 from backend.db import Database
-from backend.emitter import Emitter
+from backend.emitter import BOOT_BYTES, Emitter
 from backend.keyring import load_keyring
 from backend.policy.load import load_policy
 from backend.revocations import FILE_NAME, Revocations
@@ -14,9 +14,6 @@ from backend.settings import Settings
 from backend.spool import spool_of
 from backend.timed import TimedCache
 from backend.write_path import WritePath
-
-_BOOT_BYTES = 8
-"""Names one run of one process; two never meet."""
 
 _KEPT_S = 1.0
 """How long a process believes what it read of a subject: an erasure elsewhere is noticed after this."""
@@ -33,7 +30,7 @@ def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
     policy = load_policy(settings.policy)
     node = f"{socket.gethostname()[:50]}:{os.getpid()}"
     keyring = load_keyring(settings, clock)
-    boot = clock.random_bytes(_BOOT_BYTES).hex()
+    boot = clock.random_bytes(BOOT_BYTES).hex()
     return Runtime(
         settings=settings,
         policy=policy,

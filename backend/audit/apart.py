@@ -50,6 +50,8 @@ class Spooled:
     id: UUID
     at: datetime
     stamp: Stamp
+    generation: int | None
+    """Of the ledger, as the process knew it."""
     caller: Caller
     draft: AuditDraft
 
@@ -66,21 +68,40 @@ class _Then(Clock):
 
 
 class _Numbered(Emitter):
-    """Gives the number that the entry got when it was made; who numbered it settles it."""
+    """Gives the number that the entry got when it was made; who numbered it settles it.
+
+    A number from before a restore is none any more: the entry gets one of this process then.
+    """
 
     stamp: Stamp
+    real: Emitter
+    renumbered: bool = False
 
     def take(self, *, settling: bool = False) -> Stamp:  # noqa: ARG002  what waits in a file settles nothing
         return self.stamp
 
-    def settle(self, n: int) -> None:
-        """Not ours."""
+    def notice(self, generation: int, boot: str) -> bool:
+        self.real.notice(generation, boot)
+        self.renumbered = self.renumbered or self.generation not in (None, generation)
+        if self.renumbered:
+            self.stamp, self.generation = self.real.take(), generation
+            self.boot = self.stamp.boot
+        return self.renumbered
 
-    def withdraw(self, n: int) -> None:
-        """Not ours."""
+    def settle(self, stamp: Stamp) -> None:
+        """Not ours unless it was given anew."""
+        if self.renumbered:
+            self.real.settle(stamp)
+
+    def withdraw(self, stamp: Stamp) -> None:
+        """See `settle`."""
+        if self.renumbered:
+            self.real.withdraw(stamp)
 
     def doubt(self, doubt: Doubt) -> None:
-        """The line stays in the file until its entry is known to be there."""
+        """See `settle`: the line stays in the file until its entry is known to be there."""
+        if self.renumbered:
+            self.real.doubt(doubt)
 
 
 async def record_apart(runtime: Runtime, caller: Caller, draft: AuditDraft) -> None:
@@ -103,9 +124,11 @@ async def record_apart(runtime: Runtime, caller: Caller, draft: AuditDraft) -> N
 async def _keep(runtime: Runtime, ident: UUID, at: datetime, caller: Caller, draft: AuditDraft) -> None:
     stamp = runtime.emitter.take()
     try:
-        await runtime.write_path.spool.append(_line(runtime, Spooled(ident, at, stamp, caller, draft)))
+        await runtime.write_path.spool.append(
+            _line(runtime, Spooled(ident, at, stamp, runtime.emitter.generation, caller, draft))
+        )
     except BaseException as error:
-        runtime.emitter.withdraw(stamp.n)
+        runtime.emitter.withdraw(stamp)
         if isinstance(error, SpoolError):
             raise NotRecordedError(str(error)) from error
         raise
@@ -119,6 +142,7 @@ def _line(runtime: Runtime, one: Spooled) -> bytes:
         "at": one.at.isoformat(),
         "stamp": [one.stamp.settled, *one.stamp.void],
         "node": one.stamp.node,
+        "generation": one.generation,
         "caller": {name: getattr(one.caller, name) for name in _CALLER},
         "draft": {name: clean_values(value) if isinstance(value, dict) else value for name, value in said.items()},
     }
@@ -145,7 +169,8 @@ def _opened(runtime: Runtime, line: bytes) -> Spooled:
     caller = Caller(permissions=frozenset(), **whole["caller"])
     draft = AuditDraft(**whole["draft"] | {"result": AuditResult(whole["draft"]["result"])})
     stamp = Stamp(whole["node"], boot.decode(), int(n), settled, tuple(void))
-    return Spooled(UUID(whole["id"]), datetime.fromisoformat(whole["at"]), stamp, caller, draft)
+    at = datetime.fromisoformat(whole["at"])
+    return Spooled(UUID(whole["id"]), at, stamp, whole["generation"], caller, draft)
 
 
 async def replay(runtime: Runtime, spool: Spool) -> int:
@@ -175,13 +200,13 @@ async def _record_again(runtime: Runtime, one: Spooled) -> None:
         await session.execute(_ONE_AT_A_TIME, {"id": str(one.id)})
         there = await doubts.numbers(session, [one.id])
         if not there:
-            await record(session, _as_it_was(runtime, one.id, one.at, one.stamp), one.caller, one.draft)
+            await record(session, _as_it_was(runtime, one.id, one.at, one), one.caller, one.draft)
     if one.stamp.boot != runtime.emitter.boot:
         return
     if there.get(one.id, one.stamp.n) == one.stamp.n:
-        runtime.emitter.settle(one.stamp.n)
+        runtime.emitter.settle(one.stamp)
     else:  # the transaction whose COMMIT got no answer had taken effect, under its own number
-        runtime.emitter.withdraw(one.stamp.n)
+        runtime.emitter.withdraw(one.stamp)
 
 
 async def _set_aside(runtime: Runtime, line: bytes, why: str) -> None:
@@ -198,11 +223,11 @@ async def _set_aside(runtime: Runtime, line: bytes, why: str) -> None:
         await record(session, runtime, system_caller("ledger"), draft)
 
 
-def _as_it_was(runtime: Runtime, ident: UUID, at: datetime, stamp: Stamp | None = None) -> Runtime:
+def _as_it_was(runtime: Runtime, ident: UUID, at: datetime, one: Spooled | None = None) -> Runtime:
     clock = runtime.clock
     then = _Then(lambda: at, clock.monotonic, clock.random_bytes, [ident])
-    if stamp is None:
+    if one is None:
         return replace(runtime, clock=then)
-    numbered = _Numbered(stamp.node, stamp.boot)
-    numbered.stamp = stamp
+    numbered = _Numbered(one.stamp.node, one.stamp.boot, one.generation)
+    numbered.stamp, numbered.real = one.stamp, runtime.emitter
     return replace(runtime, clock=then, emitter=numbered)

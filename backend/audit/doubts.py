@@ -42,10 +42,10 @@ async def resolve(session: AsyncSession, runtime: Runtime) -> None:
     for doubt in asked:
         if doubt.server_pid in running:
             runtime.emitter.doubt(doubt)
-        elif existing.get(doubt.entry) == doubt.n:
-            runtime.emitter.settle(doubt.n)
+        elif existing.get(doubt.entry) == doubt.stamp.n:
+            runtime.emitter.settle(doubt.stamp)
         else:
-            runtime.emitter.withdraw(doubt.n)
+            runtime.emitter.withdraw(doubt.stamp)
 
 
 async def _look(session: AsyncSession, asked: Sequence[Doubt]) -> tuple[set[int], dict[UUID, int | None]]:

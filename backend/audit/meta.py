@@ -14,9 +14,10 @@ from uuid import UUID
 import psycopg
 
 from backend import db
+from backend.audit.authentic import mac_of
 from backend.audit.canonical import clean_values
 from backend.audit.fitting import fitted
-from backend.audit.outbox import mac_of
+from backend.audit.renewal import is_stale
 from backend.context import Runtime
 from backend.emitter import Doubt, Stamp
 from ledger.canon import format_instant
@@ -25,7 +26,11 @@ from ledger.entry import Detail, Emitter, Entry, Index
 META_LOG: Final = "meta"
 ACTOR: Final = "system:ledger"
 
-_INSERT = "INSERT INTO audit_outbox (id, log, canon, mac, emitted_at) VALUES (%s, %s, %s, %s, %s)"
+_INSERT = """
+INSERT INTO audit_outbox (id, log, canon, mac, emitted_at) VALUES (%s, %s, %s, %s, %s)
+RETURNING (SELECT generation FROM audit_ledger)
+"""
+_TAKE_BACK = "DELETE FROM audit_outbox WHERE id = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,12 @@ async def telling(connection: psycopg.AsyncConnection[Any], runtime: Runtime) ->
     except BaseException as error:
         for stamp, ident in told:
             if complete and not db.is_decided(error):
-                runtime.emitter.doubt(Doubt(stamp.n, ident, server_pid))
+                runtime.emitter.doubt(Doubt(stamp, ident, server_pid))
             else:
-                runtime.emitter.withdraw(stamp.n)
+                runtime.emitter.withdraw(stamp)
         raise
     for stamp, _ in told:
-        runtime.emitter.settle(stamp.n)
+        runtime.emitter.settle(stamp)
 
 
 async def announce(
@@ -75,9 +80,13 @@ async def announce(
     stamp = runtime.emitter.take()
     try:
         canon = fitted(entry_of(runtime, note, stamp, ident, now))
-        await connection.execute(_INSERT, (ident, META_LOG, canon, mac_of(runtime.keyring.outbox, canon), now))
+        row = (ident, META_LOG, canon, mac_of(runtime.keyring.outbox, canon), now)
+        found = await (await connection.execute(_INSERT, row)).fetchone()
+        if await is_stale(connection, runtime, stamp, found[0] if found else None):
+            await connection.execute(_TAKE_BACK, (ident,))
+            return await announce(connection, runtime, note, told)
     except BaseException:
-        runtime.emitter.withdraw(stamp.n)
+        runtime.emitter.withdraw(stamp)
         raise
     if told is not None:
         told.append((stamp, ident))

@@ -5,29 +5,32 @@ fail because of how much it had to say.
 """
 
 import asyncio
-import hashlib
-import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import insert
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import db
 from backend.audit import doubts
+from backend.audit.authentic import mac_of
 from backend.audit.events import SETTLING
 from backend.audit.fitting import fitted
+from backend.audit.renewal import is_stale
 from backend.audit.sealing import Sealed, pack
-from backend.audit.tables import AuditOutbox
+from backend.audit.tables import AuditOutbox, Ledger
 from backend.context import Runtime
-from backend.emitter import Doubt
+from backend.emitter import Doubt, Stamp
 from backend.write_path import pause_s
 from ledger import entry as ledger_entry
 
 _QUEUE = "audit_queue"
+_FILE = insert(AuditOutbox).returning(select(Ledger.generation).scalar_subquery())
+"""What the ledger's generation is once nobody can change it before this transaction has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,6 @@ class Waiting:
     detail: ledger_entry.Detail
     sealed: tuple[Sealed, ...]
     emitted_at: datetime
-
-
-def mac_of(key: bytes, canon: bytes, sealed: bytes | None = None) -> bytes:
-    """Authenticate an outbox row: the database alone cannot make one up, or give an entry other personal values."""
-    # canonical bytes hold no NUL, so that no two pairs are the same message
-    return hmac.digest(key, canon if sealed is None else canon + b"\0" + sealed, hashlib.sha256)
 
 
 def enqueue(session: AsyncSession, runtime: Runtime, waiting: Waiting) -> None:
@@ -63,25 +60,40 @@ async def _write(session: AsyncSession, runtime: Runtime) -> None:
     if pause := pause_s(runtime.write_path.waiting):
         await asyncio.sleep(pause)
     await doubts.resolve(session, runtime)
-    server_pid = await _server_pid(session)
-    rows = [_row(session, runtime, one, server_pid) for one in waiting]
-    await session.execute(insert(AuditOutbox), rows)
-    db.after_commit(session, lambda: runtime.write_path.filed(len(rows)))
+    await _file(session, runtime, waiting)
+    db.after_commit(session, lambda: runtime.write_path.filed(len(waiting)))
     db.after_commit(session, runtime.outbox_filled.set)
 
 
-async def _server_pid(session: AsyncSession) -> int:
+async def _file(session: AsyncSession, runtime: Runtime, waiting: Sequence[Waiting]) -> None:
+    """Number entries and file them; once more if a restore of the ledger makes this process another one."""
+    connection = await _driver(session)
+    while True:
+        stamps = [_stamp(session, runtime, one, connection.info.backend_pid) for one in waiting]
+        rows = [_row(runtime, one, stamp) for one, stamp in zip(waiting, stamps, strict=True)]
+        generation = (await session.execute(_FILE, rows)).scalars().first()
+        if not await is_stale(connection, runtime, stamps[0], generation):
+            return
+        await session.execute(delete(AuditOutbox).where(AuditOutbox.id.in_([row["id"] for row in rows])))
+
+
+async def _driver(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
     raw = await (await session.connection()).get_raw_connection()
     connection: psycopg.AsyncConnection[Any] | None = raw.driver_connection
-    return connection.info.backend_pid if connection else 0
+    assert connection is not None  # noqa: S101  the session has just used it
+    return connection
 
 
-def _row(session: AsyncSession, runtime: Runtime, waiting: Waiting, server_pid: int) -> dict[str, Any]:
+def _stamp(session: AsyncSession, runtime: Runtime, waiting: Waiting, server_pid: int) -> Stamp:
     emitter, ident = runtime.emitter, UUID(waiting.index.id)
     stamp = emitter.take(settling=waiting.index.event_type in SETTLING)
-    db.after_commit(session, lambda: emitter.settle(stamp.n))
-    db.after_rollback(session, lambda: emitter.withdraw(stamp.n))
-    db.if_in_doubt(session, lambda: emitter.doubt(Doubt(stamp.n, ident, server_pid)))
+    db.after_commit(session, lambda: emitter.settle(stamp))
+    db.after_rollback(session, lambda: emitter.withdraw(stamp))
+    db.if_in_doubt(session, lambda: emitter.doubt(Doubt(stamp, ident, server_pid)))
+    return stamp
+
+
+def _row(runtime: Runtime, waiting: Waiting, stamp: Stamp) -> dict[str, Any]:
     whole = ledger_entry.Entry(
         index=waiting.index,
         actor_role=waiting.actor_role,
@@ -93,7 +105,7 @@ def _row(session: AsyncSession, runtime: Runtime, waiting: Waiting, server_pid: 
     )
     canon, sealed = fitted(whole), pack(waiting.sealed)
     return {
-        "id": ident,
+        "id": UUID(waiting.index.id),
         "log": waiting.index.log,
         "canon": canon,
         "mac": mac_of(runtime.keyring.outbox, canon, sealed),

@@ -6,7 +6,6 @@ a late commit would be skipped for ever.
 """
 
 import asyncio
-import hmac
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,9 +19,9 @@ import psycopg
 import structlog
 
 from backend.audit import ledger_rows, meta, quarantine
+from backend.audit.authentic import is_authentic
 from backend.audit.heads import rollback
 from backend.audit.ledger_rows import Placed
-from backend.audit.outbox import mac_of
 from backend.audit.sealing import unpack
 from backend.context import Runtime
 from backend.errors import LedgerFaultError
@@ -196,7 +195,7 @@ class Sequencer:
         Raises:
             CanonError: it is not one, or not the one a process of ours has written.
         """
-        if not hmac.compare_digest(mac_of(self._runtime.keyring.outbox, row.canon, row.sealed), row.mac):
+        if not is_authentic(self._runtime.keyring.outbox, row.canon, row.mac, row.sealed):
             raise CanonError("forged", reason="the row was not written by a process that holds the master key")
         tree = parse(row.canon)
         index, emitter = tree["index"], tree["body"]["emitter"]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, LargeBinary, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, LargeBinary, String, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
@@ -61,6 +61,8 @@ class VerificationRun(Base):
     """Size of each log where reading began."""
     to_heads: Mapped[dict[str, Any]] = mapped_column(JSONB)
     """Size and root (hex) of each log where it ended."""
+
+    __table_args__ = (Index("ix_audit_verifications_verified_at", "verified_at"),)
 
 
 class VerificationJob(Base):

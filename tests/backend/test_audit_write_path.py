@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import ledger_rows
-from backend.audit.outbox import mac_of
+from backend.audit.authentic import mac_of
 from backend.audit.sequencer import Sequencer
 from backend.audit.service import AuditDraft, record
 from backend.context import Runtime

@@ -19,13 +19,13 @@ from backend.audit.retention.survey import closed
 from backend.audit.retention_tables import Purge
 from backend.audit.tables import LedgerEntry
 from backend.audit.verification.check import Plan, Result, verify
-from backend.audit.verification.people import Keys
 from backend.audit.verification_tables import VerificationJob
 from ledger.entry import Entry
 from ledger.merkle import ProofError, root_of, verify_consistency, verify_inclusion
 from tests.support.aged import LOG, WIDTH, Aged, aged
 from tests.support.ledger import ledger_rows, settled
 from tests.support.people import AUDITOR
+from tests.support.verifying import keys_of, opened
 
 ALL = 2 * WIDTH + 8
 _HOLD = """
@@ -316,10 +316,8 @@ async def test_two_backends_at_once_drop_once(old: Aged) -> None:
 
 def verified(old: Aged, database_url: str, **plan: Any) -> Result:
     """Verify the ledger over a connection of its own."""
-    keyring = old.app.runtime.keyring
-    keys = Keys(keyring.wrapping, keyring.blinding)
-    with psycopg.connect(database_url, autocommit=True, options="-c timezone=UTC") as connection:
-        return verify(connection, Plan(keys, **plan))
+    with opened(database_url) as connection:
+        return verify(connection, Plan(keys_of(old.app.runtime), **plan))
 
 
 def failed(result: Result) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Final
 
 from psycopg import pq
 
-from backend.audit.outbox import mac_of
+from backend.audit.authentic import mac_of
 from backend.clock import SYSTEM_CLOCK
 from backend.emitter import Emitter, Stamp
 from backend.keyring import load_keyring
@@ -176,7 +176,7 @@ class Process:
             _statement(_OUTBOX, ident, entry.index.log, canon, mac_of(self._keys.outbox, canon), None, at),
         )
         with self._lock:
-            self._emitter.settle(stamp.n)
+            self._emitter.settle(stamp)
             self._waiting += 1
 
     def to_chain(self, connection: Connection, number: int) -> None:

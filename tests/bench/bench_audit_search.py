@@ -19,8 +19,8 @@ import httpx
 import psycopg
 
 from backend.audit import cursors
+from backend.audit.authentic import mac_of
 from backend.audit.cursors import Cursor, Position
-from backend.audit.outbox import mac_of
 from backend.clock import SYSTEM_CLOCK
 from backend.context import Runtime
 from backend.runtime import build_runtime

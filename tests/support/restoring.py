@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 from backend.audit import ledger_rows, meta
 from backend.audit.events import AuditEvent
 from backend.audit.fitting import fitted
-from backend.audit.heads import generations
+from backend.audit.heads.approval import APPROVAL, approval
 from backend.audit.heads_tables import SignedHead
 from backend.audit.meta import META_LOG, Announcement
 from backend.audit.tables import Ledger, LedgerHead
@@ -67,11 +67,11 @@ async def put_restore(app: App, generation: int, lost: list[dict[str, Any]], *, 
         "approved_by": "person:b",
         "lost": lost,
     }
-    facts[generations.APPROVAL] = generations.approval(key, facts)
+    facts[APPROVAL] = approval(key, facts)
     note = Announcement(AuditEvent.LEDGER_RESTORED, "continue a restored ledger", "ledger", name, facts)
     ident, now = runtime.clock.new_id(), runtime.clock.now()
     stamp = runtime.emitter.take()
     entry = meta.entry_of(runtime, note, stamp, ident, now)
     async with await runtime.database.dedicated("test") as connection, connection.transaction():
         await ledger_rows.append(connection, META_LOG, [ledger_rows.placed(ident, entry, fitted(entry))], now)
-    runtime.emitter.settle(stamp.n)
+    runtime.emitter.settle(stamp)

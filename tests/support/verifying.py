@@ -22,7 +22,8 @@ def keys_of(runtime: Runtime) -> Keys:
     def opener(wrapped: Sequence[WrappedKey]) -> list[Opened]:
         return _awaited(runtime, wrapped)
 
-    return Keys(opener, runtime.keyring.blinding, runtime.keyring.outbox)
+    ring = runtime.keyring
+    return Keys(opener, ring.blinding, ring.outbox, ring.verification)
 
 
 def _awaited(runtime: Runtime, wrapped: Sequence[WrappedKey]) -> list[Opened]:

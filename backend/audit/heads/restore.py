@@ -3,10 +3,12 @@
 Must never run without two people, nor without a fault; it undoes nothing and hides nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import ledger_rows, meta, naming
@@ -14,6 +16,7 @@ from backend.audit.canonical import clean_values
 from backend.audit.events import AuditEvent
 from backend.audit.fitting import fitted
 from backend.audit.heads import generations, rollback
+from backend.audit.heads.approval import APPROVAL, approval
 from backend.audit.heads.configured import signer_of, witnesses_of
 from backend.audit.heads.holding import gather, known_of
 from backend.audit.heads.writing import driver_of
@@ -21,7 +24,9 @@ from backend.audit.heads_tables import LedgerFault, Restore
 from backend.audit.identity import origin_of
 from backend.audit.introducing import surrogate_of
 from backend.audit.meta import META_LOG, Announcement
+from backend.audit.renewal import new_boot
 from backend.audit.tables import Ledger, LedgerHead
+from backend.audit.verification import lost_numbers
 from backend.context import Runtime
 from backend.db import after_commit, after_rollback
 from backend.errors import WatchfloorError
@@ -34,6 +39,10 @@ MAX_REASON_CHARS: Final = 500
 """A paragraph: what happened and why it is right to go on."""
 _LOSSES_TOGETHER: Final = 20
 """Lost heads that one entry accounts for: half of what it has room for."""
+_MISSING_TOGETHER: Final = 100
+"""Ranges of numbers that one entry calls lost."""
+_NOBODY_FILES: Final = text("LOCK TABLE audit_outbox IN SHARE ROW EXCLUSIVE MODE")
+"""Who filed before is waited for; who files afterwards sees the new generation, and numbers his entries anew."""
 _LOSSES: Final = (rollback.SMALLER, rollback.OTHER)
 """Kinds of fault by which a signed head is no longer continued."""
 
@@ -84,7 +93,11 @@ async def restore(
     if ledger is None or not faults:
         raise WatchfloorError(ErrorCode.CONFLICT, "No fault of the ledger is open: there is nothing to restore.")
     lost = tuple([_lost(fault) for fault in faults if fault.kind in _LOSSES and fault.evidence])
+    numbers = await lost_numbers.numbered(session, runtime, ledger)  # while a fault is open the ledger does not grow
+    await session.execute(_NOBODY_FILES)
+    missing = await lost_numbers.missing(session, runtime, numbers)
     ledger.generation = latest + 1
+    runtime.emitter.notice(ledger.generation, new_boot(runtime.clock))
     await session.execute(
         update(LedgerFault).where(LedgerFault.resolved_at.is_(None)).values(resolved_at=runtime.clock.now())
     )
@@ -100,8 +113,10 @@ async def restore(
     heads = {head.log: (head.size, head.root) for head in await session.scalars(select(LedgerHead))}
     told = [_as_facts(one, heads.get(one.log, EMPTY)) for one in lost]
     idents = [
-        await _append(session, runtime, ledger, {**facts, "lost": told[at : at + _LOSSES_TOGETHER]})
-        for at in range(0, max(1, len(told)), _LOSSES_TOGETHER)
+        await _append(session, runtime, ledger, {**facts, "lost": list(heads_lost), "missing": list(numbers_lost)})
+        for heads_lost, numbers_lost in zip_longest(
+            _parts(told, _LOSSES_TOGETHER), _parts(missing, _MISSING_TOGETHER), fillvalue=()
+        )
     ]
     session.add(
         Restore(
@@ -115,6 +130,10 @@ async def restore(
     )
     await session.flush()
     return Restored(ledger.generation, lost)
+
+
+def _parts(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[at : at + size] for at in range(0, max(1, len(items)), size)]
 
 
 async def _look_again(session: AsyncSession, runtime: Runtime, ledger: Ledger) -> int:
@@ -159,10 +178,10 @@ def _as_facts(one: Lost, present: Size) -> dict[str, Any]:
 async def _append(session: AsyncSession, runtime: Runtime, ledger: Ledger, facts: dict[str, Any]) -> Any:
     """Put the first entry of the generation into `meta` itself: what waits in the outbox comes after it."""
     stamp, ident = runtime.emitter.take(), runtime.clock.new_id()
-    after_commit(session, lambda: runtime.emitter.settle(stamp.n))
-    after_rollback(session, lambda: runtime.emitter.withdraw(stamp.n))
+    after_commit(session, lambda: runtime.emitter.settle(stamp))
+    after_rollback(session, lambda: runtime.emitter.withdraw(stamp))
     cleaned = clean_values(facts)
-    signed = {**cleaned, generations.APPROVAL: generations.approval(runtime.keyring.verification, cleaned)}
+    signed = {**cleaned, APPROVAL: approval(runtime.keyring.verification, cleaned)}
     told = Announcement(AuditEvent.LEDGER_RESTORED, "continue a restored ledger", "ledger", ledger.name, signed)
     entry = meta.entry_of(runtime, told, stamp, ident, runtime.clock.now())
     canon = fitted(entry)

@@ -12,23 +12,26 @@ import psycopg
 from psycopg.rows import dict_row
 
 from backend.audit.events import SETTLING
-from backend.audit.verification import external, frame, records
+from backend.audit.verification import frame, records
 from backend.audit.verification.blocks import BLOCK_ENTRIES, CHUNK_ENTRIES, StreamError, stream
 from backend.audit.verification.external import External, Trust
 from backend.audit.verification.frame import Frame, Head
+from backend.audit.verification.generations import HeldHead
+from backend.audit.verification.keys import Keys
+from backend.audit.verification.known import Known
 from backend.audit.verification.logs import Doubt, LogCheck, Mark
+from backend.audit.verification.names import check_names
 from backend.audit.verification.numbers import Last, Numbers
-from backend.audit.verification.people import Keys, People
+from backend.audit.verification.people import People
 from backend.audit.verification.purged import PARTITION_PURGED, check_purges
-from backend.audit.verification.records import NO_LOG
+from backend.audit.verification.restores import excuse_lost
 from backend.audit.verification.state import State
-from backend.audit.verification.verdicts import Tally, Verdict, Verdicts
+from backend.audit.verification.verdicts import NO_LOG, Tally, Verdict, Verdicts
+from backend.audit.verification.waiting import LIMIT, Promises, find_forged
 from ledger.canon import CanonError, format_instant
 from ledger.entry import INDEX_FIELDS, Index, index_fragment
 from ledger.merkle import CompactRange, Coordinate
 
-OUTBOX_LIMIT: Final = timedelta(seconds=60)
-"""Entries reach the ledger within a fraction of a second; after this something stands still."""
 OPEN_AFTER: Final = timedelta(minutes=5)
 """A process says within two minutes that all is settled; one of which nothing was heard for longer has ended."""
 PEOPLE_BATCH_ENTRIES: Final = 2_000
@@ -71,8 +74,12 @@ class Plan:
     """The first signing key, when it is known from elsewhere than an earlier verification."""
     witnesses: Sequence[str] = ()
     """Keys of witnesses whose cosignatures can be verified."""
+    held: Sequence[HeldHead] = ()
+    """What the signer and the witnesses hold, as far as they could be asked."""
     words: bool = True
     """Also work out again the words of every entry: most of the time of a run."""
+    patience_s: float = LIMIT.total_seconds()
+    """How long what waits in the outbox may take to reach the ledger."""
 
 
 @dataclass(slots=True)
@@ -115,14 +122,16 @@ class _Verification:
         self._connection = connection
         self._plan = plan
         self._saved = saved
-        self._frame = _one_moment(connection)
         self._resumed = state is not None
         self._state = state or _begun(plan)
-        self._people = People(self._state.verdicts, plan.keys)
+        self._frame = _one_moment(connection, plan, self._state.known)
+        self._people = People(self._state.verdicts, plan.keys, Promises(), self._state.known)
+        self._people.promises.note(self._frame.waiting.rows)
         self._marks = records.marks_of(self._frame)
-        for log, beyond in external.beyond(connection, self._frame).items():
-            for size, marks in beyond.items():
-                self._marks[log][size] += marks
+        tally = self._state.verdicts[Verdict.EXTERNAL]
+        self._outside = External(connection, self._frame, tally, self._trust(), plan.keys.approvals)
+        for log, size, mark in self._outside.marks_at_once():
+            self._marks[log][size].append(mark)
         self._entries = 0
 
     def run(self) -> Result:
@@ -131,24 +140,29 @@ class _Verification:
             records.check_heads(frame_now, verdicts)
             records.check_spans(frame_now, verdicts)
             records.check_words_function(frame_now, verdicts)
-            records.check_periods(frame_now, verdicts)
-            records.check_runs(frame_now, verdicts)
-            records.check_quarantine(frame_now, verdicts)
-            check_purges(frame_now.purges, frame_now.told(PARTITION_PURGED), verdicts[Verdict.LINKAGE])
+            announced = [*frame_now.known.purged, *frame_now.told(PARTITION_PURGED)]
+            check_purges(frame_now.purges, announced, verdicts[Verdict.LINKAGE])
+        records.check_periods(frame_now, verdicts)  # one that was interrupted has held what it saw against the rest
+        records.check_runs(frame_now, verdicts)
+        records.check_quarantine(frame_now, verdicts)
+        self._state.known = records.learnt(frame_now, self._plan.keys.outbox)
         trusted = self._plan.trusted
         if trusted is not None:
             for log, edge in trusted.edges.items():
                 self._marks[log][edge.size].append(Mark("the last good verification", edge.root()))
         self._people.load(self._connection)
+        excuse_lost(frame_now, self._plan.keys.approvals, self._state.numbers)
         began = {log: self._state.size(log) for log in frame_now.logs}
         for log in sorted({*frame_now.logs, *self._marks}):
             if self._plan.logs is None or log in self._plan.logs:
                 self._read(log)
         self._people.finish(self._connection)
+        check_names(self._connection, self._people)
         if self._plan.full and self._plan.logs is None and not self._resumed:
             self._people.find_orphans(self._connection, frame_now.sealed_rows)
-        outside = External(self._connection, frame_now, verdicts[Verdict.EXTERNAL], self._trust())
-        self._state.genesis = outside.check()
+        self._state.genesis = self._outside.check()
+        find_forged(self._frame.waiting.forged, verdicts[Verdict.COMPLETENESS])
+        self._people.promises.judge(self._connection, self._plan.patience_s, verdicts[Verdict.COMPLETENESS])
         if self._plan.logs is None:
             self._completeness(verdicts[Verdict.COMPLETENESS])
         else:
@@ -157,7 +171,7 @@ class _Verification:
 
     def _trust(self) -> Trust:
         known = self._plan.trusted.genesis if self._plan.trusted else None
-        return Trust(self._plan.genesis or known, self._plan.witnesses)
+        return Trust(self._plan.genesis or known, self._plan.witnesses, self._plan.held)
 
     def _read(self, log: str) -> None:
         """Read one log from where the state stands to its head."""
@@ -202,7 +216,7 @@ class _Verification:
         """Read and judge some ten thousand entries, and save."""
         first = at = check.edge.size
         said = self._marks.get(check.log, {})
-        marks = external.marks(self._connection, check.log, first, stop)
+        marks = self._outside.marks(check.log, first, stop)
         for size in said:
             if first < size <= stop:
                 marks.setdefault(size, []).extend(said[size])
@@ -263,18 +277,16 @@ class _Verification:
     def _completeness(self, tally: Tally) -> None:
         numbers = self._state.numbers
         tally.look(numbers.seen)
-        elsewhere = [row["canon"] for row in (*self._frame.waiting, *self._frame.quarantined)]
         seen = type(numbers).from_tree(numbers.to_tree())  # what waits is not part of what is kept
-        for canon in elsewhere:
-            _see_leniently(seen, canon)
+        for row in self._frame.waiting.rows:
+            _see_leniently(seen, row["canon"])
+        for boot, n in self._state.known.aside:
+            seen.see(boot, n, 0, ())
         for boot, count, example in seen.missing(MISSING_COUNTED):
             tally.find(NO_LOG, None, "missing", f"{count} entries of process {boot} are missing, e.g. number {example}")
         for boot, last in seen.open_ends(format_instant(self._frame.now - OPEN_AFTER)):
             told = f"process {boot} on {last.node} did not end in order: nothing after its entry {last.n} of {last.at}"
             tally.note("open_end", told)
-        for row in self._frame.waiting:
-            if self._frame.now - row["emitted_at"] > OUTBOX_LIMIT:
-                tally.find(row["log"], None, "waiting", f"{row['id']} waits since {format_instant(row['emitted_at'])}")
 
 
 def _begun(plan: Plan) -> State:
@@ -283,15 +295,15 @@ def _begun(plan: Plan) -> State:
         return State()
     numbers = type(plan.trusted.numbers).from_tree(plan.trusted.numbers.to_tree())
     edges = {} if plan.full else {log: edge.copy() for log, edge in plan.trusted.edges.items()}
-    return State(edges, numbers)
+    return State(edges, numbers, known=Known() if plan.full else plan.trusted.known)
 
 
-def _one_moment(connection: psycopg.Connection[Any]) -> Frame:
+def _one_moment(connection: psycopg.Connection[Any], plan: Plan, known: Known) -> Frame:
     if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-        return frame.read(connection)
+        return frame.read(connection, plan.keys.outbox, known, whole=plan.full)
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return frame.read(connection)
+        return frame.read(connection, plan.keys.outbox, known, whole=plan.full)
 
 
 def _same_columns(row: dict[str, Any], canon: bytes) -> bool:
@@ -304,12 +316,13 @@ def _same_columns(row: dict[str, Any], canon: bytes) -> bool:
 
 
 def _see_leniently(numbers: Numbers, canon: bytes) -> None:
-    """Note an entry that is not in the ledger: it is there, and promises nothing of others yet."""
+    """Note an entry that is not in the ledger: it is there, and promises nothing of others yet but what is void."""
     tree = frame.tree_of(canon)
     try:
         emitter, index = tree["body"]["emitter"], tree["index"]
         boot, n = str(emitter["boot"]), int(emitter["n"])
-        numbers.see(boot, n, 0, ())
+        # which numbers are void it does tell: entries that are in the ledger already build on that
+        numbers.see(boot, n, 0, [int(one) for one in emitter["void"]])
         if index["event_type"] not in SETTLING:
             numbers.note_last(boot, Last(n, str(index["occurred_at"]), str(emitter["node"])))
     except (KeyError, TypeError, ValueError):

@@ -59,6 +59,8 @@ class Keys:
     """Makes the search hashes of sealed values."""
     outbox: bytes
     """Authenticates rows that are not in the ledger yet, or were put into quarantine."""
+    approvals: bytes
+    """Authenticates what approved restores say is lost."""
 
     def __repr__(self) -> str:
         return "Keys()"

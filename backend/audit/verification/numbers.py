@@ -13,6 +13,7 @@ from backend.audit.events import SETTLING
 _CHUNK_BITS: Final = 4096
 """Numbers of one chunk: numbers far apart, also invented ones, cost a chunk each and not all in between."""
 _CHUNK_BYTES: Final = _CHUNK_BITS // 8
+_FULL: Final = b"\xff" * _CHUNK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class _Boot:
     chunks: dict[int, bytearray] = field(default_factory=dict)
     count: int = 0
     last: Last | None = None
+    excused: list[tuple[int, int]] = field(default_factory=list)
+    """First and last of numbers that were lost with a restore."""
 
 
 class Numbers:
@@ -113,12 +116,31 @@ class Numbers:
             known = self._boots.setdefault(boot, _Boot())
             known.settled = max(known.settled, other.settled)
             known.void |= other.void
+            for first, last in other.excused:
+                self.excuse(boot, first, last)
             if other.last is not None:
                 self.note_last(boot, other.last)
             for number, chunk in other.chunks.items():
                 mine = known.chunks.get(number, bytes(_CHUNK_BYTES))
                 known.chunks[number] = bytearray(one | two for one, two in zip(mine, chunk, strict=True))
             known.count = sum(int.from_bytes(chunk, "big").bit_count() for chunk in known.chunks.values())
+
+    def excuse(self, boot: str, first: int, last: int) -> None:
+        """Take note that an approved restore of the ledger has called these numbers of a process lost."""
+        known = self._boots.setdefault(boot, _Boot())
+        if (first, last) not in known.excused:
+            known.excused.append((first, last))
+
+    def ranges_missing(self, limit: int) -> list[tuple[str, int, int]]:
+        """The same as `missing`, as (process, first, last) of each run of numbers."""
+        found: list[tuple[str, int, int]] = []
+        for boot, known in sorted(self._boots.items()):
+            for n in _lost(known, limit):
+                if found and found[-1][0] == boot and found[-1][2] == n - 1:
+                    found[-1] = (boot, found[-1][1], n)
+                else:
+                    found.append((boot, n, n))
+        return found
 
     def missing(self, limit: int) -> Iterator[tuple[str, int, int]]:
         """Numbers that a later entry calls settled and that are neither seen nor void.
@@ -146,8 +168,10 @@ class Numbers:
             boot: [
                 known.settled,
                 sorted(known.void),
-                {str(number): _packed(chunk) for number, chunk in known.chunks.items()},
+                _ranges(number for number, chunk in known.chunks.items() if chunk == _FULL),
+                {str(number): _packed(chunk) for number, chunk in known.chunks.items() if chunk != _FULL},
                 _open_end(known),
+                known.excused,
             ]
             for boot, known in self._boots.items()
         }
@@ -156,10 +180,12 @@ class Numbers:
     def from_tree(cls, tree: Mapping[str, Any]) -> "Numbers":
         """Read what `to_tree` gave."""
         numbers = cls()
-        for boot, (settled, void, chunks, last) in tree.items():
+        for boot, (settled, void, full, chunks, last, excused) in tree.items():
             whole = {int(number): _unpacked(text) for number, text in chunks.items()}
+            whole |= {number: bytearray(_FULL) for first, last_full in full for number in range(first, last_full + 1)}
             count = sum(int.from_bytes(chunk, "big").bit_count() for chunk in whole.values())
-            numbers._boots[boot] = _Boot(settled, set(void), whole, count, Last(*last) if last else None)
+            ranges = [(first, until) for first, until in excused]
+            numbers._boots[boot] = _Boot(settled, set(void), whole, count, Last(*last) if last else None, ranges)
         return numbers
 
 
@@ -173,16 +199,29 @@ def _lost(known: _Boot, limit: int) -> Iterator[int]:
     found = 0
     for number in range(known.settled // _CHUNK_BITS + 1):
         chunk = known.chunks.get(number)
-        first = number * _CHUNK_BITS
-        if chunk is not None and first + _CHUNK_BITS <= known.settled and chunk.count(0xFF) == _CHUNK_BYTES:
+        low = number * _CHUNK_BITS
+        if chunk is not None and low + _CHUNK_BITS <= known.settled and chunk.count(0xFF) == _CHUNK_BYTES:
             continue
-        for n in range(max(first, 1), min(first + _CHUNK_BITS, known.settled + 1)):
-            bit = n - first
-            if (chunk is None or not chunk[bit >> 3] & 1 << (bit & 7)) and n not in known.void:
+        for n in range(max(low, 1), min(low + _CHUNK_BITS, known.settled + 1)):
+            bit = n - low
+            if chunk is not None and chunk[bit >> 3] & 1 << (bit & 7):
+                continue
+            if n not in known.void and not any(first <= n <= last for first, last in known.excused):
                 yield n
                 found += 1
                 if found == limit:
                     return
+
+
+def _ranges(numbers: Iterable[int]) -> list[list[int]]:
+    """First and last of each run of numbers in a row."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
 
 
 def _packed(chunk: bytearray) -> str:

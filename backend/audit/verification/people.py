@@ -3,41 +3,38 @@ by an authorised act. Must never say what a value is.
 """
 
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
 
-from backend.audit.verification import frame
+from backend.audit.verification import frame, waiting
+from backend.audit.verification.keys import Keys, Opened, Unopened, WrappedKey
+from backend.audit.verification.known import Known
 from backend.audit.verification.logs import Personal
 from backend.audit.verification.purged import SEALED_EXPIRED, expired_before
-from backend.audit.verification.records import NO_LOG
-from backend.audit.verification.verdicts import Verdict, Verdicts
+from backend.audit.verification.verdicts import NO_LOG, Verdict, Verdicts
+from backend.audit.verification.waiting import Promises, Waiting
 from ledger import seal
 from ledger.canon import format_instant
 from ledger.seal import SealError
 
 _ROWS: Final = "SELECT * FROM audit_sealed WHERE entry_id = ANY(%s)"
 _KEYS: Final = "SELECT id, subject, wrapped, destroyed_at, master_key_id FROM audit_subject_keys"
+_THESE_KEYS: Final = f"{_KEYS} WHERE id = ANY(%s)"
+_REREADS: Final = 5
+"""A master key is replaced once in years; a row that changes each time it is read is somebody's play."""
+_ASK_KEYS: Final = 200
+"""Keys that are opened with one request."""
+KeyRow = tuple[UUID, str, bytes | None, datetime | None, str]
 _ORPHANS: Final = """
 SELECT sealed.entry_id, sealed.field, sealed.log, entry.seq, entry.canon FROM audit_sealed AS sealed
 LEFT JOIN audit_entries AS entry ON entry.id = sealed.entry_id AND entry.log = sealed.log
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """What opens personal values; derived from the master key."""
-
-    wrapping: Mapping[str, bytes]
-    """By the name of the master key."""
-    blinding: bytes
-
-    def __repr__(self) -> str:
-        return "Keys()"
 
 
 @dataclass(slots=True)
@@ -58,6 +55,9 @@ class People:
 
     verdicts: Verdicts
     keys: Keys
+    promises: Promises
+    known: Known
+    """What was announced before the entries that are still to be looked at."""
     rows_seen: int = 0
     subjects: dict[UUID, tuple[str, bytes | None]] = field(default_factory=dict)
     """Subject and opened key, by key id."""
@@ -68,21 +68,57 @@ class People:
         """Open the subjects' keys."""
         tally = self.verdicts[Verdict.ERASURE]
         tally.look()
-        for ident, subject, wrapped, destroyed_at, master in connection.execute(_KEYS):
-            self.subjects[ident] = (subject, None)
-            if wrapped is None:
-                continue
-            try:
-                key = seal.unwrap_key(self.keys.wrapping[master], wrapped, subject=subject, key_id=str(ident))
-            except KeyError:
-                tally.find(NO_LOG, None, "key", f"the key of {subject} is under a master key that is not here")
-                continue
-            except SealError as error:
-                tally.find(NO_LOG, None, "key", f"the key of {subject} does not open: {error}")
-                continue
-            if destroyed_at is not None:
+        rows = connection.execute(_KEYS).fetchall()
+        opened = self._opened(connection, rows)
+        for ident, subject, wrapped, destroyed_at, _ in rows:
+            key = opened.get(ident)
+            self.subjects[ident] = (subject, None if isinstance(key, Unopened) else key)
+            if isinstance(key, Unopened):
+                tally.find(NO_LOG, None, "key", f"the key of {subject}: {key.why}")
+            elif wrapped is not None and destroyed_at is not None:
                 tally.find(NO_LOG, None, "key", f"the key of {subject} is said to be destroyed and is there")
-            self.subjects[ident] = (subject, key)
+
+    def keys_now(self, connection: psycopg.Connection[Any]) -> Mapping[UUID, tuple[str, bytes | None]]:
+        """The subjects' keys with those made since `load`; one that does not open is told by the next verification."""
+        rows = [row for row in connection.execute(_KEYS).fetchall() if row[0] not in self.subjects]
+        opened = self._opened(connection, rows)
+        found = {row[0]: (row[1], key) for row in rows if isinstance(key := opened.get(row[0]), bytes)}
+        return {**self.subjects, **found}
+
+    def _opened(self, connection: psycopg.Connection[Any], rows: Sequence[KeyRow]) -> dict[UUID, Opened]:
+        """Open keys; what does not open is read again: its master key may have been replaced since the row was read."""
+        found: dict[UUID, Opened] = {}
+        for _ in range(_REREADS):
+            asked = [row for row in rows if row[2] is not None]
+            for part in _in_parts(asked):
+                wrapped = [WrappedKey(str(ident), subject, under, key or b"") for ident, subject, key, _, under in part]
+                found.update(zip((row[0] for row in part), self.keys.open(wrapped), strict=True))
+            shut = {row[0]: row for row in asked if isinstance(found[row[0]], Unopened)}
+            if not shut:
+                break
+            now = connection.execute(_THESE_KEYS, (list(shut),)).fetchall()
+            rows = [row for row in now if row != shut[row[0]]]
+            for row in rows:
+                found.pop(row[0])  # if it was destroyed meanwhile there is nothing to open
+            if not rows:
+                break
+        return found
+
+    def waiting(self, connection: psycopg.Connection[Any]) -> Waiting:
+        """The outbox as it is now; what is believed of it must reach the ledger."""
+        now = waiting.read(connection, self.keys.outbox)
+        self.promises.note(now.rows)
+        return now
+
+    def erased(self, connection: psycopg.Connection[Any], outbox: Waiting) -> set[str]:
+        """Whose erasure was announced until now."""
+        told = frame.announced(connection, outbox, self.known.announced)
+        return self.known.erased | {one.resource_id for one in told if one.event_type == frame.SUBJECT_ERASED}
+
+    def _expired(self, connection: psycopg.Connection[Any], outbox: Waiting) -> dict[str, str]:
+        told = frame.announced(connection, outbox, self.known.announced)
+        fresh = expired_before([one.facts for one in told if one.event_type == SEALED_EXPIRED])
+        return {log: max(fresh.get(log, ""), self.known.expired.get(log, "")) for log in fresh | self.known.expired}
 
     def check(self, connection: psycopg.Connection[Any], entries: Sequence[Personal]) -> None:
         """Hold the values of some entries against what the entries committed to."""
@@ -136,7 +172,7 @@ class People:
     def finish(self, connection: psycopg.Connection[Any]) -> None:
         """Hold keys that are gone against what was announced."""
         self.settle(connection)
-        told = {one.resource_id for one in _announced(connection) if one.event_type == frame.SUBJECT_ERASED}
+        told = self.erased(connection, self.waiting(connection))
         for _, subject, wrapped, at, _ in connection.execute(_KEYS):
             if wrapped is None and (at is None or subject not in told):
                 told_of = f"the key of {subject} is gone and no erasure was announced"
@@ -146,9 +182,8 @@ class People:
         """Hold values that are gone against what was announced; read now, so that an erasure meanwhile is known."""
         if not self.absent:
             return
-        announced = _announced(connection)
-        told = {one.resource_id for one in announced if one.event_type == frame.SUBJECT_ERASED}
-        expired = expired_before([one.facts for one in announced if one.event_type == SEALED_EXPIRED])
+        outbox = self.waiting(connection)
+        told, expired = self.erased(connection, outbox), self._expired(connection, outbox)
         rows = connection.execute(_KEYS).fetchall()
         destroyed = {subject for _, subject, wrapped, at, _ in rows if wrapped is None and at is not None}
         for (subject, log), gone in sorted(self.absent.items()):
@@ -168,10 +203,6 @@ class People:
                 self.verdicts[Verdict.PROJECTION].find(log, seq, "sealed", told)
 
 
-def _announced(connection: psycopg.Connection[Any]) -> list[frame.Announced]:
-    return frame.announced(connection, frame.waiting_now(connection))
-
-
 def _subject(index: Mapping[str, Any]) -> str:
     """Whose values an entry keeps: the rule of `service.record`, by which their key was chosen."""
     if index.get("event_type") == frame.SUBJECT_NAMED:
@@ -186,3 +217,7 @@ def _is_uuid(text: str) -> bool:
         return str(UUID(text)) == text
     except ValueError:
         return False
+
+
+def _in_parts(rows: Sequence[KeyRow]) -> Iterable[Sequence[KeyRow]]:
+    return (rows[at : at + _ASK_KEYS] for at in range(0, len(rows), _ASK_KEYS))

@@ -9,19 +9,22 @@ from typing import Any, Final
 from backend.audit.verification.frame import (
     ENTRY_QUARANTINED,
     PERIOD_SEALED,
+    SUBJECT_ERASED,
     VERIFICATION_RUN,
     Frame,
+    tree_of,
 )
+from backend.audit.verification.known import Known
 from backend.audit.verification.logs import Mark
-from backend.audit.verification.verdicts import Tally, Verdict, Verdicts
+from backend.audit.verification.purged import PARTITION_PURGED, SEALED_EXPIRED, expired_before
+from backend.audit.verification.verdicts import META_LOG, NO_LOG, Tally, Verdict, Verdicts
+from backend.audit.verification.waiting import authentic
 from ledger import canon
 from ledger.canon import CanonError, format_instant
 from ledger.merkle import CompactRange, ProofError
 
 Marks = dict[str, dict[int, list[Mark]]]
 """By log and size."""
-NO_LOG: Final = "-"
-"""Stands for the ledger as a whole."""
 WORDS_SOURCE_SHA256: Final = "f3ae5e52b463b41e9880149355d5fbcda7ac3aa5bcd4f2c43c09678dcd9de7ea"
 """Of `audit_words` as the newest migration makes it; a test says when that has changed."""
 _PERIOD_FIELDS: Final = (
@@ -138,13 +141,16 @@ def check_periods(frame: Frame, verdicts: Verdicts) -> None:
     for row in frame.periods:
         tally.look(1)
         name, previous = f"{row['log']}/{row['n']}", before if before and before["log"] == row["log"] else None
+        record, before = period_record(row), row
+        if frame.known.covers_period(row["log"], row["n"]) and name not in told:
+            if frame.known.contradicts_period(row["log"], row["n"], period_hash(record).hex()):
+                tally.find(row["log"], None, "period", f"period {row['n']} is not what it was")
+            continue
         kept.add(name)
-        record = period_record(row)
         if told.get(name) != record:
             tally.find(row["log"], None, "period", f"period {row['n']} is not what was announced when it was sealed")
         _check_follows(row, previous, tally)
         _check_bounds(row, frame.begins_at(row["log"]), tally)
-        before = row
     for name in sorted(told.keys() - kept):
         tally.find(str(told[name].get("log")), None, "period", f"period {name} was sealed and is gone")
     _check_head_times(frame, verdicts[Verdict.PROJECTION])
@@ -213,8 +219,43 @@ def check_quarantine(frame: Frame, verdicts: Verdicts) -> None:
         if one.event_type == ENTRY_QUARANTINED
     )
     kept = Counter((str(row["id"]), row["digest"].hex()) for row in frame.quarantined)
+    fresh = (row for row in frame.quarantined if row["number"] > frame.known.quarantined)
     tally.look(kept.total())
-    for ident, _ in sorted((kept - told).elements()):
+    for ident, _ in sorted((Counter((str(row["id"]), row["digest"].hex()) for row in fresh) - told).elements()):
         tally.find(NO_LOG, None, "quarantine", f"{ident} is in quarantine and was never announced")
     for ident, _ in sorted((told - kept).elements()):
         tally.find(NO_LOG, None, "quarantine", f"{ident} is gone from quarantine, or its bytes were changed")
+
+
+def learnt(frame: Frame, outbox_key: bytes) -> Known:
+    """What a verification need not look at again that takes up after the moment of this frame."""
+    known, meta = frame.known, frame.heads.get(META_LOG)
+    told = [one for one in frame.announced if one.seq is not None]  # what waits is told once more when it has arrived
+    expired = expired_before([one.facts for one in told if one.event_type == SEALED_EXPIRED])
+    sizes = {log: head.size for log, head in frame.heads.items()}
+    return Known(
+        announced=meta.size if meta else 0,
+        periods=known.periods
+        | {row["log"]: (row["n"], period_hash(period_record(row)).hex()) for row in frame.periods},
+        times={
+            (span["log"], span["seq_from"]): (
+                min(span["seq_until"], sizes.get(span["log"], 0)), (span["time_first"], span["time_last"]),
+            )
+            for span in frame.spans
+        },
+        runs_until=max(filter(None, (known.runs_until, *(row["verified_at"] for row in frame.runs))), default=None),
+        quarantined=max((known.quarantined, *(row["number"] for row in frame.quarantined))),
+        aside=known.aside | {one for row in frame.quarantined if (one := _number_of(row, outbox_key))},
+        erased=known.erased | {one.resource_id for one in told if one.event_type == SUBJECT_ERASED},
+        expired={log: max(known.expired.get(log, ""), expired.get(log, "")) for log in known.expired | expired},
+        purged=[*known.purged, *(one.facts for one in told if one.event_type == PARTITION_PURGED)],
+    )  # fmt: skip
+
+
+def _number_of(row: Mapping[str, Any], outbox_key: bytes) -> tuple[str, int] | None:
+    """Process and number of a row in quarantine, if a process of ours wrote it and it has any."""
+    try:
+        emitter = tree_of(row["canon"])["body"]["emitter"]
+        return (str(emitter["boot"]), int(emitter["n"])) if authentic(outbox_key, row) else None
+    except (KeyError, TypeError, ValueError):
+        return None  # put aside for a reason

@@ -3,25 +3,25 @@ process of its own. A run that its backend left behind is taken up where it was 
 """
 
 import asyncio
-import sys
-from contextlib import suppress
 from typing import Any, Final, cast
 from uuid import UUID
 
-import orjson
 import psycopg
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, literal, select
 from sqlalchemy.dialects.postgresql import array, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.events import AuditEvent
-from backend.audit.heads.configured import signer_of
+from backend.audit.heads.configured import signer_of, witnesses_of
+from backend.audit.heads.holding import gather, known_of
 from backend.audit.heads.parties import PartyError
 from backend.audit.introducing import surrogate_of
 from backend.audit.meta import META_LOG
 from backend.audit.service import AuditDraft, record
 from backend.audit.tables import Subject
+from backend.audit.verification.generations import HeldHead
+from backend.audit.verification.process import WorkerFailedError, work
 from backend.audit.verification.records import run_digest
 from backend.audit.verification.worker import TRUSTED, job_state
 from backend.audit.verification_tables import VerificationJob, VerificationRun, VerificationState
@@ -38,10 +38,6 @@ POLL_S: Final = 0.5
 _OPEN: Final = ("waiting", "running")
 _MAX_ERROR_CHARS: Final = 500
 _RESOURCE: Final = "audit_verification"
-
-
-class WorkerFailedError(Exception):
-    """The process that verifies ended without a result."""
 
 
 async def request(
@@ -151,13 +147,14 @@ async def carry_out(runtime: Runtime, lead: Lead, ident: UUID) -> None:
         job = await session.get_one(VerificationJob, ident)
         job.state, job.seen_at = "running", runtime.clock.now()
     try:
-        result = await _work(runtime, job)
+        result = await work(runtime.keyring.master, await _order(runtime, job))
     except WorkerFailedError as error:
         log.warning("verification_broke_off", job=str(ident), error=str(error))
         async with runtime.database.transaction() as session:
             await _require(session, lead)
             job = await session.get_one(VerificationJob, ident)
             job.state, job.error, job.seen_at = "broken", str(error)[:_MAX_ERROR_CHARS], runtime.clock.now()
+            await _clear(session)
         return
     async with runtime.database.transaction() as session:
         await _require(session, lead)
@@ -170,42 +167,19 @@ async def _require(session: AsyncSession, lead: Lead) -> None:
     await lead.require(connection)
 
 
-async def _work(runtime: Runtime, job: VerificationJob) -> dict[str, Any]:
-    order = {
+async def _order(runtime: Runtime, job: VerificationJob) -> dict[str, Any]:
+    return {
         "url": runtime.settings.database_url.replace("postgresql+psycopg://", "postgresql://", 1),
         "job": str(job.id),
         "full": job.full,
         "logs": job.logs,
         "witnesses": witness_keys(runtime.settings.witnesses),
         "genesis": await _first_key(runtime),
+        "held": [one.to_tree() for one in await _held(runtime)],
         "verification_key": runtime.keyring.verification.hex(),
-        "wrapping_keys": {name: one.hex() for name, one in runtime.keyring.wrapping.items()},
         "blinding_key": runtime.keyring.blinding.hex(),
+        "outbox_key": runtime.keyring.outbox.hex(),
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "backend.audit.verification.worker",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdin is not None  # noqa: S101  asked for above
-    assert process.stdout is not None  # noqa: S101
-    assert process.stderr is not None  # noqa: S101
-    try:
-        process.stdin.write(orjson.dumps(order) + b"\n")
-        with suppress(ConnectionError):
-            await process.stdin.drain()
-        # standard input stays open: the worker takes its end for ours
-        answer, complaint = await asyncio.gather(process.stdout.read(), process.stderr.read())
-        await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        process.stdin.close()
-    if process.returncode or not answer:
-        lines = complaint.decode("utf-8", "replace").strip().splitlines() or [f"exit code {process.returncode}"]
-        raise WorkerFailedError(lines[-1])
-    result: dict[str, Any] = orjson.loads(answer)
-    return result
 
 
 async def _first_key(runtime: Runtime) -> str | None:
@@ -218,6 +192,24 @@ async def _first_key(runtime: Runtime) -> str | None:
             await signer.close()
     except (PartyError, ConfigurationError):
         return None
+
+
+async def _held(runtime: Runtime) -> list[HeldHead]:
+    """What the signer and the witnesses hold, in every generation; of those that can be asked."""
+    async with runtime.database.read() as session:
+        known = await known_of(session, runtime)
+    if known is None:
+        return []
+    try:
+        signer, witnesses = signer_of(runtime.settings), witnesses_of(runtime.settings)
+    except ConfigurationError:
+        return []
+    try:
+        found = await gather(known, signer, witnesses)
+    finally:
+        for party in (signer, *witnesses):
+            await party.close()
+    return [HeldHead(one.source, str(one.origin), one.head.size, one.head.root) for one in found.evidence]
 
 
 def witness_keys(setting: str) -> list[str]:
@@ -258,18 +250,27 @@ async def _keep(session: AsyncSession, runtime: Runtime, ident: UUID, result: di
         AuditEvent.VERIFICATION_RUN, "verify the ledger", _RESOURCE, str(ident), new_value=facts, log=META_LOG
     )
     await record(session, runtime, system_caller("verifier"), draft)
-    await _trust(session, job, passed=result["passed"])
+    if result["passed"] and job.logs is None:
+        await _trust(session, str(ident))
+    await _clear(session)
 
 
-async def _trust(session: AsyncSession, job: VerificationJob, *, passed: bool) -> None:
-    name = job_state(str(job.id))
-    kept = await session.get_one(VerificationState, name)
-    if passed and job.logs is None:
-        values = {"name": TRUSTED, "packed": kept.packed, "saved_at": kept.saved_at}
-        made = insert(VerificationState).values(values)
-        changed = {"packed": made.excluded.packed, "saved_at": made.excluded.saved_at}
-        await session.execute(made.on_conflict_do_update(index_elements=["name"], set_=changed))
-    await session.execute(delete(VerificationState).where(VerificationState.name == name))
+async def _trust(session: AsyncSession, job: str) -> None:
+    """Have the next run take up where this one ended."""
+    kept = select(literal(TRUSTED), VerificationState.packed, VerificationState.saved_at).where(
+        VerificationState.name == job_state(job)
+    )
+    made = insert(VerificationState).from_select(["name", "packed", "saved_at"], kept)
+    changed = {"packed": made.excluded.packed, "saved_at": made.excluded.saved_at}
+    await session.execute(made.on_conflict_do_update(index_elements=["name"], set_=changed))
+
+
+async def _clear(session: AsyncSession) -> None:
+    """Forget how far runs came that nobody goes on with."""
+    await session.flush()
+    going_on = select(func.concat(job_state(""), VerificationJob.id)).where(VerificationJob.state.in_(_OPEN))
+    left = VerificationState.name.startswith(job_state("")) & VerificationState.name.not_in(going_on)
+    await session.execute(delete(VerificationState).where(left))
 
 
 VERIFIER = Duty("verifier", _run)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from backend.audit.verification.known import Known
 from backend.audit.verification.numbers import Numbers
 from backend.audit.verification.verdicts import Verdicts
 from ledger.merkle import CompactRange
@@ -29,6 +30,8 @@ class State:
     """The tree of each log as far as it was read."""
     numbers: Numbers = field(default_factory=Numbers)
     verdicts: Verdicts = field(default_factory=Verdicts)
+    known: Known = field(default_factory=Known)
+    """What of the ledger's account of itself was held against the rest."""
     genesis: str | None = None
     """The ledger's first signing key, once it was seen."""
 
@@ -44,6 +47,7 @@ class State:
             "edges": {log: b64encode(edge.to_bytes()).decode() for log, edge in self.edges.items()},
             "numbers": self.numbers.to_tree(),
             "verdicts": self.verdicts.to_tree(),
+            "known": self.known.to_tree(),
             "genesis": self.genesis,
         }
         body = zlib.compress(orjson.dumps(tree), 1)
@@ -59,7 +63,8 @@ class State:
         if tree["format"] != _FORMAT or tree["ledger"] != ledger:
             return None
         edges = {log: CompactRange.from_bytes(b64decode(text)) for log, text in tree["edges"].items()}
-        return cls(edges, Numbers.from_tree(tree["numbers"]), Verdicts.from_tree(tree["verdicts"]), tree["genesis"])
+        numbers, verdicts = Numbers.from_tree(tree["numbers"]), Verdicts.from_tree(tree["verdicts"])
+        return cls(edges, numbers, verdicts, Known.from_tree(tree["known"]), tree["genesis"])
 
 
 def _mac(key: bytes, body: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """The process that verifies: apart from the backend, so that hashing millions of entries slows no request.
 
-Reads its order as one JSON line from standard input and ends when that is closed, tells progress in the job's row and
-writes its result as one JSON line. Must never write a key anywhere.
+Reads its order as one JSON line from standard input and ends when that is closed, asks the same way for what opens
+subjects' keys, tells progress in the job's row and writes its result as one JSON line. Must never write a key anywhere.
 """
 
 import os
@@ -11,13 +11,15 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Final
 
 import orjson
 import psycopg
 
 from backend.audit.verification.check import Plan, Result, verify
-from backend.audit.verification.people import Keys
+from backend.audit.verification.generations import HeldHead
+from backend.audit.verification.keys import Keys, Opened, Opener, WrappedKey, opened_from_tree
 from backend.audit.verification.state import State
 
 PROGRESS_EVERY_S: Final = 0.5
@@ -40,6 +42,11 @@ _TOTAL: Final = "SELECT log, size FROM audit_heads"
 _LEDGER: Final = "SELECT name FROM audit_ledger"
 TRUSTED: Final = "trusted"
 _ORPHANED: Final = 3
+
+
+def trusted_as(ledger: str) -> str:
+    """What the trusted state of a ledger is kept for."""
+    return f"{ledger}|{TRUSTED}"
 
 
 def job_state(job: str) -> str:
@@ -76,11 +83,10 @@ class _Teller:
         self.connection.execute(_SAVE, (job_state(self.job), state.pack(self.key, self.kept_as)))
 
 
-def run(order: dict[str, Any]) -> dict[str, Any]:
+def run(order: dict[str, Any], opener: Opener) -> dict[str, Any]:
     """Carry out one order and give its result."""
     url, key = order["url"], bytes.fromhex(order["verification_key"])
-    wrapping = {name: bytes.fromhex(text) for name, text in order["wrapping_keys"].items()}
-    keys = Keys(wrapping, bytes.fromhex(order["blinding_key"]))
+    keys = Keys(opener, bytes.fromhex(order["blinding_key"]), bytes.fromhex(order["outbox_key"]), key)
     with (
         psycopg.connect(url, autocommit=True, options=_OPTIONS, application_name="watchfloor verifier") as reader,
         psycopg.connect(url, autocommit=True, options=_OPTIONS, application_name="watchfloor verifier") as writer,
@@ -88,8 +94,8 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         row = writer.execute(_LEDGER).fetchone()
         ledger = row[0] if row else ""
         # what a state was kept for is under its MAC: a trusted one copied to a job's row would skip the job's reading
-        trusted_as, resumed_as = f"{ledger}|{TRUSTED}", f"{ledger}|{order['job']}|{order['full']}|{order['logs']}"
-        trusted = _load(writer, TRUSTED, key, trusted_as)
+        resumed_as = f"{ledger}|{order['job']}|{order['full']}|{order['logs']}"
+        trusted = _load(writer, TRUSTED, key, trusted_as(ledger))
         resumed = _load(writer, job_state(order["job"]), key, resumed_as)
         plan = Plan(
             keys=keys,
@@ -98,6 +104,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
             logs=order["logs"],
             genesis=order["genesis"],
             witnesses=tuple(order["witnesses"]),
+            held=tuple(HeldHead.from_tree(tree) for tree in order["held"]),
         )
         start = resumed or (None if plan.full else trusted)
         total, done = _amount(writer, start, plan.logs)
@@ -105,7 +112,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
         writer.execute(_TELL, (done, total, order["job"]))
         result = verify(reader, plan, resumed, teller)
         if order["logs"] is None and not result.verdicts.failed:
-            teller.kept_as = trusted_as
+            teller.kept_as = trusted_as(ledger)
         teller.save(result.state)
         writer.execute(_TELL, (teller.done, teller.done, order["job"]))
         return _told(result)
@@ -133,25 +140,36 @@ def _told(result: Result) -> dict[str, Any]:
     }
 
 
-def _end_with_parent() -> None:
-    """Nobody is left to tell the result to once standard input is closed."""
-    sys.stdin.buffer.read()
+def _listen(heard: SimpleQueue[bytes]) -> None:
+    """Take what the backend says; nobody is left to tell the result to once standard input is closed."""
+    for line in sys.stdin.buffer:
+        heard.put(line)
     os._exit(_ORPHANED)
+
+
+def _say(told: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(orjson.dumps(told) + b"\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
     """Run as a process."""
-    order = orjson.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    heard: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(heard,), daemon=True).start()
+
+    def opened_by_backend(wrapped: Sequence[WrappedKey]) -> list[Opened]:
+        _say({"open": [one.to_tree() for one in wrapped]})
+        return [opened_from_tree(tree) for tree in orjson.loads(heard.get())]
+
+    order = orjson.loads(heard.get())
     with suppress(OSError):
         os.nice(NICENESS)
     try:
-        result = run(order)
+        result = run(order, opened_by_backend)
     except (psycopg.Error, LookupError) as error:
         sys.stderr.write(f"{type(error).__name__}: {str(error).strip()}\n")
         return 1
-    sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
-    sys.stdout.flush()
+    _say({"result": result})
     return 0
 
 

@@ -63,6 +63,7 @@ def upgrade() -> None:
         sa.Column("to_heads", postgresql.JSONB(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_audit_verifications"),
     )
+    op.create_index("ix_audit_verifications_verified_at", "audit_verifications", ["verified_at"])
     op.create_table(
         "audit_verification_jobs",
         sa.Column("id", sa.UUID(), nullable=False),
