@@ -130,8 +130,7 @@ async def _on_database_error(request: Request, error: Exception) -> JSONResponse
             hint="Look again first.",
         )
     if _is_away(error, cause):
-        log.warning("database_unavailable", error=_first_line(cause))
-        return envelope(request, ErrorCode.UNAVAILABLE, "The database is not answering.", hint=_RETRY)
+        return _away(request, cause)
     log.error("database_error", exc_info=error)
     return envelope(request, ErrorCode.INTERNAL, FAILED_MESSAGE, hint=FAILED_HINT)
 
@@ -141,6 +140,15 @@ async def _on_closed_file(request: Request, error: Exception) -> JSONResponse:
     log.error("file_unusable", error=str(error))
     hint = _RETRY if isinstance(error, OSError) else "Whoever runs the backend finds the reason in its log."
     return envelope(request, ErrorCode.UNAVAILABLE, "A file of the backend cannot be used.", hint=hint)
+
+
+def _away(request: Request, cause: BaseException | None) -> JSONResponse:
+    if isinstance(cause, psycopg.errors.DiskFull):
+        log.critical("database_disk_full", error=_first_line(cause))
+        hint = "Whoever runs the database has to make room."
+        return envelope(request, ErrorCode.UNAVAILABLE, "The database's disk is full; nothing was changed.", hint=hint)
+    log.warning("database_unavailable", error=_first_line(cause))
+    return envelope(request, ErrorCode.UNAVAILABLE, "The database is not answering.", hint=_RETRY)
 
 
 def _is_away(error: Exception, cause: BaseException | None) -> bool:

@@ -16,7 +16,7 @@ from tests.support.people import ADMIN, OPERATOR
 _LIMIT_S = 10.0
 """Longer than any answer of a backend that is not stopped."""
 _PAUSE_S = 0.1
-_VERIFY_EVERY_S = 10.0
+_VERIFY_EVERY_S = 25.0
 SEARCHED, REFUSED, FROZEN = "audit.search.run", "auth.permission.denied", "freeze.hold.created"
 
 

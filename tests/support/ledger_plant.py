@@ -5,7 +5,6 @@ live through a crash of the server must find it again.
 """
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -16,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -25,11 +23,11 @@ from backend import migrate
 from backend.runtime import build_runtime
 from backend.settings import Settings
 from tests.support.backends import Backend, backend
+from tests.support.lasting import LastingPostgres
 from tests.support.ledger_gates import GATES
 from tests.support.ledger_writer import ACTS
 from tests.support.parties import Running, running
 from tests.support.people import ADMIN, OPERATOR, sign_in
-from watchfloor.embedded import EmbeddedPostgres
 
 T = TypeVar("T")
 
@@ -56,7 +54,7 @@ class Plant:
         self.signer_directory = signer_directory
         """On a disk whose fsync takes its time, so that a blow can fall into it."""
         self.tokens: dict[str, str] = {}
-        self._server = EmbeddedPostgres(directory / "postgres")
+        self.server = LastingPostgres(directory / "postgres", directory / "sock")
         self._backends: dict[str, tuple[ExitStack, Backend]] = {}
         self._writers: dict[str, subprocess.Popen[bytes]] = {}
         self._parties: dict[str, tuple[ExitStack, Running]] = {}
@@ -78,10 +76,10 @@ class Plant:
             self.end_writers()
             for stack, _ in (*self._backends.values(), *self._parties.values()):
                 stack.close()
-            self._server.stop()
+            self.server.stop()
 
     def _prepare(self) -> None:
-        self.start_server()
+        self.server.start()
         with psycopg.connect(self.url(database="postgres"), autocommit=True) as connection:
             for name in (DATABASE, ELSEWHERE):
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -114,34 +112,8 @@ class Plant:
             return str(until(lambda: connection.execute(first).fetchone(), "a first key")[0])
 
     def url(self, role: str = "watchfloor", database: str = DATABASE) -> str:
-        """The same after every start of the server: its socket is found by a link."""
-        return f"postgresql://{role}@/{database}?host={quote(str(self.directory / 'sock'))}"
-
-    def start_server(self) -> None:
-        """Start PostgreSQL, or start it again where it was killed."""
-        self._server.stop()
-        self._server = EmbeddedPostgres(self.directory / "postgres").start()
-        found = json.loads((self.directory / "postgres" / "server.json").read_text())["socket_dir"]
-        fresh = self.directory / "sock.new"
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(found)
-        fresh.replace(self.directory / "sock")
-
-    def kill_server(self) -> None:
-        """End every process of it without warning."""
-        told = json.loads((self.directory / "postgres" / "server.json").read_text())
-        os.kill(told["server_pid"], signal.SIGKILL)
-
-    def reload_server(self) -> None:
-        """Have it read its configuration, also while it recovers."""
-        with suppress(FileNotFoundError, ProcessLookupError):
-            told = json.loads((self.directory / "postgres" / "server.json").read_text())
-            os.kill(told["server_pid"], signal.SIGHUP)
-
-    def cluster(self) -> Path:
-        """The server's data directory."""
-        record = self.directory / "postgres" / "location"
-        return Path(record.read_text().strip()) if record.exists() else self.directory / "postgres" / "data"
+        """The same after every start of the server."""
+        return self.server.url(database, role)
 
     def _env(self) -> dict[str, str]:
         named = f"dir:{self.directory / 'shelf'} {self.url(database=ELSEWHERE)} {self._witness}"

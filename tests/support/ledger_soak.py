@@ -106,9 +106,9 @@ class Soak:
         return self._steps.pop()
 
     def _at_step(self, step: Step) -> None:
-        mend = _nothing
+        mend, server = _nothing, self._plant.server
         try:
-            with held(self._plant.url(), self._plant.cluster(), step, self._plant.reload_server) as caught:
+            with held(self._plant.url(), server.cluster, step, server.reload) as caught:
                 if caught:
                     mend = self._strike(step, self._chance.choice(caught))
                 else:
@@ -120,7 +120,7 @@ class Soak:
         """Hit whoever was caught, or who serves him; returns what mends it once the step is let go."""
         name, plant = one.role, self._plant
         ways: list[Callable[[], Callable[[], None]]] = [
-            lambda: self._done(f"kill -9 of PostgreSQL {step.name}", plant.kill_server, plant.start_server),
+            lambda: self._done(f"kill -9 of PostgreSQL {step.name}", plant.server.kill, plant.server.start),
             lambda: self._done(f"kill -9 of a server process {step.name}", lambda: _kill(one.server_pid), _nothing),
             lambda: self._done(f"kill -9 of a client {step.name}", *self._killing(name)),
         ]
@@ -151,15 +151,15 @@ class Soak:
         return go_on
 
     def _kill_server(self) -> None:
-        self._done("kill -9 of PostgreSQL at any moment", self._plant.kill_server, _nothing)
+        self._done("kill -9 of PostgreSQL at any moment", self._plant.server.kill, _nothing)
         if self._chance.random() < 0.5:
             hit, mend = self._killing(self._plant.leader())
             self._done("kill -9 of a backend right after PostgreSQL", hit, _nothing)
-            self._plant.start_server()
+            self._plant.server.start()
             mend()
         else:
             time.sleep(self._chance.uniform(0.0, 2.0))  # how long the database is away
-            self._plant.start_server()
+            self._plant.server.start()
 
     def _kill_session(self) -> None:
         """A server process of the product's, which makes the server restart all of them."""

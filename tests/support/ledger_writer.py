@@ -27,10 +27,10 @@ APART = "apart "
 _ACT = text("INSERT INTO soak_acts VALUES (:id)")
 _EVENTS = ("freeze.hold.created", "executors.process.moved", "alerts.alert.raised")
 _PAUSE_S = 0.05
-_BREATH_S = 0.02
-"""Some hundred acts a second: whoever is killed must have something under way, not starve everybody else."""
+_BREATH_S = 0.1
+"""A hundred acts a second: whoever is killed must have something under way, not starve everybody else."""
 _REPLAY_EVERY_S = 0.5
-_APART_EVERY_S = 0.02
+_APART_EVERY_S = 0.05
 
 
 async def _write(runtime: Runtime, file: int, task: int) -> None:
