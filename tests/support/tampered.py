@@ -8,20 +8,26 @@ from uuid import UUID
 import psycopg
 
 from backend.audit.events import AuditEvent
+from backend.audit.sequencer import Sequencer
 from backend.audit.service import AuditDraft, record
 from backend.audit.verification import periods, runs
 from backend.audit.verification.check import Plan, Result, verify
-from backend.audit.verification.people import Keys
+from backend.audit.verification.keys import Keys
 from backend.audit.verification.state import State
 from backend.audit.verification.verdicts import Outcome, Verdict
 from backend.clock import Clock
 from backend.context import Caller
+from backend.runtime import build_runtime
+from backend.settings import Settings
 from contract.verification import VerificationRequest
 from tests.support.app import SYSTEM, AloneLead, App
-from tests.support.evidence import sign
+from tests.support.evidence import cosign, sign, sign_heads
 from tests.support.ledger import settled
 from tests.support.rewriting import make_fit, whole_changes
-from tests.support.tampering import Connection, changes, disarm, fingerprint
+from tests.support.tampering import Change, Connection, disarm, entry_changes, fingerprint, of_kind
+from tests.support.tampering_forged import forged_changes
+from tests.support.tampering_tables import table_changes
+from tests.support.verifying import keys_of
 
 _EVENTS = (AuditEvent.LOGIN_SUCCEEDED, AuditEvent.FREEZE_CREATED, AuditEvent.ALERT_RAISED, AuditEvent.SEARCH_RUN)
 
@@ -30,12 +36,23 @@ _EVENTS = (AuditEvent.LOGIN_SUCCEEDED, AuditEvent.FREEZE_CREATED, AuditEvent.ALE
 class Tampered:
     """What came of it."""
 
-    made: int = 0
+    made: Counter[str] = field(default_factory=Counter)
+    """Changes that the database took, by kind."""
     missed: list[str] = field(default_factory=list)
+    missed_of: Counter[str] = field(default_factory=Counter)
     false_alarms: list[str] = field(default_factory=list)
     impossible: Counter[str] = field(default_factory=Counter)
     """Changes that the database refused even to a superuser, by reason."""
     found_by: Counter[str] = field(default_factory=Counter)
+
+
+def enumerated(connection: Connection, rows_each: int) -> list[Change]:
+    """Every change there is."""
+    of_logs = of_kind("logs as a whole", whole_changes(connection))
+    return [
+        *entry_changes(connection, rows_each=rows_each), *table_changes(connection, rows_each), *of_logs,
+        *of_kind("rows made up", forged_changes(connection)),
+    ]  # fmt: skip
 
 
 @dataclass
@@ -45,6 +62,8 @@ class Harness:
     url: str
     keys: Keys
     trusted: State
+    witnesses: tuple[str, ...] = ()
+    """Keys of those whose cosignatures can be verified."""
 
     def opened(self) -> Connection:
         """A superuser's connection; rolled back at the end."""
@@ -52,14 +71,15 @@ class Harness:
 
     def judge(self, connection: Connection, *, knowing: bool = True) -> Result:
         """Verify what the connection sees."""
-        return verify(connection, Plan(self.keys, trusted=self.trusted if knowing else None))
+        trusted = self.trusted if knowing else None
+        return verify(connection, Plan(self.keys, trusted=trusted, witnesses=self.witnesses, patience_s=0.0))
 
     def run(self, connection: Connection, *, rows_each: int, share: int = 1) -> Tampered:
         """Make the changes, one in `share`, each taken back before the next."""
         result = Tampered()
         disarm(connection)
         self._alarms(connection, result)
-        for change in [*changes(connection, rows_each=rows_each), *whole_changes(connection)]:
+        for change in enumerated(connection, rows_each):
             number = fingerprint(change.name)
             if number % share:
                 continue
@@ -71,10 +91,20 @@ class Harness:
             except (psycopg.DataError, psycopg.IntegrityError) as error:
                 result.impossible[type(error).__name__] += 1
                 continue
-            result.made += 1
+            except LookupError:  # there is no ledger any more: told, and no verdict is given
+                result.made[change.kind] += 1
+                result.found_by["no ledger"] += 1
+                continue
+            except Exception as error:  # noqa: BLE001  the boundary of one verification: breaking off is no verdict
+                result.made[change.kind] += 1
+                result.missed_of[change.kind] += 1
+                result.missed.append(f"{change.name}: no verdict, {type(error).__name__}: {error}")
+                continue
+            result.made[change.kind] += 1
             found = set(verdicts.failed)
             if not found & change.expected:
                 told = {name: [one.what for one in tally.first] for name, tally in verdicts.items() if tally.first}
+                result.missed_of[change.kind] += 1
                 result.missed.append(f"{change.name}: expected {sorted(change.expected)}, found {told}")
             result.found_by.update(verdict.value for verdict in found)
         self._alarms(connection, result)
@@ -120,13 +150,27 @@ async def prepared(app: App, database_url: str, *, acts: int) -> Harness:
     await _verified(app)
     await settled(app)
     await sign(app, database_url)
-    keys = Keys(app.runtime.keyring.wrapping, app.runtime.keyring.blinding)
+    witnesses = (cosign(database_url),)
+    keys = keys_of(app.runtime)
     with psycopg.connect(database_url, options="-c timezone=UTC") as connection:
         first = verify(connection, Plan(keys))
         assert not first.verdicts.failed, first.verdicts.to_tree()
-        second = verify(connection, Plan(keys, trusted=first.state))
+        second = verify(connection, Plan(keys, trusted=first.state, witnesses=witnesses))
         assert all(tally.outcome is Outcome.OK for tally in second.verdicts.values()), second.verdicts.to_tree()
-    return Harness(database_url, keys, second.state)
+    return Harness(database_url, keys, second.state, witnesses)
+
+
+async def put_to_rest(database_url: str) -> None:
+    """Let what a backend said at its end reach the ledger, signed and witnessed: nothing moves any more."""
+    runtime = build_runtime(Settings(database_url=database_url, pool_size=1))
+    try:
+        async with await runtime.database.dedicated("sequencer") as connection:
+            while await Sequencer(runtime, AloneLead()).step(connection):
+                pass
+        await sign_heads(runtime, database_url)
+        cosign(database_url)
+    finally:
+        await runtime.database.close()
 
 
 async def _quarantine(database_url: str) -> None:

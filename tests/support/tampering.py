@@ -4,7 +4,7 @@ fail. Every change is made on one connection in a transaction that is rolled bac
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import psycopg
@@ -32,6 +32,13 @@ class Change:
     apply: Callable[[Connection], object]
     expected: frozenset[Verdict]
     """At least one of these must fail."""
+    kind: str = ""
+    """What such changes are counted as."""
+
+
+def of_kind(kind: str, made: Iterator[Change]) -> Iterator[Change]:
+    """The same changes, counted as one kind."""
+    return (replace(change, kind=kind) for change in made)
 
 
 _UNDERIVE_WORDS = """
@@ -56,35 +63,37 @@ def disarm(connection: Connection) -> None:
     connection.execute(_UNDERIVE_WORDS)
 
 
-def changes(connection: Connection, *, rows_each: int) -> Iterator[Change]:
-    """Every change; of many rows of one kind, `rows_each` spread evenly."""
+def entry_changes(connection: Connection, *, rows_each: int) -> Iterator[Change]:
+    """Every change to entries; of many, `rows_each` spread evenly."""
     with connection.cursor(row_factory=dict_row) as cursor:
         entries = cursor.execute("SELECT * FROM audit_entries ORDER BY log, seq").fetchall()
-    chosen = _spread(entries, rows_each)
+    chosen = spread(entries, rows_each)
     for row in chosen:
-        yield from _entry_changes(row)
+        yield from of_kind("columns of entries", _entry_changes(row))
     small = min(entries, key=lambda row: len(row["canon"]))
-    yield from _byte_changes("audit_entries", ("log", "seq"), small, "canon", {CONTENT})
-    yield from _byte_changes("audit_entries", ("log", "seq"), small, "leaf", {CONTENT})
-    yield from _order_changes(entries, chosen)
-    yield from _table_changes(connection, rows_each)
+    for column in ("canon", "leaf"):
+        every_byte = byte_changes("audit_entries", ("log", "seq"), small, column, {CONTENT})
+        yield from of_kind("bytes of entries", every_byte)
+    yield from of_kind("order of entries", _order_changes(entries, chosen))
 
 
-def _spread(rows: list[Any], count: int) -> list[Any]:
+def spread(rows: list[Any], count: int) -> list[Any]:
     """Some rows: the first, the last and evenly those between."""
     if len(rows) <= count:
         return rows
     return [rows[round(at * (len(rows) - 1) / (count - 1))] for at in range(count)]
 
 
-def _set(table: str, keys: tuple[str, ...], row: Any, column: str, value: Any) -> Callable[[Connection], object]:
+def set_column(table: str, keys: tuple[str, ...], row: Any, column: str, value: Any) -> Callable[[Connection], object]:
+    """Put another value into one column of one row."""
     where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(key)) for key in keys)
     statement = sql.SQL("UPDATE {} SET {} = %s WHERE ").format(sql.Identifier(table), sql.Identifier(column)) + where
     values = (value, *(row[key] for key in keys))
     return lambda connection: connection.execute(statement, values)
 
 
-def _delete(table: str, keys: tuple[str, ...], row: Any) -> Callable[[Connection], object]:
+def delete_row(table: str, keys: tuple[str, ...], row: Any) -> Callable[[Connection], object]:
+    """Take one row away."""
     where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(key)) for key in keys)
     statement = sql.SQL("DELETE FROM {} WHERE ").format(sql.Identifier(table)) + where
     return lambda connection: connection.execute(statement, tuple(row[key] for key in keys))
@@ -101,11 +110,13 @@ def _entry_changes(row: Any) -> Iterator[Change]:
         values = {*_TEXTS, row[column] and row[column] + " ", row[column] and row[column].upper()}
         for value in sorted(value for value in values if value not in (None, row[column])):
             yield Change(
-                f"{column} of {place} = {value!r}", _set(table, key, row, column, value), frozenset({PROJECTION})
+                f"{column} of {place} = {value!r}", set_column(table, key, row, column, value), frozenset({PROJECTION})
             )
     for column in ("actor", "actor_type", "resource_type", "resource_id", "request_id"):
         if row[column] is not None:
-            yield Change(f"{column} of {place} = NULL", _set(table, key, row, column, None), frozenset({PROJECTION}))
+            yield Change(
+                f"{column} of {place} = NULL", set_column(table, key, row, column, None), frozenset({PROJECTION})
+            )
     for log in ("meta", "1y", "7y"):
         if log != row["log"]:
             statement = "UPDATE audit_entries SET log = %s, seq = seq + 90000 WHERE log = %s AND seq = %s"
@@ -131,7 +142,7 @@ def _entry_changes(row: Any) -> Iterator[Change]:
         column = name.split()[0]
         statement = f"UPDATE audit_entries SET {column} = {expression} WHERE log = %s AND seq = %s"  # noqa: S608  constants
         yield Change(f"{name} of {place}", executed(statement, row["log"], row["seq"]), frozenset(expected))
-    yield Change(f"removal of {place}", _delete(table, key, row), frozenset({LINKAGE}))
+    yield Change(f"removal of {place}", delete_row(table, key, row), frozenset({LINKAGE}))
 
 
 def executed(statement: str, *values: Any) -> Callable[[Connection], object]:
@@ -139,13 +150,13 @@ def executed(statement: str, *values: Any) -> Callable[[Connection], object]:
     return lambda connection: connection.execute(statement, values)
 
 
-def _byte_changes(table: str, keys: tuple[str, ...], row: Any, column: str, expected: set[Verdict]) -> Iterator[Change]:
+def byte_changes(table: str, keys: tuple[str, ...], row: Any, column: str, expected: set[Verdict]) -> Iterator[Change]:
     """Every byte of one value."""
     raw = bytes(row[column])
     for at in range(len(raw)):
         changed = raw[:at] + bytes([raw[at] ^ (1 << at % 8)]) + raw[at + 1 :]
         name = f"byte {at} of {table}.{column} of {[row[key] for key in keys]}"
-        yield Change(name, _set(table, keys, row, column, changed), frozenset(expected))
+        yield Change(name, set_column(table, keys, row, column, changed), frozenset(expected))
 
 
 def _order_changes(entries: list[Any], chosen: list[Any]) -> Iterator[Change]:
@@ -168,8 +179,8 @@ def _order_changes(entries: list[Any], chosen: list[Any]) -> Iterator[Change]:
 def _swap(one: Any, other: Any, columns: tuple[str, ...]) -> Callable[[Connection], object]:
     def apply(connection: Connection) -> None:
         for column in columns:
-            _set("audit_entries", ("log", "seq"), one, column, other[column])(connection)
-            _set("audit_entries", ("log", "seq"), other, column, one[column])(connection)
+            set_column("audit_entries", ("log", "seq"), one, column, other[column])(connection)
+            set_column("audit_entries", ("log", "seq"), other, column, one[column])(connection)
 
     return apply
 
@@ -213,92 +224,6 @@ def _doubled(row: Any) -> Callable[[Connection], object]:
         )
 
     return apply
-
-
-_KEYS: Final = {
-    "audit_heads": ("log",),
-    "audit_nodes": ("log", "level", "position"),
-    "audit_spans": ("log", "seq_from"),
-    "audit_periods": ("log", "n"),
-    "audit_verifications": ("id",),
-    "audit_sealed": ("entry_id", "field"),
-    "audit_subject_keys": ("id",),
-    "audit_checkpoints": ("origin", "size"),
-    "audit_epochs": ("epoch",),
-    "audit_quarantine": ("number",),
-}
-_EXPECTED: Final[dict[str, set[Verdict]]] = {
-    "audit_heads": {LINKAGE, PROJECTION},
-    "audit_nodes": {LINKAGE},
-    "audit_spans": {PROJECTION},
-    "audit_periods": {LINKAGE},
-    "audit_verifications": {LINKAGE},
-    "audit_sealed": {PROJECTION, ERASURE},
-    "audit_subject_keys": {ERASURE, PROJECTION},
-    "audit_checkpoints": {EXTERNAL, LINKAGE},
-    "audit_epochs": {EXTERNAL},
-    "audit_quarantine": {COMPLETENESS},
-}
-UNPROTECTED: Final = {
-    ("audit_subject_keys", "created_at"), ("audit_checkpoints", "signed_at"), ("audit_epochs", "learned_at"),
-    ("audit_quarantine", "quarantined_at"), ("audit_quarantine", "reason"), ("audit_quarantine", "log"),
-    ("audit_quarantine", "mac"), ("audit_quarantine", "sealed"), ("audit_quarantine", "emitted_at"),
-    ("audit_quarantine", "number"), ("audit_subject_keys", "destroyed_at"),
-}  # fmt: skip
-"""What no verdict rests on: notes about the evidence, not evidence (docs/audit-ledger.md says so)."""
-_KEEPABLE: Final = {"audit_checkpoints"}
-"""A signed head that is gone weakens nothing: a later one covers the same entries, and the signer holds it too."""
-
-
-def _table_changes(connection: Connection, rows_each: int) -> Iterator[Change]:
-    """Every column of some rows of every other table, and their removal."""
-    for table, keys in _KEYS.items():
-        statement = sql.SQL("SELECT * FROM {} ORDER BY {}").format(
-            sql.Identifier(table), sql.SQL(", ").join(sql.Identifier(key) for key in keys)
-        )
-        with connection.cursor(row_factory=dict_row) as cursor:
-            rows = _spread(cursor.execute(statement).fetchall(), rows_each)
-        expected = _EXPECTED[table]
-        for row in rows:
-            for column in row.keys() - {name for one, name in UNPROTECTED if one == table}:
-                yield from _value_changes(table, keys, row, column)
-            if table not in _KEEPABLE:
-                name = f"removal from {table} of {[row[key] for key in keys]}"
-                yield Change(name, _delete(table, keys, row), frozenset(expected))
-        for row in rows[:1]:
-            for column in row:
-                if isinstance(row[column], bytes) and (table, column) not in UNPROTECTED:
-                    yield from _byte_changes(table, keys, row, column, expected)
-
-
-def _value_changes(table: str, keys: tuple[str, ...], row: Any, column: str) -> Iterator[Change]:
-    expected = frozenset(_EXPECTED[table])
-    name = f"{table}.{column} of {[row[key] for key in keys]}"
-    value = row[column]
-    others: list[Any] = []
-    if isinstance(value, bytes):
-        others = [bytes([value[0] ^ 1]) + value[1:], value[:-1], value + b"\0", b""]
-    elif isinstance(value, bool):
-        others = [not value]
-    elif isinstance(value, int):
-        others = [value + 1, value - 1, value + 2**20]
-    elif isinstance(value, str):
-        others = [value + "x", ""]
-    for number, other in enumerate(others):
-        yield Change(f"{name}, {number}", _set(table, keys, row, column, other), expected)
-    if not isinstance(value, bytes | bool | int | str) and value is not None:
-        quoted, where = column, " AND ".join(f"{key} = %s" for key in keys)
-        for expression in _expressions(value):
-            statement = f"UPDATE {table} SET {quoted} = {expression.format(quoted)} WHERE {where}"  # noqa: S608  constants
-            yield Change(f"{name}, {expression}", executed(statement, *(row[key] for key in keys)), expected)
-
-
-def _expressions(value: Any) -> tuple[str, ...]:
-    if hasattr(value, "tzinfo"):
-        return ("{} + interval '1 microsecond'", "{} - interval '1 day'")
-    if isinstance(value, dict):
-        return ("{} || '{{\"x\": 1}}'", "'{{}}'")
-    return ("gen_random_uuid()",)
 
 
 def fingerprint(name: str) -> int:
