@@ -61,6 +61,7 @@ def whole_changes(connection: Connection) -> Iterator[Change]:
     yield Change("all periods gone", executed("DELETE FROM audit_periods"), frozenset({LINKAGE}))
     yield Change("all runs gone", executed("DELETE FROM audit_verifications"), frozenset({LINKAGE}))
     yield Change("the ledger named anew", executed("UPDATE audit_ledger SET name = name || 'x'"), frozenset({EXTERNAL}))
+    yield Change("another generation", executed("UPDATE audit_ledger SET generation = 2"), frozenset({EXTERNAL}))
     yield Change("all signing keys gone", executed("DELETE FROM audit_epochs"), frozenset({EXTERNAL}))
 
 
