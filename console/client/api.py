@@ -229,12 +229,9 @@ class Api(Exchange):
         """What each log keeps and what is due to be dropped."""
         return await self._get("/v1/ledger/retention", RetentionReport)
 
-    async def archives(
-        self, *, log: str | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> Page[ArchivedPartition]:
-        """Partitions of which there are copies, by log and number."""
-        query = {"log": log, "limit": limit, "cursor": cursor}
-        return await self._get("/v1/ledger/archives", Page[ArchivedPartition], query)
+    async def archives(self, **asked: str | int | None) -> Page[ArchivedPartition]:
+        """Partitions of which there are copies, by log and number; asked for as in the route's documentation."""
+        return await self._get("/v1/ledger/archives", Page[ArchivedPartition], asked)
 
     async def verifications(self, *, limit: int | None = None) -> Page[Verification]:
         """The newest verifications first, one under way among them."""

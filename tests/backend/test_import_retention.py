@@ -36,7 +36,7 @@ async def _kept(old: Aged) -> dict[str, int | None]:
 async def test_the_first_import_settles_how_long_the_log_is_kept(old: Aged) -> None:
     async with await old.app.as_(ADMIN) as admin:
         for name, asked in (("short", "1y"), ("ever", "forever"), ("usual", None)):
-            answer = await _import(admin, name, **({"retention": asked} if asked else {}))
+            answer = await _import(admin, name, 1, **({"retention": asked} if asked else {}))
             assert answer.json()["retention"] == (asked or "7y")
         assert (await _import(admin, "short", 2)).json()["retention"] == "1y", "settled"
         assert (await _import(admin, "short", retention="1y")).status_code == 200
