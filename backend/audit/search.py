@@ -179,7 +179,12 @@ def _next(reading: partitions.Reading, limit: int, sizes: Mapping[str, int]) -> 
     if len(certain) > limit or (certain and len(certain) == limit and unread is not None):
         last = certain[limit - 1]
         return Cursor(Position(last.at, last.log, last.seq), sizes)
-    return None if unread is None else Cursor(Position(unread, "", 0), sizes, unfinished=True)
+    if unread is None:
+        return None
+    begun = reading.position
+    if begun is not None and unread >= begun.at:  # of that instant, entries before the position were on earlier pages
+        return Cursor(begun, sizes, unfinished=True)
+    return Cursor(Position(unread, "", 0), sizes, unfinished=True)
 
 
 async def entry(session: AsyncSession, runtime: Runtime, caller: Caller, entry_id: str) -> AuditEntry:

@@ -326,6 +326,19 @@ async def test_a_search_whose_time_is_up_says_so_and_goes_on(
     assert (slow.status_code, slow.json()["code"]) == (400, "query_too_slow")
 
 
+async def test_going_on_after_the_time_was_up_repeats_no_entry(
+    auditor: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the time was up before anything was found behind the entry that the page before ended with."""
+    everything = [entry.id for entry in (await _search(auditor)).items]
+    first = await _search(auditor, limit=3)
+    monkeypatch.setattr(search, "FIRST_BUDGET_S", 0.0)
+    nothing = await _search(auditor, limit=3, cursor=first.next_cursor)
+    assert (nothing.items, nothing.next_cursor is None) == ([], False)
+    rest = await _search(auditor, limit=100, cursor=nothing.next_cursor)
+    assert [entry.id for entry in (*first.items, *rest.items)] == everything
+
+
 async def test_what_shares_something_with_an_entry_is_followed(auditor: httpx.AsyncClient) -> None:
     (entry,) = (await _search(auditor, event_type="freeze.hold.created")).items
     minutes = {"actor": [4, 3, 2], "resource": [5, 4, 3, 2], "request": [6, 5, 4, 3, 2, 1, 0]}

@@ -29,6 +29,7 @@ _COMMON, _HALF, _FEW, _OLD, _NOWHERE = "settled", "arb", "spike", "hibernation",
 _VOCABULARY = (_COMMON, _HALF, "gas", _FEW, "limit", "wallet")
 _ADDRESSES = ("198.51.100.1", "203.0.113.7")
 _KEY = UUID(int=7)
+_PATIENCE_S = 60.0
 _COLUMNS = (*INDEX_FIELDS, "seq", "sequenced_at", "leaf", "canon")
 _INSERT = f"INSERT INTO audit_entries ({', '.join(_COLUMNS)}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608  names of columns
 
@@ -156,14 +157,17 @@ _QUESTIONS = st.fixed_dictionaries(
 )
 
 
-async def _pages(runtime: Runtime, asked: AuditFilter, limits: list[int]) -> list[tuple[str, int | None]]:
-    """All pages of a search, of the sizes given over and over."""
+async def _pages(
+    runtime: Runtime, asked: AuditFilter, limits: list[int], hasty: list[bool]
+) -> list[tuple[str, int | None]]:
+    """All pages of a search, of the sizes given over and over; for some the time is up before anything was read."""
     found: list[tuple[str, int | None]] = []
     cursor: Cursor | None = None
     async with runtime.database.read() as session:
         where = await conditions(session, runtime, asked)
         sizes = await search.log_sizes(session)
         for turn in range(10_000):
+            vars(search)["FIRST_BUDGET_S"] = 0.0 if hasty[turn % len(hasty)] else _PATIENCE_S
             page = await search.find(session, where, sizes, cursor, limits[turn % len(limits)])
             found += [(row.log, row.seq) for row in page.rows]
             if page.more is None:
@@ -177,7 +181,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows, pages and partitions small enough for a ledger of two thousand entries to need all of them."""
     for module, name, value in (
         (windows, "FEW_PAGES", 1), (windows, "WIDE_PAGES", 1), (windows, "WALKED_ENTRIES", 20),
-        (partitions, "MEASURED_FIRST", 2), (partitions, "MAX_TOGETHER", 4), (search, "FIRST_BUDGET_S", 60.0),
+        (partitions, "MEASURED_FIRST", 2), (partitions, "MAX_TOGETHER", 4), (search, "FIRST_BUDGET_S", _PATIENCE_S),
+        (search, "FURTHER_BUDGET_S", _PATIENCE_S),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
 
@@ -191,11 +196,15 @@ def test_pages_are_those_of_a_walk_over_all_entries(database_url: str) -> None:
     with asyncio.Runner() as runner:
 
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(_QUESTIONS, st.lists(st.sampled_from([9, 30, 100]), min_size=1, max_size=3))
-        def check(question: dict[str, str], limits: list[int]) -> None:
+        @given(
+            _QUESTIONS,
+            st.lists(st.sampled_from([9, 30, 100]), min_size=1, max_size=3),
+            st.lists(st.booleans(), min_size=1, max_size=4),
+        )
+        def check(question: dict[str, str], limits: list[int], hasty: list[bool]) -> None:
             asked = AuditFilter.model_validate(question)
             wanted = [(one.log, one.seq) for one in newest_first if _answers(asked, one)]
-            assert runner.run(_pages(runtime, asked, limits)) == wanted
+            assert runner.run(_pages(runtime, asked, limits, hasty)) == wanted
 
         try:
             check()

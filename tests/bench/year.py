@@ -27,6 +27,10 @@ LOGS: Final = {"7y": 0.5, "1y": 0.35, "3y": 0.15}
 """The logs of the built-in policy, and the share of each."""
 RARE, HALF, OLDEST, PHRASE = "quokka", "settled", "hibernation", "gas spike"
 """A word of every 50,000th entry; of every second; of a tenth of the oldest month and none later; of every 100th."""
+RARE_EVENT: Final = "auth.user.disabled"
+_RARE_EVERY: Final = 50_000
+"""Of so many entries of a log one each has the rare word, the rare event type, the rare person, their address."""
+_WITH_WORD, _WITH_EVENT, _WITH_PERSON, _WITH_ADDRESS = range(4)
 OLDEST_SHARE: Final = 1 / 12
 RARE_PERSON, HEAVY_PERSON = "rita", "person000"
 _RARE_SURROGATE: Final = f"person:p{'7' * 16}"
@@ -86,7 +90,7 @@ def acts_of(category_of: Any, log_of: Any) -> list[Act]:
     for event in _EVENTS:
         category = category_of(event)
         if (log := log_of(category)) in LOGS:
-            raw.append(Act(event, category, log, 0.00001 if event == "auth.user.disabled" else rng.paretovariate(1)))
+            raw.append(Act(event, category, log, 0.0 if event == RARE_EVENT else rng.paretovariate(1)))
     sums = {log: sum(act.weight for act in raw if act.log == log) for log in LOGS}
     present = sum(LOGS[log] for log in {act.log for act in raw})
     return [Act(a.event, a.category, a.log, a.weight / sums[a.log] * LOGS[a.log] / present) for a in raw]
@@ -183,18 +187,25 @@ class _Year:
     def row(self, seq: int) -> list[Any]:
         """One entry as the columns of the COPY."""
         rng = self._rng
+        rare = seq % _RARE_EVERY
         (act,) = rng.choices(self._acts, self._weights)
+        if rare == _WITH_EVENT:
+            act = next((one for one in self._acts if one.event == RARE_EVENT), act)
         when = self._begin + seq * self._step
         ident = UUID(int=(int(when.timestamp() * 1000) << 80) | 7 << 76 | 2 << 62 | hash(act.log) % 1000 << 40 | seq)
         actor, kind, person = self._actor(rng)
+        if rare in {_WITH_PERSON, _WITH_ADDRESS}:
+            actor, kind, person = _RARE_SURROGATE, "user", True
         outcome = "success" if rng.random() > 0.02 else rng.choice(("failure", "denied"))
         area, subject, verb = act.event.split(".")
         resource = f"{subject}-{int(rng.random() ** 3 * 5_000)}"
         request = f"req-{act.log}-{seq // REQUEST_EVERY:x}"
         incident = INCIDENT if rng.random() < 0.0001 else None
-        sealed = f'"ip_address":"{_COMMITMENT}"' if person and seq % _SEALED_EVERY == 0 else ""
+        sealed = (
+            f'"ip_address":"{_COMMITMENT}"' if person and (seq % _SEALED_EVERY == 0 or rare == _WITH_ADDRESS) else ""
+        )
         if sealed:
-            self._seal(rng, ident, act.log, when)
+            self._seal(RARE_ADDRESS if rare == _WITH_ADDRESS else _address(rng), ident, act.log, when)
         action = f"{verb} {subject}"
         named = f'"{incident}"' if incident else "null"
         index = (
@@ -216,8 +227,6 @@ class _Year:
     @staticmethod
     def _actor(rng: random.Random) -> tuple[str, str, bool]:
         lot = rng.random()
-        if lot < 0.00001:
-            return _RARE_SURROGATE, "user", True
         if lot < 0.4:
             return f"executor:sim-{int(rng.random() * 40):03d}", "service", False
         return _surrogate(int(rng.random() ** 3 * _PEOPLE)), "user", True
@@ -228,7 +237,7 @@ class _Year:
         ]
         if rng.random() < 0.5:
             words[rng.randrange(len(words))] = HALF
-        if rng.random() < 0.00002:
+        if seq % _RARE_EVERY == _WITH_WORD:
             words.append(RARE)
         if rng.random() < 0.01:
             words.append(PHRASE)
@@ -238,12 +247,14 @@ class _Year:
             words.append(OLDEST)
         return " ".join(words)
 
-    def _seal(self, rng: random.Random, ident: UUID, log: str, when: datetime) -> None:
-        lot = rng.random()
-        address = f"198.51.{int(lot * 50)}.{int(rng.random() ** 2 * 250)}"
-        address = RARE_ADDRESS if lot < 0.0002 else HEAVY_ADDRESS if lot < 0.5 else address
+    def _seal(self, address: str, ident: UUID, log: str, when: datetime) -> None:
         blind = self._blinds.get(address)
         if blind is None:
             blind = self._blinds[address] = seal.blind(self._keyring.blinding, "ip_address", address)
         row = [ident, "ip_address", log, when, "person:bench", _KEY, bytes(12), bytes(60), blind]
         self._sealed.append(row)
+
+
+def _address(rng: random.Random) -> str:
+    lot = rng.random()
+    return HEAVY_ADDRESS if lot < 0.5 else f"198.51.{int(lot * 50)}.{int(rng.random() ** 2 * 250)}"
