@@ -78,7 +78,7 @@ async def cost(url: str, entries: int, days: int) -> tuple[int, int]:
 
 async def test_an_incremental_run_reads_what_is_new_however_long_the_history_is(template_database: str) -> None:
     costs = []
-    for entries, days in ((1_500, 2), (15_000, 40)):
+    for entries, days in ((1_000, 2), (10_000, 20)):
         name, url = databases.create_database(template_database)
         try:
             costs.append(await cost(url, entries, days))
