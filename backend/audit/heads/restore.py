@@ -110,14 +110,8 @@ async def restore(
         "requested_by": people[0],
         "approved_by": people[1],
     }
-    heads = {head.log: (head.size, head.root) for head in await session.scalars(select(LedgerHead))}
-    told = [_as_facts(one, heads.get(one.log, EMPTY)) for one in lost]
-    idents = [
-        await _append(session, runtime, ledger, {**facts, "lost": list(heads_lost), "missing": list(numbers_lost)})
-        for heads_lost, numbers_lost in zip_longest(
-            _parts(told, _LOSSES_TOGETHER), _parts(missing, _MISSING_TOGETHER), fillvalue=()
-        )
-    ]
+    accounts = await _accounts(session, lost, missing)
+    idents = [await _append(session, runtime, ledger, {**facts, **one}) for one in accounts]
     session.add(
         Restore(
             generation=ledger.generation,
@@ -130,6 +124,14 @@ async def restore(
     )
     await session.flush()
     return Restored(ledger.generation, lost)
+
+
+async def _accounts(session: AsyncSession, lost: Sequence[Lost], missing: Sequence[Any]) -> list[dict[str, Any]]:
+    """What was lost, in as many entries as it takes: heads, with what is left of their logs, and numbers."""
+    heads = {head.log: (head.size, head.root) for head in await session.scalars(select(LedgerHead))}
+    told = [_as_facts(one, heads.get(one.log, EMPTY)) for one in lost]
+    together = zip_longest(_parts(told, _LOSSES_TOGETHER), _parts(missing, _MISSING_TOGETHER), fillvalue=())
+    return [{"lost": list(heads_lost), "missing": list(numbers_lost)} for heads_lost, numbers_lost in together]
 
 
 def _parts(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
