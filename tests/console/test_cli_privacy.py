@@ -28,11 +28,18 @@ def test_two_people_erase_a_third_unless_a_legal_hold_stands(run: Commands) -> N
     assert kept.code == ExitCode.NOT_ALLOWED
     assert "legal hold" in kept.err
     assert "in force" in run(ADMIN, "privacy", "hold", "list").out
+    shown = run(ADMIN, "privacy", "hold", "show", hold["id"])
+    assert "entries written by the person" in shown.out
+    before = run(ADMIN, "privacy", "erase", "preview", OPERATOR.name)
+    assert "sealed values are destroyed" in before.out
+    assert "legal holds that forbid it: 1" in before.out
     assert run(OFFICER, "privacy", "hold", "lift", hold["id"], "--reason", "closed").code == ExitCode.OK
     assert run(OFFICER2, "privacy", "hold", "approve", hold["id"]).code == ExitCode.OK
+    counted = run(ADMIN, "privacy", "erase", "preview", OPERATOR.name, "--json").body
     assert "No legal holds." in run(ADMIN, "privacy", "hold", "list").out
     erased = run(ADMIN, "privacy", "erase", "approve", asked["id"])
     assert erased.code == ExitCode.OK, erased
+    assert (counted["legal_holds"], f"{counted['sealed_values']} values" in erased.out) == (0, True)
     assert OPERATOR.name not in erased.out
     assert "erased" in run(ADMIN, "privacy", "erase", "list").out
     assert run(AUDITOR, "privacy", "erase", "list").code == ExitCode.NOT_ALLOWED
