@@ -20,7 +20,7 @@ from sqlalchemy import select
 from backend.audit.tables import LedgerEntry
 from backend.audit.verification import proving
 from backend.audit.verification.check import Plan, Result, verify
-from backend.audit.verification.people import Keys
+from backend.audit.verification.keys import Keys, nothing_opens
 from backend.audit.verification.state import State
 from tests.bench.filled import fill
 from tests.bench.report import Row
@@ -33,7 +33,7 @@ MEMORY_MB: Final = 200
 PROOF_S: Final = 0.005
 _PROOFS: Final = 200
 _INDEXES: Final = "actor event resource request time words"
-_KEYS: Final = Keys({}, b"\0" * 32)
+_KEYS: Final = Keys(nothing_opens, *[b"\0" * 32] * 3)
 
 
 def run() -> list[Row]:
