@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psycopg
 
-from backend.audit.heads.approval import approved
+from backend.audit.approval import approved
 from backend.clock import Clock
 from backend.context import Runtime
 from backend.emitter import BOOT_BYTES, Stamp

@@ -7,8 +7,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from backend.audit import restore
 from backend.audit.faults import open_faults
-from backend.audit.heads import restore, rollback
+from backend.audit.heads import rollback
 from backend.audit.heads.holding import Held, gather, known_of
 from backend.audit.heads.http import HttpWitness
 from backend.audit.heads.keeping import HeadKeeper

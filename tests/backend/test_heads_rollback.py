@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import undefer
 
+from backend.audit import restore
 from backend.audit.checkpoints import latest_checkpoint
 from backend.audit.faults import ledger_fault
-from backend.audit.heads import restore, rollback
+from backend.audit.heads import rollback
 from backend.audit.sequencer import Sequencer
 from backend.audit.service import AuditDraft, record
 from backend.audit.tables import AuditOutbox, LedgerEntry

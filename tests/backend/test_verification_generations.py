@@ -7,7 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from backend.audit.heads import restore, rollback
+from backend.audit import restore
+from backend.audit.heads import rollback
 from backend.audit.heads.keeping import HeadKeeper
 from backend.audit.verification.check import Plan, Result, verify
 from backend.audit.verification.generations import HeldHead

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from backend.audit import apart, doubts
+from backend.audit import apart, doubts, restore
 from backend.audit.events import AuditEvent
-from backend.audit.heads import restore, rollback
+from backend.audit.heads import rollback
 from backend.audit.service import AuditDraft
 from backend.audit.verification.check import Plan, Result, verify
 from backend.audit.verification.verdicts import Verdict

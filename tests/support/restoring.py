@@ -5,9 +5,9 @@ from typing import Any
 from sqlalchemy import select, text
 
 from backend.audit import ledger_rows, meta
+from backend.audit.approval import APPROVAL, approval
 from backend.audit.events import AuditEvent
 from backend.audit.fitting import fitted
-from backend.audit.heads.approval import APPROVAL, approval
 from backend.audit.heads_tables import SignedHead
 from backend.audit.meta import META_LOG, Announcement
 from backend.audit.tables import Ledger, LedgerHead

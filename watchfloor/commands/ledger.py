@@ -6,8 +6,8 @@ from typing import Any
 import click
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.heads.restore import Lost, Restored, restore
 from backend.audit.heads.rollback import SMALLER
+from backend.audit.restore import Lost, Restored, restore
 from backend.audit.rotating import rotate
 from backend.auth.bootstrap import in_database, in_runtime
 from backend.auth.confirming import confirm

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
 from backend.audit import nodes
-from backend.audit.heads.approval import approved
+from backend.audit.approval import approved
 from backend.audit.meta import META_LOG
 from backend.audit.tables import LedgerEntry
 from ledger import canon

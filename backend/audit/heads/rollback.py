@@ -2,7 +2,7 @@
 
 A database that is smaller or other than a head they hold, in whichever generation, was restored or changed, unless an
 approved restore accounts for that head: the fault is written down, and while it is open the sequencer appends nothing.
-Must never resolve one: that takes two people (see `restore`).
+Must never resolve one: that takes two people (see `backend.audit.restore`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backend.audit.heads.approval import approved
+from backend.audit.approval import approved
 from backend.audit.verification.frame import Frame
 from backend.audit.verification.logs import Mark
 from backend.audit.verification.verdicts import Tally

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backend.audit.heads.approval import approved
+from backend.audit.approval import approved
 from backend.audit.verification.frame import Frame
 from backend.audit.verification.numbers import Numbers
 from ledger.restored import RESTORED

@@ -12,11 +12,11 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import ledger_rows, meta, naming
+from backend.audit.approval import APPROVAL, approval
 from backend.audit.canonical import clean_values
 from backend.audit.events import AuditEvent
 from backend.audit.fitting import fitted
 from backend.audit.heads import generations, rollback
-from backend.audit.heads.approval import APPROVAL, approval
 from backend.audit.heads.configured import signer_of, witnesses_of
 from backend.audit.heads.holding import gather, known_of
 from backend.audit.heads.writing import driver_of
