@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from backend.audit import rotating
+from backend.audit.apart import record_apart
 from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft, record
 from backend.audit.verification.check import Plan, Result, verify
@@ -17,6 +18,7 @@ from backend.auth import accounts
 from backend.context import Caller
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.ledger import ledger_rows, sealed_values, settled
+from tests.support.outage import outage
 from tests.support.people import ADMIN, OFFICER, OPERATOR
 from tests.support.verifying import keys_of
 
@@ -208,3 +210,19 @@ async def test_a_name_whose_transaction_is_rolled_back_leaves_nothing(known: App
             "SELECT count(*) FROM audit_entries WHERE event_type = 'ledger.subject.named'"
         ).fetchone()
     assert named == (3,)
+
+
+async def test_a_person_first_told_of_from_the_spool_is_committed_to_under_a_number_of_its_own(
+    known: App, database_url: str
+) -> None:
+    runtime = known.runtime
+    with outage(database_url):
+        await record_apart(runtime, person("nina"), AuditDraft(AuditEvent.EXECUTOR_MOVED, "move"))
+    for _ in range(3_000):
+        if not runtime.write_path.spool.waiting:
+            break
+        await asyncio.sleep(0.01)
+    await settled(known)
+    with opened(database_url) as connection:
+        assert "nina" in surrogates(connection)
+        assert sound(await asyncio.to_thread(verified, known, connection))
