@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual import on
 from textual.screen import Screen
-from textual.worker import Worker, WorkerState
+from textual.worker import Worker, WorkerState, WorkType
 
 from console.asking import Answered, Call, Question, Questions, Refused, ask_backend
 
@@ -45,9 +45,12 @@ class AskingScreen(Screen[None]):
             self.desk.say("error", "Not connected: there is nobody to ask.")
             return
         question = self.questions.put(topic, about)
-        self.run_worker(
-            ask_backend(self, api, question, call), name=topic, group=topic, exclusive=True, exit_on_error=False
-        )
+
+        async def asking() -> None:  # a function, not its coroutine: it may be replaced before it begins
+            await ask_backend(self, api, question, call)
+
+        work: WorkType[None] = asking
+        self.run_worker(work, name=topic, group=topic, exclusive=True, exit_on_error=False)
 
     @on(Answered)
     def _answered(self, event: Answered) -> None:

@@ -226,11 +226,22 @@ def narrowed(entries: tuple[AuditEntry, ...], text: str) -> list[str]:
 def changes(entry: AuditEntry) -> list[tuple[str, str, str]]:
     """What an entry changed: name, old value (empty where there was nothing before), new value; only what differs."""
     if entry.old_value is None:
-        return [(name, "", _plain(value)) for name, value in (entry.new_value or {}).items()]
+        return [(name, "", _plain(value)) for name, value in (entry.new_value or {}).items() if value is not None]
     old, new = entry.old_value or {}, entry.new_value or {}
     names = [*old, *(name for name in new if name not in old)]
     return [(name, _plain(old.get(name)), _plain(new.get(name))) for name in names if old.get(name) != new.get(name)]
 
 
 def _plain(value: Any) -> str:
-    return "none" if value is None else str(value)
+    """A value as a person reads it; what exactly was recorded is in the entry's own bytes."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{name}: {_plain(inner)}" for name, inner in value.items()) or "nothing"
+        case list():
+            return ", ".join(_plain(inner) for inner in value) or "nothing"
+        case _:
+            return str(value)

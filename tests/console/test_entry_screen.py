@@ -5,7 +5,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from console.state.audit_search import LOOK_ON_S, SearchError, parse_search, saved_words
+from console.state.audit_search import LOOK_ON_S, SearchError, changes, parse_search, saved_words
 from console.state.sealed import place_of, related, sealed_fields
 from contract.audit import RelatedBy, SavedSearch
 from contract.permissions import Permission
@@ -243,3 +243,20 @@ def test_what_an_entry_leads_to_is_only_what_it_names() -> None:
     assert place_of(bare) == "7y, not in the ledger yet"
     assert sealed_fields(entry) == ["ip_address", "user_agent", "new_contact"]
     assert sealed_fields(models.entry()) == []
+
+
+def test_values_read_as_words_and_what_was_not_given_is_left_out() -> None:
+    given = {
+        "log": None,
+        "further_page": False,
+        "filters": {"event_type": "freeze.*"},
+        "subjects": ["a", "b"],
+        "to": [],
+    }
+    entry = models.entry("e-1").model_copy(update={"old_value": None, "new_value": given})
+    assert changes(entry) == [
+        ("further_page", "", "no"),
+        ("filters", "", "event_type: freeze.*"),
+        ("subjects", "", "a, b"),
+        ("to", "", "nothing"),
+    ]

@@ -51,15 +51,20 @@ def _worker_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _called(argument: ast.expr, function: ast.AST) -> Iterator[str]:
-    """The function behind run_worker's argument; a variable is followed to what was assigned to it."""
+    """The function behind run_worker's argument; a name is followed to what was assigned to it or defined as it."""
     if isinstance(argument, ast.Call):
         yield getattr(argument.func, "id", getattr(argument.func, "attr", ""))
     elif isinstance(argument, ast.Name):
         for node in ast.walk(function):
-            if isinstance(node, ast.Assign) and any(
-                isinstance(target, ast.Name) and target.id == argument.id for target in node.targets
-            ):
-                yield from _called(node.value, function)
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                if any(isinstance(target, ast.Name) and target.id == argument.id for target in targets):
+                    yield from _called(node.value, function)
+            elif isinstance(node, ast.AsyncFunctionDef) and node.name == argument.id:
+                yield node.name
+                for inner in ast.walk(node):
+                    if isinstance(inner, ast.Await):
+                        yield from _called(inner.value, node)
 
 
 def _offences(function: ast.AST) -> set[str]:

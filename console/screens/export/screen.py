@@ -41,9 +41,10 @@ class ExportScreen(FormScreen):
     def about(self, view: View) -> list[Line]:
         """Which entries, and how values leave."""
         search = outside(self._found.text, 200)
+        said = "entry" if self._found.count == "1" else "entries"
         facts = f"Sealed values leave as {view.glyphs.hidden * 3}. The file takes its name only when it is whole."
         return [
-            line(("takes   ", "dim"), (self._found.count, "bold"), " entries now, newest first"),
+            line(("takes   ", "dim"), (self._found.count, "bold"), f" {said} now, newest first"),
             line(("search  ", "dim"), (search, "near") if search else ("every entry of every log", "near")),
             EMPTY,
             *(line((row, "dim")) for row in wrap(facts, view.width)),
