@@ -18,7 +18,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.conditions import Where
 from backend.audit.cursors import Position
-from backend.audit.windows import FEW_PAGES, GROWTH, Expected, Span, Window, cut, together, together_at_most
+from backend.audit.windows import (
+    FEW_PAGES,
+    GROWTH,
+    WALKED_ENTRIES,
+    Expected,
+    Span,
+    Window,
+    cut,
+    together,
+    together_at_most,
+)
 from backend.paging import COUNT_CAP
 
 MAX_TOGETHER: Final = 16
@@ -223,14 +233,32 @@ async def _measure(session: AsyncSession, reading: Reading, number: int) -> None
     plan = explained.scalar_one()[0]["Plan"]
     plans = [plan] if len(chosen) == 1 else plan.get("Plans", [])
     if len(plans) == len(chosen):
-        cuts = (
-            cut(window.span, _expected(reading, window.span, one["Plan Rows"]), reading.wanted)
+        walkable = await _walkable(session, reading, [window.span for window in chosen])
+        cuts = [
+            cut(
+                window.span,
+                replace(_expected(reading, window.span, one["Plan Rows"]), walkable=walkable.get(window.span.table)),
+                reading.wanted,
+            )
             for window, one in zip(chosen, plans, strict=True)
-        )
+        ]
         reading.pending = [*(window for windows in cuts for window in windows), *rest]
     else:  # the planner knows that some hold nothing
         reading.pending = [*(replace(window, measured=True) for window in chosen), *rest]
     reading.settle()
+
+
+async def _walkable(session: AsyncSession, reading: Reading, spans: Sequence[Span]) -> dict[str, datetime]:
+    """From when on the newest partitions hold as many entries as may be walked; the others hold what they held."""
+    numbers = {span.table: reading.sizes[span.log] - WALKED_ENTRIES for span in spans if span in reading.heads}
+    arms = [
+        f"SELECT {place}, occurred_at FROM {table} WHERE seq = :seq{place}"  # noqa: S608  as `_arms`
+        for place, table in enumerate(numbers)
+    ]
+    values = {f"seq{place}": number for place, number in enumerate(numbers.values())}
+    found = await session.execute(text(" UNION ALL ".join(arms)), values) if arms else ()
+    tables = list(numbers)
+    return {tables[row[0]]: row[1] for row in found}
 
 
 def _expected(reading: Reading, span: Span, matches: float) -> Expected:

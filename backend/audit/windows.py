@@ -69,6 +69,8 @@ class Expected:
     matches: float
     oldest: datetime
     newest: datetime
+    walkable: datetime | None = None
+    """About `WALKED_ENTRIES` of the partition are newer: entries come in bursts, which the mean of a month hides."""
 
 
 def cut(span: Span, expected: Expected, wanted: int) -> Iterator[Window]:
@@ -84,6 +86,8 @@ def cut(span: Span, expected: Expected, wanted: int) -> Iterator[Window]:
     while reached + share < 1:
         reached += share
         since = expected.newest - length * reached
+        if not collected and expected.walkable is not None and expected.walkable < expected.newest:
+            since = max(since, expected.walkable)
         yield Window(span, since, until, collected, expected.matches * share, measured=True)
         until, share, collected = since, min(share * GROWTH, widest), True
     yield Window(span, None, until, collected=True, matches=expected.matches * (1 - reached), measured=True)

@@ -13,9 +13,12 @@ _END = _BEGIN + timedelta(days=30)
 _SPAN = Span("7y", 0, 2**18, "audit_entries_7y_0", _BEGIN, _END)
 
 
-@given(st.integers(0, 2**18), st.floats(0, 2**18), st.integers(2, 1_001))
-def test_windows_cover_the_partition_without_gap_or_overlap(entries: int, matches: float, wanted: int) -> None:
-    windows = list(cut(_SPAN, Expected(entries, matches, _BEGIN, _END), wanted))
+@given(st.integers(0, 2**18), st.floats(0, 2**18), st.integers(2, 1_001), st.none() | st.integers(-9, 99))
+def test_windows_cover_the_partition_without_gap_or_overlap(
+    entries: int, matches: float, wanted: int, burst_h: int | None
+) -> None:
+    burst = None if burst_h is None else _END - timedelta(hours=burst_h)
+    windows = list(cut(_SPAN, Expected(entries, matches, _BEGIN, _END, burst), wanted))
     assert windows[0].until is None
     assert windows[-1].since is None
     for newer, older in pairwise(windows):
@@ -23,6 +26,16 @@ def test_windows_cover_the_partition_without_gap_or_overlap(entries: int, matche
         assert newer.since is not None
         assert _BEGIN < newer.since < _END
     assert len(windows) < 30
+
+
+def test_a_burst_of_entries_is_not_walked() -> None:
+    """When the newest entries came all at once, the first window begins where as many as may be walked begin."""
+    burst = _END - timedelta(minutes=1)
+    first, second, *_ = cut(_SPAN, Expected(2**18, 2**17, _BEGIN, _END, burst), 101)
+    assert (first.since, first.collected, second.until, second.collected) == (burst, False, burst, True)
+    older, *_ = cut(_SPAN, Expected(2**18, 2**17, _BEGIN, burst, _END), 101)
+    assert older.since is not None
+    assert older.since < burst
 
 
 def test_few_matches_are_collected_at_once() -> None:
