@@ -156,7 +156,15 @@ async def _replay(runtime: Runtime) -> None:
 
 
 async def _take_over(runtime: Runtime, other: Spool) -> None:
-    with suppress(SpoolError):  # its process lives: its lock says so
-        while await replay(runtime, other):
-            log.info("audit_spool_taken_over", file=other.file.path.name)
-        await other.close()
+    try:
+        await _take_over_whole(runtime, other)
+    except SpoolError as error:  # its process lives: its lock says so
+        log.debug("audit_spool_not_taken_over", file=other.file.path.name, why=str(error))
+    finally:  # else our own lock would keep us from ever trying again
+        await other.let_go()
+
+
+async def _take_over_whole(runtime: Runtime, other: Spool) -> None:
+    while await replay(runtime, other):
+        log.info("audit_spool_taken_over", file=other.file.path.name)
+    await other.close()

@@ -136,7 +136,11 @@ class SpoolFile:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.close(descriptor)
                 raise SpoolError("the spool's path is not a file")
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as we live it is nobody else's
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as we live it is nobody else's
+            except OSError:
+                os.close(descriptor)
+                raise
             self._descriptor = descriptor
         return self._descriptor
 
@@ -191,6 +195,11 @@ class Spool:
         """Let go of the file; an empty one is taken away."""
         with suppress(SpoolError):
             await self._do(self.file.close if self.waiting else self.file.remove)
+
+    async def let_go(self) -> None:
+        """Let go of the file as it is, so that it can be taken over again."""
+        with suppress(SpoolError):
+            await self._do(self.file.close)
 
     async def lines(self) -> list[bytes]:
         """Give every whole line.

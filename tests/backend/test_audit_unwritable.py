@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit import doubts
 from backend.audit.apart import NotRecordedError, record_apart, replay
 from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft, record
@@ -171,6 +173,34 @@ async def test_what_a_process_left_behind_is_recorded_by_another(database_url: s
         (canon,) = connection.execute("SELECT canon FROM audit_entries WHERE log = '3y'").fetchone() or (b"{}",)
     assert json.loads(canon)["body"]["emitter"]["boot"] == gone.emitter.boot
     assert look(database_url).faults == []
+
+
+async def test_a_take_over_that_breaks_off_is_taken_up_again(
+    app: App, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = build_runtime(Settings(database_url=database_url, pool_size=1))
+    numbers = doubts.numbers
+    failed: list[list[UUID]] = []
+
+    async def fail_once(session: AsyncSession, idents: list[UUID]) -> dict[UUID, int | None]:
+        if not failed:
+            failed.append(idents)
+            raise OperationalError("SELECT", {}, psycopg.OperationalError("the connection is lost"))
+        return await numbers(session, idents)
+
+    monkeypatch.setattr(doubts, "numbers", fail_once)
+    with outage(database_url):
+        await record_apart(gone, SYSTEM, OPERATIONS)
+    await gone.database.close()
+    gone.write_path.spool.file.close()
+    for _ in range(1_500):
+        if not gone.write_path.spool.file.path.exists():
+            break
+        await asyncio.sleep(0.02)
+    assert failed
+    assert not gone.write_path.spool.file.path.exists()
+    await settled(app)
+    assert _count(database_url, "audit_entries WHERE event_type = 'executors.process.moved'") == 1
 
 
 async def test_a_line_of_somebody_else_is_refused_in_the_open(app: App, database_url: str) -> None:
