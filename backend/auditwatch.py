@@ -35,7 +35,8 @@ RULE_WAITING, RULE_QUARANTINE, RULE_SPOOL = "audit_outbox_age", "audit_quarantin
 RULES: Final = (RULE_WAITING, RULE_QUARANTINE, RULE_SPOOL)
 _LOOK: Final = text(
     "SELECT (SELECT count(*) FROM (SELECT FROM audit_outbox LIMIT 5000) AS waiting),"
-    " coalesce(extract(epoch FROM clock_timestamp() - (SELECT min(filed_at) FROM audit_outbox)), 0)::float8,"
+    " coalesce(extract(epoch FROM clock_timestamp()"
+    " - (SELECT min(filed_at) FROM audit_outbox WHERE isfinite(filed_at))), 0)::float8,"
     " (SELECT count(*) FROM (SELECT FROM audit_quarantine LIMIT 5000) AS aside)"
 )
 

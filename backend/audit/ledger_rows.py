@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 
+from backend.audit.authentic import head_mac, is_our_head
 from backend.errors import LedgerFaultError
 from ledger.entry import INDEX_FIELDS, Entry
 from ledger.merkle import EMPTY_ROOT, CompactRange, Node, leaf_hash
@@ -21,12 +22,12 @@ PARTITION_ENTRIES: Final = 2**18
 
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
-_HEAD = "SELECT size, frontier, root, sequenced_at FROM audit_heads WHERE log = %s FOR UPDATE"
+_HEAD = "SELECT size, frontier, root, sequenced_at, mac FROM audit_heads WHERE log = %s FOR UPDATE"
 _FIRST_HEAD = """
 INSERT INTO audit_heads (log, size, frontier, root, sequenced_at) VALUES (%s, 0, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 _MOVE_HEAD = """
-UPDATE audit_heads SET size = %(size)s, frontier = %(frontier)s, root = %(root)s, sequenced_at = %(now)s
+UPDATE audit_heads SET size = %(size)s, frontier = %(frontier)s, root = %(root)s, sequenced_at = %(now)s, mac = %(mac)s
 WHERE log = %(log)s AND size = %(old)s
 """
 _COLUMNS: Final = tuple(field for field in INDEX_FIELDS if field not in {"log", "id", "occurred_at"})
@@ -96,15 +97,17 @@ class Span:
     possible_from: int | None
 
 
-async def append(connection: _Connection, log: str, placed: Sequence[Placed], now: datetime) -> dict[UUID, bytes]:
-    """Append entries to one log and move its head, or fail as a whole.
+async def append(
+    connection: _Connection, key: bytes, log: str, placed: Sequence[Placed], now: datetime
+) -> dict[UUID, bytes]:
+    """Append entries to one log and move its head, authenticated with `key`, or fail as a whole.
 
     Entries whose id the log holds already are left out and returned, with the leaves that the log holds.
 
     Raises:
-        LedgerFaultError: the head is not the one this transaction read.
+        LedgerFaultError: the head contradicts itself, is not of our making, or is not the one this transaction read.
     """
-    old, edge, now = await _head(connection, log, now)
+    old, edge, now = await _head(connection, key, log, now)
     span = await _span(connection, log, old, placed)
     known = await _known(connection, log, span, placed)
     fresh = [one for one in placed if one.id not in known] if known else placed
@@ -113,7 +116,9 @@ async def append(connection: _Connection, log: str, placed: Sequence[Placed], no
     await _ensure_partitions(connection, log, span.until, old + len(fresh))
     await _copy(connection, log, old, fresh, now)
     await _store_nodes(connection, log, edge.extend([one.leaf for one in fresh]))
-    moved = {"log": log, "old": old, "size": edge.size, "frontier": edge.to_bytes(), "root": edge.root(), "now": now}
+    root = edge.root()
+    moved = {"log": log, "old": old, "size": edge.size, "frontier": edge.to_bytes(), "root": root, "now": now}
+    moved["mac"] = head_mac(key, log, edge.size, root)
     cursor = await connection.execute(_MOVE_HEAD, moved)
     if cursor.rowcount != 1:
         raise LedgerFaultError(log, f"the head of {log} moved from {old} while this transaction held it")
@@ -122,7 +127,7 @@ async def append(connection: _Connection, log: str, placed: Sequence[Placed], no
     return known
 
 
-async def _head(connection: _Connection, log: str, now: datetime) -> tuple[int, CompactRange, datetime]:
+async def _head(connection: _Connection, key: bytes, log: str, now: datetime) -> tuple[int, CompactRange, datetime]:
     """Where the log stands; its time never runs backwards, whatever this machine's clock does."""
     cursor = await connection.execute(_HEAD, (log,))
     row = await cursor.fetchone()
@@ -131,10 +136,12 @@ async def _head(connection: _Connection, log: str, now: datetime) -> tuple[int, 
         cursor = await connection.execute(_HEAD, (log,))
         row = await cursor.fetchone()
     assert row is not None  # noqa: S101  inserted above
-    size, frontier, root, last = row
+    size, frontier, root, last, mac = row
     edge = CompactRange.from_bytes(frontier)
     if (edge.size, edge.root()) != (size, root):
         raise LedgerFaultError(log, f"the head of {log} contradicts itself; nothing is appended to it")
+    if not is_our_head(key, log, size, root, mac):
+        raise LedgerFaultError(log, f"the head of {log} was not written by a process that holds the master key")
     return size, edge, max(now, last)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import ledger_rows, meta, naming
 from backend.audit.approval import APPROVAL, approval
+from backend.audit.authentic import head_mac
 from backend.audit.canonical import clean_values
 from backend.audit.events import AuditEvent
 from backend.audit.fitting import fitted
@@ -110,6 +111,7 @@ async def restore(
         "requested_by": people[0],
         "approved_by": people[1],
     }
+    await _vouch_for_heads(session, runtime.keyring.outbox)
     accounts = await _accounts(session, lost, missing)
     idents = [await _append(session, runtime, ledger, {**facts, **one}) for one in accounts]
     session.add(
@@ -124,6 +126,13 @@ async def restore(
     )
     await session.flush()
     return Restored(ledger.generation, lost)
+
+
+async def _vouch_for_heads(session: AsyncSession, key: bytes) -> None:
+    """Two people have approved that the ledger goes on from where it stands, whoever has put it there."""
+    for head in await session.scalars(select(LedgerHead)):
+        head.mac = head_mac(key, head.log, head.size, head.root) if head.size else None
+    await session.flush()
 
 
 async def _accounts(session: AsyncSession, lost: Sequence[Lost], missing: Sequence[Any]) -> list[dict[str, Any]]:
@@ -189,5 +198,5 @@ async def _append(session: AsyncSession, runtime: Runtime, ledger: Ledger, facts
     canon = fitted(entry)
     await session.flush()
     first = ledger_rows.placed(ident, entry, canon)
-    await ledger_rows.append(await driver_of(session), META_LOG, [first], runtime.clock.now())
+    await ledger_rows.append(await driver_of(session), runtime.keyring.outbox, META_LOG, [first], runtime.clock.now())
     return ident

@@ -9,12 +9,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import orjson
 import psycopg
 import structlog
 
@@ -26,8 +26,9 @@ from backend.audit.sealing import unpack
 from backend.context import Runtime
 from backend.errors import LedgerFaultError
 from backend.monitors import Duty, Lead
+from ledger import bulk
 from ledger.canon import CanonError
-from ledger.entry import parse
+from ledger.entry import index_fragment, parse
 from ledger.merkle import leaf_hash
 
 log = structlog.get_logger(__name__)
@@ -56,12 +57,13 @@ USING (
         AND NOT EXISTS (SELECT FROM audit_faults WHERE resolved_at IS NULL)
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS taken
 WHERE waiting.id = taken.id
-RETURNING waiting.id, waiting.log, waiting.canon, waiting.mac, waiting.sealed, waiting.emitted_at
+RETURNING waiting.id, waiting.log, waiting.canon, waiting.mac, waiting.sealed,
+    CASE WHEN waiting.emitted_at BETWEEN '0001-01-02' AND '9999-12-30' THEN waiting.emitted_at ELSE now() END
 """
+"""What is no time to this program ("infinity") is a note about a row, and must not hold up the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """One row of the outbox."""
 
     id: UUID
@@ -82,6 +84,7 @@ class Sequencer:
     def __init__(self, runtime: Runtime, lead: Lead) -> None:
         self._runtime = runtime
         self._lead = lead
+        self._key = runtime.keyring.outbox
         self._set_back: dict[str, float] = {}
         """Logs that refused to grow, and until when they are left alone (seconds of the monotonic clock)."""
         self._cautious = False
@@ -130,7 +133,7 @@ class Sequencer:
         async with meta.telling(connection, self._runtime) as told:
             await self._lead.require(connection)
             cursor = await connection.execute(_TAKE, {"limit": limit, "set_back": self._left_alone()})
-            taken = [Taken(*row) for row in await cursor.fetchall()]
+            taken = list(map(Taken._make, await cursor.fetchall()))
             if taken:
                 await self._place(connection, taken, told)
         self._cautious = False
@@ -155,9 +158,10 @@ class Sequencer:
     async def _place(self, connection: _Connection, taken: list[Taken], told: meta.Told) -> None:
         sound: dict[str, list[Placed]] = defaultdict(list)
         refused: Refused = []
+        known_forms = _read_together(taken)
         for row in taken:
             try:
-                one = self._checked(row)
+                one = self._checked(row, known_forms.get(row.id))
             except CanonError as error:
                 refused.append((row, str(error)))
             else:
@@ -168,7 +172,7 @@ class Sequencer:
             if self._cautious:
                 refused += await self._append_singly(connection, name, sound[name], rows)
             else:
-                known = await ledger_rows.append(connection, name, _in_order(sound[name]), now)
+                known = await ledger_rows.append(connection, self._key, name, _in_order(sound[name]), now)
                 refused += _conflicting(known, sound[name], rows)
             self._runtime.metrics.audit_faults.labels(name).set(0)
         if refused:
@@ -181,7 +185,7 @@ class Sequencer:
         for one in _in_order(placed):
             try:
                 async with connection.transaction():
-                    known = await ledger_rows.append(connection, name, [one], self._runtime.clock.now())
+                    known = await ledger_rows.append(connection, self._key, name, [one], self._runtime.clock.now())
                 refused += _conflicting(known, [one], rows)
             except psycopg.Error as error:
                 if not _is_of_a_row(error):
@@ -189,24 +193,47 @@ class Sequencer:
                 refused.append((rows[one.id], f"the ledger cannot hold it: {str(error).strip()}"))
         return refused
 
-    def _checked(self, row: Taken) -> Placed:
-        """Read an outbox row as an entry.
+    def _checked(self, row: Taken, read: "_Read | None") -> Placed:
+        """Read an outbox row as an entry, unless it was `read` with others.
 
         Raises:
             CanonError: it is not one, or not the one a process of ours has written.
         """
-        if not is_authentic(self._runtime.keyring.outbox, row.canon, row.mac, row.sealed):
+        if not is_authentic(self._key, row.canon, row.mac, row.sealed):
             raise CanonError("forged", reason="the row was not written by a process that holds the master key")
-        tree = parse(row.canon)
-        index, emitter = tree["index"], tree["body"]["emitter"]
+        index, boot, n = read or _read_alone(row.canon)
         if (index["log"], index["id"]) != (row.log, str(row.id)):
             raise CanonError("misplaced", reason="the row's columns are not those of its entry")
         try:
             sealed = unpack(row.sealed) if row.sealed is not None else []
         except ValueError as error:
             raise CanonError("sealed", reason=str(error)) from error
-        order = (index["occurred_at"], emitter["boot"], emitter["n"])
+        order = (index["occurred_at"], boot, n)
         return Placed(row.id, index, order, row.canon, leaf_hash(row.canon), sealed)
+
+
+_Read = tuple[Mapping[str, Any], str, int]
+"""The search fields of an entry, its process and that process's number for it."""
+
+
+def _read_alone(canon: bytes) -> _Read:
+    tree = parse(canon)
+    emitter = tree["body"]["emitter"]
+    return tree["index"], emitter["boot"], emitter["n"]
+
+
+def _read_together(taken: Sequence[Taken]) -> dict[UUID, _Read]:
+    """What the usual entries say; others are left to be read alone, which says what is wrong with them."""
+    by_log: dict[str, list[Taken]] = defaultdict(list)
+    for row in taken:
+        by_log[row.log].append(row)
+    found: dict[UUID, _Read] = {}
+    for log_name, rows in by_log.items():
+        stamps = bulk.read(log_name, [row.canon for row in rows])
+        for place, boot, n in zip(stamps.places, stamps.boots, stamps.numbers, strict=True):
+            row = rows[place]
+            found[row.id] = (orjson.loads(index_fragment(row.canon)), boot.decode(), n)
+    return found
 
 
 def _conflicting(known: Mapping[UUID, bytes], placed: Sequence[Placed], rows: Mapping[UUID, Taken]) -> Refused:

@@ -116,6 +116,8 @@ class LedgerHead(Base):
     """The right edge of the tree (`ledger.merkle.CompactRange`)."""
     root: Mapped[bytes] = mapped_column(LargeBinary)
     sequenced_at: Mapped[UtcTime]
+    mac: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """See `backend.audit.authentic.head_mac`; none while the log is empty."""
 
 
 class LedgerNode(Base):

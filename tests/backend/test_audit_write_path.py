@@ -19,6 +19,8 @@ from backend.audit import ledger_rows
 from backend.audit.authentic import mac_of
 from backend.audit.sequencer import Sequencer
 from backend.audit.service import AuditDraft, record
+from backend.audit.verification.check import Plan, verify
+from backend.audit.verification.verdicts import Verdict
 from backend.context import Runtime
 from backend.runtime import build_runtime
 from backend.settings import Settings
@@ -29,6 +31,8 @@ from tests.support.backends import eventually
 from tests.support.ledger import ledger_rows as rows_of
 from tests.support.ledger import settled
 from tests.support.ledger_check import look
+from tests.support.rewriting import make_fit
+from tests.support.verifying import keys_of
 
 
 def _draft(number: int = 0, **more: Any) -> AuditDraft:
@@ -213,6 +217,45 @@ async def test_a_log_that_contradicts_itself_stands_still_alone(app: App, databa
         connection.execute("UPDATE audit_heads SET root = %s WHERE log = '7y'", found)
     assert await _appears(database_url, held_up)
     assert look(database_url).faults == []
+
+
+async def test_an_entry_put_past_the_outbox_is_not_built_upon(app: App, database_url: str) -> None:
+    """Every hash fits: only who has moved the head is not who he seems."""
+    await _record(app.runtime)
+    await settled(app)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        [(sound,)] = connection.execute("SELECT mac FROM audit_heads WHERE log = '7y'").fetchall()
+        connection.execute(
+            "INSERT INTO audit_entries (log, seq, id, occurred_at, sequenced_at, category, event_type, action, outcome,"
+            " leaf, canon) SELECT log, size, gen_random_uuid(), occurred_at, entry.sequenced_at, category, event_type,"
+            " action, outcome, leaf, canon FROM audit_entries AS entry JOIN audit_heads USING (log)"
+            " WHERE log = '7y' AND seq = 0"
+        )
+        [(size,)] = connection.execute("SELECT size + 1 FROM audit_heads WHERE log = '7y'").fetchall()
+        make_fit(connection, "7y", size)
+        connection.execute("UPDATE audit_heads SET mac = %s WHERE log = '7y'", (sound,))
+        held_up = await _record(app.runtime)
+        other = await _record(app.runtime, AuditDraft("alerts.alert.raised", "alert raised"))
+        assert await _appears(database_url, other)
+        assert not await _appears(database_url, held_up, turns=20)
+        result = verify(connection, Plan(keys_of(app.runtime)))
+        found = [one.what for one in result.verdicts[Verdict.LINKAGE].first if one.what == "forged"]
+        assert found, result.verdicts.to_tree()
+
+
+async def test_a_row_whose_times_are_none_holds_up_nobody(app: App, database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO audit_outbox (id, log, canon, mac, emitted_at, filed_at)"
+            " SELECT gen_random_uuid(), '7y', '{}', '', at, at"
+            " FROM unnest(ARRAY['infinity', '-infinity', '20000-01-01', '0044-03-15 BC']::timestamptz[]) AS at"
+        )
+    ident = await _record(app.runtime)
+    assert await _appears(database_url, ident)
+    async with asyncio.timeout(60):
+        await settled(app)
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM audit_quarantine").fetchone() == (4,)
 
 
 async def _appears(url: str, ident: uuid.UUID, turns: int = 1_000) -> bool:

@@ -1,22 +1,22 @@
 """Writers of the ledger's measurement: each transaction stores one act and its audit entry, then the next begins.
 
-`python -m tests.bench.audit_writers KIND URL WRITERS SECONDS` runs writers in threads of one process and prints what
-they did as JSON. They speak to PostgreSQL without the product's layers, so that the ledger and not HTTP is measured;
-the bytes, the numbers, the authentication and the statements are the product's own.
+`python -m tests.bench.audit_writers KIND URL WRITERS SECONDS` runs writers in one process, each with a connection of
+its own, and prints what they did as JSON. They speak to PostgreSQL without the product's layers, so that the ledger and
+not HTTP is measured; the bytes, the numbers, the authentication and the statements are the product's own. One loop
+serves them all: threads would spend more on taking turns than on writing.
 """
 
 import hashlib
+import heapq
 import json
 import os
 import select
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 from psycopg import pq
 
@@ -35,6 +35,7 @@ CREATE TABLE bench_chain (LIKE audit_entries INCLUDING ALL);
 ALTER TABLE bench_chain ADD COLUMN previous bytea NOT NULL;
 """
 """The opponent's table: the same columns and the same search indexes."""
+_T = TypeVar("_T")
 _ACT: Final = b"INSERT INTO bench_acts (id, chain, wallet, amount, at) VALUES ($1, $2, $3, $4, $5)"
 _OUTBOX: Final = b"INSERT INTO audit_outbox (id, log, canon, mac, sealed, emitted_at) VALUES ($1, $2, $3, $4, $5, $6)"
 _LOOK: Final = b"SELECT count(*) FROM (SELECT FROM audit_outbox LIMIT 5000) AS waiting"
@@ -52,6 +53,11 @@ _KINDS: Final = (
 )
 _OK: Final = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.PIPELINE_SYNC})
 
+_Statement = tuple[bytes, list[bytes | None], list[int]]
+_Row = tuple[bytes | None, ...]
+_Steps = Generator[float | None, None, _T]
+"""Work that waits: for seconds, or with None for the server."""
+
 
 class Connection:
     """One connection that sends a transaction's statements without waiting in between."""
@@ -62,10 +68,8 @@ class Connection:
             raise RuntimeError(self._raw.error_message.decode())
         self._raw.exec_(b"SET plan_cache_mode = force_generic_plan")
         self._known: set[bytes] = set()
-        self._poll = select.poll()
-        self._poll.register(self._raw.socket, select.POLLIN)
 
-    def send(self, *statements: tuple[bytes, list[bytes | None], list[int]]) -> list[list[tuple[bytes | None, ...]]]:
+    def send(self, *statements: _Statement) -> "_Steps[list[list[_Row]]]":
         """Send statements in one go and return the rows of each."""
         if not self._known.issuperset(sql for sql, _, _ in statements):
             self._prepare(sql for sql, _, _ in statements)
@@ -73,8 +77,10 @@ class Connection:
             self._raw.send_query_prepared(_name(sql), values, formats)
         self._raw.pipeline_sync()
         self._raw.flush()
-        answers = [self._rows() for _ in statements]
-        self._next()
+        answers: list[list[_Row]] = []
+        while len(answers) < len(statements):
+            answers.append((yield from self._rows()))
+        yield from self._next()
         return answers
 
     def _prepare(self, statements: Iterable[bytes]) -> None:
@@ -85,20 +91,24 @@ class Connection:
             self._known.add(sql)
         self._raw.enter_pipeline_mode()
 
-    def _rows(self) -> list[tuple[bytes | None, ...]]:
-        result = self._next()
+    def _rows(self) -> "_Steps[list[_Row]]":
+        result = yield from self._next()
         if result is None or result.status not in _OK:
             raise RuntimeError(self._raw.error_message.decode())
         rows = [tuple(result.get_value(row, col) for col in range(result.nfields)) for row in range(result.ntuples)]
-        self._next()
+        yield from self._next()
         return rows
 
-    def _next(self) -> pq.abc.PGresult | None:
-        """Wait without the interpreter's lock: the driver would keep it."""
+    def _next(self) -> "_Steps[pq.abc.PGresult | None]":
         while self._raw.is_busy():
-            self._poll.poll()
+            yield None
             self._raw.consume_input()
         return self._raw.get_result()
+
+    @property
+    def socket(self) -> int:
+        """What becomes readable when the server has answered."""
+        return self._raw.socket
 
 
 @cache
@@ -106,7 +116,7 @@ def _name(sql: bytes) -> bytes:
     return hashlib.md5(sql, usedforsecurity=False).hexdigest().encode()
 
 
-def _statement(sql: bytes, *values: bytes | str | None) -> tuple[bytes, list[bytes | None], list[int]]:
+def _statement(sql: bytes, *values: bytes | str | None) -> _Statement:
     raw = [value.encode() if isinstance(value, str) else value for value in values]
     return sql, raw, [int(isinstance(value, bytes)) for value in values]
 
@@ -121,15 +131,13 @@ class Process:
         settings = Settings(database_url="postgresql://unused")
         self._emitter = Emitter(node=f"bench:{os.getpid()}", boot=SYSTEM_CLOCK.random_bytes(8).hex())
         self._keys = load_keyring(settings, SYSTEM_CLOCK)
-        self._lock = threading.Lock()
         self._waiting = 0
 
     def entry(self, number: int) -> tuple[ledger_entry.Entry, datetime, Stamp]:
         """An entry as an act of a machine writes it; about 600 bytes."""
         log, event_type, category, what = _KINDS[number % len(_KINDS)]
         ident, now = SYSTEM_CLOCK.new_id(), datetime.now(UTC)
-        with self._lock:
-            stamp = self._emitter.take()
+        stamp = self._emitter.take()
         index = ledger_entry.Index(
             id=str(ident),
             log=log,
@@ -155,35 +163,33 @@ class Process:
         )
         return entry, now, stamp
 
-    def look_out(self, url: str, until: float) -> None:
+    def look_out(self, connection: Connection, until: float) -> _Steps[None]:
         """Keep an eye on what waits, as every process of the product does."""
-        connection = Connection(url)
         while time.monotonic() < until:
-            (((waiting,),),) = connection.send(_statement(_LOOK))
+            (((waiting,),),) = yield from connection.send(_statement(_LOOK))
             self._waiting, looked = int(waiting or 0), time.monotonic()
-            time.sleep(LOOK_BUSY_S)
+            yield LOOK_BUSY_S
             while self._waiting < PUSH_BACK_FROM and time.monotonic() < looked + LOOK_EVERY_S:
-                time.sleep(LOOK_BUSY_S / 5)
+                yield LOOK_BUSY_S / 5
 
-    def to_outbox(self, connection: Connection, number: int) -> None:
+    def to_outbox(self, connection: Connection, number: int) -> _Steps[None]:
         """The product's way: the act and its row of the outbox, later if too many wait."""
         if pause := pause_s(self._waiting):
-            time.sleep(pause)
+            yield pause
         entry, now, stamp = self.entry(number)
         canon, ident, at = entry.to_canon(), entry.index.id, now.isoformat()
-        connection.send(  # what is sent before the server is asked for an answer is one transaction
+        yield from connection.send(  # what is sent before the server is asked for an answer is one transaction
             _statement(_ACT, ident, "arbitrum", "0xab", "1.5", at),
             _statement(_OUTBOX, ident, entry.index.log, canon, mac_of(self._keys.outbox, canon), None, at),
         )
-        with self._lock:
-            self._emitter.settle(stamp)
-            self._waiting += 1
+        self._emitter.settle(stamp)
+        self._waiting += 1
 
-    def to_chain(self, connection: Connection, number: int) -> None:
+    def to_chain(self, connection: Connection, number: int) -> _Steps[None]:
         """The common way: the act, then the end of the chain under a lock, then the entry that refers to it."""
         entry, now, _ = self.entry(number)
         canon, index, at = entry.to_canon(), entry.index, now.isoformat()
-        *_, last = connection.send(
+        *_, last = yield from connection.send(
             _BEGIN,
             _statement(_ACT, index.id, "arbitrum", "0xab", "1.5", at),
             _statement(_LOCK),
@@ -191,7 +197,7 @@ class Process:
         )
         seq, previous = (int(last[0][0] or 0), bytes.fromhex((last[0][1] or b"").decode()[2:])) if last else (-1, b"")
         leaf = hashlib.sha256(previous + canon).digest()
-        connection.send(
+        yield from connection.send(
             _statement(
                 _LINK, index.log, str(seq + 1), index.id, at, index.category, index.event_type, index.action,
                 index.actor, index.actor_type, index.outcome, index.resource_type, index.resource_id,
@@ -201,13 +207,35 @@ class Process:
         )  # fmt: skip
 
 
-def _write(act: Callable[[Connection, int], None], connection: Connection, number: int, until: float) -> list[float]:
-    latencies: list[float] = []
+def _write(
+    act: Callable[[Connection, int], _Steps[None]], connection: Connection, number: int, until: float, took: list[float]
+) -> _Steps[None]:
     while (began := time.monotonic()) < until:
-        act(connection, number)
-        latencies.append(time.monotonic() - began)
+        yield from act(connection, number)
+        took.append(time.monotonic() - began)
         number += 1
-    return latencies
+
+
+def _run(work: Mapping[int, _Steps[None]]) -> None:
+    """Do all the work, each step as soon as its socket is readable or its time has come, until all of it is done."""
+    poll, sleeping, ready = select.poll(), list[tuple[float, int]](), list(work)
+    for socket in work:
+        poll.register(socket, select.POLLIN)
+    left = len(work)
+    while left:
+        for socket in ready:
+            try:
+                pause = next(work[socket])
+            except StopIteration:
+                poll.unregister(socket)
+                left -= 1
+            else:
+                if pause is not None:
+                    heapq.heappush(sleeping, (time.monotonic() + pause, socket))
+        wait_ms = max(0.0, sleeping[0][0] - time.monotonic()) * 1000 if sleeping else None
+        ready = [socket for socket, _ in poll.poll(wait_ms)] if left else []
+        while sleeping and sleeping[0][0] <= time.monotonic():
+            ready.append(heapq.heappop(sleeping)[1])
 
 
 def main(arguments: list[str]) -> int:
@@ -219,13 +247,11 @@ def main(arguments: list[str]) -> int:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
-    until = time.monotonic() + seconds
-    with ThreadPoolExecutor(writers + 1) as pool:
-        looking = pool.submit(process.look_out, url, until)
-        runs = [pool.submit(_write, act, each, 1_000 * place, until) for place, each in enumerate(connections)]
-        latencies = [latency for run in runs for latency in run.result()]
-    looking.result()
-    sys.stdout.write(json.dumps(latencies) + "\n")
+    until, took = time.monotonic() + seconds, list[float]()
+    work = {each.socket: _write(act, each, 1_000 * place, until, took) for place, each in enumerate(connections)}
+    looker = Connection(url)
+    _run(work | {looker.socket: process.look_out(looker, until)})
+    sys.stdout.write(json.dumps(took) + "\n")
     return 0
 
 

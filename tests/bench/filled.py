@@ -14,6 +14,7 @@ import psycopg
 from ledger.canon import format_instant
 from ledger.entry import INDEX_FIELDS
 from ledger.merkle import CompactRange
+from tests.support.masterkey import vouched
 
 PARTITION_ENTRIES: Final = 2**18
 _BATCH_ENTRIES: Final = 2**14
@@ -65,8 +66,8 @@ def _finish(connection: psycopg.Connection[Any], log: str, edge: CompactRange, w
         (PARTITION_ENTRIES, PARTITION_ENTRIES, log, log),
     )
     connection.execute(
-        "INSERT INTO audit_heads (log, size, frontier, root, sequenced_at) VALUES (%s, %s, %s, %s, %s)",
-        (log, edge.size, edge.to_bytes(), edge.root(), when),
+        "INSERT INTO audit_heads (log, size, frontier, root, sequenced_at, mac) VALUES (%s, %s, %s, %s, %s, %s)",
+        (log, edge.size, edge.to_bytes(), edge.root(), when, vouched(log, edge.size, edge.root())),
     )
     connection.commit()
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import psycopg
 
+from backend.audit.authentic import head_mac
 from backend.audit.events import AuditEvent
 from backend.audit.ledger_rows import PARTITION_ENTRIES
 from backend.keyring import Keyring
@@ -147,10 +148,10 @@ def _fill_log(
             [(log, *node) for node in nodes],
         )
         connection.commit()
-    _finish(connection, log, edge)
+    _finish(connection, keyring.outbox, log, edge)
 
 
-def _finish(connection: psycopg.Connection[Any], log: str, edge: CompactRange) -> None:
+def _finish(connection: psycopg.Connection[Any], key: bytes, log: str, edge: CompactRange) -> None:
     connection.execute(
         "UPDATE audit_spans SET time_min = seen.low, time_max = seen.high FROM ("
         " SELECT seq / %(size)s * %(size)s AS first, min(occurred_at) AS low, max(occurred_at) AS high"
@@ -158,8 +159,8 @@ def _finish(connection: psycopg.Connection[Any], log: str, edge: CompactRange) -
         {"size": PARTITION_ENTRIES, "log": log},
     )
     connection.execute(
-        "INSERT INTO audit_heads (log, size, frontier, root, sequenced_at) VALUES (%s, %s, %s, %s, now())",
-        (log, edge.size, edge.to_bytes(), edge.root()),
+        "INSERT INTO audit_heads (log, size, frontier, root, sequenced_at, mac) VALUES (%s, %s, %s, %s, now(), %s)",
+        (log, edge.size, edge.to_bytes(), edge.root(), head_mac(key, log, edge.size, edge.root())),
     )
     connection.commit()
 

@@ -47,4 +47,5 @@ async def grow_on(
 ) -> None:
     """Append on a connection of the caller's."""
     async with connection.transaction():
-        await append(connection, log, [placed(runtime, log) for _ in range(count)], runtime.clock.now())
+        entries = [placed(runtime, log) for _ in range(count)]
+        await append(connection, runtime.keyring.outbox, log, entries, runtime.clock.now())

@@ -73,5 +73,6 @@ async def put_restore(app: App, generation: int, lost: list[dict[str, Any]], *, 
     stamp = runtime.emitter.take()
     entry = meta.entry_of(runtime, note, stamp, ident, now)
     async with await runtime.database.dedicated("test") as connection, connection.transaction():
-        await ledger_rows.append(connection, META_LOG, [ledger_rows.placed(ident, entry, fitted(entry))], now)
+        placed = ledger_rows.placed(ident, entry, fitted(entry))
+        await ledger_rows.append(connection, runtime.keyring.outbox, META_LOG, [placed], now)
     runtime.emitter.settle(stamp)

@@ -6,6 +6,7 @@ from typing import Final
 from psycopg import sql
 
 from ledger.merkle import TILE_LEVELS, CompactRange
+from tests.support.masterkey import vouched
 from tests.support.tampering import ERASURE, EXTERNAL, LINKAGE, PROJECTION, Change, Connection, executed
 
 _SEALED_REST: Final = "log, occurred_at, subject, key_id, nonce, ciphertext, blind"
@@ -105,10 +106,10 @@ def make_fit(connection: Connection, log: str, size: int) -> None:
         assert node.level in TILE_LEVELS
         connection.execute("INSERT INTO audit_nodes (log, level, position, hash) VALUES (%s, %s, %s, %s)", (log, *node))
     connection.execute(
-        "UPDATE audit_heads SET size = %s, frontier = %s, root = %s,"
+        "UPDATE audit_heads SET size = %s, frontier = %s, root = %s, mac = %s,"
         " sequenced_at = coalesce((SELECT sequenced_at FROM audit_entries WHERE log = %s AND seq = %s), sequenced_at)"
         " WHERE log = %s",
-        (size, edge.to_bytes(), edge.root(), log, size - 1, log),
+        (size, edge.to_bytes(), edge.root(), vouched(log, size, edge.root()), log, size - 1, log),
     )
     connection.execute(
         "UPDATE audit_spans SET time_min = seen.low, time_max = seen.high FROM"

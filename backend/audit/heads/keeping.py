@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import nodes
+from backend.audit.authentic import is_our_head
 from backend.audit.checkpoints import KeyChain, held_sizes, key_chain, latest_heads
 from backend.audit.heads import generations, rollback, thinning
 from backend.audit.heads.configured import signer_of, witnesses_of
@@ -125,10 +126,15 @@ class HeadKeeper:
         if ledger is None or not heads:
             return
         await self._learn_keys()
+        forged = []
         for head in sorted(heads, key=lambda head: (head.log != META_LOG, head.log)):  # a generation begins with meta
             origin = origin_of(ledger, head.log)
-            if head.size != signed.get(origin):
+            if not is_our_head(self._runtime.keyring.outbox, head.log, head.size, head.root, head.mac):
+                forged.append(head.log)
+            elif head.size != signed.get(origin):
                 await self._sign(origin, head, signed.get(origin, 0))
+        if forged:
+            raise ProofError(f"the head of {', '.join(forged)} was not written by a process that holds the master key")
 
     async def _learn_keys(self) -> KeyChain | None:
         """Take the signer's keys that the database lacks; None while it has none.

@@ -137,7 +137,7 @@ class _Verification:
     def run(self) -> Result:
         frame_now, verdicts = self._frame, self._state.verdicts
         if not self._resumed:
-            records.check_heads(frame_now, verdicts)
+            records.check_heads(frame_now, verdicts, self._plan.keys.outbox)
             records.check_spans(frame_now, verdicts)
             records.check_words_function(frame_now, verdicts)
             announced = [*frame_now.known.purged, *frame_now.told(PARTITION_PURGED)]

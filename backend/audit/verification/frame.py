@@ -27,7 +27,7 @@ SUBJECT_ERASED: Final = "ledger.subject.erased"
 ENTRY_QUARANTINED: Final = "ledger.entry.quarantined"
 
 _LEDGER = "SELECT name, generation, created_at, clock_timestamp() AS now FROM audit_ledger"
-_HEADS = "SELECT log, size, frontier, root, sequenced_at FROM audit_heads ORDER BY log"
+_HEADS = "SELECT log, size, frontier, root, sequenced_at, mac FROM audit_heads ORDER BY log"
 _LOGS = """
 WITH RECURSIVE present AS (
     SELECT ''::text AS log
@@ -111,6 +111,7 @@ class Head:
     root: bytes
     frontier: bytes
     sequenced_at: datetime
+    mac: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

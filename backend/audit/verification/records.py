@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from backend.audit.authentic import is_our_head
 from backend.audit.verification.frame import (
     ENTRY_QUARANTINED,
     PERIOD_SEALED,
@@ -84,8 +85,8 @@ def _heads_of(tree: Any) -> Iterator[tuple[str, int, bytes]]:
             continue  # the digest of the row tells that it was changed
 
 
-def check_heads(frame: Frame, verdicts: Verdicts) -> None:
-    """Heads that contradict themselves, logs without one, rows and nodes beyond one."""
+def check_heads(frame: Frame, verdicts: Verdicts, key: bytes) -> None:
+    """Heads that contradict themselves or are not of our making, logs without one, rows and nodes beyond one."""
     tally = verdicts[Verdict.LINKAGE]
     tally.look()
     for log in frame.logs:
@@ -100,6 +101,8 @@ def check_heads(frame: Frame, verdicts: Verdicts) -> None:
             continue
         if (edge.size, edge.root()) != (head.size, head.root):
             tally.find(log, None, "frontier", "the edge of the tree is not that of the head's size and root")
+        if not is_our_head(key, log, head.size, head.root, head.mac):
+            tally.find(log, None, "forged", "the head was not written by a process that holds the master key")
     for row in frame.beyond:
         tally.find(row["log"], row["seq"], "beyond", f"{row['rows']} entries outside the head's size")
     for row in frame.nodes_beyond:

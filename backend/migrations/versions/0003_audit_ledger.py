@@ -185,6 +185,7 @@ def _create_entries() -> None:
         sa.Column("frontier", sa.LargeBinary(), nullable=False),
         sa.Column("root", sa.LargeBinary(), nullable=False),
         sa.Column("sequenced_at", _TIME, nullable=False),
+        sa.Column("mac", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("log", name="pk_audit_heads"),
     )
     op.create_table(
