@@ -261,3 +261,19 @@ async def test_a_burst_slows_its_own_process_before_anybody_has_looked(database_
             while state.crowded.is_set():  # noqa: ASYNC110  an event tells when it is set, not when it is cleared
                 await asyncio.sleep(0.01)
         assert state.waiting == 0
+
+
+async def test_a_row_whose_times_are_none_holds_up_nobody(app: App, database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO audit_outbox (id, log, canon, mac, emitted_at, filed_at)"
+            " SELECT gen_random_uuid(), '7y', '{}', '', at, at"
+            " FROM unnest(ARRAY['infinity', '-infinity', '20000-01-01', '0044-03-15 BC']::timestamptz[]) AS at"
+        )
+    async with app.runtime.database.transaction() as session:
+        ident = await record(session, app.runtime, SYSTEM, AuditDraft(AuditEvent.LOGOUT_DONE, "log out"))
+    async with asyncio.timeout(60):
+        await settled(app)
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM audit_quarantine").fetchone() == (4,)
+        assert connection.execute("SELECT count(*) FROM audit_entries WHERE id = %s", (ident,)).fetchone() == (1,)

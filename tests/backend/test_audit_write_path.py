@@ -243,21 +243,6 @@ async def test_an_entry_put_past_the_outbox_is_not_built_upon(app: App, database
         assert found, result.verdicts.to_tree()
 
 
-async def test_a_row_whose_times_are_none_holds_up_nobody(app: App, database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO audit_outbox (id, log, canon, mac, emitted_at, filed_at)"
-            " SELECT gen_random_uuid(), '7y', '{}', '', at, at"
-            " FROM unnest(ARRAY['infinity', '-infinity', '20000-01-01', '0044-03-15 BC']::timestamptz[]) AS at"
-        )
-    ident = await _record(app.runtime)
-    assert await _appears(database_url, ident)
-    async with asyncio.timeout(60):
-        await settled(app)
-    with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT count(*) FROM audit_quarantine").fetchone() == (4,)
-
-
 async def _appears(url: str, ident: uuid.UUID, turns: int = 1_000) -> bool:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         for _ in range(turns):

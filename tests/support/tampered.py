@@ -109,6 +109,10 @@ class Harness:
                 continue
             result.made[change.kind] += 1
             found = set(verdicts.failed)
+            if verdicts[
+                Verdict.EXTERNAL
+            ].noted:  # a cosignature under another key may be a witness's new one: it is told
+                found.add(Verdict.EXTERNAL)
             if not found & change.expected:
                 told = {name: [one.what for one in tally.first] for name, tally in verdicts.items() if tally.first}
                 result.missed_of[change.kind] += 1
