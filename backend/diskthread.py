@@ -35,7 +35,7 @@ class DiskThread:
     """Does one job after the other, started at first need. While one hangs, further ones are refused at once."""
 
     name: str
-    _jobs: queue.SimpleQueue[Callable[[], None]] = field(default_factory=queue.SimpleQueue)
+    _jobs: queue.SimpleQueue[Callable[[], None] | None] = field(default_factory=queue.SimpleQueue)
     _thread: threading.Thread | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _last: asyncio.Future[None] | None = None
@@ -97,15 +97,22 @@ class DiskThread:
         self._started().put(run)
         return await answer
 
-    def _started(self) -> queue.SimpleQueue[Callable[[], None]]:
+    def _started(self) -> queue.SimpleQueue[Callable[[], None] | None]:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+            self._thread = threading.Thread(target=_work, args=(self._jobs,), name=self.name, daemon=True)
             self._thread.start()
         return self._jobs
 
-    def _work(self) -> None:
-        while True:
-            self._jobs.get()()
+    def end(self) -> None:
+        """Have the thread end once what was asked for is done; the next job starts another."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread, self._jobs = None, queue.SimpleQueue()
+
+
+def _work(jobs: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    while (job := jobs.get()) is not None:
+        job()
 
 
 def _tell(

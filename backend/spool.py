@@ -197,9 +197,10 @@ class Spool:
             await self._do(self.file.close if self.waiting else self.file.remove)
 
     async def let_go(self) -> None:
-        """Let go of the file as it is, so that it can be taken over again."""
+        """Let go of the file as it is, and of the thread: it can be taken over again."""
         with suppress(SpoolError):
             await self._do(self.file.close)
+        self._disk.end()
 
     async def lines(self) -> list[bytes]:
         """Give every whole line.

@@ -25,6 +25,7 @@ from backend.audit.subjects import ERASED, PERSON_RESOURCE, PREFIX, is_erased, o
 from backend.audit.tables import LedgerEntry, SealedField, Subject
 from backend.context import Caller, Runtime
 from backend.db import after_commit
+from backend.errors import ConfigurationError
 from backend.paging import COUNT_CAP
 from backend.revocations import ErasedSubjectError
 from contract.audit import AuditResult
@@ -102,7 +103,9 @@ async def record(session: AsyncSession, runtime: Runtime, caller: Caller, draft:
     owner = Owner(index.log, index.id, owner_of(index.actor, index.actor_type, index.resource_type, index.resource_id))
     try:
         sealed = await seal_fields(session, runtime, owner, personal)
-    except ErasedSubjectError:  # the act is told all the same, without what must not be kept of its person
+    except (ErasedSubjectError, ConfigurationError, OSError):
+        # the act is told all the same, without what must not be kept of its person; also while the list of erasures
+        # cannot be asked whether it may be: a disk that hangs must not stop a freeze
         sealed = ()
     if personal and not sealed:
         detail = replace(detail, metadata={**(detail.metadata or {}), "withheld": sorted(personal)})

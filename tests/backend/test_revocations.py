@@ -184,14 +184,20 @@ async def test_a_disk_that_hangs_keeps_personal_data_shut_and_the_backend_answer
                 assert answered > 1, "others wait for the disk"
                 refused = await revealing
                 assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
-                with pytest.raises(OSError, match="does not answer"):
-                    await _act(app)
+                frozen = await officer.post(
+                    "/v1/freezes", json={"scope": {"kind": "global"}, "reason": "the disk hangs and trading must stop"}
+                )
+                assert frozen.status_code == 201, frozen.text
             for _ in range(500):
                 revealed = await officer.post(where, json={"reason": "an incident"})
                 if revealed.status_code == 200:
                     break
                 await asyncio.sleep(0.02)
             assert revealed.json()["values"]["ip_address"] == "203.0.113.77"
+            await settled(app)
+            found = await officer.get("/v1/audit", params={"event_type": "freeze.hold.created"})
+            (told,) = found.json()["items"]
+            assert "ip_address" in told["metadata"]["withheld"]
 
 
 async def test_a_line_that_nobody_waited_for_is_taken_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

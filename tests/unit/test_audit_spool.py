@@ -184,3 +184,15 @@ async def test_an_empty_file_leaves_with_its_process(tmp_path: Path) -> None:
     assert spool.file.path.exists()
     await spool.close()
     assert list(spool.file.path.parent.iterdir()) == []
+
+
+async def test_a_spool_that_was_let_go_leaves_no_thread(tmp_path: Path) -> None:
+    """Every second a process looks into what others have left: it would run out of threads."""
+    before = set(threading.enumerate())
+    spool = Spool(SpoolFile(tmp_path / "other.spool"))
+    for _ in range(2):  # it can be used again
+        assert await spool.lines() == []
+        (thread,) = set(threading.enumerate()) - before
+        await spool.let_go()
+        thread.join(30)
+        assert not thread.is_alive()

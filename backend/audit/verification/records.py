@@ -248,17 +248,18 @@ def learnt(frame: Frame, outbox_key: bytes) -> Known:
         },
         runs_until=max(filter(None, (known.runs_until, *(row["verified_at"] for row in frame.runs))), default=None),
         quarantined=max((known.quarantined, *(row["number"] for row in frame.quarantined))),
-        aside=known.aside | {one for row in frame.quarantined if (one := _number_of(row, outbox_key))},
+        aside=known.aside.union(*(_numbers_of(row, outbox_key) for row in frame.quarantined)),
         erased=known.erased | {one.resource_id for one in told if one.event_type == SUBJECT_ERASED},
         expired={log: max(known.expired.get(log, ""), expired.get(log, "")) for log in known.expired | expired},
         purged=[*known.purged, *(one.facts for one in told if one.event_type == PARTITION_PURGED)],
     )  # fmt: skip
 
 
-def _number_of(row: Mapping[str, Any], outbox_key: bytes) -> tuple[str, int] | None:
-    """Process and number of a row in quarantine, if a process of ours wrote it and it has any."""
+def _numbers_of(row: Mapping[str, Any], outbox_key: bytes) -> set[tuple[str, int]]:
+    """Process and numbers that a row in quarantine accounts for, its own and those it calls void, if it is ours."""
     try:
         emitter = tree_of(row["canon"])["body"]["emitter"]
-        return (str(emitter["boot"]), int(emitter["n"])) if authentic(outbox_key, row) else None
+        numbers = {int(emitter["n"]), *map(int, emitter["void"])}
+        return {(str(emitter["boot"]), n) for n in numbers} if authentic(outbox_key, row) else set()
     except (KeyError, TypeError, ValueError):
-        return None  # put aside for a reason
+        return set()  # put aside for a reason
