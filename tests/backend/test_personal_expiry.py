@@ -74,7 +74,7 @@ async def test_personal_values_go_earlier_than_their_entries_where_the_policy_sa
     told = await _expired(old)
     assert {log: (one["days"], one["stated_by"]) for log, one in told.items() if log != "meta"} == {
         LOG: (1_095, "the retention of the log"),
-        "7y": (1_095, "privacy.retention_days.log_data"),
+        "7y": (1_095, "the policy's privacy.retention_days.log_data"),
     }
     assert all(
         one["before"] == format_instant(old.clock.at.replace(hour=0, minute=0) - timedelta(1_095))
