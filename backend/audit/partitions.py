@@ -14,7 +14,7 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from backend.audit.conditions import Where
 from backend.audit.cursors import Position
@@ -45,10 +45,13 @@ _SPANS = text(
     " FROM audit_spans WHERE time_max IS NOT NULL"
 )
 _SAVE: Final = (
-    "SAVEPOINT audit_search; SET LOCAL statement_timeout = {milliseconds};"
-    " SET LOCAL max_parallel_workers_per_gather = 0"  # starting workers takes longer than a partition
+    "SAVEPOINT audit_search;"
+    " SET LOCAL max_parallel_workers_per_gather = 0;"  # starting workers takes longer than a partition
+    " SET LOCAL statement_timeout = {milliseconds}"  # the last: what is in force for the others is the caller's
 )
 _GO_BACK: Final = "ROLLBACK TO SAVEPOINT audit_search; RELEASE SAVEPOINT audit_search"
+GO_BACK_TRIES: Final = 20
+"""Going back takes some microseconds of a limit of a millisecond at least."""
 _SEVERAL: Final = {"no_parameters": True}
 """Several statements in one go are sent only without parameters."""
 _ORDER: Final = 'ORDER BY occurred_at DESC, log COLLATE "C", seq DESC'
@@ -162,7 +165,19 @@ async def _hurried(session: AsyncSession, budget_s: float) -> AsyncIterator[None
     try:
         yield
     finally:
-        await connection.exec_driver_sql(_GO_BACK, execution_options=_SEVERAL)
+        await _go_back(connection)
+
+
+async def _go_back(connection: AsyncConnection) -> None:
+    """Undo what was begun; going back is itself a statement that the short limit may end, on a machine at its limit."""
+    for tries_left in reversed(range(GO_BACK_TRIES)):
+        try:
+            await connection.exec_driver_sql(_GO_BACK, execution_options=_SEVERAL)
+        except DBAPIError as error:
+            if not (tries_left and isinstance(error.orig, psycopg.errors.QueryCanceled)):
+                raise
+        else:
+            return
 
 
 async def read(session: AsyncSession, reading: Reading, budget_s: float) -> bool:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
-from backend.audit import search
+from backend.audit import partitions, search
 from backend.audit.events import AuditEvent
 from backend.audit.heads_tables import SignedHead
 from backend.audit.identity import ledger_of, origin_of
@@ -370,3 +371,13 @@ async def test_what_shares_something_with_an_entry_is_followed(auditor: httpx.As
 async def test_more_filters(auditor: httpx.AsyncClient, filters: dict[str, str], minutes: list[int]) -> None:
     page = await _search(auditor, **filters)
     assert [(entry.timestamp - START) // timedelta(minutes=1) for entry in page.items] == minutes
+
+
+async def test_a_transaction_outlives_any_number_of_searches_whose_time_was_up(app: App) -> None:
+    """Going back to where a search began is under its limit too."""
+    async with app.runtime.database.read() as session:
+        for _ in range(300):
+            with pytest.raises(DBAPIError):
+                async with partitions._hurried(session, 0.0):
+                    await session.execute(text("SELECT pg_sleep(1)"))
+            assert (await session.execute(text("SELECT 1"))).scalar_one() == 1

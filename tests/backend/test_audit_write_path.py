@@ -238,7 +238,7 @@ async def test_an_entry_put_past_the_outbox_is_not_built_upon(app: App, database
         other = await _record(app.runtime, AuditDraft("alerts.alert.raised", "alert raised"))
         assert await _appears(database_url, other)
         assert not await _appears(database_url, held_up, turns=20)
-        result = verify(connection, Plan(keys_of(app.runtime)))
+        result = verify(connection, Plan(keys_of(app.runtime), patience_s=0.0))
         found = [one.what for one in result.verdicts[Verdict.LINKAGE].first if one.what == "forged"]
         assert found, result.verdicts.to_tree()
 

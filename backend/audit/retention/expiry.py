@@ -59,7 +59,11 @@ class Term:
         days = runtime.policy.personal_days(kept_days)
         if days is None:
             return None
-        return cls(log, days, "the retention of the log" if days == kept_days else "the policy's privacy.retention_days.log_data")
+        return cls(
+            log,
+            days,
+            "the retention of the log" if days == kept_days else "the policy's privacy.retention_days.log_data",
+        )
 
     def before(self, now: datetime) -> datetime:
         """Entries from before this instant have lost their personal values: it is the start of a day."""
