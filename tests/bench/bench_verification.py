@@ -22,6 +22,9 @@ from backend.audit.verification import proving
 from backend.audit.verification.check import Plan, Result, verify
 from backend.audit.verification.keys import Keys, nothing_opens
 from backend.audit.verification.state import State
+from backend.clock import SYSTEM_CLOCK
+from backend.keyring import load_keyring
+from backend.settings import Settings
 from tests.bench.filled import fill
 from tests.bench.report import Row
 from tests.support import databases
@@ -33,7 +36,6 @@ MEMORY_MB: Final = 200
 PROOF_S: Final = 0.005
 _PROOFS: Final = 200
 _INDEXES: Final = "actor event resource request time words"
-_KEYS: Final = Keys(nothing_opens, *[b"\0" * 32] * 3)
 
 
 def run() -> list[Row]:
@@ -109,11 +111,16 @@ def _timed(connection: psycopg.Connection[Any], trusted: State | None, *, words:
     """Verify; gives what it took and the result, which must be good."""
     pid = connection.info.backend_pid
     server, processor, began = _processor_s(pid), time.process_time(), time.perf_counter()
-    result = verify(connection, Plan(_KEYS, trusted=trusted, words=words))
+    result = verify(connection, Plan(_keys(), trusted=trusted, words=words))
     if result.verdicts.failed:
         raise RuntimeError(f"a ledger in order was not found so: {result.verdicts.to_tree()}")
     spent = time.process_time() - processor, _processor_s(pid) - server, time.perf_counter() - began
     return _Spent(*spent), result
+
+
+def _keys() -> Keys:
+    ring = load_keyring(Settings(database_url="postgresql://unused"), SYSTEM_CLOCK)
+    return Keys(nothing_opens, ring.blinding, ring.outbox, ring.verification)
 
 
 def _processor_s(pid: int) -> float:
