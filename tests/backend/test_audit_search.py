@@ -76,6 +76,7 @@ async def auditor(app: App) -> AsyncIterator[httpx.AsyncClient]:
         runtime = replace(app.runtime, clock=Clock(now=lambda at=at: at))  # type: ignore[misc]
         async with app.runtime.database.transaction() as session:
             await record(session, runtime, caller, draft)
+    await settled(app)  # a search waits a quarter of a second at most, and the first entries of a log make its tables
     async with await app.as_(AUDITOR) as client:
         yield client
 
@@ -125,6 +126,7 @@ async def test_a_pasted_id_finds_its_entry_and_a_pasted_request_all_of_its_entri
     async with app.runtime.database.transaction() as session:
         await record(session, runtime, caller, AuditDraft(AuditEvent.LOGIN_SUCCEEDED, "log in"))
         await record(session, runtime, caller, AuditDraft(AuditEvent.LOGOUT_DONE, "log out"))
+    await settled(app)
     async with await app.as_(AUDITOR) as client:
         both = (await _search(client, q=str(request))).items
         assert [entry.action for entry in both] == ["log out", "log in"]
