@@ -47,11 +47,13 @@ def test_a_tree_in_order_passes(checkout: Path) -> None:
 def test_lines_of_a_file_class_and_function(checkout: Path) -> None:
     filler = "    x = 1\n"
     write(checkout, "gate/long.py", '"""Doc."""\n' + "x = 1\n" * gates.LONGEST_FILE_LINES)
-    write(checkout, "gate/wide.py", '"""Doc."""\ndef f() -> None:\n' + filler * gates.LONGEST_FUNCTION_LINES)
+    for name in ("backend/migrations/versions/9_wide.py", "gate/wide.py"):
+        write(checkout, name, '"""Doc."""\ndef f() -> None:\n' + filler * gates.LONGEST_FUNCTION_LINES)
     write(checkout, "gate/tall.py", '"""Doc."""\nclass C:\n' + filler * gates.LONGEST_CLASS_LINES)
     write(checkout, "console/app.py", '"""Doc."""\n' + "x = 1\n" * 250)
     assert [line.partition(" ")[0] for line in gates.size_problems(checkout)] == [
-        "console/app.py:", "gate/long.py:", "gate/tall.py:2:", "gate/wide.py:2:",
+        "backend/migrations/versions/9_wide.py:2:", "console/app.py:",
+        "gate/long.py:", "gate/tall.py:2:", "gate/wide.py:2:",
     ]  # fmt: skip
 
 

@@ -47,6 +47,15 @@ END $$
 
 
 def upgrade() -> None:
+    _create_heads()
+    _create_epochs()
+    _create_keepers()
+    _create_faults()
+    _create_restores()
+    _refuse_changes()
+
+
+def _create_heads() -> None:
     op.create_table(
         "audit_checkpoints",
         sa.Column("origin", sa.String(120), nullable=False),
@@ -75,6 +84,9 @@ def upgrade() -> None:
         ["origin", "size"],
         postgresql_where=sa.text("length(receipt) > 0"),
     )
+
+
+def _create_epochs() -> None:
     op.create_table(
         "audit_epochs",
         sa.Column("epoch", sa.Integer(), nullable=False),
@@ -83,6 +95,9 @@ def upgrade() -> None:
         sa.Column("learned_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("epoch", name="pk_audit_epochs"),
     )
+
+
+def _create_keepers() -> None:
     op.create_table(
         "audit_keepers",
         sa.Column("name", sa.String(200), nullable=False),
@@ -92,22 +107,6 @@ def upgrade() -> None:
         sa.Column("seen_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_audit_keepers"),
     )
-    _create_faults()
-    # ordinary triggers: an application role cannot change what was signed; a superuser can, and witnesses would show it
-    for table in _APPEND_ONLY:
-        op.execute(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
-        )
-    for table, function in _THINNED.items():
-        op.execute(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
-        )
-        op.execute(function)
-        op.execute(
-            f"CREATE TRIGGER {table}_thinned BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_thinned()"
-        )
 
 
 def _create_faults() -> None:
@@ -132,6 +131,9 @@ def _create_faults() -> None:
         unique=True,
         postgresql_where=sa.text("resolved_at IS NULL"),
     )
+
+
+def _create_restores() -> None:
     op.create_table(
         "audit_restores",
         sa.Column("generation", sa.Integer(), nullable=False),
@@ -142,6 +144,24 @@ def _create_faults() -> None:
         sa.Column("entry_id", sa.UUID(), nullable=False),
         sa.PrimaryKeyConstraint("generation", name="pk_audit_restores"),
     )
+
+
+def _refuse_changes() -> None:
+    # ordinary triggers: an application role cannot change what was signed; a superuser can, and witnesses would show it
+    for table in _APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
+        )
+    for table, function in _THINNED.items():
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
+        )
+        op.execute(function)
+        op.execute(
+            f"CREATE TRIGGER {table}_thinned BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_thinned()"
+        )
 
 
 def downgrade() -> None:

@@ -33,6 +33,20 @@ LEFT JOIN LATERAL (
 
 
 def upgrade() -> None:
+    _create_periods()
+    _create_verifications()
+    _create_jobs()
+    _create_state()
+    for table in _APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
+        )
+        op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only")
+    op.execute(_RECORDS)
+
+
+def _create_periods() -> None:
     op.create_table(
         "audit_periods",
         sa.Column("log", sa.String(40), nullable=False),
@@ -48,6 +62,9 @@ def upgrade() -> None:
         sa.CheckConstraint("record_count = seq_end - seq_start", name="ck_audit_periods_record_count"),
         sa.PrimaryKeyConstraint("log", "n", name="pk_audit_periods"),
     )
+
+
+def _create_verifications() -> None:
     op.create_table(
         "audit_verifications",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -64,6 +81,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_audit_verifications"),
     )
     op.create_index("ix_audit_verifications_verified_at", "audit_verifications", ["verified_at"])
+
+
+def _create_jobs() -> None:
     op.create_table(
         "audit_verification_jobs",
         sa.Column("id", sa.UUID(), nullable=False),
@@ -79,6 +99,9 @@ def upgrade() -> None:
         sa.Column("report", postgresql.JSONB(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_audit_verification_jobs"),
     )
+
+
+def _create_state() -> None:
     op.create_table(
         "audit_verification_state",
         sa.Column("name", sa.String(60), nullable=False),
@@ -86,13 +109,6 @@ def upgrade() -> None:
         sa.Column("saved_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_audit_verification_state"),
     )
-    for table in _APPEND_ONLY:
-        op.execute(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse_change()"
-        )
-        op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only")
-    op.execute(_RECORDS)
 
 
 def downgrade() -> None:
