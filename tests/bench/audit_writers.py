@@ -23,11 +23,10 @@ from psycopg import pq
 from backend.audit.authentic import mac_of
 from backend.clock import SYSTEM_CLOCK
 from backend.emitter import Emitter, Stamp
-from backend.keyring import load_keyring
-from backend.settings import Settings
 from backend.write_path import LOOK_BUSY_S, LOOK_EVERY_S, PUSH_BACK_FROM, pause_s
 from ledger import entry as ledger_entry
 from ledger.canon import format_instant
+from tests.support.masterkey import keyring
 
 ACTS: Final = "CREATE TABLE bench_acts (id uuid PRIMARY KEY, chain text, wallet text, amount numeric, at timestamptz)"
 CHAIN: Final = """
@@ -128,9 +127,8 @@ class Process:
     """The writers of one process share its numbering, as a backend's requests do."""
 
     def __init__(self) -> None:
-        settings = Settings(database_url="postgresql://unused")
         self._emitter = Emitter(node=f"bench:{os.getpid()}", boot=SYSTEM_CLOCK.random_bytes(8).hex())
-        self._keys = load_keyring(settings, SYSTEM_CLOCK)
+        self._keys = keyring()
         self._waiting = 0
 
     def entry(self, number: int) -> tuple[ledger_entry.Entry, datetime, Stamp]:

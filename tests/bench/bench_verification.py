@@ -23,13 +23,11 @@ from backend.audit.verification import proving
 from backend.audit.verification.check import Plan, Result, verify
 from backend.audit.verification.keys import Keys, nothing_opens
 from backend.audit.verification.state import State
-from backend.clock import SYSTEM_CLOCK
-from backend.keyring import load_keyring
-from backend.settings import Settings
 from tests.bench.filled import fill
 from tests.bench.report import Row
 from tests.support import databases
 from tests.support.app import SYSTEM, App, started_app
+from tests.support.masterkey import keyring
 
 ENTRIES: Final = int(os.environ.get("WATCHFLOOR_BENCH_ENTRIES", "1000000"))
 AT_LEAST_PER_S: Final = 300_000
@@ -122,7 +120,7 @@ def _timed(connection: psycopg.Connection[Any], trusted: State | None, *, words:
 
 
 def _keys() -> Keys:
-    ring = load_keyring(Settings(database_url="postgresql://unused"), SYSTEM_CLOCK)
+    ring = keyring()
     return Keys(nothing_opens, ring.blinding, ring.outbox, ring.verification)
 
 
