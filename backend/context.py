@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Depends, Request
@@ -66,6 +67,8 @@ class Runtime:
     """All of them at once, to find names in texts."""
     data_keys: TimedCache[str, DataKey]
     """Unwrapped data keys, by subject."""
+    barren: TimedCache[tuple[bytes, str], datetime]
+    """From when on a closed partition of the audit ledger has no answer to a question, by both."""
     revocations: Revocations
     """Who was erased, known outside the database."""
     write_path: WritePath

@@ -19,6 +19,10 @@ _KEPT_S = 1.0
 """How long a process believes what it read of a subject: an erasure elsewhere is noticed after this."""
 _KEPT_MAX = 1_000
 """Subjects remembered; a floor has tens of people."""
+_SEEN_KEPT_S = 900.0
+"""Longer than somebody pages through what they have found."""
+_SEEN_MAX = 50_000
+"""Questions times closed partitions, some hundred bytes each."""
 
 
 def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
@@ -41,6 +45,7 @@ def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
         subjects=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
         names=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
         data_keys=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
+        barren=TimedCache(_SEEN_KEPT_S, _SEEN_MAX, clock.monotonic),
         revocations=Revocations(settings.data_dir / FILE_NAME, keyring.revocations),
         write_path=WritePath(spool_of(settings.data_dir, boot)),
     )

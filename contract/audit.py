@@ -44,6 +44,9 @@ class AuditPage(Page[AuditEntry]):
     """How many entries each log held when the search began: an entry is in the tree of that size."""
     checkpoints: dict[str, str] = {}
     """The newest signed head of each log on the page, as a signed note; none for a log that was never signed."""
+    waiting: int = 0
+    """How many committed entries had no place in a log yet when the search began, counted up to 5,000: on no page of
+    it. The caller's own acts are waited for, and so is what waits longer than usual, each for a moment."""
     unfinished: bool = False
     """The time was up before the page was full: `next_cursor` goes on looking, in older entries."""
     searched_back_to: UtcDatetime | None = None

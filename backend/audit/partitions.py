@@ -8,16 +8,18 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit.asking import ask
+from backend.audit.barren import Barren
 from backend.audit.conditions import Where
 from backend.audit.cursors import Position
+from backend.audit.ground import Ground
 from backend.audit.windows import (
     FEW_PAGES,
     GROWTH,
@@ -28,6 +30,7 @@ from backend.audit.windows import (
     cut,
     together,
     together_at_most,
+    walks,
 )
 from backend.paging import COUNT_CAP
 
@@ -39,11 +42,6 @@ MEASURED_FIRST: Final = 4
 """Of so many partitions the planner is asked first how many matches it expects, and each time of twice as many more:
 what is common is found in the newest ones, and asking costs as much as looking."""
 
-_HEADS = text("SELECT log, size FROM audit_heads")
-_SPANS = text(
-    "SELECT log, seq_from, seq_until, quote_ident(table_name), time_min, time_max"
-    " FROM audit_spans WHERE time_max IS NOT NULL"
-)
 _SAVE: Final = (
     "SAVEPOINT audit_search;"
     " SET LOCAL max_parallel_workers_per_gather = 0;"  # starting workers takes longer than a partition
@@ -52,8 +50,7 @@ _SAVE: Final = (
 _GO_BACK: Final = "ROLLBACK TO SAVEPOINT audit_search; RELEASE SAVEPOINT audit_search"
 GO_BACK_TRIES: Final = 20
 """Going back takes some microseconds of a limit of a millisecond at least."""
-_SEVERAL: Final = {"no_parameters": True}
-"""Several statements in one go are sent only without parameters."""
+_NO_END: Final = datetime.max.replace(tzinfo=UTC)
 _ORDER: Final = 'ORDER BY occurred_at DESC, log COLLATE "C", seq DESC'
 _COLLECTED: Final = "ORDER BY occurred_at + interval '0' DESC, seq DESC LIMIT :wanted"
 """An order that no index has: the planner must not walk entries by time in the hope of soon meeting a match."""
@@ -88,6 +85,9 @@ class Reading:
     position: Position | None
     wanted: int
     pending: list[Window]
+    ground: Ground
+    barren: Barren | None = None
+    """What is known of closed partitions; None if nothing is to be remembered."""
     heads: frozenset[Span] = frozenset()
     """The newest partition of each log: what is common is found there, and more caution costs little."""
     found: list[Key] = field(default_factory=list)
@@ -117,6 +117,18 @@ class Reading:
         """The instant that a further entry must at least have to be on the page; None while the page has room."""
         return self.found[self.wanted - 1].at if len(self.found) >= self.wanted else None
 
+    def learn(self, windows: Iterable[Window], keys: Sequence[Key]) -> None:
+        """Remember which of the windows just read, before what they gave is merged, hold nothing."""
+        if self.barren is None or len(keys) >= self.wanted:  # the other windows' matches may be left out
+            return
+        for window in windows:
+            span, oldest = window.span, self.oldest(window)
+            if self.sizes[span.log] < span.seq_until or not self.ground.is_closed(span):
+                continue
+            if not any(key.table == span.table and key.at >= oldest for key in keys):
+                ends = filter(None, (window.until, self.where.until, self.position.at if self.position else None))
+                self.barren.learn(span, oldest, min(ends, default=_NO_END))
+
     def take(self, keys: Iterable[Key]) -> None:
         """Merge what a few partitions gave."""
         self.found = newest_first([*self.found, *keys])[: self.wanted]
@@ -127,19 +139,21 @@ class Reading:
         return self.found if unread is None else [key for key in self.found if key.at > unread]
 
 
-async def log_sizes(session: AsyncSession) -> dict[str, int]:
-    """How many entries every log holds."""
-    return {row[0]: row[1] for row in await session.execute(_HEADS)}
-
-
-async def begin(
-    session: AsyncSession, where: Where, sizes: Mapping[str, int], position: Position | None, wanted: int
+def begin(
+    where: Where,
+    sizes: Mapping[str, int],
+    position: Position | None,
+    wanted: int,
+    *,
+    ground: Ground,
+    barren: Barren | None = None,
 ) -> Reading:
     """Prepare a search for so many entries behind a position."""
-    spans = [Span(*row) for row in await session.execute(_SPANS)]
-    spans = [span for span in spans if _may_hold(span, where, sizes, position)]
+    spans = [span for span in ground.spans if _may_hold(span, where, sizes, position)]
     heads = {span.log: span for span in sorted(spans, key=lambda span: span.seq_from)}
-    reading = Reading(where, sizes, position, wanted, [Window(span) for span in spans], frozenset(heads.values()))
+    windows = [Window(span, until=barren.since(span) if barren else None) for span in spans]
+    windows = [one for one in windows if one.until is None or one.until > max(filter(None, (one.oldest, where.since)))]
+    reading = Reading(where, sizes, position, wanted, windows, ground, barren, frozenset(heads.values()))
     reading.settle()
     return reading
 
@@ -159,20 +173,18 @@ async def _hurried(session: AsyncSession, budget_s: float) -> AsyncIterator[None
     """Nothing within takes longer than the budget, and none of it lasts: a statement that is ended for taking too
     long must not end the caller's transaction.
     """
-    connection = await session.connection()
-    save = _SAVE.format(milliseconds=max(1, round(budget_s * 1000)))
-    await connection.exec_driver_sql(save, execution_options=_SEVERAL)
+    await ask(session, _SAVE.format(milliseconds=max(1, round(budget_s * 1000))))
     try:
         yield
     finally:
-        await _go_back(connection)
+        await _go_back(session)
 
 
-async def _go_back(connection: AsyncConnection) -> None:
+async def _go_back(session: AsyncSession) -> None:
     """Undo what was begun; going back is itself a statement that the short limit may end, on a machine at its limit."""
     for tries_left in reversed(range(GO_BACK_TRIES)):
         try:
-            await connection.exec_driver_sql(_GO_BACK, execution_options=_SEVERAL)
+            await ask(session, _GO_BACK)
         except DBAPIError as error:
             if not (tries_left and isinstance(error.orig, psycopg.errors.QueryCanceled)):
                 raise
@@ -212,6 +224,7 @@ async def _look_around(session: AsyncSession, reading: Reading, deadline: float)
             continue
         batch, rest = reading.pending[:number], reading.pending[number:]
         keys = await _look(session, reading, batch)
+        reading.learn(batch, keys)
         reading.take(keys)
         reading.pending = rest
         reading.settle()
@@ -244,18 +257,16 @@ async def _measure(session: AsyncSession, reading: Reading, number: int) -> None
     chosen = [window for window in reading.pending if not window.measured][:number]
     rest = [window for window in reading.pending if window not in chosen]
     arms, values = _arms(reading, chosen, "seq", "")
-    explained = await session.execute(text(f"EXPLAIN (FORMAT JSON) {' UNION ALL '.join(arms)}"), values)
-    plan = explained.scalar_one()[0]["Plan"]
+    ((explained,),) = await ask(session, f"EXPLAIN (FORMAT JSON) {' UNION ALL '.join(arms)}", values)
+    plan = explained[0]["Plan"]
     plans = [plan] if len(chosen) == 1 else plan.get("Plans", [])
     if len(plans) == len(chosen):
-        walkable = await _walkable(session, reading, [window.span for window in chosen])
+        expected = {
+            window: _expected(reading, window, one["Plan Rows"]) for window, one in zip(chosen, plans, strict=True)
+        }
+        walkable = await _walkable(session, reading, expected)
         cuts = [
-            cut(
-                window.span,
-                replace(_expected(reading, window.span, one["Plan Rows"]), walkable=walkable.get(window.span.table)),
-                reading.wanted,
-            )
-            for window, one in zip(chosen, plans, strict=True)
+            cut(window, replace(one, walkable=walkable.get(window)), reading.wanted) for window, one in expected.items()
         ]
         reading.pending = [*(window for windows in cuts for window in windows), *rest]
     else:  # the planner knows that some hold nothing
@@ -263,22 +274,29 @@ async def _measure(session: AsyncSession, reading: Reading, number: int) -> None
     reading.settle()
 
 
-async def _walkable(session: AsyncSession, reading: Reading, spans: Sequence[Span]) -> dict[str, datetime]:
-    """From when on the newest partitions hold as many entries as may be walked; the others hold what they held."""
-    numbers = {span.table: reading.sizes[span.log] - WALKED_ENTRIES for span in spans if span in reading.heads}
-    arms = [
-        f"SELECT {place}, occurred_at FROM {table} WHERE seq = :seq{place}"  # noqa: S608  as `_arms`
-        for place, table in enumerate(numbers)
-    ]
-    values = {f"seq{place}": number for place, number in enumerate(numbers.values())}
-    found = await session.execute(text(" UNION ALL ".join(arms)), values) if arms else ()
-    tables = list(numbers)
-    return {tables[row[0]]: row[1] for row in found}
+async def _walkable(
+    session: AsyncSession, reading: Reading, expected: Mapping[Window, Expected]
+) -> dict[Window, datetime]:
+    """Where as many entries as may be walked begin, in each window that would be walked: entries come in bursts."""
+    windows = [window for window, one in expected.items() if walks(one, reading.wanted)]
+    values: dict[str, Any] = {"most": WALKED_ENTRIES}
+    arms = []
+    for place, window in enumerate(windows):
+        span, name = window.span, f"from{place}"
+        if reading.newest(window) >= span.time_max:  # by number: as good as by time, and found at once
+            values[name] = min(reading.sizes[span.log], span.seq_until) - WALKED_ENTRIES
+            ending = f"seq = :{name}"
+        else:
+            values[name] = reading.newest(window)
+            ending = f"occurred_at <= :{name} ORDER BY occurred_at DESC, seq DESC OFFSET :most LIMIT 1"
+        arms.append(f"(SELECT {place}, occurred_at FROM {span.table} WHERE {ending})")  # noqa: S608  as `_arms`
+    found = await ask(session, " UNION ALL ".join(arms), values) if arms else ()
+    return {windows[row[0]]: row[1] for row in found}
 
 
-def _expected(reading: Reading, span: Span, matches: float) -> Expected:
-    whole = Window(span)
-    newest, oldest = reading.newest(whole), reading.oldest(whole)
+def _expected(reading: Reading, window: Window, matches: float) -> Expected:
+    span = window.span
+    newest, oldest = reading.newest(window), reading.oldest(window)
     entries = min(span.seq_until, reading.sizes[span.log]) - span.seq_from
     length = (span.time_max - span.time_min).total_seconds()
     share = (newest - oldest).total_seconds() / length if length else 1.0
@@ -298,7 +316,7 @@ async def rows_of(session: AsyncSession, keys: Sequence[Key]) -> list[tuple[str,
         for number, table in enumerate(wanted)
     ]
     values = {f"seqs{number}": seqs for number, seqs in enumerate(wanted.values())}
-    found = await session.execute(text(" UNION ALL ".join(arms)), values) if arms else ()
+    found = await ask(session, " UNION ALL ".join(arms), values) if arms else ()
     rows = {(row[0], row[1]): (row[0], row[1], row[2], row[3]) for row in found}
     return [rows[key.log, key.seq] for key in keys if (key.log, key.seq) in rows]
 
@@ -306,14 +324,15 @@ async def rows_of(session: AsyncSession, keys: Sequence[Key]) -> list[tuple[str,
 async def _look(session: AsyncSession, reading: Reading, windows: Sequence[Window]) -> list[Key]:
     arms, values = _arms(reading, windows, "occurred_at, log, seq, {number} AS source", None)
     whole = f"SELECT * FROM ({' UNION ALL '.join(arms)}) AS found {_ORDER} LIMIT :wanted"  # noqa: S608  as `_arms`
-    found = await session.execute(text(whole), {**values, "wanted": reading.wanted})
+    found = await ask(session, whole, {**values, "wanted": reading.wanted})
     return [Key(at, log, seq, windows[source].span.table) for at, log, seq, source in found]
 
 
 async def _count(session: AsyncSession, reading: Reading, windows: Sequence[Window], room: int) -> int:
     arms, values = _arms(reading, windows, "1", "LIMIT :room")
     whole = f"SELECT count(*) FROM (SELECT FROM ({' UNION ALL '.join(arms)}) AS one LIMIT :room) AS capped"  # noqa: S608  as `_arms`
-    return int((await session.execute(text(whole), {**values, "room": room})).scalar_one())
+    ((counted,),) = await ask(session, whole, {**values, "room": room})
+    return int(counted)
 
 
 def _arms(

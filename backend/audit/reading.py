@@ -10,18 +10,19 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit.asking import ask
 from backend.audit.canonical import plain
 from backend.audit.naming import surrogates_in, with_names
-from backend.audit.tables import Subject
 from contract.audit import MASK, AuditEntry, AuditResult
 from ledger.canon import parse_instant
 from ledger.merkle import leaf_hash
 
 _COLUMNS = frozenset({"ip_address", "user_agent"})
 """Sealed fields that have a place of their own on the wire."""
+
+_NAMES = "SELECT pid, name FROM audit_subjects WHERE pid = ANY(:pids) AND name IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,7 @@ async def shown(session: AsyncSession, rows: Sequence[Kept]) -> list[AuditEntry]
 async def _names(session: AsyncSession, pids: set[str]) -> dict[str, str]:
     if not pids:
         return {}
-    rows = await session.execute(
-        select(Subject.pid, Subject.name).where(Subject.pid.in_(pids), Subject.name.is_not(None))
-    )
-    return {pid: name for pid, name in rows if name is not None}
+    return dict(await ask(session, _NAMES, {"pids": sorted(pids)}))
 
 
 def _wire(row: Kept, names: Mapping[str, str]) -> AuditEntry:

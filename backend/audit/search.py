@@ -2,25 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import func, select, union_all
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
-from backend.audit import cursors, partitions
+from backend.audit import barren, cursors, ground, partitions
+from backend.audit.barren import Barren
 from backend.audit.conditions import Where, conditions, without_bookkeeping
 from backend.audit.cursors import Cursor, Position
 from backend.audit.events import AuditEvent
-from backend.audit.heads_tables import SignedHead
-from backend.audit.identity import origin_of
+from backend.audit.ground import Asker, Ground
+from backend.audit.introducing import surrogate_of
 from backend.audit.need_to_know import require_need_to_know
 from backend.audit.query import AuditQuery, FollowQuery
 from backend.audit.reading import Kept, shown
 from backend.audit.service import AuditDraft, record
-from backend.audit.tables import AuditOutbox, Ledger, LedgerEntry
+from backend.audit.tables import AuditOutbox, LedgerEntry
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident, not_found
 from contract.audit import AuditEntry, AuditPage, RelatedBy
@@ -50,10 +51,8 @@ async def search(session: AsyncSession, runtime: Runtime, caller: Caller, query:
         WatchfloorError: INVALID_REQUEST when the cursor is not one of ours; QUERY_TOO_SLOW.
     """
     require_need_to_know(caller, query)
-    if query.cursor is None:
-        runtime.outbox_filled.set()  # so that the sequencer is at work while the question is read; see `settled`
     where = without_bookkeeping(await conditions(session, runtime, query), query)
-    page = await _page(session, runtime, query, where)
+    page = await _page(session, runtime, caller, query, where)
     await _record(session, runtime, caller, _told(query, query.filters(), page))
     return page
 
@@ -77,7 +76,7 @@ async def related(
     values = {f"shared_{column}": value for column, value in known.items()}
     where = replace(where, clauses=(*where.clauses, *clauses), values={**where.values, **values})
     told = {"related_to": str(row.id), "by": query.by.value, **query.filters()}
-    page = await _page(session, runtime, query, where)
+    page = await _page(session, runtime, caller, query, where)
     await _record(session, runtime, caller, _told(query, told, page))
     return page
 
@@ -100,15 +99,22 @@ class Found:
 
 
 async def find(
-    session: AsyncSession, where: Where, sizes: Mapping[str, int], cursor: Cursor | None, limit: int
+    session: AsyncSession,
+    where: Where,
+    sizes: Mapping[str, int],
+    cursor: Cursor | None,
+    limit: int,
+    *,
+    known: tuple[Ground, Barren | None] | None = None,
 ) -> Found:
-    """Look for so many entries behind a cursor.
+    """Look for so many entries behind a cursor; what is known of the ledger already need not be asked.
 
     Raises:
         WatchfloorError: QUERY_TOO_SLOW when not even one partition can be read in the time.
     """
     position = None if cursor is None else cursor.position
-    reading = await partitions.begin(session, where, sizes, position, limit + 1)
+    standing, empty = known or (await ground.read(session), None)
+    reading = partitions.begin(where, sizes, position, limit + 1, ground=standing, barren=empty)
     patient = cursor is not None and cursor.unfinished
     try:
         await partitions.read(session, reading, FURTHER_BUDGET_S if patient else FIRST_BUDGET_S)
@@ -128,49 +134,51 @@ async def entries_of(session: AsyncSession, rows: Sequence[Kept]) -> list[AuditE
     return await shown(session, rows)
 
 
-async def log_sizes(session: AsyncSession) -> dict[str, int]:
+async def log_sizes(session: AsyncSession) -> Mapping[str, int]:
     """How many entries every log holds: what a search that begins now looks through."""
-    return await partitions.log_sizes(session)
+    return (await ground.read(session)).sizes
 
 
-async def _page(session: AsyncSession, runtime: Runtime, query: AuditQuery, where: Where) -> AuditPage:
+async def _page(session: AsyncSession, runtime: Runtime, caller: Caller, query: AuditQuery, where: Where) -> AuditPage:
     cursor = None if query.cursor is None else cursors.decode(query.cursor)
     if cursor is None:
-        await settled(session, runtime)
-    sizes = await log_sizes(session) if cursor is None else cursor.sizes
-    found = await find(session, where, sizes, cursor, query.limit)
-    more = found.more
+        standing = await _up_to_date(session, runtime, caller, query)
+        sizes = standing.sizes
+    else:
+        standing, sizes = await ground.read(session), cursor.sizes
+    empty = barren.asked(runtime.barren, standing.generation, where) if where.clauses else None
+    found = await find(session, where, sizes, cursor, query.limit, known=(standing, empty))
+    more, logs = found.more, {row.log for row in found.rows}
     return AuditPage(
         items=await entries_of(session, found.rows),
         next_cursor=cursors.encode(more) if more else None,
-        total=await _count(session, where, sizes) if query.count else None,
+        total=await _count(session, where, sizes, standing) if query.count else None,
         as_of=runtime.clock.now(),
         sizes=dict(sizes),
-        checkpoints=await _checkpoints(session, {row.log for row in found.rows}),
+        checkpoints={log: note.decode() for log, note in standing.notes.items() if log in logs},
+        waiting=standing.waiting,
         unfinished=more is not None and more.unfinished,
         searched_back_to=more.position.at if more is not None and more.unfinished else None,
     )
 
 
-async def _checkpoints(session: AsyncSession, logs: Collection[str]) -> dict[str, str]:
-    """The newest signed head of each log."""
-    ledger = await session.scalar(select(Ledger)) if logs else None
-    if ledger is None:
-        return {}
-    newest = [
-        select(SignedHead.log, SignedHead.note)
-        .where(SignedHead.origin == origin_of(ledger, log))
-        .order_by(SignedHead.size.desc())
-        .limit(1)
-        .subquery()
-        .select()
-        for log in sorted(logs)
-    ]
-    return {log: note.decode() for log, note in await session.execute(union_all(*newest))}
+async def _up_to_date(session: AsyncSession, runtime: Runtime, caller: Caller, query: AuditQuery) -> Ground:
+    """How the ledger stands once it holds what must not be missed, or after a quarter of a second without it.
+
+    That is what the caller has done before, and what has waited longer than usual. Other entries of the last moments
+    are not waited for: more come while an answer is made, and the page says how many there were.
+    """
+    own = await surrogate_of(session, runtime, caller.subject) if caller.kind == "user" else caller.subject
+    asker = Asker(own, runtime.clock.now(), searches=query.event_type is not None)
+    deadline = time.monotonic() + SETTLE_LIMIT_S
+    while (standing := await ground.read(session, asker)).awaited and time.monotonic() < deadline:
+        runtime.outbox_filled.set()  # wakes the sequencer if it runs here: others' entries do not
+        await asyncio.sleep(SETTLE_LOOK_S)
+    return standing
 
 
-async def _count(session: AsyncSession, where: Where, sizes: Mapping[str, int]) -> int | None:
-    return await partitions.count(session, await partitions.begin(session, where, sizes, None, 1), COUNT_BUDGET_S)
+async def _count(session: AsyncSession, where: Where, sizes: Mapping[str, int], standing: Ground) -> int | None:
+    return await partitions.count(session, partitions.begin(where, sizes, None, 1, ground=standing), COUNT_BUDGET_S)
 
 
 def _next(reading: partitions.Reading, limit: int, sizes: Mapping[str, int]) -> Cursor | None:
@@ -193,8 +201,11 @@ async def entry(session: AsyncSession, runtime: Runtime, caller: Caller, entry_i
     Raises:
         WatchfloorError: NOT_FOUND.
     """
-    await settled(session, runtime)
-    row = await _row(session, entry_id)
+    try:
+        row = await _row(session, entry_id)
+    except WatchfloorError:  # it may be on its way
+        await settled(session, runtime)
+        row = await _row(session, entry_id)
     draft = AuditDraft(AuditEvent.ENTRY_READ, "read an audit entry", "audit", str(row.id))
     await record(session, runtime, caller, draft)
     return (await shown(session, [Kept(row.log, row.seq, row.canon, row.occurred_at)]))[0]

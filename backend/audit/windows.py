@@ -73,16 +73,22 @@ class Expected:
     """About `WALKED_ENTRIES` of the partition are newer: entries come in bursts, which the mean of a month hides."""
 
 
-def cut(span: Span, expected: Expected, wanted: int) -> Iterator[Window]:
-    """The windows of one partition, newest first; together they are all of it."""
+def walks(expected: Expected, wanted: int) -> bool:
+    """Whether the first window is so narrow, by the mean, that its entries are walked by time."""
+    common = expected.matches > FEW_PAGES * wanted
+    return common and WIDE_PAGES * wanted / expected.matches * expected.entries <= WALKED_ENTRIES
+
+
+def cut(whole: Window, expected: Expected, wanted: int) -> Iterator[Window]:
+    """The windows that a wide one is read in, newest first; together they are all of it."""
+    span, until = whole.span, whole.until
     if expected.matches <= FEW_PAGES * wanted:
-        yield Window(span, collected=True, matches=expected.matches, measured=True)
+        yield Window(span, None, until, collected=True, matches=expected.matches, measured=True)
         return
     share = WIDE_PAGES * wanted / expected.matches
     widest = max(share, DENSE_MATCHES / expected.matches, 1 / MOST_PARTS)
     length = expected.newest - expected.oldest
-    collected = share * expected.entries > WALKED_ENTRIES
-    until, reached = None, 0.0
+    collected, reached = not walks(expected, wanted), 0.0
     while reached + share < 1:
         reached += share
         since = expected.newest - length * reached

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit.asking import ask
 
 MAX_NAME_WORDS: Final = 6
 """Longest run of words that is looked up as one person's name."""
@@ -19,10 +20,11 @@ NOTHING: Final = ""
 _LEXEME = re.compile(r"'(?:[^']|'')*'")
 """As PostgreSQL writes one."""
 _TOKEN = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
-_LEXEMES = text("SELECT part, phraseto_tsquery('simple', part)::text FROM unnest(CAST(:parts AS text[])) AS part")
+_LEXEMES = "SELECT part, phraseto_tsquery('simple', part)::text, false FROM unnest(CAST(:parts AS text[])) AS part"
 """Language `simple`: no stemming, an auditor looks for names and words as they were written."""
-_PEOPLE = text(
-    "SELECT lower(name), split_part(pid, ':', 2) FROM audit_subjects WHERE lower(name) = ANY(CAST(:names AS text[]))"
+_PEOPLE = (
+    "SELECT lower(name), split_part(pid, ':', 2), true FROM audit_subjects"
+    " WHERE lower(name) = ANY(CAST(:names AS text[]))"
 )
 
 
@@ -57,9 +59,10 @@ async def text_query(session: AsyncSession, asked: str) -> str:
     parts = sorted({term.words for terms in alternatives for term in terms})
     if not parts:
         return NOTHING
-    lexemes: dict[str, str] = {row[0]: row[1] for row in await session.execute(_LEXEMES, {"parts": parts})}
     names = sorted({name for terms in alternatives for name in _possible_names(terms)})
-    people: dict[str, str] = {row[0]: row[1] for row in await session.execute(_PEOPLE, {"names": names})}
+    known = await ask(session, f"{_LEXEMES} UNION ALL {_PEOPLE}", {"parts": parts, "names": names})
+    lexemes: dict[str, str] = {written: lexeme for written, lexeme, person in known if not person}
+    people: dict[str, str] = {name: word for name, word, person in known if person}
     lexemes |= await _phrases_with_people(session, parts, lexemes, people)
     made = [_all_of(terms, lexemes, people) for terms in alternatives]
     return " | ".join(f"( {one} )" for one in made if one)
@@ -78,7 +81,7 @@ async def _phrases_with_people(
     changed = {part: kept for part, kept in told.items() if kept != " ".join(part.split())}
     if not changed:
         return {}
-    rows = await session.execute(_LEXEMES, {"parts": sorted(changed.values())})
+    rows = await ask(session, _LEXEMES, {"parts": sorted(changed.values())})
     found: dict[str, str] = {row[0]: row[1] for row in rows}
     return {part: f"( {lexemes[part]} ) | ( {found[kept]} )" for part, kept in changed.items() if lexemes[part]}
 

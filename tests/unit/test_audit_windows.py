@@ -18,7 +18,7 @@ def test_windows_cover_the_partition_without_gap_or_overlap(
     entries: int, matches: float, wanted: int, burst_h: int | None
 ) -> None:
     burst = None if burst_h is None else _END - timedelta(hours=burst_h)
-    windows = list(cut(_SPAN, Expected(entries, matches, _BEGIN, _END, burst), wanted))
+    windows = list(cut(Window(_SPAN), Expected(entries, matches, _BEGIN, _END, burst), wanted))
     assert windows[0].until is None
     assert windows[-1].since is None
     for newer, older in pairwise(windows):
@@ -31,20 +31,20 @@ def test_windows_cover_the_partition_without_gap_or_overlap(
 def test_a_burst_of_entries_is_not_walked() -> None:
     """When the newest entries came all at once, the first window begins where as many as may be walked begin."""
     burst = _END - timedelta(minutes=1)
-    first, second, *_ = cut(_SPAN, Expected(2**18, 2**17, _BEGIN, _END, burst), 101)
+    first, second, *_ = cut(Window(_SPAN), Expected(2**18, 2**17, _BEGIN, _END, burst), 101)
     assert (first.since, first.collected, second.until, second.collected) == (burst, False, burst, True)
-    older, *_ = cut(_SPAN, Expected(2**18, 2**17, _BEGIN, burst, _END), 101)
+    older, *_ = cut(Window(_SPAN), Expected(2**18, 2**17, _BEGIN, burst, _END), 101)
     assert older.since is not None
     assert older.since < burst
 
 
 def test_few_matches_are_collected_at_once() -> None:
-    (window,) = cut(_SPAN, Expected(2**18, 500.0, _BEGIN, _END), 101)
+    (window,) = cut(Window(_SPAN), Expected(2**18, 500.0, _BEGIN, _END), 101)
     assert window == Window(_SPAN, collected=True, matches=500.0, measured=True)
 
 
 def test_a_common_word_is_walked_to_in_a_narrow_window_first() -> None:
-    first, *rest = cut(_SPAN, Expected(2**18, 2**17, _BEGIN, _END), 101)
+    first, *rest = cut(Window(_SPAN), Expected(2**18, 2**17, _BEGIN, _END), 101)
     assert not first.collected
     assert all(one.collected for one in rest)
     assert first.newest - first.oldest < timedelta(hours=3)
