@@ -18,8 +18,9 @@ from backend.alerts.tables import AlertRow
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
-from backend.errors import WatchfloorError, known_ident, not_found
+from backend.errors import WatchfloorError
 from backend.events import publish
+from backend.lookup import row_named
 from backend.paging import count_capped, cut_page, newest_first
 from backend.standins import replace_name
 from contract.alerts import AcknowledgeRequest, Alert, AlertCounts, AlertStatus, Link, Severity
@@ -183,7 +184,7 @@ async def _updated(session: AsyncSession, row: AlertRow, draft: AlertDraft, now:
 
 async def note_action(session: AsyncSession, alert_id: str, action_taken: str, *, link: Link | None = None) -> Alert:
     """Write down what an alert made Watchfloor do, and point to it. The act itself is audited by who does it."""
-    row = await _locked(session, alert_id)
+    row = await row_named(session, AlertRow, "alert", alert_id, lock=True)
     row.action_taken = action_taken
     if link is not None:
         row.links = [*row.links, link.model_dump()]
@@ -195,7 +196,7 @@ async def note_action(session: AsyncSession, alert_id: str, action_taken: str, *
 
 async def clear_alert(session: AsyncSession, runtime: Runtime, caller: Caller, alert_id: str, *, why: str) -> Alert:
     """End an alert because its rule no longer holds; clearing it twice changes nothing."""
-    row = await _locked(session, alert_id)
+    row = await row_named(session, AlertRow, "alert", alert_id, lock=True)
     if row.status != AlertStatus.CLEARED.value:
         await _clear(session, runtime, caller, row, why)
     return _wire(row)
@@ -221,7 +222,7 @@ async def acknowledge(
         raise WatchfloorError(
             ErrorCode.INVALID_REQUEST, f"A comment has at most {MAX_COMMENT_CHARS:,} characters and no NUL."
         )
-    row = await _locked(session, alert_id)
+    row = await row_named(session, AlertRow, "alert", alert_id, lock=True)
     if row.acknowledged_at is not None:
         return _wire(row)
     row.acknowledged_by, row.acknowledged_at = caller.subject, runtime.clock.now()
@@ -238,26 +239,13 @@ async def acknowledge(
     return _wire(row)
 
 
-async def _locked(session: AsyncSession, alert_id: str) -> AlertRow:
-    found = await session.execute(
-        select(AlertRow).where(AlertRow.id == known_ident("alert", alert_id)).with_for_update()
-    )
-    row = found.scalar_one_or_none()
-    if row is None:
-        raise not_found("alert", alert_id)
-    return row
-
-
 async def get_alert(session: AsyncSession, alert_id: str) -> Alert:
     """One alert.
 
     Raises:
         WatchfloorError: NOT_FOUND.
     """
-    row = await session.get(AlertRow, known_ident("alert", alert_id))
-    if row is None:
-        raise not_found("alert", alert_id)
-    return _wire(row)
+    return _wire(await row_named(session, AlertRow, "alert", alert_id))
 
 
 async def list_alerts(

@@ -16,8 +16,9 @@ from backend.audit import service as audit
 from backend.audit.service import AuditDraft, Destroyed
 from backend.auth import service as auth
 from backend.context import Caller, Runtime
-from backend.errors import ConfigurationError, WatchfloorError, known_ident, not_found
+from backend.errors import ConfigurationError, WatchfloorError, not_found
 from backend.freeze import service as freeze
+from backend.lookup import row_named
 from backend.paging import COUNT_CAP, cut_page, newest_first
 from backend.privacy import holds
 from backend.privacy.people import acting, refuse_the_subject, refused, require_second
@@ -99,7 +100,7 @@ async def approve(session: AsyncSession, runtime: Runtime, caller: Caller, ident
         WatchfloorError: NOT_FOUND; CONFLICT if it is decided already; SECOND_PERSON_REQUIRED for the one who asked and
             for the person themselves; NOT_ALLOWED under a legal hold, and for anything but a person.
     """
-    row = await _locked(session, ident)
+    row = await row_named(session, ErasureRow, "erasure", ident, lock=True)
     draft = _draft(str(row.id), APPROVED)
     by = await acting(session, runtime, caller, draft)
     _refuse_decided(row)
@@ -123,7 +124,7 @@ async def withdraw(session: AsyncSession, runtime: Runtime, caller: Caller, iden
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT if it is decided already.
     """
-    row = await _locked(session, ident)
+    row = await row_named(session, ErasureRow, "erasure", ident, lock=True)
     draft = _draft(str(row.id), WITHDRAWN, {"subject": row.subject, "requested_by": row.requested_by})
     row.decided_by = await acting(session, runtime, caller, draft)
     _refuse_decided(row)
@@ -188,15 +189,6 @@ async def _announce_outside(session: AsyncSession, runtime: Runtime, subject: st
 def _refuse_decided(row: ErasureRow) -> None:
     if row.status != ErasureStatus.REQUESTED.value:
         raise WatchfloorError(ErrorCode.CONFLICT, f"This request is {row.status} already.")
-
-
-async def _locked(session: AsyncSession, ident: str) -> ErasureRow:
-    row = await session.scalar(
-        select(ErasureRow).where(ErasureRow.id == known_ident("erasure", ident)).with_for_update()
-    )
-    if row is None:
-        raise not_found("erasure", ident)
-    return row
 
 
 def _draft(ident: str, event_type: str, new_value: dict[str, str] | None = None) -> AuditDraft:

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
-from backend.errors import WatchfloorError, known_ident, not_found
+from backend.errors import WatchfloorError, not_found
+from backend.lookup import row_named
 from backend.paging import COUNT_CAP, cut_page, newest_first
 from backend.privacy.people import acting, refuse_the_subject, require_second
 from backend.privacy.tables import LegalHoldRow
@@ -63,7 +64,7 @@ async def request_lift(session: AsyncSession, runtime: Runtime, caller: Caller, 
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT if it is lifted or somebody has asked already.
     """
-    row = await _locked(session, ident)
+    row = await row_named(session, LegalHoldRow, "legal hold", ident, lock=True)
     draft = _draft(str(row.id), LIFT_REQUESTED, {"reason": reason})
     by = await acting(session, runtime, caller, draft)
     if row.lifted_at is not None or row.lift_requested_by is not None:
@@ -80,7 +81,7 @@ async def approve_lift(session: AsyncSession, runtime: Runtime, caller: Caller, 
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT if nobody asked; SECOND_PERSON_REQUIRED.
     """
-    row = await _locked(session, ident)
+    row = await row_named(session, LegalHoldRow, "legal hold", ident, lock=True)
     draft = _draft(str(row.id), LIFTED)
     by = await acting(session, runtime, caller, draft)
     if row.lifted_at is not None or row.lift_requested_by is None:
@@ -107,9 +108,7 @@ async def show(session: AsyncSession, ident: str) -> LegalHold:
     Raises:
         WatchfloorError: NOT_FOUND.
     """
-    row = await session.get(LegalHoldRow, known_ident("legal hold", ident))
-    if row is None:
-        raise not_found("legal hold", ident)
+    row = await row_named(session, LegalHoldRow, "legal hold", ident)
     amount = await audit.amount_of(session, row.subject, audit.Part(row.log, row.since, row.until))
     reach = LegalHoldReach(entries=amount.entries, sealed_values=amount.sealed_values, count_cap=COUNT_CAP)
     return (await _wire(session, row)).model_copy(update={"reach": reach})
@@ -135,15 +134,6 @@ async def _covers(session: AsyncSession, row: LegalHoldRow, subject: str) -> boo
     if row.subject is not None:
         return row.subject == subject
     return await audit.sealed_within(session, subject, log=row.log, since=row.since, until=row.until)
-
-
-async def _locked(session: AsyncSession, ident: str) -> LegalHoldRow:
-    row = await session.scalar(
-        select(LegalHoldRow).where(LegalHoldRow.id == known_ident("legal hold", ident)).with_for_update()
-    )
-    if row is None:
-        raise not_found("legal hold", ident)
-    return row
 
 
 def _draft(ident: str, event_type: str, new_value: dict[str, str | datetime | None] | None = None) -> AuditDraft:

@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
-from backend.errors import WatchfloorError, known_ident, not_found
+from backend.errors import WatchfloorError, not_found
 from backend.events import publish
+from backend.lookup import row_named
 from backend.transactions.rows import RowRefusedError, Rules, stored_values
 from backend.transactions.store import Added, add_new, differing, lines_with_bodies, rows_of_batch, rows_of_import
 from backend.transactions.tables import Import, StagedTransaction
@@ -194,10 +195,8 @@ async def open_import(session: AsyncSession, runtime: Runtime, caller: Caller, s
 
 async def _open_one(session: AsyncSession, caller: Caller, import_id: str) -> Import:
     """Lock an import of this caller that is not committed yet, or is: its result is then repeated."""
-    ident = known_ident("import", import_id)
-    found = await session.execute(select(Import).where(Import.id == ident).with_for_update())
-    row = found.scalar_one_or_none()
-    if row is None or row.started_by != caller.subject:
+    row = await row_named(session, Import, "import", import_id, lock=True)
+    if row.started_by != caller.subject:
         raise not_found("import", import_id)
     return row
 

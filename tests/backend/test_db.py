@@ -10,13 +10,16 @@ import pytest
 from fastapi import Depends
 from pydantic import BaseModel
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from backend import db, guard
 from backend.audit.service import AuditDraft
 from backend.db import Tx
 from backend.errors import WatchfloorError
 from backend.events import publish
+from backend.lookup import row_named
 from backend.middleware import MAX_BODY_BYTES
+from backend.transactions.tables import Import
 from contract.errors import ErrorCode
 from contract.stream import Beat, Topic
 from tests.support.app import POOL_SIZE, App, started_app
@@ -250,3 +253,25 @@ async def test_the_commit_comes_before_the_answer(app: App, database_url: str) -
     app.app.add_api_route("/t/shared", second, response_model=None, **guard.public())
     assert (await app.http.get("/t/shared")).status_code == 200
     assert len(set(seen)) == 1
+
+
+async def test_a_row_named_by_an_id_is_read_anew_and_locked_only_if_asked(app: App) -> None:
+    ident = app.runtime.clock.new_id()
+    async with app.runtime.database.transaction() as session:
+        session.add(Import(id=ident, filename="a", sha256="", started_by="a", started_at=app.runtime.clock.now()))
+    async with app.runtime.database.transaction() as first, app.runtime.database.transaction() as second:
+        known = await row_named(first, Import, "import", str(ident))
+        await second.execute(text("UPDATE imports SET filename = 'b'"))
+        await second.commit()
+        assert known.filename == "a"
+        assert await row_named(first, Import, "import", str(ident), lock=True) is known
+        assert known.filename == "b"
+        await row_named(second, Import, "import", str(ident))
+        with pytest.raises(DBAPIError, match="could not obtain lock"):
+            await second.execute(text("SELECT FROM imports FOR UPDATE NOWAIT"))
+        await second.rollback()
+    for unknown in ("no id", str(app.runtime.clock.new_id())):
+        async with app.runtime.database.read() as session:
+            with pytest.raises(WatchfloorError, match="There is no import") as caught:
+                await row_named(session, Import, "import", unknown)
+        assert caught.value.code == ErrorCode.NOT_FOUND

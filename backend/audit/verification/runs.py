@@ -26,7 +26,8 @@ from backend.audit.verification.records import run_digest
 from backend.audit.verification.worker import TRUSTED, job_state
 from backend.audit.verification_tables import VerificationJob, VerificationRun, VerificationState
 from backend.context import Caller, Runtime, system_caller
-from backend.errors import ConfigurationError, known_ident, not_found
+from backend.errors import ConfigurationError
+from backend.lookup import row_named
 from backend.monitors import Duty, Lead
 from contract.verification import State, Verification, VerificationRequest
 from contract.version import __version__
@@ -75,10 +76,7 @@ async def find(session: AsyncSession, ident: str) -> VerificationJob:
     Raises:
         WatchfloorError: NOT_FOUND.
     """
-    job = await session.get(VerificationJob, known_ident("verification", ident))
-    if job is None:
-        raise not_found("verification", ident)
-    return job
+    return await row_named(session, VerificationJob, "verification", ident)
 
 
 async def latest(session: AsyncSession, limit: int) -> list[VerificationJob]:
