@@ -7,20 +7,13 @@ from typing import Final
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.audit.head_origins import ORIGINS
 from backend.audit.heads_tables import Cosignature, EpochKey, SignedHead
 from ledger import note
 from ledger.checkpoint import verify_chain
 from ledger.note import NoteError, VerifierKey
 
-_ORIGINS: Final = text("""
-WITH RECURSIVE known AS (
-    SELECT min(origin) AS origin FROM audit_checkpoints
-    UNION ALL
-    SELECT (SELECT min(origin) FROM audit_checkpoints WHERE origin > known.origin) FROM known
-    WHERE known.origin IS NOT NULL)
-SELECT origin FROM known WHERE origin IS NOT NULL
-""")
-"""One look into the index an origin, however many heads it has; the others below are alike."""
+_ORIGINS: Final = text(ORIGINS)
 _LATEST: Final = text("""
 SELECT newest.* FROM unnest(CAST(:origins AS text[])) AS wanted(origin) CROSS JOIN LATERAL (
     SELECT * FROM audit_checkpoints AS head WHERE head.origin = wanted.origin ORDER BY head.size DESC LIMIT 1) AS newest
@@ -36,6 +29,7 @@ SELECT known.witness, newest.size FROM known CROSS JOIN LATERAL (
     ORDER BY held.size DESC LIMIT 1) AS newest
 WHERE known.witness IS NOT NULL
 """)
+"""One look into the index a witness, however many receipts it gave."""
 
 
 @dataclass(frozen=True, slots=True)

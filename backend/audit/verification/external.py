@@ -11,6 +11,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import dict_row
 
+from backend.audit.head_origins import ORIGINS
 from backend.audit.verification.frame import Frame
 from backend.audit.verification.generations import Generations, HeldHead
 from backend.audit.verification.logs import Mark
@@ -32,14 +33,6 @@ SELECT witness.origin, witness.size, witness.witness, witness.receipt, signed.no
 FROM audit_cosignatures AS witness LEFT JOIN audit_checkpoints AS signed USING (origin, size)
 WHERE (witness.origin, witness.size, witness.witness) > (%s, %s, %s)
 ORDER BY witness.origin, witness.size, witness.witness LIMIT %s
-"""
-_ORIGINS: Final = """
-WITH RECURSIVE known AS (
-    SELECT min(origin) AS origin FROM audit_checkpoints
-    UNION ALL
-    SELECT (SELECT min(origin) FROM audit_checkpoints WHERE origin > known.origin) FROM known
-    WHERE known.origin IS NOT NULL)
-SELECT origin FROM known WHERE origin IS NOT NULL
 """
 _MARKS: Final = """
 SELECT size, origin, root FROM audit_checkpoints WHERE origin = ANY(%s) AND size > %s AND size <= %s
@@ -79,7 +72,7 @@ class External:
         self.generations = Generations(frame, approvals, list(self.keys.values()))
         self._origins: dict[str, list[str]] = {}
         """The origins that heads are kept of, by log."""
-        for (name,) in connection.execute(_ORIGINS):
+        for (name,) in connection.execute(ORIGINS):
             origin = self.generations.log_of(name)
             if origin is not None:
                 self._origins.setdefault(origin.log, []).append(name)
