@@ -1,12 +1,15 @@
 """Wire types of personal data: revealing sealed values, erasing people, legal holds."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from contract.base import UtcDatetime, Wire, WireRequest, storable
 from contract.reasons import MAX_REASON_CHARS, has_words
+
+PersonName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
+"""As long as an account's name may be."""
 
 
 class Reasoned(WireRequest):
@@ -41,10 +44,8 @@ class ErasureStatus(StrEnum):
 class Whose(WireRequest):
     """A person, named in a body so that no address holds a name."""
 
-    subject: str = Field(min_length=1, max_length=100)
+    subject: PersonName
     """The name of their account, or their surrogate."""
-
-    _subject = field_validator("subject")(storable)
 
 
 class ErasurePreview(Wire):
@@ -65,10 +66,8 @@ class ErasurePreview(Wire):
 class ErasureRequest(Reasoned):
     """Ask for a person to be erased; somebody else has to approve."""
 
-    subject: str = Field(min_length=1, max_length=100)
+    subject: PersonName
     """The name of their account."""
-
-    _subject = field_validator("subject")(storable)
 
 
 class Erasure(Wire):
@@ -89,15 +88,10 @@ class Erasure(Wire):
 class LegalHoldRequest(Reasoned):
     """Keep a person's data, or a log between two instants, until two people lift the legal hold."""
 
-    subject: str | None = Field(default=None, min_length=1, max_length=100)
-    log: str | None = Field(default=None, min_length=1, max_length=40)
+    subject: PersonName | None = None
+    log: Annotated[str, Field(min_length=1, max_length=40), AfterValidator(storable)] | None = None
     since: UtcDatetime | None = None
     until: UtcDatetime | None = None
-
-    @field_validator("subject", "log")
-    @classmethod
-    def _storable(cls, value: str | None) -> str | None:
-        return None if value is None else storable(value)
 
     @model_validator(mode="after")
     def _of_something(self) -> Self:

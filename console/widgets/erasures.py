@@ -4,12 +4,10 @@ from datetime import datetime
 
 from console.state.freshness import coarse_age, seconds_between
 from console.widgets.glyphs import Glyphs
-from console.widgets.lines import Line, line, outside, wrap
+from console.widgets.lines import Line, line, outside, paragraph, wrap
 from console.widgets.view import View
 from console.widgets.words import Sign
 from contract.privacy import Erasure, ErasurePreview, ErasureStatus
-
-_INDENT = 2
 
 
 def status(value: ErasureStatus, g: Glyphs) -> Sign:
@@ -34,17 +32,12 @@ def request_rows(one: Erasure, now: datetime, view: View) -> list[Line]:
         (outside(one.subject, 60), "bold"),
         (f"  asked by {outside(one.requested_by, 40)}, {age} ago", "dim"),
     )
-    rows = [head, *_indented(f"because: {one.reason}", view)]
+    rows = [head, *paragraph(f"because: {one.reason}", view.width, g)]
     if one.decided_by is not None:
         decided = coarse_age(seconds_between(one.decided_at, now) or 0.0)
         values = f": {one.values_erased:,} values erased" if one.values_erased is not None else ""
-        rows += _indented(f"decided by {one.decided_by}, {decided} ago{values}", view)
+        rows += paragraph(f"decided by {one.decided_by}, {decided} ago{values}", view.width, g)
     return rows
-
-
-def _indented(text: str, view: View) -> list[Line]:
-    parts = wrap(outside(text, 500), max(view.width - _INDENT, 10))
-    return [line(" " * _INDENT, part) for part in parts[:3]]
 
 
 def blast_lines(found: ErasurePreview, view: View) -> list[Line]:

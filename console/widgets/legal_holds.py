@@ -5,14 +5,10 @@ from datetime import datetime
 from console.state.freshness import coarse_age, seconds_between
 from console.widgets.erasures import amount
 from console.widgets.glyphs import Glyphs
-from console.widgets.lines import Line, line, outside, wrap
+from console.widgets.lines import Line, line, outside, paragraph
 from console.widgets.view import View
 from console.widgets.words import Sign
 from contract.privacy import LegalHold, LegalHoldReach, LegalHoldState
-
-_INDENT = 2
-_TEXT_ROWS = 3
-"""Of one reason; the rest is read with `privacy hold list`."""
 
 
 def state(value: LegalHoldState, g: Glyphs) -> Sign:
@@ -46,24 +42,17 @@ def hold_rows(one: LegalHold, now: datetime, view: View) -> list[Line]:
     """One legal hold: what it keeps, who placed it and why, who wants it lifted or has lifted it."""
     sign = state(one.state, view.glyphs)
     head = line(*sign.spans(), "  ", (keeps(one), "bold"), (f"  {extent(one)}", "dim"))
-    rows = [head, *_told(f"placed by {one.placed_by}, {_ago(one.placed_at, now)}: {one.reason}", view)]
+    told = [f"placed by {one.placed_by}, {_ago(one.placed_at, now)}: {one.reason}"]
     if one.lift_requested_by is not None:
-        said = f"lift asked by {one.lift_requested_by}, {_ago(one.lift_requested_at, now)}: {one.lift_reason or ''}"
-        rows += _told(said, view)
+        ago = _ago(one.lift_requested_at, now)
+        told.append(f"lift asked by {one.lift_requested_by}, {ago}: {one.lift_reason or ''}")
     if one.lifted_by is not None:
-        rows += _told(f"lifted by {one.lifted_by}, {_ago(one.lifted_at, now)}", view)
-    return rows
+        told.append(f"lifted by {one.lifted_by}, {_ago(one.lifted_at, now)}")
+    return [head, *(row for text in told for row in paragraph(text, view.width, view.glyphs))]
 
 
 def _ago(at: datetime | None, now: datetime) -> str:
     return f"{coarse_age(seconds_between(at, now) or 0.0)} ago"
-
-
-def _told(text: str, view: View) -> list[Line]:
-    parts = wrap(outside(text, 600), max(view.width - _INDENT, 10))
-    if len(parts) > _TEXT_ROWS:
-        parts = [*parts[: _TEXT_ROWS - 1], parts[_TEXT_ROWS - 1][: view.width - _INDENT - 1] + view.glyphs.ellipsis]
-    return [line(" " * _INDENT, part) for part in parts]
 
 
 def reach_line(reach: LegalHoldReach, view: View) -> Line:

@@ -18,6 +18,10 @@ Span = tuple[str, str]
 Line = tuple[Span, ...]
 
 EMPTY: Final[Line] = ()
+_INDENT: Final = 2
+_PARAGRAPH_ROWS: Final = 3
+_PARAGRAPH_CHARS: Final = 600
+"""Of what somebody wrote, among others in a list; all of it is read on the command line."""
 
 
 def line(*spans: Span | str) -> Line:
@@ -160,3 +164,12 @@ def wrap(text: str, width: int) -> list[str]:
             row = rest
         rows.append(row)
     return rows
+
+
+def paragraph(text: str, width: int, glyphs: Glyphs) -> list[Line]:
+    """What somebody wrote, indented, in at most three rows; the ellipsis says that the command line has more."""
+    room = max(width - _INDENT, 10)
+    rows = wrap(outside(text, _PARAGRAPH_CHARS), room)
+    if len(rows) > _PARAGRAPH_ROWS:
+        rows = [*rows[: _PARAGRAPH_ROWS - 1], cut(rows[_PARAGRAPH_ROWS - 1] + glyphs.ellipsis, room, glyphs)]
+    return [line(" " * _INDENT, row) for row in rows]

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.widgets.glyphs import ASCII, UNICODE
+from console.widgets.glyphs import ASCII, UNICODE, Glyphs
 from console.widgets.lines import (
     beside,
     crop,
@@ -14,6 +14,7 @@ from console.widgets.lines import (
     middle_cut,
     outside,
     pad,
+    paragraph,
     right,
     spread,
     text_of,
@@ -67,3 +68,12 @@ def test_each_glyph_has_an_ascii_twin_of_the_same_width() -> None:
         twin = getattr(ASCII, name)
         assert twin.isascii()
         assert len(twin) == len(shown)
+
+
+@given(st.text(max_size=200), st.integers(min_value=12, max_value=60), st.sampled_from([UNICODE, ASCII]))
+def test_what_somebody_wrote_fits_its_room_and_never_ends_unsaid(text: str, width: int, glyphs: Glyphs) -> None:
+    rows = paragraph(text, width, glyphs)
+    assert len(rows) <= 3
+    assert all(width_of(row) <= width for row in rows)
+    whole = wrap(outside(text, 600), width - 2)
+    assert (len(whole) > 3) <= text_of(rows[-1]).endswith(glyphs.ellipsis)
