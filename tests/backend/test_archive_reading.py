@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from sqlalchemy import text
 from contract.errors import ExitCode
 from ledger.note import SignerKey
 from tests.support.aged import LOG, WIDTH, Aged, aged
+from tests.support.commands import Ran
 from tests.support.ledger import ledger_rows
 from tests.support.people import AUDITOR, OPERATOR
 from watchfloor.commands import dispatch
@@ -28,20 +28,6 @@ from watchfloor.commands import dispatch
 async def old(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Aged]:
     async with aged(database_url, tmp_path, monkeypatch) as made:
         yield made
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a run of the command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def copies(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.out)["copies"]
-        return found
 
 
 class Reader:
@@ -97,7 +83,7 @@ async def test_dropped_entries_are_read_back_byte_for_byte(old: Aged, read: Read
     ]
     assert b"192.0.2.7" not in out.read_bytes()
     assert b"olga" not in out.read_bytes()
-    told = (await read("--log", LOG, "--json")).copies
+    told = (await read("--log", LOG, "--json")).body["copies"]
     purges = [
         json.loads(row.canon) for row in await ledger_rows(old.app) if row.event_type == "ledger.partition.purged"
     ]
@@ -119,11 +105,11 @@ async def test_only_the_time_and_log_asked_for(old: Aged, read: Reader, tmp_path
     out = tmp_path / "later.jsonl"
     assert (await read("--log", LOG, "--from", later, "--out", str(out))).code == ExitCode.OK
     assert [json.loads(line)["seq"] for line in out.read_text().splitlines()] == list(range(WIDTH // 2, WIDTH))
-    (one,) = (await read("--log", LOG, "--to", later, "--json")).copies
+    (one,) = (await read("--log", LOG, "--to", later, "--json")).body["copies"]
     assert (one["matching"], one["first"]) == (WIDTH // 2, one["last"])
     folder = next((read.place).rglob(f"{LOG}/*/manifest.json")).parent
     for path in (folder, folder / "manifest.json"):
-        (one,) = (await read("--file", str(path), "--json", place=False)).copies
+        (one,) = (await read("--file", str(path), "--json", place=False)).body["copies"]
         assert (one["log"], one["seq_from"], one["is_sound"]) == (LOG, 0, True)
     away = shutil.copytree(folder, tmp_path / "mail")
     assert (await read("--file", str(away), place=False)).code == ExitCode.OK, "wherever it lies"
@@ -217,7 +203,7 @@ async def test_whatever_was_forged_is_found_and_nothing_is_written(old: Aged, re
         if ran.code == ExitCode.OK:  # the manifest no longer says that it is of this log
             ran = await read("--out", str(out), "--json")
         assert ran.code == ExitCode.CHECK_FAILED, what
-        assert [one["is_sound"] for one in ran.copies].count(False) == 1, what
+        assert [one["is_sound"] for one in ran.body["copies"]].count(False) == 1, what
         assert "Traceback" not in ran.err
         assert not out.exists(), what
         assert not [name for name in os.listdir(tmp_path) if name.startswith(".out")], what  # noqa: PTH208  no blocking path
@@ -235,7 +221,7 @@ async def test_a_forgery_under_keys_of_its_own_needs_the_key_to_be_found(old: Ag
     forged = SignerKey(name, forger).verifier.encode()
     ran = await read("--log", LOG, "--key", forged, "--json")
     assert ran.code == ExitCode.CHECK_FAILED
-    assert all("the first signing key is not the one given" in one["problem"] for one in ran.copies)
+    assert all("the first signing key is not the one given" in one["problem"] for one in ran.body["copies"])
 
 
 async def test_the_list_says_where_copies_are_and_pages(old: Aged) -> None:

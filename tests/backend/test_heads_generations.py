@@ -1,6 +1,5 @@
 """A generation is no way around the witnesses: a ledger written anew under another one is refused by everybody."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -19,22 +18,12 @@ from ledger import checkpoint
 from ledger.note import SignerKey, VerifierKey
 from tests.support.app import App, started_app
 from tests.support.grown import grow
-from tests.support.keeping import LOG, keeping, origin, round_of, status
+from tests.support.keeping import LOG, keeping, origin, round_of, signed, status
 from tests.support.ledger import settled
 from tests.support.logs import HandClock
-from tests.support.parties import signing
 from tests.support.restoring import account_of, bump, put_restore, signed_heads, write_anew
 from witness.asgi import WitnessService, application
 from witness.cosigner import Cosigner
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A running signer and a directory that witnesses."""
-    monkeypatch.setenv("WATCHFLOOR_SIGNER_SOCKET", str(tmp_path / "signer.sock"))
-    monkeypatch.setenv("WATCHFLOOR_WITNESSES", f"dir:{tmp_path / 'kept'}")
-    with signing(tmp_path):
-        yield tmp_path
 
 
 async def auditor(app: App, keeper: HeadKeeper, place: Path) -> HttpWitness:
@@ -44,14 +33,6 @@ async def auditor(app: App, keeper: HeadKeeper, place: Path) -> HttpWitness:
     cosigner = Cosigner(place / "auditor", "auditor.example/w", [genesis], app.runtime.clock.now, clock.random_bytes)
     transport = httpx.ASGITransport(application(WitnessService(cosigner)))
     return HttpWitness("http://127.0.0.1", VerifierKey.parse(cosigner.vkey), transport)
-
-
-async def signed(app: App, keeper: HeadKeeper, *more: Witness) -> None:
-    await round_of(keeper)
-    await settled(app)  # the first head brings a key, which `meta` tells of
-    await round_of(keeper)
-    for witness in more:
-        await keeper.hand_all(witness)
 
 
 async def kinds(app: App) -> dict[str, str]:

@@ -25,20 +25,10 @@ from tests.support import databases
 from tests.support.app import SYSTEM, AloneLead, App, started_app
 from tests.support.grown import grow
 from tests.support.keeping import LOG, keeping, origin, round_of, rules, status
-from tests.support.parties import signing
 from tests.support.people import ADMIN, OFFICER, OPERATOR, TOTP_SECRET, Person, sign_in
 from watchfloor.commands import run_server_command
 
 REASON = "the disk of the database was lost; restored from last night's backup"
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A running signer and a directory that witnesses."""
-    monkeypatch.setenv("WATCHFLOOR_SIGNER_SOCKET", str(tmp_path / "signer.sock"))
-    monkeypatch.setenv("WATCHFLOOR_WITNESSES", f"dir:{tmp_path / 'kept'}")
-    with signing(tmp_path):
-        yield tmp_path
 
 
 @pytest.fixture

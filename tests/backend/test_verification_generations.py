@@ -1,11 +1,9 @@
 """A verification knows of every generation: one that no approved restore led to fails, one that was restored passes."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from backend.audit import restore
 from backend.audit.heads import rollback
@@ -19,28 +17,11 @@ from ledger.note import KeyType, SignerKey
 from tests.support.app import App, started_app
 from tests.support.evidence import sign
 from tests.support.grown import grow
-from tests.support.keeping import LOG, keeping, origin, round_of
-from tests.support.ledger import settled
-from tests.support.parties import signing
+from tests.support.keeping import LOG, keeping, origin, signed
 from tests.support.restoring import account_of, bump, put_restore, signed_heads, write_anew
 from tests.support.verifying import findings, keys_of, opened
 
 WITNESS = "auditor.example/w"
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A running signer and a directory that witnesses."""
-    monkeypatch.setenv("WATCHFLOOR_SIGNER_SOCKET", str(tmp_path / "signer.sock"))
-    monkeypatch.setenv("WATCHFLOOR_WITNESSES", f"dir:{tmp_path / 'kept'}")
-    with signing(tmp_path):
-        yield tmp_path
-
-
-async def signed(app: App, keeper: HeadKeeper) -> None:
-    await round_of(keeper)
-    await settled(app)
-    await round_of(keeper)
 
 
 async def judged(app: App, url: str, keeper: HeadKeeper, *, asking: bool = True) -> Result:

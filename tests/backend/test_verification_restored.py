@@ -19,19 +19,15 @@ from backend.audit.verification.verdicts import Verdict
 from tests.support import databases
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.keeping import keeping, round_of
-from tests.support.parties import signing
 from tests.support.restoring import bump
 from tests.support.verifying import act, findings, keys_of, opened, sequence_once
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A running signer and a directory that witnesses."""
-    monkeypatch.setenv("WATCHFLOOR_SIGNER_SOCKET", str(tmp_path / "signer.sock"))
-    monkeypatch.setenv("WATCHFLOOR_WITNESSES", f"dir:{tmp_path / 'kept'}")
-    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path))
-    with signing(tmp_path):
-        yield tmp_path
+def place(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with what backends keep beside the database kept there too."""
+    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(place))
+    return place
 
 
 class Server:

@@ -94,6 +94,12 @@ class Running:
             lambda: isinstance(screen, FloorScreen) and not screen.is_deaf_to(events.Key("a", "a")), "it listens"
         )
 
+    async def opens(self, key: str, title: str) -> None:
+        """Press the key of a dialog and wait until it takes keys itself."""
+        await self.press(key)
+        await self.at(title)
+        await self.listens()
+
     async def press(self, *keys: str) -> None:
         """Press keys one after the other, as fast as a terminal sends them."""
         for key in keys:

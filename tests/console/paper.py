@@ -66,6 +66,18 @@ class Paper:
     _queues: list["asyncio.Queue[bytes | None]"] = field(default_factory=list)
     _event: int = 100
 
+    def posted(self, path: str) -> list[dict[str, object]]:
+        """The bodies that were posted to one path."""
+        return [body for method, asked, body in self.asked if (method, asked) == ("POST", path)]
+
+    def acts_below(self, path: str) -> list[tuple[str, dict[str, object]]]:
+        """What was posted to a path and those below it; a preview does nothing and is none."""
+        return [
+            (asked, body)
+            for method, asked, body in self.asked
+            if method == "POST" and asked.startswith(path) and not asked.endswith("/preview")
+        ]
+
     def transport(self) -> httpx.MockTransport:
         """What an `Api` talks to."""
         return httpx.MockTransport(self._handle)

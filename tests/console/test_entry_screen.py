@@ -30,9 +30,7 @@ async def _open(run: Running) -> None:
 
 async def _dialog(run: Running) -> None:
     await _open(run)
-    await run.press("R")
-    await run.at("Reveal")
-    await run.listens()
+    await run.opens("R", "Reveal")
 
 
 async def _reveal(run: Running) -> None:
@@ -41,10 +39,6 @@ async def _reveal(run: Running) -> None:
     await run.type("asked by the court")
     await run.press("tab", "tab", "enter")
     await run.at("Audit entry")
-
-
-def _reveals(paper: Paper) -> list[dict[str, object]]:
-    return [body for method, path, body in paper.asked if path == "/v1/audit/e-s/reveal"]
 
 
 async def test_sealed_values_are_shown_as_sealed() -> None:
@@ -62,7 +56,7 @@ async def test_the_dialog_wants_a_reason_and_enter_on_it_cancels() -> None:
         assert "ip address, user agent, new contact" in run.screen
         await run.press("enter")
         await run.at("Audit entry")
-        assert not _reveals(run.paper)
+        assert not run.paper.posted("/v1/audit/e-s/reveal")
 
 
 async def test_a_reason_reveals_and_leaving_hides_again() -> None:
@@ -71,7 +65,7 @@ async def test_a_reason_reveals_and_leaving_hides_again() -> None:
         await run.shows(SECRET)
         await run.shows("erased: nobody can read it any more")
         await run.shows("Recorded as e-900")
-        assert [body["reason"] for body in _reveals(run.paper)] == ["asked by the court"]
+        assert [body["reason"] for body in run.paper.posted("/v1/audit/e-s/reveal")] == ["asked by the court"]
         await run.press("question_mark")
         await run.at("Help")
         await run.press("escape")

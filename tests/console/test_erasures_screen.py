@@ -18,19 +18,20 @@ async def _open(run: Running) -> None:
 
 async def _approving(run: Running, name: str) -> Press:
     await _open(run)
-    await run.press("T")
-    await run.at("Erase a person")
+    await run.opens("T", "Erase a person")
     await run.shows("10,000+ sealed values")
     await run.shows("230 audit entries")
-    await run.listens()
     await run.press("tab")
     await run.type(name)
     return run.app.screen.query_one("#send", Press)
 
 
-def _sent(paper: Paper) -> list[tuple[str, dict[str, object]]]:
-    acts = [(path, body) for method, path, body in paper.asked if method == "POST" and path.startswith(PATH)]
-    return [(path, body) for path, body in acts if not path.endswith("/preview")]
+async def _asking_for_bob(run: Running) -> None:
+    await _open(run)
+    await run.opens("n", "Erase a person")
+    await run.press("tab")
+    await run.type("bob")
+    await run.press("tab")
 
 
 async def test_what_waits_for_a_second_person_stands_first() -> None:
@@ -43,12 +44,10 @@ async def test_what_waits_for_a_second_person_stands_first() -> None:
 async def test_enter_on_the_dialog_cancels() -> None:
     async with running() as run:
         await _open(run)
-        await run.press("T")
-        await run.at("Erase a person")
-        await run.listens()
+        await run.opens("T", "Erase a person")
         await run.press("enter")
         await run.at("Erasures")
-        assert not _sent(run.paper)
+        assert not run.paper.acts_below(PATH)
 
 
 async def test_the_second_person_types_the_name_and_sees_what_is_erased() -> None:
@@ -60,19 +59,13 @@ async def test_the_second_person_types_the_name_and_sees_what_is_erased() -> Non
         await run.press("tab", "tab", "enter")
         await run.at("Erasures")
         await run.shows("Erased: 812 values of jane.doe can never be read again.")
-        assert [path for path, _ in _sent(run.paper)] == [f"{PATH}/erasure-1/approve"]
+        assert [path for path, _ in run.paper.acts_below(PATH)] == [f"{PATH}/erasure-1/approve"]
         await run.shows("No erasure waits for a second person.")
 
 
 async def test_a_request_wants_a_reason_and_the_name_twice() -> None:
     async with running() as run:
-        await _open(run)
-        await run.press("n")
-        await run.at("Erase a person")
-        await run.listens()
-        await run.press("tab")
-        await run.type("bob")
-        await run.press("tab")
+        await _asking_for_bob(run)
         await run.shows("10,000+ sealed values")
         assert "say why" in run.screen, "what it erases is known before a reason is given"
         await run.type("he asked")
@@ -82,7 +75,7 @@ async def test_a_request_wants_a_reason_and_the_name_twice() -> None:
         await run.type("b")
         await run.press("tab", "tab", "enter")
         await run.shows("Asked: another person has to erase bob")
-        assert _sent(run.paper) == [(PATH, {"subject": "bob", "reason": "he asked"})]
+        assert run.paper.acts_below(PATH) == [(PATH, {"subject": "bob", "reason": "he asked"})]
 
 
 async def test_own_approval_is_refused_in_the_servers_words() -> None:
@@ -105,7 +98,7 @@ async def test_a_request_is_withdrawn_and_a_decided_one_is_not() -> None:
         await run.shows("No erasure waits")
         await run.press("W")
         await run.shows("Select a request that waits")
-        assert len(_sent(run.paper)) == 1
+        assert len(run.paper.acts_below(PATH)) == 1
 
 
 async def test_without_the_permission_nothing_is_asked() -> None:
@@ -127,13 +120,7 @@ async def test_a_legal_hold_is_said_before_anything_is_sent() -> None:
 async def test_nobody_of_that_name_can_be_sent() -> None:
     unknown = refusal(404, "not_found", "There is no person of the name 'bob'.")
     async with running(Paper(refuse={f"POST {PATH}/preview": unknown})) as run:
-        await _open(run)
-        await run.press("n")
-        await run.at("Erase a person")
-        await run.listens()
-        await run.press("tab")
-        await run.type("bob")
-        await run.press("tab")
+        await _asking_for_bob(run)
         await run.shows("Nobody in the ledger is called bob.")
         await run.type("x")
         await run.press("tab")
@@ -145,10 +132,8 @@ async def test_what_cannot_be_learned_cannot_be_done() -> None:
     late = refusal(503, "unavailable", "The database is not answering.")
     async with running(Paper(refuse={f"POST {PATH}/preview": late})) as run:
         await _open(run)
-        await run.press("T")
-        await run.at("Erase a person")
+        await run.opens("T", "Erase a person")
         await run.shows("could not be learned. The database is not answering.")
-        await run.listens()
         await run.press("tab")
         await run.type("jane.doe")
         assert not run.app.screen.query_one("#send", Press).is_on

@@ -14,10 +14,6 @@ from tests.console.paper import Paper, refusal
 VIEWER = frozenset(Permission) - {Permission.FREEZE_OPERATIONS, Permission.ACKNOWLEDGE_ALERTS, Permission.APPROVE_THAW}
 
 
-def _posts(paper: Paper, path: str) -> list[dict[str, object]]:
-    return [body for method, asked, body in paper.asked if method == "POST" and asked == path]
-
-
 async def test_an_alert_from_the_stream_appears_and_is_counted() -> None:
     async with running() as run:
         await run.shows("1 critical")

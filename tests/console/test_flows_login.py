@@ -13,10 +13,6 @@ from tests.console.paper import Paper, refusal
 VIEWER = frozenset(Permission) - {Permission.FREEZE_OPERATIONS, Permission.ACKNOWLEDGE_ALERTS, Permission.APPROVE_THAW}
 
 
-def _posts(paper: Paper, path: str) -> list[dict[str, object]]:
-    return [body for method, asked, body in paper.asked if method == "POST" and asked == path]
-
-
 @pytest.fixture
 def demo_users(tmp_path: Path) -> dict[str, str]:
     secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -31,7 +27,7 @@ async def test_login_goes_to_the_overview_and_keeps_the_session(demo_users: dict
         await run.shows("This is a demonstration")
         await run.press("f3", "enter")
         await run.shows("DAILY_LOSS_LIMIT")
-        sent = _posts(run.paper, "/v1/auth/login")[0]
+        sent = run.paper.posted("/v1/auth/login")[0]
         assert (sent["username"], sent["password"]) == ("ana", "one")
         assert len(str(sent["totp"])) == 6
         assert "t" * 20 in (tmp_path / "watchfloor" / "sessions.json").read_text()

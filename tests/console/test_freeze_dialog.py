@@ -37,10 +37,6 @@ async def _fill(run: Running, name: str = "arbitrum") -> Press:
     return screen.query_one("#send", Press)
 
 
-def _sent(paper: Paper) -> list[dict[str, object]]:
-    return [body for method, path, body in paper.asked if (method, path) == ("POST", "/v1/freezes")]
-
-
 async def test_it_opens_with_cancel_focused_and_enter_does_nothing() -> None:
     async with running() as run:
         await _open(run)
@@ -48,7 +44,7 @@ async def test_it_opens_with_cancel_focused_and_enter_does_nothing() -> None:
         assert run.app.focused.id == "cancel"
         await run.press("enter")
         await run.at("Overview")
-        assert not _sent(run.paper)
+        assert not run.paper.posted("/v1/freezes")
 
 
 async def test_on_a_low_screen_the_buttons_are_still_there() -> None:
@@ -102,7 +98,7 @@ async def test_a_preview_that_fails_does_not_keep_anybody_from_freezing() -> Non
         assert screen.query_one("#send", Press).is_on
         await run.press("enter")
         await run.shows("PROOF")
-        assert len(_sent(run.paper)) == 1
+        assert len(run.paper.posted("/v1/freezes")) == 1
 
 
 @pytest.mark.parametrize("typed", ["", "arbitru", "arbitrumm", "base"])
@@ -113,7 +109,7 @@ async def test_only_the_exact_name_confirms(typed: str) -> None:
         await run.press("enter", "enter")
         send.press()
         await run.pilot.pause()
-        assert not _sent(run.paper)
+        assert not run.paper.posted("/v1/freezes")
 
 
 async def test_changing_the_scope_takes_the_confirmation_back() -> None:
@@ -146,7 +142,7 @@ async def test_it_sends_one_key_and_the_board_proves_every_halt() -> None:
         await run.press("tab", "tab", "enter")
         await run.at("Freeze FRZ-0032")
         await run.shows("0 of 12 halted so far")
-        sent = _sent(run.paper)
+        sent = run.paper.posted("/v1/freezes")
         assert len(sent) == 1
         assert sent[0]["scope"] == {"kind": "chain", "name": "arbitrum"}
         assert sent[0]["reason"] == "losses since 02:40"
@@ -193,11 +189,11 @@ async def test_without_an_answer_it_says_unknown_and_sends_again_under_the_same_
         await _fill(run)
         await run.press("tab", "tab", "enter")
         await run.shows("UNKNOWN whether it was taken")
-        first = {str(body["idempotency_key"]) for body in _sent(paper)}
+        first = {str(body["idempotency_key"]) for body in paper.posted("/v1/freezes")}
         paper.refuse.clear()
         await run.press("enter")
         await run.at("Freeze FRZ-0032")
-        assert {str(body["idempotency_key"]) for body in _sent(paper)} == first
+        assert {str(body["idempotency_key"]) for body in paper.posted("/v1/freezes")} == first
         assert len(first) == 1
 
 

@@ -19,10 +19,6 @@ async def _open(run: Running) -> None:
     await run.shows("jane.doe")
 
 
-def _sent(paper: Paper) -> list[tuple[str, dict[str, object]]]:
-    return [(path, body) for method, path, body in paper.asked if method == "POST" and path.startswith(PATH)]
-
-
 async def test_what_waits_for_a_second_person_stands_first_and_lifted_ones_only_when_asked() -> None:
     async with running() as run:
         await _open(run)
@@ -38,9 +34,7 @@ async def test_what_waits_for_a_second_person_stands_first_and_lifted_ones_only_
 async def test_a_legal_hold_is_placed_on_a_person_or_on_a_log_and_a_time() -> None:
     async with running() as run:
         await _open(run)
-        await run.press("n")
-        await run.at("Place a legal hold")
-        await run.listens()
+        await run.opens("n", "Place a legal hold")
         await run.press("tab", "tab")
         await run.type("90d")
         await run.press("tab")
@@ -56,15 +50,13 @@ async def test_a_legal_hold_is_placed_on_a_person_or_on_a_log_and_a_time() -> No
         await run.press("tab", "tab", "enter")
         await run.shows("In force: log 90d is kept until two people lift it.")
     wanted = {"subject": None, "log": "90d", "since": "2026-02-01T00:00:00Z", "until": None, "reason": "a case"}
-    assert _sent(run.paper) == [(PATH, wanted)]
+    assert run.paper.acts_below(PATH) == [(PATH, wanted)]
 
 
 async def test_a_person_and_a_log_at_once_cannot_be_sent() -> None:
     async with running() as run:
         await _open(run)
-        await run.press("n")
-        await run.at("Place a legal hold")
-        await run.listens()
+        await run.opens("n", "Place a legal hold")
         await run.press("tab")
         await run.type("bob")
         await run.press("tab")
@@ -96,20 +88,18 @@ async def test_one_asks_to_lift_after_seeing_what_is_kept_and_the_other_lifts() 
         await run.listens()
         await run.press("tab", "enter")
         await run.shows("is no longer kept by this legal hold.")
-    ids = [path for path, _ in _sent(run.paper)]
+    ids = [path for path, _ in run.paper.acts_below(PATH)]
     assert ids == [f"{PATH}/hold-1/lift", f"{PATH}/hold-1/lift/approve"]
 
 
 async def test_enter_on_the_dialog_cancels() -> None:
     async with running() as run:
         await _open(run)
-        await run.press("T")
-        await run.at("Lift a legal hold")
+        await run.opens("T", "Lift a legal hold")
         await run.shows("9,000 entries")
-        await run.listens()
         await run.press("enter")
         await run.at("Legal holds")
-        assert not _sent(run.paper)
+        assert not run.paper.acts_below(PATH)
 
 
 async def test_who_asked_cannot_even_try_to_lift() -> None:
@@ -130,10 +120,8 @@ async def test_own_approval_is_refused_in_the_servers_words() -> None:
     refused = refusal(403, "second_person_required", "Whoever asked cannot approve it.")
     async with running(Paper(refuse={f"POST {PATH}/hold-2/lift/approve": refused})) as run:
         await _open(run)
-        await run.press("T")
-        await run.at("Lift a legal hold")
+        await run.opens("T", "Lift a legal hold")
         await run.shows("9,000 entries")
-        await run.listens()
         await run.press("tab", "enter")
         await run.shows("REFUSED Whoever asked cannot approve it.")
         assert run.title == "Lift a legal hold"

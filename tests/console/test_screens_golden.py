@@ -106,9 +106,7 @@ async def _entry(run: Running) -> None:
 
 async def _reveal(run: Running) -> None:
     await _entry(run)
-    await run.press("R")
-    await run.at("Reveal")
-    await run.listens()
+    await run.opens("R", "Reveal")
 
 
 async def _ledger(run: Running) -> None:

@@ -23,10 +23,6 @@ async def _open(run: Running) -> None:
     await run.hides("Asking how")
 
 
-def _posted(paper: Paper) -> list[dict[str, object]]:
-    return [body for method, path, body in paper.asked if (method, path) == ("POST", PATH)]
-
-
 def _looks(paper: Paper) -> int:
     return sum((method, path) == ("GET", PATH) for method, path, _ in paper.asked)
 
@@ -45,10 +41,10 @@ async def test_the_audit_screen_leads_to_it_and_escape_back() -> None:
 async def test_one_is_started_watched_and_its_verdicts_shown() -> None:
     async with running() as run:
         await _open(run)
-        assert not _posted(run.paper)
+        assert not run.paper.posted(PATH)
         await run.press("V")
         await run.shows("UNDER WAY from the first entry by officer1")
-        assert [body["full"] for body in _posted(run.paper)] == [True]
+        assert [body["full"] for body in run.paper.posted(PATH)] == [True]
         run.paper.verifications[0] = ledger.running(403_000)
         run.clock.advance(seconds=1)
         await run.shows("403,000 of 1,204,331 entries")
@@ -62,7 +58,7 @@ async def test_only_what_is_new_is_verified_unless_all_is_asked_for() -> None:
         await _open(run)
         await run.press("v")
         await run.shows("UNDER WAY what was new")
-        assert [body["full"] for body in _posted(run.paper)] == [False]
+        assert [body["full"] for body in run.paper.posted(PATH)] == [False]
 
 
 async def test_it_goes_on_while_nobody_looks_and_is_found_again() -> None:

@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 
 from backend.alerts.service import live_of_rules
 from backend.audit.heads.keeping import HeadKeeper
+from backend.audit.heads.parties import Witness
 from backend.audit.heads.status import HeadStatus, head_status
 from backend.audit.identity import ledger_of, origin_of
 from backend.headwatch import RULES, tick
 from tests.support.app import AloneLead, App
+from tests.support.ledger import settled
 
 LOG = "1y"
 
@@ -38,6 +40,15 @@ async def round_of(keeper: HeadKeeper) -> None:
     """Sign and hand out once."""
     await keeper.sign_all()
     for witness in keeper._witnesses:
+        await keeper.hand_all(witness)
+
+
+async def signed(app: App, keeper: HeadKeeper, *more: Witness) -> None:
+    """Sign and hand out what is there, and what that brings with it."""
+    await round_of(keeper)
+    await settled(app)  # the first head brings a key, which `meta` tells of
+    await round_of(keeper)
+    for witness in more:
         await keeper.hand_all(witness)
 
 
