@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from contract.base import Money, Wire, WireRequest, storable
 from contract.freeze import FreezeMode
+from contract.scope import nameable
 
 MAX_NAME_CHARS = 100
 """Same bound as a scope's name: a name must fit where a scope is typed."""
@@ -16,7 +17,9 @@ MAX_POSITION_ETH = Decimal(10) ** 20
 MAX_COUNT = 2**31 - 1
 MAX_SEQUENCE = 2**63 - 1
 """Widths of the columns these are stored in."""
-GateName = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(storable)]
+GateName = Annotated[
+    str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(storable), AfterValidator(nameable)
+]
 
 
 class RenewRequest(WireRequest):
@@ -36,6 +39,11 @@ class RenewRequest(WireRequest):
     """The highest epoch whose holds this executor has obeyed: its acknowledgement, repeated until seen."""
     request_no: int = Field(default=0, ge=0, le=MAX_SEQUENCE)
     """Counts the requests of one process; the answer repeats it, so that an answer to another request is noticed."""
+
+    @property
+    def name(self) -> str:
+        """The executor's name, as a place under scopes."""
+        return self.executor
 
 
 class Hold(Wire):

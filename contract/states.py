@@ -40,6 +40,8 @@ class ExecutorState(StrEnum):
     """It has acknowledged a hold."""
     FREEZING = "freezing"
     """A hold covers it and it has not answered yet."""
+    WEDGED = "wedged"
+    """A hold covers it, its gate goes on renewing, but the bot's own code has not asked it anything for a while."""
     SILENT = "silent"
     """Not heard of for longer than a permit lives; it holds no valid permit."""
 
@@ -49,23 +51,49 @@ class FreezeMode(StrEnum):
 
     HALT = "halt"
     REDUCE_ONLY = "reduce-only"
+    CANCEL_ALL = "cancel-all"
+    """Take resting orders back first, then as HALT: the strictest."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether nothing but cancels may be sent."""
+        return self is not FreezeMode.REDUCE_ONLY
 
 
 class FreezeStatus(StrEnum):
-    """active → thaw_requested → thawed; a refused or lapsed request returns to active."""
+    """active → thaw_requested → thawing → thawed; a refused, lapsed or broken-off one returns to active."""
 
     ACTIVE = "active"
     THAW_REQUESTED = "thaw_requested"
+    THAWING = "thawing"
+    """Approved and taking effect in stages: part of its executors may trade again while they are watched."""
     THAWED = "thawed"
 
 
 class HaltState(StrEnum):
-    """What is known of one executor under one hold; derived from its own answers, never from the command."""
+    """What is known of one executor under one hold; derived from stored statements, never from the command."""
 
     REQUESTED = "requested"
+    DELIVERED = "delivered"
+    """It names the hold's epoch, and has not said that it obeys."""
     ACKED = "acked"
+    """It has signed that it obeys, and what it had sent until then."""
+    QUIESCED = "quiesced"
+    """Nothing of what it had sent is open any more."""
+    VERIFIED = "verified"
+    """Another party than the executor agrees."""
     EXPIRED = "expired"
     """It has not answered, but its permit has run out: it may not send."""
+    VIOLATION = "violation"
+    """It, or somebody with its wallet, did more than was acknowledged."""
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether it can be counted as halted: it said so, or cannot send."""
+        return self in _HALTED
+
+
+_HALTED = frozenset({HaltState.ACKED, HaltState.QUIESCED, HaltState.VERIFIED, HaltState.EXPIRED})
 
 
 class RiskRule(StrEnum):
@@ -103,3 +131,6 @@ class ScopeKind(StrEnum):
     CHAIN = "chain"
     STRATEGY = "strategy"
     WALLET = "wallet"
+    EXECUTOR = "executor"
+    INTERSECTION = "intersection"
+    """What several of the above cover all at once."""

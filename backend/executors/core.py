@@ -45,7 +45,7 @@ def must_write(
 
 def mode_allows_trading(mode: FreezeMode | None) -> bool:
     """Whether anything but a cancel may be sent."""
-    return mode is not FreezeMode.HALT
+    return mode is None or not mode.stops
 
 
 def shown_digest(facts: Facts, state: ExecutorState) -> str:

@@ -10,18 +10,24 @@ from uuid import UUID
 
 from contract.executors import ExecutorState
 from contract.freeze import FreezeMode, FreezeStatus, HaltState
-from contract.scope import Scope, ScopeKind
+from contract.scope import Scope, ScopeKind, intersection
 
 COMMIT_GRACE = timedelta(seconds=1)
 """A freeze bears the time at which it took its lock, not that of its commit a few milliseconds later: permits given
 in between count as alive for so much longer."""
 REPORT_EVERY = timedelta(seconds=1)
 """How far a stored report may lag behind the last renewal: keeps a quiet floor nearly free of writes."""
+STRICTNESS = (FreezeMode.REDUCE_ONLY, FreezeMode.HALT, FreezeMode.CANCEL_ALL)
+"""From the mildest to the strictest: of several holds the strictest counts."""
 _REF = re.compile(r"FRZ-(\d{1,9})", re.IGNORECASE)
 
 
 class Place(Protocol):
-    """Where an executor trades: the three dimensions a scope can name."""
+    """Who trades where: the four dimensions a scope can name."""
+
+    @property
+    def name(self) -> str:
+        """The executor."""
 
     @property
     def chain(self) -> str:
@@ -38,10 +44,6 @@ class Place(Protocol):
 
 class Reporter(Place, Protocol):
     """What an executor's own reports say."""
-
-    @property
-    def name(self) -> str:
-        """The executor."""
 
     @property
     def last_seen_at(self) -> datetime:
@@ -105,6 +107,8 @@ def parse_ident(text: str) -> UUID | int | None:
 
 def normalised(scope: Scope) -> Scope:
     """A scope as it is stored: wallets in lower case. Only ASCII, whose lower case is never longer."""
+    if scope.kind is ScopeKind.INTERSECTION:
+        return intersection(*map(normalised, scope.terms))
     if scope.kind is ScopeKind.WALLET and scope.name.isascii():
         return Scope(kind=scope.kind, name=scope.name.lower())
     return scope
@@ -112,7 +116,7 @@ def normalised(scope: Scope) -> Scope:
 
 def covers(scope: Scope, place: Place) -> bool:
     """Whether an executor at this place falls under the scope."""
-    return scope.covers(chain=place.chain, strategy=place.strategy, wallet=place.wallet)
+    return scope.covers(chain=place.chain, strategy=place.strategy, wallet=place.wallet, executor=place.name)
 
 
 def covering(holds: Iterable[Hold], place: Place) -> tuple[Hold, ...]:
@@ -122,15 +126,12 @@ def covering(holds: Iterable[Hold], place: Place) -> tuple[Hold, ...]:
 
 def effective_mode(holds: Iterable[Hold]) -> FreezeMode | None:
     """What holds add up to: the strictest of them, None without any."""
-    modes = {hold.mode for hold in holds}
-    if FreezeMode.HALT in modes:
-        return FreezeMode.HALT
-    return FreezeMode.REDUCE_ONLY if modes else None
+    return max((hold.mode for hold in holds), key=STRICTNESS.index, default=None)
 
 
 def at_least_as_strict(mode: FreezeMode, than: FreezeMode) -> bool:
     """Whether a hold in one mode already does what another asks for."""
-    return mode is FreezeMode.HALT or than is FreezeMode.REDUCE_ONLY
+    return STRICTNESS.index(mode) >= STRICTNESS.index(than)
 
 
 def same_person(one: str | None, other: str | None) -> bool:
@@ -205,7 +206,7 @@ def executor_state(
     obeyed = any(hold.mode is mode and hold.id in acknowledged for hold in held_by)
     if not obeyed:
         return ExecutorState.FREEZING
-    return ExecutorState.FROZEN if mode is FreezeMode.HALT else ExecutorState.REDUCING
+    return ExecutorState.REDUCING if mode is FreezeMode.REDUCE_ONLY else ExecutorState.FROZEN
 
 
 def seconds_between(start: datetime, end: datetime) -> Decimal:

@@ -14,7 +14,7 @@ from contract.base import Page
 from contract.errors import ErrorCode
 from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
 from contract.permissions import Permission
-from contract.scope import Scope
+from contract.scope import HOW_TO_WRITE, Scope
 
 router = APIRouter(prefix="/v1/freezes", tags=["freeze"])
 
@@ -43,7 +43,7 @@ async def preview(session: Tx, runtime: CurrentRuntime, scope: str) -> BlastRadi
     try:
         parsed = Scope.parse(scope)
     except ValueError as error:
-        hint = "Write global, chain:NAME, strategy:NAME or wallet:ADDRESS."
+        hint = f"{HOW_TO_WRITE[:1].upper()}{HOW_TO_WRITE[1:]}."
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"{scope[:100]!r} is not a scope.", hint=hint) from error
     return await service.blast_radius(session, runtime, parsed)
 

@@ -1,10 +1,7 @@
 """What other areas may use of freezes: putting holds on, lifting them with two people, and what they cover."""
 
-from dataclasses import dataclass
-
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.freeze import core, store
 from backend.freeze.core import REPORT_EVERY, effective_mode
 from backend.freeze.holds import acknowledge, create, freeze_automatically
 from backend.freeze.store import Standing, standing_of
@@ -21,7 +18,6 @@ from backend.freeze.views import (
     publish_progress,
 )
 from backend.standins import replace_name
-from contract.freeze import FreezeMode
 
 __all__ = [
     "REPORT_EVERY",
@@ -31,7 +27,6 @@ __all__ = [
     "approve_thaw",
     "blast_radius",
     "create",
-    "effective_hold_for",
     "effective_mode",
     "floor",
     "forget_person",
@@ -45,19 +40,6 @@ __all__ = [
     "standing_of",
     "withdraw_thaw",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class _At:
-    chain: str
-    strategy: str
-    wallet: str
-
-
-async def effective_hold_for(session: AsyncSession, *, chain: str, strategy: str, wallet: str) -> FreezeMode | None:
-    """What all holds in force add up to at one place; None when it may trade freely."""
-    holds = core.covering(await store.holds_in_force(session), _At(chain, strategy, wallet))
-    return effective_mode(holds)
 
 
 async def forget_person(session: AsyncSession, name: str, *, stand_in: str) -> None:

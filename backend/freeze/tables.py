@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Intege
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, IdColumn, UtcTime
+from contract.scope import MAX_STORED_CHARS
 
 
 class FreezeRow(Base):
@@ -19,7 +20,7 @@ class FreezeRow(Base):
     """Printed as FRZ-0001; handed out without gaps under a lock."""
     epoch: Mapped[int] = mapped_column(BigInteger, unique=True)
     scope_kind: Mapped[str] = mapped_column(String(20))
-    scope_name: Mapped[str] = mapped_column(String(100), default="")
+    scope_name: Mapped[str] = mapped_column(String(MAX_STORED_CHARS), default="")
     mode: Mapped[str] = mapped_column(String(20))
     status: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(Text)

@@ -105,7 +105,7 @@ def _wire(row: FreezeRow, proofs: Sequence[HaltProof], *, with_proofs: bool) -> 
         thawed_by=row.thawed_by,
         thawed_at=row.thawed_at,
         covered=len(proofs),
-        halted=sum(proof.state is not HaltState.REQUESTED for proof in proofs),
+        halted=sum(proof.state.is_halted for proof in proofs),
         proofs=list(proofs) if with_proofs else [],
         version=row.version,
     )
@@ -192,7 +192,7 @@ async def blast_radius(session: AsyncSession, runtime: Runtime, scope: Scope) ->
     scope = core.normalised(scope)
     now_on_floor = await floor(session, runtime)
     hit = [(facts, state) for facts, state in now_on_floor.executors if core.covers(scope, facts)]
-    frozen = {ExecutorState.FROZEN, ExecutorState.FREEZING}
+    frozen = {ExecutorState.FROZEN, ExecutorState.FREEZING, ExecutorState.WEDGED}
     moving = {ExecutorState.TRADING, ExecutorState.REDUCING}
     return BlastRadius(
         scope=scope,

@@ -24,7 +24,7 @@ from backend.policy.base import (
 )
 from contract.alerts import Severity
 from contract.risk import RiskRule
-from contract.scope import Scope
+from contract.scope import Scope, ScopeKind
 from contract.transactions import Outcome
 
 
@@ -85,7 +85,10 @@ class RiskRuleTable(PolicyTable):
 
 
 def _scope_text(value: str) -> str:
-    return str(Scope.parse(value))
+    scope = Scope.parse(value)
+    if scope.kind in {ScopeKind.EXECUTOR, ScopeKind.INTERSECTION}:
+        raise ValueError(f"a limit is set for global, a chain, a strategy or a wallet, not for {scope}")
+    return str(scope)
 
 
 ScopeText = Annotated[str, AfterValidator(_scope_text)]

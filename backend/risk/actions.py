@@ -60,7 +60,7 @@ async def _hold(
 
 def _suffices(hold: Freeze, scope: Scope, mode: FreezeMode) -> bool:
     """Whether a hold in force already stops what a new one would; a thaw that is asked for does not weaken it yet."""
-    return hold.scope in (GLOBAL, scope) and (hold.mode is FreezeMode.HALT or hold.mode is mode)
+    return hold.scope in (GLOBAL, scope) and (hold.mode.stops or hold.mode is mode)
 
 
 async def _request_review(session: AsyncSession, runtime: Runtime, caller: Caller, scope: Scope, alert: Alert) -> None:

@@ -13,7 +13,7 @@ from backend.policy.operations import Indicators, Steps
 from backend.risk.wording import amount, named, plain
 from contract.alerts import Alert, Link, Severity
 from contract.executors import Executor, ExecutorState
-from contract.freeze import Freeze, FreezeMode
+from contract.freeze import Freeze
 from contract.risk import Indicator, Measure, MeasureState, Reason, RiskLevel, RiskRule
 from contract.scope import GLOBAL, ScopeKind
 
@@ -133,7 +133,7 @@ def _silent(facts: Facts) -> Iterable[Reason]:
 
 def _holds(facts: Facts) -> Iterable[Reason]:
     for freeze in facts.freezes:
-        everything = freeze.scope == GLOBAL and freeze.mode is FreezeMode.HALT
+        everything = freeze.scope == GLOBAL and freeze.mode.stops
         yield Reason(
             level=RiskLevel.HIGH if everything else RiskLevel.MEDIUM,
             text=f"{freeze.ref} holds {named(freeze.scope)} ({freeze.mode.value}).",

@@ -23,7 +23,7 @@ def _scope(kind: ScopeKind, name: str) -> Scope:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where trading happens: the three dimensions a scope can name. Blank where a source did not say."""
+    """Where trading happens: the dimensions along which figures are summed. Blank where a source did not say."""
 
     chain: str
     strategy: str
@@ -31,7 +31,8 @@ class Place:
 
     def under(self, scopes: Iterable[Scope]) -> bool:
         """Whether any of the scopes covers the place."""
-        return any(scope.covers(chain=self.chain, strategy=self.strategy, wallet=self.wallet) for scope in scopes)
+        at = {"chain": self.chain, "strategy": self.strategy, "wallet": self.wallet, "executor": ""}
+        return any(scope.covers(**at) for scope in scopes)
 
 
 @dataclass(frozen=True, slots=True)

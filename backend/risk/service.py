@@ -217,7 +217,11 @@ def _draft(runtime: Runtime, crossing: Crossing, gathered: Gathered) -> AlertDra
 
 
 def _under(scope: Scope, known: Sequence[Executor]) -> list[Executor]:
-    return [one for one in known if scope.covers(chain=one.chain, strategy=one.strategy, wallet=one.wallet)]
+    return [
+        one
+        for one in known
+        if scope.covers(chain=one.chain, strategy=one.strategy, wallet=one.wallet, executor=one.name)
+    ]
 
 
 async def _indicators(

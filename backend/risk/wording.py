@@ -37,7 +37,9 @@ def plain(rule: RiskRule, value: Decimal) -> str:
 
 def named(scope: Scope) -> str:
     """A scope in a sentence: `the platform`, `strategy arbitrage`."""
-    return "the platform" if scope.kind is ScopeKind.GLOBAL else f"{scope.kind.value} {scope.name}"
+    if scope.kind is ScopeKind.GLOBAL:
+        return "the platform"
+    return " and ".join(f"{term.kind.value} {term.name}" for term in scope.terms)
 
 
 def _sentence(text: str) -> str:

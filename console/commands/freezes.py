@@ -17,7 +17,7 @@ from console.commands.output import age, counted, instant, now_of, outside, tabl
 from console.state.freezing import Outcome, effect_of
 from console.widgets import words
 from contract.errors import ExitCode
-from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus, HaltState
+from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus
 from contract.scope import Scope
 from contract.stream import Topic
 
@@ -93,7 +93,7 @@ async def confirmed(api: Api, frozen: Freeze, timeout_s: float) -> tuple[Freeze,
 
 def unconfirmed(frozen: Freeze) -> list[str]:
     """Who has neither acknowledged nor lost the permit; by name where known."""
-    names = [proof.executor for proof in frozen.proofs if proof.state is HaltState.REQUESTED]
+    names = [proof.executor for proof in frozen.proofs if not proof.state.is_halted]
     missing = frozen.covered - frozen.halted
     return names or ([f"{missing} not named"] if missing > 0 else [])
 

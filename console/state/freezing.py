@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import Final
 
 from console.state.scopes import typed_name
-from contract.freeze import BlastRadius, Freeze, FreezeMode, FreezeStatus, HaltState
-from contract.scope import Scope
+from contract.freeze import BlastRadius, Freeze, FreezeMode, FreezeStatus
+from contract.scope import HOW_TO_WRITE, Scope
 
 UNKNOWN_AFTER_S: Final = 15.0
 """Executors answer within a second or two and permits die soon after: later than this nobody can tell."""
@@ -52,7 +52,7 @@ class Draft:
         if not self.scope_text.strip():
             return "choose what to freeze"
         if scope is None:
-            return "write global, chain:NAME, strategy:NAME or wallet:ADDRESS"
+            return HOW_TO_WRITE
         if not self.may_go_on:
             return "waiting for what this would stop"
         if not self.reason.strip():
@@ -83,7 +83,7 @@ class Effect:
 
 def effect_of(freeze: Freeze, waited_s: float) -> Effect:
     """Judge a freeze by the answers of its executors, never by the fact that it was sent."""
-    unproven = tuple(proof.executor for proof in freeze.proofs if proof.state is HaltState.REQUESTED)
+    unproven = tuple(proof.executor for proof in freeze.proofs if not proof.state.is_halted)
     if freeze.status is FreezeStatus.THAWED or (freeze.halted >= freeze.covered and not unproven):
         return Effect(Outcome.DONE)
     return Effect(Outcome.UNKNOWN if waited_s >= UNKNOWN_AFTER_S else Outcome.WAITING, unproven)

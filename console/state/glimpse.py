@@ -41,6 +41,8 @@ class _Scope(SimpleNamespace):
     name: str
 
     def __str__(self) -> str:
+        if self.kind is ScopeKind.INTERSECTION:
+            return self.name
         return self.kind.value if self.kind is ScopeKind.GLOBAL else f"{self.kind.value}:{self.name}"
 
 

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 from console.state.floor import Floor, Link, all_executors, urgent
 from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
-from contract.states import AlertStatus, ExecutorState, FreezeStatus, MeasureState, RiskRule, ScopeKind, Severity
+from contract.states import (
+    AlertStatus,
+    ExecutorState,
+    FreezeMode,
+    FreezeStatus,
+    MeasureState,
+    RiskRule,
+    ScopeKind,
+    Severity,
+)
 
 if TYPE_CHECKING:
     from contract.freeze import Freeze
@@ -54,6 +63,14 @@ def headline(floor: Floor, desk_now: datetime) -> Headline:
     return _calm(floor)
 
 
+MODE_WORDS = {
+    FreezeMode.HALT: "halt",
+    FreezeMode.REDUCE_ONLY: "reduce only",
+    FreezeMode.CANCEL_ALL: "cancel all",
+}
+"""What a hold leaves to do, in the words of the screens."""
+
+
 def scope_words(scope: Scope) -> str:
     """A scope as it reads in a sentence."""
     match scope.kind:
@@ -61,6 +78,8 @@ def scope_words(scope: Scope) -> str:
             return "everything"
         case ScopeKind.WALLET:
             return f"wallet {_short(scope.name)}"
+        case ScopeKind.INTERSECTION:
+            return scope.name.replace(":", " ").replace("+", " and ")
         case _:
             return scope.name
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from console.state.floor import Floor, Link
 from console.state.freshness import SECONDS_SHOWN_FOR_S, STALE_AFTER_INTERVALS, seconds_between
-from console.state.headline import scope_words
-from contract.states import FreezeMode, FreezeStatus
+from console.state.headline import MODE_WORDS, scope_words
+from contract.states import FreezeStatus
 
 _ALARM_S: Final = 1.0
 """While the line is lost its age counts up by the second."""
@@ -40,7 +40,7 @@ def hold_texts(floor: Floor) -> list[str]:
     holds = sorted(floor.freezes.values(), key=lambda hold: (hold.created_at, hold.ref))
     texts = []
     for hold in holds:
-        mode = "halt" if hold.mode is FreezeMode.HALT else "reduce only"
+        mode = MODE_WORDS[hold.mode]
         asked = ", thaw asked" if hold.status is FreezeStatus.THAW_REQUESTED else ""
         texts.append(f"{scope_words(hold.scope)} {mode} {hold.halted}/{hold.covered} halted{asked}")
     return texts

@@ -77,7 +77,9 @@ def detail_rows(executor: Executor, floor: Floor, view: View) -> list[Line]:
     holds = [
         outside(hold.ref, 20)
         for hold in floor.freezes.values()
-        if hold.scope.covers(chain=executor.chain, strategy=executor.strategy, wallet=executor.wallet)
+        if hold.scope.covers(
+            chain=executor.chain, strategy=executor.strategy, wallet=executor.wallet, executor=executor.name
+        )
     ]
     facts = [
         ("chain", executor.chain),

@@ -3,11 +3,12 @@
 from console.state.floor import Floor
 from console.state.freezing import Effect, Outcome
 from console.state.freshness import coarse_age, seconds_between
+from console.state.headline import MODE_WORDS
 from console.widgets import words
 from console.widgets.lines import Line, cut, left, line, outside, right, titled_rule, wrap
 from console.widgets.overview import freeze_row, proof_text, scope_text
 from console.widgets.view import View
-from contract.freeze import BlastRadius, Freeze, FreezeMode, FreezeStatus, HaltProof, HaltState
+from contract.freeze import BlastRadius, Freeze, FreezeStatus, HaltProof
 
 _LABEL_COLUMNS = 12
 
@@ -59,7 +60,7 @@ def board_rows(freeze: Freeze, view: View, *, late: bool) -> list[Line]:
     """One freeze: its story, then every executor's answer, those that have not confirmed first."""
     g = view.glyphs
     text, style = proof_text(freeze, view)
-    mode = "halt" if freeze.mode is FreezeMode.HALT else "reduce only"
+    mode = MODE_WORDS[freeze.mode]
     by = f"{outside(freeze.created_by, 40)}, {freeze.created_at:%Y-%m-%d %H:%M:%S} UTC"
     if freeze.automatic_rule:
         by += f", by rule {outside(freeze.automatic_rule, 40)}"
@@ -76,7 +77,7 @@ def board_rows(freeze: Freeze, view: View, *, late: bool) -> list[Line]:
     ]
     rows.append(titled_rule((("PROOF ", "head"), (text, style)), view.width, g))
     rows.append(_proof_head(view))
-    ordered = sorted(freeze.proofs, key=lambda proof: (proof.state is not HaltState.REQUESTED, proof.executor))
+    ordered = sorted(freeze.proofs, key=lambda proof: (proof.state.is_halted, proof.executor))
     rows += [_proof_row(proof, view, late=late) for proof in ordered]
     if freeze.covered and not freeze.proofs:
         rows.append(line(("The answers have not been loaded yet.", "dim")))

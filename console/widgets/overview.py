@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from console.state.floor import Floor, Tally, all_executors, chains
 from console.state.freshness import Freshness, coarse_age, due_text, exact_age, seconds_between
-from console.state.headline import amount
+from console.state.headline import MODE_WORDS, amount
 from console.widgets import words
 from console.widgets.glyphs import Glyphs
 from console.widgets.lines import (
@@ -26,7 +26,7 @@ from console.widgets.lines import (
     wrap,
 )
 from console.widgets.view import View
-from contract.states import AlertStatus, FreezeMode, FreezeStatus, MeasureState, RiskLevel, RiskRule, ScopeKind
+from contract.states import AlertStatus, FreezeStatus, MeasureState, RiskLevel, RiskRule, ScopeKind
 
 if TYPE_CHECKING:
     from contract.alerts import Alert
@@ -62,6 +62,8 @@ def scope_text(scope: Scope, width: int, view: View) -> str:
     if scope.kind is ScopeKind.GLOBAL:
         return cut("global", width, view.glyphs)
     name = outside(scope.name, 120)
+    if scope.kind is ScopeKind.INTERSECTION:
+        return cut(name, width, view.glyphs)
     prefix = f"{scope.kind.value} "
     if scope.kind is ScopeKind.WALLET:
         return prefix + middle_cut(name, max(width - len(prefix), 0), view.glyphs)
@@ -341,7 +343,7 @@ def freeze_row(hold: Freeze, view: View) -> Line:
     """One hold on one line."""
     g = view.glyphs
     proof, style = proof_text(hold, view)
-    mode = "halt" if hold.mode is FreezeMode.HALT else "reduce"
+    mode = MODE_WORDS[hold.mode].partition(" ")[0]
     who = outside(hold.automatic_rule or hold.created_by, 40)
     wide = view.width >= 100  # noqa: PLR2004  room for whole names
     head = line(

@@ -84,21 +84,25 @@ def executor(value: ExecutorState, g: Glyphs) -> Sign:
             return Sign(g.frozen, "FROZEN", "frozen")
         case ExecutorState.FREEZING:
             return Sign(g.partial, "freezing", "near")
+        case ExecutorState.WEDGED:
+            return Sign(g.bad, "WEDGED", "bad")
         case ExecutorState.SILENT:
             return Sign(g.bad, "SILENT", "bad")
 
 
 def halt(value: HaltState, g: Glyphs, *, late: bool) -> Sign:
     """What is known of one executor under a freeze; `late` once its answer should have come."""
-    match value:
-        case HaltState.REQUESTED if late:
-            return Sign(g.bad, "NO ANSWER", "bad")
-        case HaltState.REQUESTED:
-            return Sign(g.partial, "waiting", "near")
-        case HaltState.ACKED:
-            return Sign(g.done, "HALTED", "ok")
-        case HaltState.EXPIRED:
-            return Sign(g.frozen, "EXPIRED", "near")
+    if late and value in {HaltState.REQUESTED, HaltState.DELIVERED}:
+        return Sign(g.bad, "NO ANSWER", "bad")
+    return {
+        HaltState.REQUESTED: Sign(g.partial, "waiting", "near"),
+        HaltState.DELIVERED: Sign(g.partial, "told", "near"),
+        HaltState.ACKED: Sign(g.done, "HALTED", "ok"),
+        HaltState.QUIESCED: Sign(g.done, "QUIET", "ok"),
+        HaltState.VERIFIED: Sign(g.ok, "VERIFIED", "ok"),
+        HaltState.EXPIRED: Sign(g.frozen, "EXPIRED", "near"),
+        HaltState.VIOLATION: Sign(g.bad, "VIOLATION", "bad"),
+    }[value]
 
 
 def result(value: AuditResult, g: Glyphs) -> Sign:

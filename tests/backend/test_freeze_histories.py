@@ -35,6 +35,10 @@ SCOPES = (
     *(f"chain:{chain}" for chain in CHAINS),
     *(f"strategy:{strategy.upper()}" for strategy in STRATEGIES),
     "wallet:0xARBITRUMarbitrage",
+    "executor:base-arbitrage",
+    "chain:Arbitrum+strategy:liquidation",
+    "chain:base+executor:base-liquidation",
+    "chain:base+executor:arbitrum-liquidation",
 )
 PEOPLE = ("ada", "ben", "cleo")
 
@@ -51,8 +55,8 @@ class Model:
 
     def covers(self, bot: str) -> bool:
         chain, strategy, wallet = BOTS[bot]
-        wanted = {"global", f"chain:{chain}", f"strategy:{strategy}", f"wallet:{wallet}"}
-        return self.scope.lower() in {each.lower() for each in wanted}
+        wanted = {"global", f"chain:{chain}", f"strategy:{strategy}", f"wallet:{wallet}", f"executor:{bot}"}
+        return set(self.scope.lower().split("+")) <= {each.lower() for each in wanted}
 
 
 class Histories(RuleBasedStateMachine):
@@ -135,7 +139,7 @@ class Histories(RuleBasedStateMachine):
             modes = {hold.mode for hold in over.values()}
             assert {hold.freeze_ref for hold in permit.holds} == set(over)
             assert permit.epoch == len(self.model)
-            assert permit.may_trade is (FreezeMode.HALT not in modes)
+            assert permit.may_trade is modes.isdisjoint({FreezeMode.HALT, FreezeMode.CANCEL_ALL})
             assert (permit.mode is None) is (not over)
 
 

@@ -160,7 +160,7 @@ class Paper:
         hit = [
             one
             for one in self.overview.executors
-            if parsed.covers(chain=one.chain, strategy=one.strategy, wallet=one.wallet)
+            if parsed.covers(chain=one.chain, strategy=one.strategy, wallet=one.wallet, executor=one.name)
         ]
         trading = [one for one in hit if one.state == "trading"]
         return BlastRadius(

@@ -25,7 +25,7 @@ from console.widgets.glyphs import UNICODE
 from console.widgets.lines import Line
 from console.widgets.view import View
 from contract.overview import Overview
-from contract.scope import GLOBAL, Scope, ScopeKind
+from contract.scope import GLOBAL, TERM_ORDER, Scope
 from tests.console import floor_models as models
 from tests.console.floor_models import NOW
 
@@ -39,9 +39,10 @@ _SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     Scope: st.just(GLOBAL)
     | st.builds(
         Scope,
-        kind=st.sampled_from([kind for kind in ScopeKind if kind is not ScopeKind.GLOBAL]),
+        kind=st.sampled_from(TERM_ORDER),
         name=st.text("abcé0", min_size=1, max_size=9),
-    ),
+    )
+    | st.just(Scope.parse("chain:base+strategy:arbitrage")),
 }
 _GENERIC: dict[Any, Callable[..., st.SearchStrategy[Any]]] = {
     Annotated: lambda kind: kind,

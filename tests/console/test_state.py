@@ -273,12 +273,13 @@ def test_scopes_that_exist_can_be_picked() -> None:
     names = [str(scope) for scope in known_scopes(loaded())]
     assert names[:3] == ["global", "chain:arbitrum", "chain:base"]
     assert "strategy:arbitrage" in names
-    assert len(names) == 1 + 4 + 3 + 42
+    assert len(names) == 1 + 4 + 3 + 42 + 42
 
 
 def test_a_long_name_is_confirmed_by_its_end() -> None:
     assert typed_name(Scope.parse("chain:arbitrum")) == "arbitrum"
     assert typed_name(Scope.parse("global")) == "global"
+    assert typed_name(Scope.parse("strategy:arbitrage+chain:base")) == "base"
     assert typed_name(Scope.parse(f"wallet:{models.WALLET}")) == models.WALLET[-6:]
 
 

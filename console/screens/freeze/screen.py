@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 _LABEL_COLUMNS: Final = 10
 _LOW_ROWS: Final = 21
 """Below this the blank lines go, so that the buttons stay on the screen under a banner and a message."""
+_MODES: Final = {
+    FreezeMode.HALT: "halt: cancels only",
+    FreezeMode.REDUCE_ONLY: "reduce only: positions may shrink",
+    FreezeMode.CANCEL_ALL: "cancel all: take resting orders back, then halt",
+}
+"""In the order in which Enter goes through them."""
 _BLAST_DELAY_S: Final = 0.15
 """The blast radius is asked for when typing has stopped for this long."""
 
@@ -88,8 +94,7 @@ class FreezeScreen(DialogScreen):
             label = left(f"{g.arrow if has_focus else ' '} {text}", _LABEL_COLUMNS, g)
             self.query_one(f"#label-{field}", Panel).show([line((label, "key" if has_focus else "dim"))])
         self.query_one("#choices", Panel).show([self._choices_line(view)])
-        mode = "halt: cancels only" if draft.mode is FreezeMode.HALT else "reduce only: positions may shrink"
-        self.query_one("#mode", Press).set(mode, on=True)
+        self.query_one("#mode", Press).set(_MODES[draft.mode], on=True)
         self.query_one("#blast", Panel).show(self._blast_lines(view.sized(view.width - 4)))
         self.query_one("#name", Field).placeholder = f"type {name} to confirm"
         sending = self.questions.is_waiting("freeze")
@@ -155,8 +160,8 @@ class FreezeScreen(DialogScreen):
 
     @on(Press.Pressed, "#mode")
     def _mode_pressed(self) -> None:
-        other = FreezeMode.REDUCE_ONLY if self._draft.mode is FreezeMode.HALT else FreezeMode.HALT
-        self._edit(mode=other)
+        order = list(_MODES)
+        self._edit(mode=order[(order.index(self._draft.mode) + 1) % len(order)])
 
     def _edit(self, **changes: object) -> None:
         from dataclasses import replace
