@@ -100,13 +100,13 @@ class Metrics:
             "watchfloor_audit_outbox_age_seconds", "Age of the oldest of them.", registry=self.registry
         )
         self.audit_spooled = Counter(
-            "watchfloor_audit_spooled", "Entries kept in the local file of this process.", registry=self.registry
+            "watchfloor_audit_spooled", "Entries kept in the spool of this process.", registry=self.registry
         )
         self.audit_spool_waiting = Gauge(
-            "watchfloor_audit_spool_lines", "Entries in that file that are not recorded yet.", registry=self.registry
+            "watchfloor_audit_spool_lines", "Entries in that spool that are not recorded yet.", registry=self.registry
         )
         self.audit_spool_broken = Gauge(
-            "watchfloor_audit_spool_broken", "1 while that file cannot take an entry, else 0.", registry=self.registry
+            "watchfloor_audit_spool_broken", "1 while that spool cannot take an entry, else 0.", registry=self.registry
         )
         self.audit_faults = Gauge(
             "watchfloor_audit_log_at_fault", "1 while a log refuses to grow, else 0.", ["log"], registry=self.registry

@@ -64,7 +64,7 @@ class WritePath(Wire):
     quarantined: int
     """Rows that could not be entries and were set aside."""
     spool_lines: int = 0
-    """Entries that wait in the backend's local file for a database."""
+    """Entries that wait in the backend's spool for a database."""
     spool_problem: str | None = None
 
 

@@ -64,7 +64,7 @@ def _wrong(heads: LedgerHeads, ready: Readiness | None) -> str:
     if path is not None and path.outbox_age_seconds > SLOW_OUTBOX_S:
         return f"Entries wait for {path.outbox_age_seconds:,.0f} s: nothing takes them into the ledger."
     if path is not None and path.spool_problem:
-        return f"The backend's local file of entries: {path.spool_problem}"
+        return f"The backend's spool: {path.spool_problem}"
     too_few = len(heads.witnesses) - silent(heads) < heads.witnesses_required
     return heads.summary if heads.signer.problem is not None or too_few else ""
 

@@ -103,7 +103,7 @@ def _write_path(ready: Readiness | None, view: View) -> list[Line]:
     if path.spool_lines or path.spool_problem:
         spool = Sign(g.bad, "LOOK", "bad") if path.spool_problem else Sign(g.partial, "holds", "near")
         text = path.spool_problem or f"{path.spool_lines:,} entries wait for the database"
-        found.append(_state("local file", spool, text, view))
+        found.append(_state("spool", spool, text, view))
     return [*found, EMPTY]
 
 
