@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 import psycopg
-from psycopg.abc import Query
+from psycopg.abc import QueryNoTemplate
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,7 +27,7 @@ async def ask(session: AsyncSession, statement: str, values: Mapping[str, Any] |
     connection = await driver_of(session)
     try:
         if values is None:
-            cursor = await connection.execute(cast("Query", statement))
+            cursor = await connection.execute(cast("QueryNoTemplate", statement))
         else:
             cursor = await connection.execute(_translated(statement), values)
         return await cursor.fetchall() if cursor.description is not None else []
@@ -48,6 +48,6 @@ async def driver_of(session: AsyncSession) -> psycopg.AsyncConnection[Sequence[A
 
 
 @lru_cache(maxsize=_KNOWN_STATEMENTS)
-def _translated(statement: str) -> Query:
+def _translated(statement: str) -> QueryNoTemplate:
     """With values named as the driver has them."""
-    return cast("Query", _NAMED.sub(r"%(\1)s", statement.replace("%", "%%")))
+    return cast("QueryNoTemplate", _NAMED.sub(r"%(\1)s", statement.replace("%", "%%")))

@@ -138,5 +138,7 @@ class AuditEvent(StrEnum):
 
 SETTLING: Final[frozenset[str]] = frozenset({AuditEvent.EMITTER_SETTLED, AuditEvent.EMITTER_CLOSED})
 """Entries that say nothing but that the entries of their process before them are settled."""
+UNHURRIED: Final[frozenset[str]] = frozenset({AuditEvent.SEARCH_RUN})
+"""Entries that wait for the sequencer's next look: hurrying it after each page would slow down the next one."""
 BOOKKEEPING: Final[frozenset[str]] = SETTLING | {AuditEvent.SUBJECT_NAMED}
 """Entries that the ledger needs and nobody looks for who does not ask for them: left out when somebody looks around."""

@@ -31,6 +31,8 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 _JOINT = re.compile(r"([._@-])")
 _SURROGATE = re.compile(r"p(?:erson:p|(?<![A-Za-z0-9]p))([a-z2-7]{16})(?![A-Za-z0-9])")
 """Begins with a letter of its own: a page of a search is looked through for it, and the engine skips to the next p."""
+_SHORTEST_CHARS: Final = 17
+"""A surrogate without its prefix: most values are shorter, and a page has hundreds of them."""
 _EVERYBODY: Final = "everybody"
 """The one key of the memory of names."""
 
@@ -154,4 +156,6 @@ def _name_at(pieces: list[str], start: int, names: Mapping[str, str], longest: i
 
 
 def _named(text: str, names: Mapping[str, str]) -> str:
+    if len(text) < _SHORTEST_CHARS:
+        return text
     return _SURROGATE.sub(lambda match: names.get(f"{PREFIX}p{match.group(1)}", match.group()), text)

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend import db
 from backend.audit import doubts
 from backend.audit.authentic import mac_of
-from backend.audit.events import SETTLING
+from backend.audit.events import SETTLING, UNHURRIED
 from backend.audit.fitting import fitted
 from backend.audit.renewal import is_stale
 from backend.audit.sealing import Sealed, pack
@@ -62,7 +62,8 @@ async def _write(session: AsyncSession, runtime: Runtime) -> None:
     await doubts.resolve(session, runtime)
     await _file(session, runtime, waiting)
     db.after_commit(session, lambda: runtime.write_path.filed(len(waiting)))
-    db.after_commit(session, runtime.outbox_filled.set)
+    if any(one.index.event_type not in UNHURRIED for one in waiting):
+        db.after_commit(session, runtime.outbox_filled.set)
 
 
 async def _file(session: AsyncSession, runtime: Runtime, waiting: Sequence[Waiting]) -> None:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.audit import partitions, search, windows
+from backend.audit import barren, ground, partitions, search, windows
 from backend.audit.conditions import conditions
-from backend.audit.cursors import Cursor, decode, encode
+from backend.audit.cursors import Cursor, Position, decode, encode
 from backend.audit.query import AuditFilter
 from backend.context import Runtime
 from backend.runtime import build_runtime
@@ -158,17 +158,22 @@ _QUESTIONS = st.fixed_dictionaries(
 
 
 async def _pages(
-    runtime: Runtime, asked: AuditFilter, limits: list[int], hasty: list[bool]
+    runtime: Runtime, asked: AuditFilter, limits: list[int], hasty: list[bool], *, remembers: bool
 ) -> list[tuple[str, int | None]]:
-    """All pages of a search, of the sizes given over and over; for some the time is up before anything was read."""
+    """All pages of a search, of the sizes given over and over; for some the time is up before anything was read.
+
+    One that remembers knows what all before have seen, whatever they asked for.
+    """
     found: list[tuple[str, int | None]] = []
     cursor: Cursor | None = None
     async with runtime.database.read() as session:
         where = await conditions(session, runtime, asked)
-        sizes = await search.log_sizes(session)
+        standing = await ground.read(session)
+        sizes, empty = standing.sizes, barren.asked(runtime.barren, 1, where) if remembers else None
         for turn in range(10_000):
             vars(search)["FIRST_BUDGET_S"] = 0.0 if hasty[turn % len(hasty)] else _PATIENCE_S
-            page = await search.find(session, where, sizes, cursor, limits[turn % len(limits)])
+            limit = limits[turn % len(limits)]
+            page = await search.find(session, where, sizes, cursor, limit, known=(standing, empty))
             found += [(row.log, row.seq) for row in page.rows]
             if page.more is None:
                 return found
@@ -200,13 +205,43 @@ def test_pages_are_those_of_a_walk_over_all_entries(database_url: str) -> None:
             _QUESTIONS,
             st.lists(st.sampled_from([9, 30, 100]), min_size=1, max_size=3),
             st.lists(st.booleans(), min_size=1, max_size=4),
+            st.booleans(),
         )
-        def check(question: dict[str, str], limits: list[int], hasty: list[bool]) -> None:
+        def check(question: dict[str, str], limits: list[int], hasty: list[bool], remembers: bool) -> None:  # noqa: FBT001  Hypothesis gives it by place
             asked = AuditFilter.model_validate(question)
             wanted = [(one.log, one.seq) for one in newest_first if _answers(asked, one)]
-            assert runner.run(_pages(runtime, asked, limits, hasty)) == wanted
+            assert runner.run(_pages(runtime, asked, limits, hasty, remembers=remembers)) == wanted
 
         try:
             check()
         finally:
             runner.run(runtime.database.close())
+
+
+_WALKED = 20
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("minutes", [None, 100, 40], ids=["from the newest on", "from within", "from the oldest part"])
+async def test_a_first_window_is_walked_only_as_far_as_may_be(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, minutes: int | None
+) -> None:
+    """In every partition: also one that is full may end with a burst in which the word does not occur."""
+    monkeypatch.setattr(partitions, "WALKED_ENTRIES", _WALKED)
+    monkeypatch.setattr(windows, "WALKED_ENTRIES", 10**6)
+    runtime = build_runtime(Settings(database_url=database_url))
+    known = _made(random.Random(7))  # noqa: S311  test data
+    _fill(database_url, runtime.keyring.blinding, known)
+    position = None if minutes is None else Position(_BEGIN + timedelta(minutes=minutes), "", 0)
+    async with runtime.database.read() as session:
+        where = await conditions(session, runtime, AuditFilter(q=_COMMON))
+        standing = await ground.read(session)
+        reading = partitions.begin(where, standing.sizes, position, 30, ground=standing)
+        await partitions._measure(session, reading, len(reading.pending))
+    await runtime.database.close()
+    walked = [window for window in reading.pending if not window.collected]
+    assert {window.span.log for window in walked} == set(_LOGS)
+    for window in walked:
+        newest, span = reading.newest(window), window.span
+        within = [one for one in known if one.log == span.log and span.seq_from <= one.seq < span.seq_until]
+        assert sum(window.oldest <= one.at <= newest for one in within) <= 2 * _WALKED, "some of one instant, some late"
