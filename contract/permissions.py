@@ -32,6 +32,8 @@ class Permission(StrEnum):
     IMPORT_AUDIT_LOGS = "import_audit_logs"
     """Take foreign audit logs in."""
     RENEW_PERMIT = "renew_permit"
+    OBSERVE_HALTS = "observe_halts"
+    """Report, as a second source, what others than the executors see of them; never held beside `renew_permit`."""
     REVEAL_PERSONAL_DATA = "reveal_personal_data"
     """Open sealed values of audit entries, one entry at a time and for a reason."""
     ERASE_PERSONAL_DATA = "erase_personal_data"

@@ -7,27 +7,9 @@ signed, on what another party observed, or on every permit that could have been 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from contract.observing import Fate, Looked
 from contract.states import FreezeMode, HaltState
-
-
-class Fate(StrEnum):
-    """How something that was under way when an executor halted has ended."""
-
-    LANDED = "landed"
-    REPLACED = "replaced"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-
-class Looked(StrEnum):
-    """What a second source can look at."""
-
-    NONCE = "nonce"
-    """How many transactions a wallet has on its chain, and in the pending pool."""
-    OPEN_ORDERS = "open_orders"
-    """How many orders of the executor rest at its venue."""
 
 
 @dataclass(frozen=True, slots=True)

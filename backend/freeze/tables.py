@@ -3,10 +3,23 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, String, Text, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.db import Base, IdColumn, UtcTime
+from backend.db import Base, IdColumn, Json, UtcTime
+from contract.observing import MAX_ID_CHARS
 from contract.scope import MAX_STORED_CHARS
 
 
@@ -70,3 +83,60 @@ class HaltAck(Base):
     acked_at: Mapped[UtcTime]
     last_order_seq: Mapped[int] = mapped_column(BigInteger)
     in_flight: Mapped[int | None] = mapped_column(Integer)
+    open_orders: Mapped[int | None] = mapped_column(Integer)
+    nonces: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    """The last nonce of each wallet, by address in lower case."""
+    in_flight_ids: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
+    statement: Mapped[str | None] = mapped_column(Text)
+    """What the executor signed, as it came."""
+
+
+class HaltFate(Base):
+    """How something that was in flight when an executor halted has ended."""
+
+    __tablename__ = "halt_fates"
+
+    freeze_id: Mapped[UUID] = mapped_column(primary_key=True)
+    executor: Mapped[str] = mapped_column(String(100), primary_key=True)
+    in_flight_id: Mapped[str] = mapped_column(String(MAX_ID_CHARS), primary_key=True)
+    fate: Mapped[str] = mapped_column(String(20))
+    source: Mapped[str] = mapped_column(String(120))
+    """Who says so: the executor itself, or a second source."""
+    told_at: Mapped[UtcTime]
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["freeze_id", "executor"], ["halt_acks.freeze_id", "halt_acks.executor"], ondelete="RESTRICT"
+        ),
+    )
+
+
+class HaltObservation(Base):
+    """What a second source saw last of one wallet or executor under one hold."""
+
+    __tablename__ = "halt_observations"
+
+    freeze_id: Mapped[UUID] = mapped_column(ForeignKey("freezes.id", ondelete="RESTRICT"), primary_key=True)
+    source: Mapped[str] = mapped_column(String(120), primary_key=True)
+    looked_at: Mapped[str] = mapped_column(String(20), primary_key=True)
+    chain: Mapped[str] = mapped_column(String(100), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(100), primary_key=True)
+    """In lower case."""
+    value: Mapped[int] = mapped_column(BigInteger)
+    pending: Mapped[int | None] = mapped_column(BigInteger)
+    unchanged_blocks: Mapped[int | None] = mapped_column(Integer)
+    seen_at: Mapped[UtcTime]
+    ceiling: Mapped[int | None] = mapped_column(BigInteger)
+    """The most used or pending at the first look after every permit was dead."""
+
+
+class HaltMilestone(Base):
+    """When an executor first reached a state under a hold; written once, with what proved it then."""
+
+    __tablename__ = "halt_milestones"
+
+    freeze_id: Mapped[UUID] = mapped_column(ForeignKey("freezes.id", ondelete="RESTRICT"), primary_key=True)
+    executor: Mapped[str] = mapped_column(String(100), primary_key=True)
+    state: Mapped[str] = mapped_column(String(20), primary_key=True)
+    reached_at: Mapped[UtcTime]
+    proof: Mapped[str] = mapped_column(Text)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.freeze.proof import Fate, Known, Looked, Observation, Statement, judge, times_to_halt, violations
+from backend.freeze.proof import Known, Observation, Statement, judge, times_to_halt, violations
+from contract.observing import Fate, Looked
 from contract.states import FreezeMode, HaltState
 
 FROZEN = datetime(2026, 1, 1, 3, tzinfo=UTC)

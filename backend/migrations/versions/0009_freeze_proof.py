@@ -1,4 +1,4 @@
-"""Freezes that hold: scopes of several terms
+"""Freezes that hold: scopes of several terms, and what proves that each executor has halted
 
 Revision ID: 0009
 Revises: 0008
@@ -6,15 +6,73 @@ Revises: 0008
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
 
+_TIME = sa.DateTime(timezone=True)
 _SCOPE_NAME = sa.String(450)
 """Four terms at their longest."""
 
 
 def upgrade() -> None:
     op.alter_column("freezes", "scope_name", type_=_SCOPE_NAME)
+    _create_proof()
+
+
+def _create_proof() -> None:
+    for column in (
+        sa.Column("open_orders", sa.Integer(), nullable=True),
+        sa.Column("nonces", postgresql.JSONB(), nullable=False, server_default=sa.text("'{}'")),
+        sa.Column("in_flight_ids", postgresql.JSONB(), nullable=False, server_default=sa.text("'[]'")),
+        sa.Column("statement", sa.Text(), nullable=True),
+    ):
+        op.add_column("halt_acks", column)
+    op.create_table(
+        "halt_fates",
+        sa.Column("freeze_id", sa.UUID(), nullable=False),
+        sa.Column("executor", sa.String(100), nullable=False),
+        sa.Column("in_flight_id", sa.String(200), nullable=False),
+        sa.Column("fate", sa.String(20), nullable=False),
+        sa.Column("source", sa.String(120), nullable=False),
+        sa.Column("told_at", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["freeze_id", "executor"],
+            ["halt_acks.freeze_id", "halt_acks.executor"],
+            name="fk_halt_fates_freeze_id",
+            ondelete="RESTRICT",
+        ),
+        sa.PrimaryKeyConstraint("freeze_id", "executor", "in_flight_id", name="pk_halt_fates"),
+    )
+    op.create_table(
+        "halt_observations",
+        sa.Column("freeze_id", sa.UUID(), nullable=False),
+        sa.Column("source", sa.String(120), nullable=False),
+        sa.Column("looked_at", sa.String(20), nullable=False),
+        sa.Column("chain", sa.String(100), nullable=False),
+        sa.Column("subject", sa.String(100), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.Column("pending", sa.BigInteger(), nullable=True),
+        sa.Column("unchanged_blocks", sa.Integer(), nullable=True),
+        sa.Column("seen_at", _TIME, nullable=False),
+        sa.Column("ceiling", sa.BigInteger(), nullable=True),
+        _of_freeze("halt_observations"),
+        sa.PrimaryKeyConstraint("freeze_id", "source", "looked_at", "chain", "subject", name="pk_halt_observations"),
+    )
+    op.create_table(
+        "halt_milestones",
+        sa.Column("freeze_id", sa.UUID(), nullable=False),
+        sa.Column("executor", sa.String(100), nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
+        sa.Column("reached_at", _TIME, nullable=False),
+        sa.Column("proof", sa.Text(), nullable=False),
+        _of_freeze("halt_milestones"),
+        sa.PrimaryKeyConstraint("freeze_id", "executor", "state", name="pk_halt_milestones"),
+    )
+
+
+def _of_freeze(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(["freeze_id"], ["freezes.id"], name=f"fk_{table}_freeze_id", ondelete="RESTRICT")

@@ -1,0 +1,85 @@
+"""Wire types of second sources: what somebody other than an executor saw of it while it should be halted."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from contract.base import UtcDatetime, Wire, WireRequest, storable
+from contract.gate import MAX_COUNT, MAX_SEQUENCE, GateName
+
+MAX_OBSERVATIONS = 500
+"""Wallets or executors of one look; a watcher with more sends several."""
+MAX_ID_CHARS = 200
+"""A transaction hash, a bundle's uuid or a venue's order id with room to spare."""
+InFlightId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(storable)]
+
+
+class Fate(StrEnum):
+    """How something that was under way when an executor halted has ended."""
+
+    LANDED = "landed"
+    REPLACED = "replaced"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Looked(StrEnum):
+    """What a second source can look at."""
+
+    NONCE = "nonce"
+    """How many transactions a wallet has on its chain, and in the pending pool."""
+    OPEN_ORDERS = "open_orders"
+    """How many orders of an executor rest at its venue."""
+
+
+class Observation(Wire):
+    """What was seen of one wallet or one executor."""
+
+    looked_at: Looked
+    chain: GateName
+    subject: GateName
+    """The wallet's address, or the executor's name."""
+    value: int = Field(ge=0, le=MAX_SEQUENCE)
+    """Transactions on the chain, or orders at the venue."""
+    pending: int | None = Field(default=None, ge=0, le=MAX_SEQUENCE)
+    """Transactions on the chain and in the pool together; None where no pool can be seen."""
+    unchanged_blocks: int | None = Field(default=None, ge=0, le=MAX_COUNT)
+    """For how many blocks the source has seen this value; None where nothing counts blocks."""
+
+
+class ObservedFate(Wire):
+    """How something in flight has ended, as a second source sees it."""
+
+    id: InFlightId
+    fate: Fate
+
+
+class ObservationRequest(WireRequest):
+    """What a second source saw in one look."""
+
+    observations: list[Observation] = Field(default=[], max_length=MAX_OBSERVATIONS)
+    fates: list[ObservedFate] = Field(default=[], max_length=MAX_OBSERVATIONS)
+
+
+class ToWatch(Wire):
+    """What second sources should look at now, because a hold covers it."""
+
+    wallets: list["WatchedWallet"]
+    executors: list[str]
+    in_flight: list[InFlightId]
+    as_of: UtcDatetime
+
+
+class WatchedWallet(Wire):
+    """One wallet on one chain."""
+
+    chain: str
+    wallet: str
+
+
+class Observed(Wire):
+    """How much of a look concerned a hold in force; the rest was not kept."""
+
+    observations: int
+    fates: int
