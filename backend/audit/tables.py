@@ -100,7 +100,9 @@ class LedgerEntry(Base):
         Index("ix_audit_entries_event", "event_type", "occurred_at", "seq"),
         Index("ix_audit_entries_resource", "resource_type", "resource_id", "occurred_at", "seq"),
         Index("ix_audit_entries_request", "request_id"),
-        Index("ix_audit_entries_words", "words", postgresql_using="gin"),
+        Index(
+            "ix_audit_entries_words", "words", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 512}
+        ),
         {"postgresql_partition_by": "LIST (log)", "info": IS_VIEW},
     )
 
