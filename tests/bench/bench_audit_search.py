@@ -4,19 +4,22 @@ Before that, each question is put to the database as one query over the whole le
 way of finding the same rows: the ratio holds on a machine that has other work, too.
 `WATCHFLOOR_BENCH_ENTRIES` says how many entries the year has; 5,000,000 take about ten gigabytes and a quarter of an
 hour to make. `WATCHFLOOR_BENCH_KEEP` names a directory in which the year is kept, with its master key, and found again:
-under another key, addresses would not be found.
+under another key, addresses would not be found. `WATCHFLOOR_BENCH_BACKENDS` says how many backends there are (1): the
+first one sequences, the last one is asked.
 """
 
 import asyncio
+import multiprocessing
 import os
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +43,7 @@ from ledger.canon import format_instant
 from ledger.entry import Detail, Emitter, Entry, Index
 from tests.bench import year
 from tests.bench.report import Row
-from tests.support.backends import backend
+from tests.support.backends import Backend, backend
 from tests.support.people import OFFICER, sign_in
 from watchfloor.embedded import EmbeddedPostgres
 
@@ -62,6 +65,10 @@ _BETWEEN: Final = {"since": "occurred_at >= :since", "until": "occurred_at < :un
 _LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _DEEP: Final = timedelta(days=200)
 _BEAT_S: Final = 0.02
+_LEADS_S: Final = 2.0
+"""The backend that starts first has its duties by then."""
+_OLD: Final = {"to": "-1d"}
+"""Each search is an entry that holds the words looked for: without a bound the measurement finds itself."""
 _TIMEOUT_S: Final = 30.0
 _QUERIES: Final[dict[str, dict[str, str]]] = {
     "no filter": {},
@@ -81,14 +88,14 @@ _QUERIES: Final[dict[str, dict[str, str]]] = {
     "a request": {"request_id": "req-7y-1ab"},
     "an incident": {"incident": year.INCIDENT},
     "a log": {"log": "3y"},
-    "a rare word": {"q": year.RARE},
+    "a rare word": {"q": year.RARE, **_OLD},
     "a word in half of all": {"q": year.HALF},
-    "a word of the oldest month": {"q": year.OLDEST},
+    "a word of the oldest month": {"q": year.OLDEST, **_OLD},
     "a word of every 200th": {"q": "w300"},
     "two words": {"q": "w300 w200"},
     "a phrase": {"q": f'"{year.PHRASE}"'},
-    "a beginning": {"q": "quok*"},
-    "a word that is nowhere": {"q": "nosuchword"},
+    "a beginning": {"q": "quok*", **_OLD},
+    "a word that is nowhere": {"q": "nosuchword", **_OLD},
     "a person's name as a word": {"q": year.HEAVY_PERSON},
     "a person and a word": {"user": "person010", "q": "w50"},
     "a word and denied": {"q": year.HALF, "result": "denied"},
@@ -108,15 +115,15 @@ def run() -> list[Row]:
         token, ratios = asyncio.run(_prepared(runtime, asked))
         env = {"WATCHFLOOR_LOG_LEVEL": "warning", "WATCHFLOOR_DATA_DIR": str(settings.data_dir)}
         with (
-            backend(url, Path(scratch) / "backend.log", env=env) as running,
-            _arriving(url, runtime) as arrived,
+            _backends(url, Path(scratch), env) as running,
+            _arriving(url, settings) as arrived,
             httpx.Client(
                 base_url=running.url, headers={"authorization": f"Bearer {token}"}, timeout=_TIMEOUT_S
             ) as client,
         ):
             began = time.monotonic()
             found = {name: _measured(client, name, where, now, entries) for name, where in asked.items()}
-            rate = arrived[0] / (time.monotonic() - began)
+            rate = arrived.value / (time.monotonic() - began)
     empty = [f"{name}, {page.page} page" for name in asked for page in found[name] if page.wrongly_empty]
     rows = [*ratios, *(page.row for name in asked for page in found[name])]
     rows.append(Row(_SUBJECT, "pages that found nothing", len(empty), "", limit=0, note="; ".join(empty)))
@@ -258,26 +265,40 @@ def _fill(url: str, settings: Settings, entries: int) -> None:
 
 
 @contextmanager
-def _arriving(url: str, runtime: Runtime) -> Iterator[list[int]]:
-    """Have entries put into the outbox all the while; yields a list that counts them."""
-    stop, count = threading.Event(), [0]
+def _backends(url: str, scratch: Path, env: dict[str, str]) -> Iterator[Backend]:
+    """As many backends as are wanted; yields the last, which has no duty unless it is the only one."""
+    wanted = int(os.environ.get("WATCHFLOOR_BENCH_BACKENDS", "1"))
+    with ExitStack() as stack:
+        for number in range(wanted):
+            if number:
+                time.sleep(_LEADS_S)
+            running = stack.enter_context(backend(url, scratch / f"backend-{number}.log", env=env))
+        yield running
 
-    def feed() -> None:
-        with psycopg.connect(url, autocommit=True) as connection:
-            while not stop.wait(_BEAT_S):
-                rows = [_row(runtime, count[0] + n + 1) for n in range(round(ARRIVING_PER_S * _BEAT_S))]
-                connection.cursor().executemany(
-                    "INSERT INTO audit_outbox (id, log, canon, mac, emitted_at) VALUES (%s, %s, %s, %s, %s)", rows
-                )
-                count[0] += len(rows)
 
-    thread = threading.Thread(target=feed)
-    thread.start()
+@contextmanager
+def _arriving(url: str, settings: Settings) -> Iterator["Synchronized[int]"]:
+    """Have another process put entries into the outbox all the while; yields their number."""
+    processes = multiprocessing.get_context("spawn")
+    stop, count = processes.Event(), processes.Value("q", 0)
+    process = processes.Process(target=_feed, args=(url, settings, stop, count))
+    process.start()
     try:
         yield count
     finally:
         stop.set()
-        thread.join()
+        process.join()
+
+
+def _feed(url: str, settings: Settings, stop: Event, count: "Synchronized[int]") -> None:
+    runtime = build_runtime(settings)
+    with psycopg.connect(url, autocommit=True) as connection:
+        while not stop.wait(_BEAT_S):
+            rows = [_row(runtime, count.value + n + 1) for n in range(round(ARRIVING_PER_S * _BEAT_S))]
+            connection.cursor().executemany(
+                "INSERT INTO audit_outbox (id, log, canon, mac, emitted_at) VALUES (%s, %s, %s, %s, %s)", rows
+            )
+            count.value += len(rows)
 
 
 def _row(runtime: Runtime, number: int) -> tuple[Any, ...]:
