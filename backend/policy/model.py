@@ -9,11 +9,11 @@ from pydantic import AfterValidator, Field
 from backend.policy import programme
 from backend.policy.access import PermissionRules, Role, RoleTable, SignIn, resolve_roles
 from backend.policy.base import PolicyTable, each_of
+from backend.policy.freezing import AutomaticFreezes, Permits, ThawRules
 from backend.policy.operations import (
     FOREVER,
     Audit,
     LedgerRules,
-    Permits,
     Risk,
     SeverityTable,
     Stream,
@@ -90,6 +90,16 @@ class Policy(PolicyTable):
     def ledger(self) -> LedgerRules:
         """How the audit ledger's heads are signed and witnessed."""
         return self.watchfloor.ledger
+
+    @property
+    def thaw(self) -> ThawRules:
+        """How a freeze is lifted."""
+        return self.watchfloor.thaw
+
+    @property
+    def automatic_freezes(self) -> AutomaticFreezes:
+        """When a risk rule may freeze by itself."""
+        return self.watchfloor.automatic_freezes
 
     def audit_category(self, event_type: str) -> str:
         """The audit category of an event type; an unknown type falls into the fall-back, never into none."""

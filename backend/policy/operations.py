@@ -1,4 +1,4 @@
-"""The policy's operating part: limits and rules of trading, severities, audit categories, permits."""
+"""The policy's operating part: limits and rules of trading, severities, audit categories."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -22,6 +22,7 @@ from backend.policy.base import (
     each_of,
     in_one_place,
 )
+from backend.policy.freezing import AutomaticFreezes, Permits, ThawRules
 from contract.alerts import Severity
 from contract.risk import RiskRule
 from contract.scope import Scope, ScopeKind
@@ -291,19 +292,6 @@ class Audit(PolicyTable):
         return None
 
 
-class Permits(PolicyTable):
-    """How long an executor may trade without hearing from Watchfloor."""
-
-    ttl_ms: PositiveCount
-    renew_ms: PositiveCount
-
-    @model_validator(mode="after")
-    def _survives_a_lost_renewal(self) -> Self:
-        if self.renew_ms * 2 > self.ttl_ms:
-            raise ValueError("renew_ms must be at most half of ttl_ms, or one lost renewal stops trading")
-        return self
-
-
 class Stream(PolicyTable):
     """The event stream to consoles."""
 
@@ -362,3 +350,5 @@ class Watchfloor(PolicyTable):
     stream: Stream
     indicators: Indicators
     ledger: LedgerRules
+    thaw: ThawRules
+    automatic_freezes: AutomaticFreezes

@@ -1,0 +1,62 @@
+"""The policy's numbers of permits, freezes and thaws."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from backend.policy.base import Count, PolicyTable, PositiveCount
+from contract.risk import RiskRule
+
+
+class Permits(PolicyTable):
+    """How long an executor may trade without hearing from Watchfloor."""
+
+    ttl_ms: PositiveCount
+    renew_ms: PositiveCount
+
+    @model_validator(mode="after")
+    def _survives_a_lost_renewal(self) -> Self:
+        if self.renew_ms * 2 > self.ttl_ms:
+            raise ValueError("renew_ms must be at most half of ttl_ms, or one lost renewal stops trading")
+        return self
+
+
+class ThawRules(PolicyTable):
+    """How a freeze is lifted once two people agree."""
+
+    request_minutes: PositiveCount
+    """How long a request waits for its second person before it lapses."""
+    min_hold_seconds: Count
+    """Shortest time between a freeze, or a thaw that was broken off, and the approval of the next thaw."""
+    first_percent: Annotated[PositiveCount, Field(le=100)]
+    """Share of the executors that may trade again first; always at least one."""
+    watch_seconds: Count
+    """How long these are watched before the rest follows; 0 lets all go at once."""
+
+
+class Confirmations(PolicyTable):
+    """How often a crossing has to be seen before it freezes."""
+
+    confirmations: PositiveCount
+    """So many assessments have to find the limit crossed…"""
+    of_assessments: PositiveCount
+    """… among the last so many."""
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if self.confirmations > self.of_assessments:
+            raise ValueError("confirmations must be at most of_assessments, or nothing would ever freeze")
+        return self
+
+
+class AutomaticFreezes(Confirmations):
+    """When a risk rule may freeze by itself."""
+
+    confirm_within_seconds: PositiveCount
+    """Figures that do not change at all confirm themselves within this time: a feed that stands still hides nothing."""
+    rules: dict[RiskRule, Confirmations] = {}
+    """Rules with numbers of their own."""
+
+    def of(self, rule: RiskRule) -> Confirmations:
+        """The numbers of one rule."""
+        return self.rules.get(rule, self)
