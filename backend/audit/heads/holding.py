@@ -3,9 +3,8 @@ whether a head was signed; must never take one that no known key signed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 from sqlalchemy import select
@@ -92,11 +91,17 @@ async def known_of(session: AsyncSession, runtime: Runtime) -> Known | None:
 
 
 async def gather(known: Known, signer: SignerClient, witnesses: Sequence[Witness]) -> Held:
-    """Ask everybody: first the signer, whose keys are believed before those in the database."""
-    first = await _ask(signer, known, partial(_signers_keys, signer, known))
+    """Ask everybody at once; only the signer's keys come first, which are believed before those in the database."""
+    first = _Answer([], set(), [])
+    known_to_signer = await _asked(first, _signers_keys(signer, known, first))
     theirs = list({key.encode(): key for key in (*known.keys, *first.keys)}.values())
-    asking = (_ask(one, known, partial(_witnesses_keys, one, known, theirs)) for one in witnesses)
-    answers = [first, *await asyncio.gather(*asking)]
+    answers = [first, *(_Answer([], set(), []) for _ in witnesses)]
+    asking = [
+        _asked(one, _all_of(party, known, theirs, one)) for party, one in zip(witnesses, answers[1:], strict=True)
+    ]
+    if known_to_signer:
+        asking.append(_asked(first, _heads_of(signer, known, first)))
+    await asyncio.gather(*asking)
     parties: tuple[Party, ...] = (signer, *witnesses)
     problems = {party.name: one.problem for party, one in zip(parties, answers, strict=True) if one.problem}
     return Held(
@@ -107,17 +112,26 @@ async def gather(known: Known, signer: SignerClient, witnesses: Sequence[Witness
     )
 
 
-async def _ask(party: Party, known: Known, keys: Callable[["_Answer"], Awaitable[None]]) -> _Answer:
-    """Everything one party holds of the ledger's logs, and why it is not everything."""
-    answer = _Answer([], set(), [])
+async def _asked(answer: _Answer, asking: Awaitable[None]) -> bool:
+    """Whether a party answered everything; else the answer says why it did not."""
     try:
-        await keys(answer)
-        listed = await party.origins(known.ledger)
-        for line in known.origins() if listed is None else sorted(listed):
-            await _ask_of(party, known, line, answer)
+        await asking
     except PartyError as error:
         answer.problem = str(error)
-    return answer
+        return False
+    return True
+
+
+async def _all_of(party: Witness, known: Known, keys: Sequence[VerifierKey], answer: _Answer) -> None:
+    await _witnesses_keys(party, known, keys, answer)
+    await _heads_of(party, known, answer)
+
+
+async def _heads_of(party: Party, known: Known, answer: _Answer) -> None:
+    """Everything one party holds of the ledger's logs."""
+    listed = await party.origins(known.ledger)
+    for line in known.origins() if listed is None else sorted(listed):
+        await _ask_of(party, known, line, answer)
 
 
 async def _ask_of(party: Party, known: Known, line: str, answer: _Answer) -> None:

@@ -1,5 +1,6 @@
 """The two parties reached by HTTP: the signer on its Unix socket, and a C2SP witness somewhere else."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -64,6 +65,8 @@ class _Peer:
         self._socket = socket
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+        """Several may ask at once, and there is one client."""
 
     async def ask(self, method: str, path: str, body: bytes | None = None) -> "httpx.Response":
         """Send one request.
@@ -71,20 +74,34 @@ class _Peer:
         Raises:
             PartyError: it is away.
         """
+        client = await self._opened()
         import httpx
 
-        if self._client is None:
-            transport = self._transport or (httpx.AsyncHTTPTransport(uds=self._socket) if self._socket else None)
-            self._client = httpx.AsyncClient(
-                base_url=self._base_url, transport=transport, timeout=ASK_LIMIT_S, trust_env=False
-            )
         try:
-            answer = await self._client.request(method, path, content=body)
+            answer = await client.request(method, path, content=body)
         except (httpx.HTTPError, OSError) as error:
             raise PartyError(f"It does not answer ({type(error).__name__}).") from error
         if len(answer.content) > _MOST_ANSWERED_BYTES:
             raise PartyError("It answers at impossible length.")
         return answer
+
+    async def _opened(self) -> "httpx.AsyncClient":
+        async with self._opening:
+            if self._client is None:  # in a thread: a backend that has just begun to lead must renew its leases
+                self._client = await asyncio.to_thread(self._open)
+            return self._client
+
+    def _open(self) -> "httpx.AsyncClient":
+        """The library and the certificates that a TLS peer may show take a tenth of a second or two to load."""
+        import httpx
+
+        tls = self._base_url.startswith("https:")
+        transport = self._transport
+        if transport is None and self._socket is not None:
+            transport = httpx.AsyncHTTPTransport(uds=self._socket, verify=tls)
+        return httpx.AsyncClient(
+            base_url=self._base_url, transport=transport, timeout=ASK_LIMIT_S, trust_env=False, verify=tls
+        )
 
     async def latest(self, origin: str) -> bytes | None:
         """See `Party`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -42,6 +43,11 @@ log = structlog.get_logger(__name__)
 
 SIGNER = "signer"
 WITNESS = "witness"
+FIRST_CHECK_AFTER_S = 60.0
+"""Whoever begins to append compares first and usually leads this too: entries must not wait while both ask everybody.
+
+A signer or witness that refuses a head still has everything compared at once.
+"""
 _TRIES = 3
 """A signer that says another size once has signed for a leader before us; twice, for one beside us."""
 
@@ -65,7 +71,7 @@ class HeadKeeper:
         rules = self._runtime.policy.ledger
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._repeat(self.check, rules.rollback_check_minutes * 60, self._doubted))
+                group.create_task(self._check_at_times(rules.rollback_check_minutes * 60))
                 group.create_task(self._repeat(self.thin, thinning.INTERVAL_S, self._thick))
                 group.create_task(self._repeat(self.sign_all, rules.checkpoint_interval_s, asyncio.Event()))
                 for witness in self._witnesses:
@@ -76,6 +82,12 @@ class HeadKeeper:
         finally:
             for party in (self._signer, *self._witnesses):
                 await party.close()
+
+    async def _check_at_times(self, interval_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_CHECK_AFTER_S):
+                await self._doubted.wait()
+        await self._repeat(self.check, interval_s, self._doubted)
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], interval_s: float, early: asyncio.Event) -> None:
         while True:

@@ -105,10 +105,14 @@ async def _contradictions(
 ) -> list[Contradiction]:
     worst: dict[Origin, Contradiction] = {}
     held_up: set[str] = set()
+    judged: dict[tuple[str, Size], str | None] = {}
     evidence = sorted((*held.evidence, *_left(restores)), key=lambda one: (one.head.size, one.note), reverse=True)
     for one in evidence:
         own = heads.get(one.origin.log, EMPTY)
-        kind = await _verdict(session, one, own)
+        said = one.origin.log, (one.head.size, one.head.root)
+        if said not in judged:  # most parties hold the same heads
+            judged[said] = await _verdict(session, one, own)
+        kind = judged[said]
         if kind is None:
             held_up.add(one.origin.log)
             kind = GENERATION if one.origin.generation > ledger.generation else None
