@@ -47,6 +47,10 @@ class HaltProof(Wire):
     halted_after_seconds: Money | None = None
     last_order_seq: int | None = None
     in_flight: int | None = None
+    proof: str = ""
+    """What the state rests on, in plain words."""
+    open_ids: list[str] = []
+    """What it had under way when it halted and has not ended yet; at most 50."""
 
 
 class Freeze(Wire):
@@ -73,6 +77,12 @@ class Freeze(Wire):
     """Executors the scope covers."""
     halted: int = 0
     """Of these, how many have acknowledged or lost their permit."""
+    verified: int = 0
+    """Of these, how many a second source has confirmed."""
+    violations: int = 0
+    """How many did more than they acknowledged."""
+    still_open: int = 0
+    """How many have halted with something still in flight or resting."""
     proofs: list[HaltProof] = []
     """Filled on the detail route only."""
     version: int = 1

@@ -63,6 +63,7 @@ class LiveExecutor:
 
     def _has_stopped(self) -> bool:
         with self._lock:  # a send that had begun is over now, and the gate lets no other begin
+            self.gate.report(last_order_seq=self.trader.seq)
             return True
 
     def send(self, now_s: float, influence: Influence) -> bool:

@@ -24,7 +24,7 @@ async def tick(session: AsyncSession, runtime: Runtime) -> None:
         changed = [core.wire(facts, state) for facts, state in some]
         publish(session, Topic.EXECUTORS, ExecutorsChanged(executors=changed, at=floor.now))
     await roster.mark_shown(session, {facts.name: told[facts.name] for facts, _ in stale})
-    await freeze.publish_progress(session, runtime)
+    await freeze.follow(session, runtime)
 
 
 MONITOR = Monitor(name="executors", interval_s=0.5, tick=tick, wake_on=frozenset({Topic.FREEZE}))

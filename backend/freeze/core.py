@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from contract.executors import ExecutorState
-from contract.freeze import FreezeMode, FreezeStatus, HaltState
+from contract.freeze import FreezeMode, FreezeStatus
 from contract.scope import Scope, ScopeKind, intersection
 
 COMMIT_GRACE = timedelta(seconds=1)
@@ -180,19 +180,6 @@ def withdraw_thaw(state: ThawState) -> ThawState | Refusal:
     return replace(state, status=FreezeStatus.ACTIVE, requested_by=None, version=state.version + 1)
 
 
-def halt_state(
-    reporter: Reporter | None, *, acknowledged: bool, frozen_at: datetime, now: datetime, permit_life: timedelta
-) -> HaltState:
-    """What is known of one executor under one hold. Never derived from the freeze having been ordered."""
-    if acknowledged:
-        return HaltState.ACKED
-    if reporter is None:
-        return HaltState.REQUESTED
-    last_permit_dead = reporter.permit_until is None or reporter.permit_until < now
-    none_under_way = frozen_at + permit_life + COMMIT_GRACE < now
-    return HaltState.EXPIRED if last_permit_dead and none_under_way else HaltState.REQUESTED
-
-
 def executor_state(
     reporter: Reporter, *, holds: Iterable[Hold], acknowledged: frozenset[UUID], now: datetime, permit_life: timedelta
 ) -> ExecutorState:
@@ -211,4 +198,9 @@ def executor_state(
 
 def seconds_between(start: datetime, end: datetime) -> Decimal:
     """A span in seconds, to the millisecond; clocks that disagree never make it negative."""
-    return max(Decimal(0), Decimal((end - start) // timedelta(milliseconds=1)) / 1000)
+    return max(Decimal(0), in_seconds(end - start))
+
+
+def in_seconds(span: timedelta) -> Decimal:
+    """A span in seconds, to the millisecond."""
+    return Decimal(span // timedelta(milliseconds=1)) / 1000

@@ -13,6 +13,7 @@ from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from contract.base import Page
 from contract.errors import ErrorCode
 from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
+from contract.observing import ObservationRequest, Observed, ToWatch
 from contract.permissions import Permission
 from contract.scope import HOW_TO_WRITE, Scope
 
@@ -46,6 +47,20 @@ async def preview(session: Tx, runtime: CurrentRuntime, scope: str) -> BlastRadi
         hint = f"{HOW_TO_WRITE[:1].upper()}{HOW_TO_WRITE[1:]}."
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"{scope[:100]!r} is not a scope.", hint=hint) from error
     return await service.blast_radius(session, runtime, parsed)
+
+
+@router.get("/to-watch", **needs(Permission.OBSERVE_HALTS))
+async def to_watch(session: Tx) -> ToWatch:
+    """What second sources should look at now."""
+    return await service.to_watch(session)
+
+
+@router.post("/observations", **needs(Permission.OBSERVE_HALTS))
+async def record_observations(
+    session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, request: ObservationRequest
+) -> Observed:
+    """Report what a second source saw."""
+    return await service.record_observations(session, runtime, caller, request)
 
 
 @router.get("/{ident}", **needs(Permission.VIEW_FREEZES))

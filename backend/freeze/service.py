@@ -4,6 +4,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.freeze.core import REPORT_EVERY, effective_mode
 from backend.freeze.holds import acknowledge, create, freeze_automatically
+from backend.freeze.milestones import follow
+from backend.freeze.observing import record as record_observations
+from backend.freeze.observing import to_watch
 from backend.freeze.store import Standing, standing_of
 from backend.freeze.tables import FreezeRow
 from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
@@ -15,7 +18,6 @@ from backend.freeze.views import (
     list_freezes,
     list_in_force,
     permit_life,
-    publish_progress,
 )
 from backend.standins import replace_name
 
@@ -29,15 +31,17 @@ __all__ = [
     "create",
     "effective_mode",
     "floor",
+    "follow",
     "forget_person",
     "freeze_automatically",
     "get_freeze",
     "list_freezes",
     "list_in_force",
     "permit_life",
-    "publish_progress",
+    "record_observations",
     "request_thaw",
     "standing_of",
+    "to_watch",
     "withdraw_thaw",
 ]
 

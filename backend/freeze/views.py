@@ -1,6 +1,6 @@
 """Holds as the wire shows them: with what they cover and who has halted. Reads only, apart from what was last shown."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
 from backend.events import publish
-from backend.freeze import core, store
-from backend.freeze.tables import FreezeRow, HaltAck
+from backend.freeze import core, evidence, store
+from backend.freeze.evidence import Judged
+from backend.freeze.tables import FreezeRow
 from backend.paging import MAX_PAGE_ROWS, decode_cursor, encode_cursor
 from backend.roster import service as roster
 from contract.base import Page
@@ -56,38 +57,30 @@ async def floor(session: AsyncSession, runtime: Runtime) -> Floor:
     return Floor(now=people.now, executors=tuple(zip(people.executors, states, strict=True)))
 
 
-def _proof(
-    name: str, *, facts: roster.Facts | None, ack: HaltAck | None, frozen_at: datetime, state: HaltState
-) -> HaltProof:
-    if ack is None:
-        return HaltProof(executor=name, state=state)
-    return HaltProof(
-        executor=name,
-        state=state,
-        acked_at=ack.acked_at,
-        halted_after_seconds=core.seconds_between(frozen_at, ack.acked_at),
-        last_order_seq=ack.last_order_seq,
-        in_flight=ack.in_flight if facts is None or facts.in_flight is None else facts.in_flight,
-    )
-
-
-def _proofs(row: FreezeRow, people: roster.Roster, acks: Mapping[str, HaltAck], life: timedelta) -> Iterable[HaltProof]:
-    scope = store.scope_of(row)
-    covered = {facts.name: facts for facts in people.executors if _was_covered(row, scope, facts)}
-    for name in sorted({*covered, *acks}):
-        facts, ack = covered.get(name), acks.get(name)
-        state = core.halt_state(
-            facts, acknowledged=ack is not None, frozen_at=row.created_at, now=people.now, permit_life=life
-        )
-        yield _proof(name, facts=facts, ack=ack, frozen_at=row.created_at, state=state)
-
-
 def _was_covered(row: FreezeRow, scope: Scope, facts: roster.Facts) -> bool:
     """An executor that came after a hold was lifted has nothing to do with it."""
     return core.covers(scope, facts) and (row.thawed_at is None or facts.registered_at < row.thawed_at)
 
 
-def _wire(row: FreezeRow, proofs: Sequence[HaltProof], *, with_proofs: bool) -> Freeze:
+def _proof(one: Judged) -> HaltProof:
+    ack, facts, seconds = one.ack, one.facts, one.halted_after
+    in_flight = None if ack is None else ack.in_flight
+    if ack is not None and facts is not None and facts.in_flight is not None:
+        in_flight = facts.in_flight
+    return HaltProof(
+        executor=one.executor,
+        state=one.verdict.state,
+        proof=one.verdict.proof,
+        acked_at=None if ack is None else ack.acked_at,
+        halted_after_seconds=None if seconds is None else core.in_seconds(seconds),
+        last_order_seq=None if ack is None else ack.last_order_seq,
+        in_flight=in_flight,
+        open_ids=list(one.verdict.open_ids[:MAX_NAMES_SHOWN]),
+    )
+
+
+def _wire(row: FreezeRow, judged: Sequence[Judged], *, with_proofs: bool) -> Freeze:
+    states = [one.verdict.state for one in judged]
     return Freeze(
         id=str(row.id),
         ref=core.ref_of(row.number),
@@ -104,23 +97,45 @@ def _wire(row: FreezeRow, proofs: Sequence[HaltProof], *, with_proofs: bool) -> 
         thaw_reason=row.thaw_reason,
         thawed_by=row.thawed_by,
         thawed_at=row.thawed_at,
-        covered=len(proofs),
-        halted=sum(proof.state.is_halted for proof in proofs),
-        proofs=list(proofs) if with_proofs else [],
+        covered=len(judged),
+        halted=sum(state.is_halted for state in states),
+        verified=states.count(HaltState.VERIFIED),
+        violations=states.count(HaltState.VIOLATION),
+        still_open=sum(state is HaltState.ACKED for state in states),
+        proofs=[_proof(one) for one in judged] if with_proofs else [],
         version=row.version,
     )
+
+
+async def judged(
+    session: AsyncSession, runtime: Runtime, rows: Sequence[FreezeRow]
+) -> list[tuple[FreezeRow, list[Judged]]]:
+    """Holds, each with every executor it covers and what is known of that one's halt."""
+    if not rows:
+        return []
+    people = await roster.everyone(session)
+    found = await evidence.read(session, [row.id for row in rows])
+    return [
+        (
+            row,
+            evidence.judge(
+                row,
+                {facts.name: facts for facts in people.executors if _was_covered(row, store.scope_of(row), facts)},
+                found[row.id],
+                now=people.now,
+                permit_life=permit_life(runtime),
+                verify_blocks=runtime.policy.freezes.verify_blocks,
+            ),
+        )
+        for row in rows
+    ]
 
 
 async def show(
     session: AsyncSession, runtime: Runtime, rows: Sequence[FreezeRow], *, with_proofs: bool = False
 ) -> list[Freeze]:
     """Holds for the wire, each with how many executors it covers and how many of these have halted."""
-    if not rows:
-        return []
-    people = await roster.everyone(session)
-    acks = await store.acknowledgements(session, [row.id for row in rows])
-    life = permit_life(runtime)
-    return [_wire(row, list(_proofs(row, people, acks.get(row.id, {}), life)), with_proofs=with_proofs) for row in rows]
+    return [_wire(row, found, with_proofs=with_proofs) for row, found in await judged(session, runtime, rows)]
 
 
 async def announce(session: AsyncSession, runtime: Runtime, row: FreezeRow) -> Freeze:
@@ -131,26 +146,20 @@ async def announce(session: AsyncSession, runtime: Runtime, row: FreezeRow) -> F
     return freeze
 
 
+def publish_if_changed(session: AsyncSession, row: FreezeRow, found: Sequence[Judged]) -> None:
+    """Publish a hold whose counts differ from what consoles were last told."""
+    freeze = _wire(row, found, with_proofs=False)
+    if row.shown_progress != _progress(freeze):
+        _publish(session, row, freeze)
+
+
 def _publish(session: AsyncSession, row: FreezeRow, freeze: Freeze) -> None:
     row.shown_progress = _progress(freeze)
     publish(session, Topic.FREEZE, freeze)
 
 
 def _progress(freeze: Freeze) -> str:
-    return f"{freeze.halted}/{freeze.covered}"
-
-
-async def publish_progress(session: AsyncSession, runtime: Runtime) -> None:
-    """Publish the holds in force whose count of halted executors differs from what consoles were last told.
-
-    A hold that somebody is just changing is left out, rather than waited for, until the next time.
-    """
-    query = store.newest_first(in_force_only=True, after=None, limit=MAX_PAGE_ROWS)
-    rows = (await session.execute(query.with_for_update(key_share=True, skip_locked=True))).scalars()
-    free = list(rows)
-    for row, freeze in zip(free, await show(session, runtime, free), strict=True):
-        if row.shown_progress != _progress(freeze):
-            _publish(session, row, freeze)
+    return f"{freeze.covered}/{freeze.halted}/{freeze.verified}/{freeze.violations}/{freeze.still_open}"
 
 
 async def list_in_force(session: AsyncSession, runtime: Runtime) -> list[Freeze]:

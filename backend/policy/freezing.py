@@ -21,6 +21,13 @@ class Permits(PolicyTable):
         return self
 
 
+class Freezes(PolicyTable):
+    """What counts as proof of a halt."""
+
+    verify_blocks: PositiveCount
+    """For how many blocks a wallet's nonce has to stand still."""
+
+
 class ThawRules(PolicyTable):
     """How a freeze is lifted once two people agree."""
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from backend.policy import programme
 from backend.policy.access import PermissionRules, Role, RoleTable, SignIn, resolve_roles
 from backend.policy.base import PolicyTable, each_of
-from backend.policy.freezing import AutomaticFreezes, Permits, ThawRules
+from backend.policy.freezing import AutomaticFreezes, Freezes, Permits, ThawRules
 from backend.policy.operations import (
     FOREVER,
     Audit,
@@ -75,6 +75,11 @@ class Policy(PolicyTable):
     def session_hours(self) -> int:
         """How long a sign-in lasts."""
         return self.sign_in.session_hours
+
+    @property
+    def freezes(self) -> Freezes:
+        """What counts as proof of a halt."""
+        return self.watchfloor.freezes
 
     @property
     def permits(self) -> Permits:

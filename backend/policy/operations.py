@@ -22,7 +22,7 @@ from backend.policy.base import (
     each_of,
     in_one_place,
 )
-from backend.policy.freezing import AutomaticFreezes, Permits, ThawRules
+from backend.policy.freezing import AutomaticFreezes, Freezes, Permits, ThawRules
 from contract.alerts import Severity
 from contract.risk import RiskRule
 from contract.scope import Scope, ScopeKind
@@ -347,6 +347,7 @@ class Watchfloor(PolicyTable):
     """Numbers that no compliance document states and Watchfloor needs."""
 
     permits: Permits
+    freezes: Freezes
     stream: Stream
     indicators: Indicators
     ledger: LedgerRules

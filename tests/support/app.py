@@ -37,7 +37,10 @@ class App:
 
     async def as_(self, person: Person) -> httpx.AsyncClient:
         """A client signed in as a person of the given role (created on first use)."""
-        token = await sign_in(self.runtime, person)
+        return self.with_token(await sign_in(self.runtime, person))
+
+    def with_token(self, token: str) -> httpx.AsyncClient:
+        """A client that bears a token."""
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),
             base_url="http://test",

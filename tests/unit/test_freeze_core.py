@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backend.freeze import core
 from contract.executors import ExecutorState
-from contract.freeze import FreezeMode, FreezeStatus, HaltState
+from contract.freeze import FreezeMode, FreezeStatus
 from contract.scope import Scope
 
 NOW = datetime(2026, 11, 21, 3, 12, tzinfo=UTC)
@@ -124,20 +124,6 @@ def test_an_executor_is_shown_by_what_it_said_itself() -> None:
     assert shown(Bot(), halt, reduce, acked=(halt,)) is ExecutorState.FROZEN
     dead = Bot(last_seen_at=NOW - LIFE - core.REPORT_EVERY - timedelta(milliseconds=1))
     assert shown(dead, halt, acked=(halt,)) is ExecutorState.SILENT
-
-
-@given(seen_ms=st.integers(0, 10_000), until_ms=st.integers(-10_000, 10_000), frozen_ms=st.integers(0, 10_000))
-def test_nobody_counts_as_expired_while_a_permit_can_be_alive(seen_ms: int, until_ms: int, frozen_ms: int) -> None:
-    bot = Bot(last_seen_at=NOW - timedelta(milliseconds=seen_ms), permit_until=NOW + timedelta(milliseconds=until_ms))
-    frozen_at = NOW - timedelta(milliseconds=frozen_ms)
-    state = core.halt_state(bot, acknowledged=False, frozen_at=frozen_at, now=NOW, permit_life=LIFE)
-    if state is HaltState.EXPIRED:
-        assert bot.permit_until is not None
-        assert bot.permit_until < NOW
-        assert frozen_at + LIFE < NOW
-    else:
-        assert state is HaltState.REQUESTED
-    assert core.halt_state(bot, acknowledged=True, frozen_at=frozen_at, now=NOW, permit_life=LIFE) is HaltState.ACKED
 
 
 def test_spans_are_exact_and_never_negative() -> None:

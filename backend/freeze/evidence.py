@@ -1,0 +1,168 @@
+"""What is stored about each executor under a hold, read for many holds at once. Reads only; `proof` has the rules."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.freeze import core, proof
+from backend.freeze.tables import FreezeRow, HaltAck, HaltFate, HaltMilestone, HaltObservation
+from backend.roster import service as roster
+from contract.freeze import FreezeMode
+from contract.observing import Fate, Looked
+from contract.states import HaltState
+
+CLOCK_RATE_ERROR = Decimal("1.05")
+"""An executor's clock may run this much too slowly: its permit lives so much longer than it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that was said and seen under one hold."""
+
+    acks: Mapping[str, HaltAck] = field(default_factory=dict)
+    fates: Mapping[str, Mapping[str, Fate]] = field(default_factory=dict)
+    """By executor and id."""
+    observations: Sequence[HaltObservation] = ()
+    reached: Mapping[str, HaltMilestone] = field(default_factory=dict)
+    """The last state that each executor is known to have reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One executor under one hold."""
+
+    executor: str
+    facts: roster.Facts | None
+    """None for one that is no longer covered."""
+    ack: HaltAck | None
+    verdict: proof.Verdict
+    halted_after: timedelta | None
+    """How long the halt took, or the bound by which every permit was dead."""
+
+
+async def read(session: AsyncSession, freezes: Sequence[UUID]) -> Mapping[UUID, Evidence]:
+    """The evidence under some holds."""
+    acks: dict[UUID, dict[str, HaltAck]] = defaultdict(dict)
+    fates: dict[UUID, dict[str, dict[str, Fate]]] = defaultdict(lambda: defaultdict(dict))
+    seen: dict[UUID, list[HaltObservation]] = defaultdict(list)
+    reached: dict[UUID, dict[str, HaltMilestone]] = defaultdict(dict)
+    for ack in await session.scalars(select(HaltAck).where(HaltAck.freeze_id.in_(freezes))):
+        acks[ack.freeze_id][ack.executor] = ack
+    for fate in await session.scalars(select(HaltFate).where(HaltFate.freeze_id.in_(freezes))):
+        fates[fate.freeze_id][fate.executor][fate.in_flight_id] = Fate(fate.fate)
+    for look in await session.scalars(select(HaltObservation).where(HaltObservation.freeze_id.in_(freezes))):
+        seen[look.freeze_id].append(look)
+    milestones = select(HaltMilestone).where(HaltMilestone.freeze_id.in_(freezes)).order_by(HaltMilestone.reached_at)
+    for stone in await session.scalars(milestones):
+        reached[stone.freeze_id][stone.executor] = stone
+    return {
+        ident: Evidence(acks=acks[ident], fates=fates[ident], observations=seen[ident], reached=reached[ident])
+        for ident in freezes
+    }
+
+
+def dead_at(frozen_at: datetime, permit_life: timedelta) -> datetime:
+    """When every permit is dead that was given from a state without the hold, also on a clock that runs slowly."""
+    return frozen_at + permit_life * float(CLOCK_RATE_ERROR) + core.COMMIT_GRACE
+
+
+def judge(
+    row: FreezeRow,
+    covered: Mapping[str, roster.Facts],
+    evidence: Evidence,
+    *,
+    now: datetime,
+    permit_life: timedelta,
+    verify_blocks: int,
+) -> list[Judged]:
+    """Every executor that a hold covers or that has answered it, by name.
+
+    Once a hold is lifted nobody is judged any more: what stands is what was reached while it was in force.
+    """
+    judged = []
+    for name in sorted({*covered, *evidence.acks, *evidence.reached}):
+        facts, ack = covered.get(name), evidence.acks.get(name)
+        if facts is None or row.thawed_at is not None:
+            verdict = _as_it_was(ack, evidence.reached.get(name))
+        else:
+            known = _known(row, facts, ack, evidence, now=now, permit_life=permit_life)
+            verdict = proof.judge(known, verify_blocks=verify_blocks)
+        judged.append(Judged(name, facts, ack, verdict, _halted_after(row, ack, verdict, permit_life)))
+    return judged
+
+
+def _as_it_was(ack: HaltAck | None, reached: HaltMilestone | None) -> proof.Verdict:
+    if reached is not None:
+        return proof.Verdict(HaltState(reached.state), reached.proof)
+    return proof.Verdict(HaltState.ACKED if ack else HaltState.REQUESTED, "as it was when the hold was lifted")
+
+
+def _halted_after(
+    row: FreezeRow, ack: HaltAck | None, verdict: proof.Verdict, permit_life: timedelta
+) -> timedelta | None:
+    if ack is not None:
+        return max(timedelta(0), ack.acked_at - row.created_at)
+    return dead_at(row.created_at, permit_life) - row.created_at if verdict.state is HaltState.EXPIRED else None
+
+
+def _known(
+    row: FreezeRow,
+    facts: roster.Facts,
+    ack: HaltAck | None,
+    evidence: Evidence,
+    *,
+    now: datetime,
+    permit_life: timedelta,
+) -> proof.Known:
+    said = None if ack is None else _statement(ack)
+    until = facts.permit_until
+    dead = dead_at(row.created_at, permit_life)
+    return proof.Known(
+        mode=FreezeMode(row.mode),
+        frozen_at=row.created_at,
+        now=now,
+        permits_dead_at=dead if until is None else max(dead, until),
+        told=facts.halted_epoch >= row.epoch,
+        statement=said,
+        reported_order_seq=facts.last_order_seq,
+        reported_open_orders=facts.open_orders,
+        fates=evidence.fates.get(facts.name, {}),
+        observations=[_observation(look) for look in evidence.observations if _concerns(look, facts, said)],
+    )
+
+
+def _statement(ack: HaltAck) -> proof.Statement:
+    return proof.Statement(
+        arrived_at=ack.acked_at,
+        last_order_seq=ack.last_order_seq,
+        nonces=ack.nonces,
+        in_flight=tuple(ack.in_flight_ids),
+        in_flight_count=ack.in_flight or 0,
+        open_orders=ack.open_orders,
+    )
+
+
+def _concerns(look: HaltObservation, facts: roster.Facts, said: proof.Statement | None) -> bool:
+    if look.looked_at == Looked.OPEN_ORDERS.value:
+        return look.subject == facts.name.casefold()
+    wallets = {facts.wallet.casefold(), *(said.nonces if said else ())}
+    return look.chain == facts.chain.casefold() and look.subject in wallets
+
+
+def _observation(look: HaltObservation) -> proof.Observation:
+    return proof.Observation(
+        source=look.source,
+        looked_at=Looked(look.looked_at),
+        subject=look.subject,
+        value=look.value,
+        pending=look.pending,
+        unchanged_blocks=look.unchanged_blocks,
+        at=look.seen_at,
+        ceiling=look.ceiling,
+    )
