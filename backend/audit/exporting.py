@@ -85,7 +85,7 @@ async def begin(session: AsyncSession, runtime: Runtime, caller: Caller, query: 
     """
     told = {"format": query.format.value, "filters": query.filters()}
     refuse_unless_exportable(runtime, caller, told)
-    writer = writer_for(query.format)
+    writer = await asyncio.to_thread(writer_for, query.format)  # the first Parquet file loads a library for a second
     await search.settled(session, runtime)
     sizes = await search.log_sizes(session)
     require_need_to_know(caller, query)

@@ -45,6 +45,8 @@ SET_BACK_S: Final = 5.0
 """How long a log that refuses to grow is left alone before it is tried again."""
 _ROW_CLASSES: Final = frozenset({"22", "23", "54"})
 """SQLSTATE classes of errors that a row brings on: its data, its keys, its size."""
+_OF_OTHERS: Final = frozenset({"40001", "40P01", "55P03"})
+"""SQLSTATEs of errors that another transaction brings on by what it holds: a deadlock, a lock not given in time."""
 STALLED_MS: Final = 4_000
 """The server ends the transaction of a sequencer that was stopped, so that its rows go free for the next."""
 
@@ -115,6 +117,9 @@ class Sequencer:
             self._runtime.metrics.audit_faults.labels(fault.log).set(1)
             return 0
         except psycopg.Error as error:
+            if error.sqlstate in _OF_OTHERS:  # this connection lives: beginning anew would ask signer and witnesses
+                log.warning("batch_held_up", error=str(error).strip())
+                return 0
             if self._cautious or not _is_of_a_row(error):
                 raise
             log.warning("batch_refused", error=str(error).strip())

@@ -9,6 +9,7 @@ import pytest
 from console.client.imports import foreign
 from contract.errors import ExitCode
 from tests.support.commands import Commands
+from tests.support.ledger import settled
 from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR
 from tests.support.shared_data import shared_data
 
@@ -91,10 +92,8 @@ def test_foreign_logs_come_in_and_are_found(run: Commands, tmp_path: Path) -> No
     assert (other.code, "is kept 7y since its first import" in other.err) == (ExitCode.CHECK_FAILED, True)
     unknown = run(ADMIN, "audit", "import", str(tmp_path / "trail.json.gz"), "--name", "cli2", "--retention", "9y")
     assert (unknown.code, "the policy has 7y, 3y, 1y, forever" in unknown.err) == (ExitCode.USAGE, True)
-    for _ in range(50):  # a search waits a quarter of a second for the ledger, which a busy machine may exceed
-        found = run(AUDITOR, "audit", "search", "--log", "import:cli", "--action", "Get1", "--json").body["items"]
-        if found:
-            break
+    run.floor.within(settled)  # a search waits a quarter of a second for the ledger, which a busy machine may exceed
+    found = run(AUDITOR, "audit", "search", "--log", "import:cli", "--action", "Get1", "--json").body["items"]
     assert [one["event_type"] for one in found] == ["imported.cloudtrail.event"]
     assert run(OPERATOR, "audit", "import", str(tmp_path), "--name", "cli").code == ExitCode.NOT_ALLOWED
     assert run(ADMIN, "audit", "import", str(tmp_path / "absent"), "--name", "cli").code == ExitCode.USAGE

@@ -13,6 +13,7 @@ from contract.gate import Permit, RenewRequest
 from tests.support import databases
 from tests.support.app import App, started_app
 from tests.support.backends import Backend, backend
+from tests.support.ledger import settled
 from tests.support.people import EXECUTOR, PEOPLE, Person, sign_in
 
 T = TypeVar("T")
@@ -36,10 +37,13 @@ class Floor:
         return self.tokens[person.name]
 
     def within(self, act: Callable[[App], Awaitable[T]]) -> T:
-        """Do something with the parts of a second backend on the same database: arrange what no route can."""
+        """Do something with the parts of a second backend on the same database: arrange what no route can.
+
+        The backend that runs is the only one that sequences: no lease keeps another sequencer of a test apart from it.
+        """
 
         async def run() -> T:
-            async with started_app(self.database_url) as app:
+            async with started_app(self.database_url, sequence=False) as app:
                 return await act(app)
 
         return asyncio.run(run())
@@ -74,4 +78,6 @@ def running_floor(template: str, directory: Path) -> Iterator[Floor]:
 
 
 async def _everybody(app: App) -> dict[str, str]:
-    return {person.name: await sign_in(app.runtime, person) for person in (*PEOPLE, EXECUTOR)}
+    tokens = {person.name: await sign_in(app.runtime, person) for person in (*PEOPLE, EXECUTOR)}
+    await settled(app)  # a backend that has just begun compares its ledger with signer and witnesses before it appends
+    return tokens
