@@ -111,10 +111,14 @@ def together_at_most(entries: int, matches: float, words: int) -> float:
 
 
 def together(windows: Sequence[Window], most: int, room: float) -> int:
-    """How many of the windows, newest first, to read in one statement: as long as few matches are expected of them."""
-    expected = 0.0
+    """How many of the windows, newest first, to read in one statement: as long as few matches are expected of them.
+
+    Never two of one partition: that was cut because the first is likely to be enough.
+    """
+    expected, partitions = 0.0, set[str]()
     for number, window in enumerate(windows[:most]):
         expected += window.matches
-        if number and expected > room:
+        if number and (expected > room or window.span.table in partitions):
             return number
+        partitions.add(window.span.table)
     return min(most, len(windows))

@@ -1,5 +1,6 @@
 """Windows of a text query: together they are the partition, newest first, however wrong the estimate is."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -50,9 +51,13 @@ def test_a_common_word_is_walked_to_in_a_narrow_window_first() -> None:
     assert first.newest - first.oldest < timedelta(hours=3)
 
 
-@given(st.lists(st.floats(0, 2_000), min_size=1, max_size=40), st.integers(1, 16))
-def test_windows_are_read_together_while_few_matches_are_expected(matches: list[float], most: int) -> None:
-    windows = [Window(_SPAN, matches=one) for one in matches]
+@given(st.lists(st.tuples(st.integers(0, 30), st.floats(0, 2_000)), min_size=1, max_size=40), st.integers(1, 16))
+def test_windows_are_read_together_while_few_matches_are_expected(made: list[tuple[int, float]], most: int) -> None:
+    windows = [Window(replace(_SPAN, table=f"of {part}"), matches=matches) for part, matches in made]
     number = together(windows, most, 1_010)
     assert 1 <= number <= min(most, len(windows))
-    assert number == 1 or sum(matches[:number]) <= 1_010
+    assert number == 1 or sum(window.matches for window in windows[:number]) <= 1_010
+    parts = [part for part, _ in made]
+    assert len(set(parts[:number])) == number
+    if number < min(most, len(windows)):
+        assert parts[number] in parts[:number] or sum(window.matches for window in windows[: number + 1]) > 1_010
