@@ -29,6 +29,7 @@ from backend.context import Runtime
 from backend.executors import monitor as executors_monitor
 from backend.executors import routes as executors_routes
 from backend.freeze import routes as freeze_routes
+from backend.freeze import thaw_monitor
 from backend.guard import refuse_unguarded_routes
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
@@ -67,6 +68,7 @@ MONITORS: tuple[Monitor, ...] = (
     risk_monitor.MONITOR,
     executors_monitor.MONITOR,
     headwatch.MONITOR,
+    thaw_monitor.MONITOR,
     archivewatch.MONITOR,
     ledger_periods.PERIODS,
     *ops.MONITORS,

@@ -31,6 +31,7 @@ class ErrorCode(StrEnum):
     CONFLICT = "conflict"
     TOO_LARGE = "too_large"
     SECOND_PERSON_REQUIRED = "second_person_required"
+    REFUSED_BY_POLICY = "refused_by_policy"
     REFUSED_BY_FREEZE = "refused_by_freeze"
     QUERY_TOO_SLOW = "query_too_slow"
     RATE_LIMITED = "rate_limited"
@@ -47,6 +48,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.CONFLICT: 409,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.SECOND_PERSON_REQUIRED: 403,
+    ErrorCode.REFUSED_BY_POLICY: 409,
     ErrorCode.REFUSED_BY_FREEZE: 423,
     ErrorCode.QUERY_TOO_SLOW: 400,
     ErrorCode.RATE_LIMITED: 429,
@@ -63,6 +65,7 @@ EXIT_CODE: dict[ErrorCode, ExitCode] = {
     ErrorCode.CONFLICT: ExitCode.CHECK_FAILED,
     ErrorCode.TOO_LARGE: ExitCode.USAGE,
     ErrorCode.SECOND_PERSON_REQUIRED: ExitCode.REFUSED_BY_POLICY,
+    ErrorCode.REFUSED_BY_POLICY: ExitCode.REFUSED_BY_POLICY,
     ErrorCode.REFUSED_BY_FREEZE: ExitCode.REFUSED_BY_FREEZE,
     ErrorCode.QUERY_TOO_SLOW: ExitCode.USAGE,
     ErrorCode.RATE_LIMITED: ExitCode.NOT_ALLOWED,

@@ -8,6 +8,7 @@ from contract.scope import Scope
 from contract.states import FreezeMode as FreezeMode  # noqa: PLC0414  part of what this module offers
 from contract.states import FreezeStatus as FreezeStatus  # noqa: PLC0414  part of what this module offers
 from contract.states import HaltState as HaltState  # noqa: PLC0414  part of what this module offers
+from contract.thaw import DIGEST_CHARS, Thaw
 
 
 class FreezeRequest(WireRequest):
@@ -35,7 +36,9 @@ class ThawApproval(WireRequest):
     """Approve a requested thaw as the second person."""
 
     version: int | None = Field(default=None, ge=1)
-    """The version that was on the screen; refused if the freeze has changed since. None approves whatever stands."""
+    """The version that was on the screen; refused if the freeze has changed since."""
+    digest: str | None = Field(default=None, max_length=DIGEST_CHARS)
+    """`thaw.digest` of what was on the screen. An approval without it is refused: it would approve the unseen."""
 
 
 class HaltProof(Wire):
@@ -87,6 +90,8 @@ class Freeze(Wire):
     """Filled on the detail route only."""
     version: int = 1
     """Rises with every change of status; an approval may name the version it was shown."""
+    thaw: Thaw | None = None
+    """What lifting it means now; on the detail route and in answers about its thaw, while it is in force."""
 
 
 class BlastRadius(Wire):

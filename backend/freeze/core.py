@@ -64,6 +64,9 @@ class Hold:
     scope: Scope
     mode: FreezeMode
     created_at: datetime
+    """Since when it covers what it covers: its creation, or the break-off of a thaw that had let some go."""
+    released: frozenset[str] = frozenset()
+    """Executors that a thaw under way has let go first: the hold covers everybody else under its scope."""
 
     @property
     def ref(self) -> str:
@@ -120,8 +123,11 @@ def covers(scope: Scope, place: Place) -> bool:
 
 
 def covering(holds: Iterable[Hold], place: Place) -> tuple[Hold, ...]:
-    """The holds an executor at this place stands under: it is free only when there is none."""
-    return tuple(hold for hold in holds if covers(hold.scope, place))
+    """The holds an executor at this place stands under: it is free only when there is none.
+
+    The one place that says so: whoever asks what holds do to an executor asks this.
+    """
+    return tuple(hold for hold in holds if place.name not in hold.released and covers(hold.scope, place))
 
 
 def effective_mode(holds: Iterable[Hold]) -> FreezeMode | None:
@@ -139,11 +145,15 @@ def same_person(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and one.casefold() == other.casefold()
 
 
-def request_thaw(state: ThawState, *, by: str) -> ThawState | Refusal:
-    """Ask for a hold to be lifted. The freezer may ask: the approval is what needs another person."""
-    if state.status is FreezeStatus.THAWED:
-        return Refusal(f"it was lifted by {state.lifted_by}")
-    if state.status is FreezeStatus.THAW_REQUESTED:
+def request_thaw(state: ThawState, *, by: str, stale: bool = False) -> ThawState | Refusal:
+    """Ask for a hold to be lifted. The freezer may ask: the approval is what needs another person.
+
+    `stale` is a request that nobody can approve any more, because it lapsed or what it was about has changed: anybody
+    may ask anew in its place.
+    """
+    if gone := _gone(state):
+        return gone
+    if state.status is FreezeStatus.THAW_REQUESTED and not stale:
         return Refusal(
             f"{state.requested_by} has asked for its thaw already",
             hint="A second person has to approve or withdraw it.",
@@ -152,12 +162,12 @@ def request_thaw(state: ThawState, *, by: str) -> ThawState | Refusal:
 
 
 def approve_thaw(state: ThawState, *, by: str, seen_version: int | None) -> ThawState | Refusal:
-    """Lift a hold as the second person.
+    """Begin to lift a hold as the second person.
 
     Requester and approver are two people, so whoever froze is never alone in lifting it.
     """
-    if state.status is FreezeStatus.THAWED:
-        return Refusal(f"it was lifted by {state.lifted_by}")
+    if gone := _gone(state):
+        return gone
     if state.status is FreezeStatus.ACTIVE:
         return Refusal("nobody has asked for its thaw", hint="Ask for the thaw first; a second person then approves.")
     if same_person(state.requested_by, by):
@@ -168,16 +178,36 @@ def approve_thaw(state: ThawState, *, by: str, seen_version: int | None) -> Thaw
         )
     if seen_version is not None and seen_version != state.version:
         return Refusal("it has changed since you looked at it", hint="Look at it again, then approve.")
-    return replace(state, status=FreezeStatus.THAWED, lifted_by=by, version=state.version + 1)
+    return replace(state, status=FreezeStatus.THAWING, lifted_by=by, version=state.version + 1)
+
+
+def finish_thaw(state: ThawState) -> ThawState:
+    """Let the last executors go."""
+    return replace(state, status=FreezeStatus.THAWED, version=state.version + 1)
 
 
 def withdraw_thaw(state: ThawState) -> ThawState | Refusal:
-    """Take a request back, or turn it down; anybody who may freeze may do so, because the hold stays."""
+    """Take a request back, turn it down, or break a thaw off; anybody who may freeze may do so: the hold stays."""
     if state.status is FreezeStatus.THAWED:
         return Refusal(f"it was lifted by {state.lifted_by}")
     if state.status is FreezeStatus.ACTIVE:
         return Refusal("nobody has asked for its thaw")
-    return replace(state, status=FreezeStatus.ACTIVE, requested_by=None, version=state.version + 1)
+    return put_back(state)
+
+
+def put_back(state: ThawState) -> ThawState:
+    """The hold as if nobody had asked for its thaw."""
+    return replace(state, status=FreezeStatus.ACTIVE, requested_by=None, lifted_by=None, version=state.version + 1)
+
+
+def _gone(state: ThawState) -> Refusal | None:
+    if state.status is FreezeStatus.THAWED:
+        return Refusal(f"it was lifted by {state.lifted_by}")
+    if state.status is FreezeStatus.THAWING:
+        return Refusal(
+            f"{state.lifted_by} has approved its thaw", hint="It takes effect in stages; withdrawing puts it back."
+        )
+    return None
 
 
 def executor_state(

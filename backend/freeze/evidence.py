@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.freeze import core, proof
+from backend.freeze import core, proof, thawing
 from backend.freeze.tables import FreezeRow, HaltAck, HaltFate, HaltMilestone, HaltObservation
 from backend.roster import service as roster
 from contract.freeze import FreezeMode
@@ -83,10 +83,11 @@ def judge(
 ) -> list[Judged]:
     """Every executor that a hold covers or that has answered it, by name.
 
-    Once a hold is lifted nobody is judged any more: what stands is what was reached while it was in force.
+    Once a hold is lifted nobody is judged any more: what stands is what was reached while it was in force. Those that
+    a thaw under way has let go are left out.
     """
     judged = []
-    for name in sorted({*covered, *evidence.acks, *evidence.reached}):
+    for name in sorted({*covered, *evidence.acks, *evidence.reached} - set(row.thaw_released or ())):
         facts, ack = covered.get(name), evidence.acks.get(name)
         if facts is None or row.thawed_at is not None:
             verdict = _as_it_was(ack, evidence.reached.get(name))
@@ -107,8 +108,8 @@ def _halted_after(
     row: FreezeRow, ack: HaltAck | None, verdict: proof.Verdict, permit_life: timedelta
 ) -> timedelta | None:
     if ack is not None:
-        return max(timedelta(0), ack.acked_at - row.created_at)
-    return dead_at(row.created_at, permit_life) - row.created_at if verdict.state is HaltState.EXPIRED else None
+        return max(timedelta(0), ack.acked_at - thawing.held_from(row.created_at, row.held_since, ack.acked_at))
+    return dead_at(row.held_since, permit_life) - row.held_since if verdict.state is HaltState.EXPIRED else None
 
 
 def _known(
@@ -122,10 +123,10 @@ def _known(
 ) -> proof.Known:
     said = None if ack is None else _statement(ack)
     until = facts.permit_until
-    dead = dead_at(row.created_at, permit_life)
+    dead = dead_at(row.held_since, permit_life)
     return proof.Known(
         mode=FreezeMode(row.mode),
-        frozen_at=row.created_at,
+        frozen_at=row.held_since,
         now=now,
         permits_dead_at=dead if until is None else max(dead, until),
         told=facts.halted_epoch >= row.epoch,

@@ -141,6 +141,7 @@ async def _add(
         reason=reason,
         created_by=caller.subject,
         created_at=counters.now,
+        held_since=counters.now,
         automatic_rule=rule,
         idempotency_key=idempotency_key,
         version=1,

@@ -81,11 +81,11 @@ async def request_thaw(
 async def approve_thaw(
     session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, ident: str, approval: ThawApproval | None = None
 ) -> Freeze:
-    """Lift a hold as the second person."""
+    """Lift a hold as the second person, in stages."""
     return await service.approve_thaw(session, runtime, caller, ident, approval or ThawApproval())
 
 
 @router.post("/{ident}/thaw/withdraw", **needs(Permission.FREEZE_OPERATIONS))
 async def withdraw_thaw(session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, ident: str) -> Freeze:
-    """Take back or turn down a request; the hold stays."""
+    """Take back or turn down a request, or break off a thaw that is taking effect; the hold stays."""
     return await service.withdraw_thaw(session, runtime, caller, ident)

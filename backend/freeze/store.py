@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, func, literal, select, tuple_, update
+from sqlalchemy import Select, and_, bindparam, delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import not_found
 from backend.freeze import core
-from backend.freeze.tables import FreezeRow, FreezeState, HaltAck
+from backend.freeze.tables import FreezeRow, FreezeState, HaltAck, HaltFate, HaltMilestone, HaltObservation
 from contract.freeze import FreezeMode, FreezeStatus
 from contract.scope import Scope, ScopeKind
 
@@ -79,15 +79,23 @@ _HOLD_COLUMNS = (
     _FREEZES.scope_kind,
     _FREEZES.scope_name,
     _FREEZES.mode,
-    _FREEZES.created_at,
+    _FREEZES.held_since,
+    _FREEZES.thaw_released,
 )
 _HOLDS_IN_FORCE = select(*_HOLD_COLUMNS).where(_FREEZES.status != FreezeStatus.THAWED.value).order_by(_FREEZES.epoch)
 
 
 def _hold(row: Sequence[Any]) -> core.Hold:
-    ident, number, epoch, kind, name, mode, created_at = row
-    scope = Scope(kind=ScopeKind(kind), name=name)
-    return core.Hold(id=ident, number=number, epoch=epoch, scope=scope, mode=FreezeMode(mode), created_at=created_at)
+    ident, number, epoch, kind, name, mode, created_at, released = row
+    return core.Hold(
+        id=ident,
+        number=number,
+        epoch=epoch,
+        scope=Scope(kind=ScopeKind(kind), name=name),
+        mode=FreezeMode(mode),
+        created_at=created_at,
+        released=frozenset(released or ()),
+    )
 
 
 async def holds_in_force(session: AsyncSession) -> tuple[core.Hold, ...]:
@@ -147,10 +155,24 @@ async def row_by_key(session: AsyncSession, created_by: str, idempotency_key: st
     return (await session.execute(statement)).scalar_one_or_none()
 
 
+async def rows_on_their_way(session: AsyncSession) -> Sequence[FreezeRow]:
+    """The holds whose thaw is asked for or taking effect, locked; those that somebody else has locked are left out."""
+    on_their_way = (FreezeStatus.THAW_REQUESTED.value, FreezeStatus.THAWING.value)
+    statement = (
+        select(FreezeRow)
+        .where(_IN_FORCE, FreezeRow.status.in_(on_their_way))
+        .order_by(FreezeRow.number)
+        .with_for_update(key_share=True, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    return (await session.execute(statement)).scalars().all()
+
+
 async def automatic_rows(session: AsyncSession, rule: str, scope: Scope) -> Sequence[FreezeRow]:
-    """The holds in force that a rule has put on a scope."""
+    """The holds in force that a rule has put on a scope; not one that is being lifted and covers only part of it."""
     statement = select(FreezeRow).where(
         _IN_FORCE,
+        FreezeRow.status != FreezeStatus.THAWING.value,
         FreezeRow.automatic_rule == rule,
         FreezeRow.scope_kind == scope.kind.value,
         FreezeRow.scope_name == scope.name,
@@ -176,6 +198,16 @@ async def acknowledgements(session: AsyncSession, freezes: Collection[UUID]) -> 
         for ack in rows.scalars():
             found[ack.freeze_id][ack.executor] = ack
     return found
+
+
+async def forget_answers(session: AsyncSession, freeze_id: UUID, executors: Collection[str]) -> None:
+    """Drop what executors had said under a hold before it let them go for a while; the audit log keeps it."""
+    for table in (HaltFate, HaltMilestone, HaltAck):
+        gone = delete(table).where(table.freeze_id == freeze_id, table.executor.in_(executors))
+        await session.execute(gone.execution_options(synchronize_session=False))
+    # what was seen of their wallets as well: second sources look again anyhow
+    seen = delete(HaltObservation).where(HaltObservation.freeze_id == freeze_id)
+    await session.execute(seen.execution_options(synchronize_session=False))
 
 
 async def add_acknowledgement(

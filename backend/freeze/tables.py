@@ -1,6 +1,7 @@
 """Tables of holds and of the executors' answers to them."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Integer,
     String,
     Text,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -47,6 +49,18 @@ class FreezeRow(Base):
     thaw_reason: Mapped[str | None] = mapped_column(Text)
     thawed_by: Mapped[str | None] = mapped_column(String(100))
     thawed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    held_since: Mapped[UtcTime] = mapped_column(server_default=func.clock_timestamp())
+    """Its creation, or the break-off of a thaw that had begun to take effect."""
+    thaw_expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    thaw_subject: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """What the request is about, as it stood when it was made."""
+    thaw_digest: Mapped[str | None] = mapped_column(String(64))
+    """SHA-256 of that, in hex."""
+    thaw_released: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
+    """Executors that the first stage of a thaw under way has let go."""
+    thaw_watch_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    thaw_looked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When a backend last looked at the executors that were let go."""
     shown_progress: Mapped[str | None] = mapped_column(String(40))
     """Halted and covered as consoles were last told, so that a change is published once."""
 

@@ -1,24 +1,26 @@
-"""Lifting holds: one person asks, another approves. A refusal is audited and says how the hold stands now."""
+"""Lifting holds: one person asks, another approves. A refusal is audited and says how the hold stands now.
 
-from collections.abc import Callable
-from typing import Any
+Nothing here asks whether anything is frozen: a floor on which everything stands still can always be thawed.
+"""
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit import service as audit
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
-from backend.freeze import core, store, views
+from backend.freeze import core, store, thaw_facts, thawing
+from backend.freeze import thaw_steps as steps
 from backend.freeze.tables import FreezeRow
-from backend.roster import service as roster
 from contract.audit import AuditResult
 from contract.errors import ErrorCode
 from contract.freeze import Freeze, FreezeStatus, ThawApproval, ThawRequest
 
-REQUESTED = "freeze.thaw.requested"
-APPROVED = "freeze.thaw.approved"
-WITHDRAWN = "freeze.thaw.withdrawn"
-_ACTIONS = {REQUESTED: "request thaw", APPROVED: "approve thaw", WITHDRAWN: "withdraw thaw request"}
+_STATUS_WORDS = {
+    FreezeStatus.ACTIVE: "in force",
+    FreezeStatus.THAW_REQUESTED: "in force with a thaw requested",
+    FreezeStatus.THAWING: "being lifted",
+    FreezeStatus.THAWED: "no longer in force",
+}
+_ASK_AGAIN = "Ask for the thaw again; what stands now is then what a second person approves."
 
 
 async def request_thaw(
@@ -26,62 +28,61 @@ async def request_thaw(
 ) -> Freeze:
     """Ask for a hold to be lifted; it stays in force. Repeating one's own request answers with it.
 
+    A request that lapsed, or whose subject has changed since, is replaced by a new one, whoever asks.
+
     Raises:
         WatchfloorError: NOT_FOUND; NOT_ALLOWED for anything but a person; CONFLICT if asked for or lifted already.
     """
     row = await store.row_by_ident(session, ident, lock=True)
-    _only_people(caller, row, REQUESTED)
-    if (
-        row.status == FreezeStatus.THAW_REQUESTED.value
-        and core.same_person(row.thaw_requested_by, caller.subject)
-        and row.thaw_reason == request.reason
-    ):
-        [freeze] = await views.show(session, runtime, [row])
-        return freeze
-    after = _step(row, REQUESTED, lambda state: core.request_thaw(state, by=caller.subject))
-    row.thaw_requested_at = await roster.database_now(session)
-    row.thaw_reason = request.reason
-    return await _take(session, runtime, caller, row, after=after, event_type=REQUESTED, reason=request.reason)
+    _only_people(caller, row, steps.REQUESTED)
+    facts = await thaw_facts.facts_of(session, row)
+    stale = row.thaw_digest != facts.subject.digest or _lapsed(row, facts)
+    repeated = core.same_person(row.thaw_requested_by, caller.subject) and row.thaw_reason == request.reason
+    if row.status == FreezeStatus.THAW_REQUESTED.value and repeated and not stale:
+        return await steps.shown(session, runtime, row)
+    after = _or_refuse(row, steps.REQUESTED, core.request_thaw(steps.state_of(row), by=caller.subject, stale=stale))
+    await steps.ask(session, runtime, caller, row, after=after, reason=request.reason, facts=facts)
+    return await steps.shown(session, runtime, row)
 
 
 async def approve_thaw(
     session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, approval: ThawApproval
 ) -> Freeze:
-    """Lift a hold that somebody else has asked to lift. Other holds on the same executors stay.
+    """Lift a hold that somebody else has asked to lift, in stages. Other holds on the same executors stay.
 
     Raises:
         WatchfloorError: NOT_FOUND; NOT_ALLOWED for anything but a person; SECOND_PERSON_REQUIRED for the requester;
-            CONFLICT if nobody asked, it is lifted already, or it changed since the approver looked.
+            CONFLICT if nobody asked, the request lapsed, it is lifted already, or anything changed since it was asked
+            for or shown; INVALID_REQUEST without a digest; REFUSED_BY_POLICY before the hold has stood long enough.
     """
     row = await store.row_by_ident(session, ident, lock=True)
-    _only_people(caller, row, APPROVED)
-    after = _step(
-        row, APPROVED, lambda state: core.approve_thaw(state, by=caller.subject, seen_version=approval.version)
-    )
-    row.thawed_at = await roster.database_now(session)
-    return await _take(session, runtime, caller, row, after=after, event_type=APPROVED, reason=row.thaw_reason)
+    _only_people(caller, row, steps.APPROVED)
+    facts = await thaw_facts.facts_of(session, row)
+    outcome = core.approve_thaw(steps.state_of(row), by=caller.subject, seen_version=approval.version)
+    after = _or_refuse(row, steps.APPROVED, outcome)
+    _only_in_time(runtime, row, facts)
+    _only_what_was_shown(row, facts, approval.digest)
+    await steps.begin(session, runtime, caller, row, after=after, facts=facts)
+    return await steps.shown(session, runtime, row)
 
 
 async def withdraw_thaw(session: AsyncSession, runtime: Runtime, caller: Caller, ident: str) -> Freeze:
-    """Take back or turn down a request to lift a hold; the hold stays in force as before.
+    """Take back or turn down a request, or break off a thaw that is taking effect; the hold is in force as before.
 
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT if nobody has asked or it is lifted already.
     """
     row = await store.row_by_ident(session, ident, lock=True)
-    asked_by = row.thaw_requested_by
-    after = _step(row, WITHDRAWN, core.withdraw_thaw)
-    row.thaw_requested_at = row.thaw_reason = None
-    return await _take(session, runtime, caller, row, after=after, event_type=WITHDRAWN, requested_by=asked_by)
+    under_way = row.status == FreezeStatus.THAWING.value
+    event_type = steps.BROKEN_OFF if under_way else steps.WITHDRAWN
+    _or_refuse(row, event_type, core.withdraw_thaw(steps.state_of(row)))
+    told = {"why": "a person stopped it"} if under_way else {}
+    await steps.step_back(session, runtime, caller, row, event_type=event_type, **told)
+    return await steps.shown(session, runtime, row)
 
 
-def _state(row: FreezeRow) -> core.ThawState:
-    return core.ThawState(
-        status=FreezeStatus(row.status),
-        requested_by=row.thaw_requested_by,
-        lifted_by=row.thawed_by,
-        version=row.version,
-    )
+def _lapsed(row: FreezeRow, facts: thaw_facts.Facts) -> bool:
+    return row.thaw_expires_at is None or row.thaw_expires_at <= facts.now
 
 
 def _only_people(caller: Caller, row: FreezeRow, event_type: str) -> None:
@@ -90,58 +91,48 @@ def _only_people(caller: Caller, row: FreezeRow, event_type: str) -> None:
             ErrorCode.NOT_ALLOWED,
             "Only a signed-in person may ask for a thaw or approve one.",
             hint="Two people are needed; a service token is nobody.",
-            audit=_draft(row, event_type, result=AuditResult.DENIED, error_message="not a person"),
+            audit=steps.draft(row, event_type, result=AuditResult.DENIED, error_message="not a person"),
         )
 
 
-def _step(
-    row: FreezeRow, event_type: str, rule: Callable[[core.ThawState], core.ThawState | core.Refusal]
-) -> core.ThawState:
-    outcome = rule(_state(row))
+def _or_refuse(row: FreezeRow, event_type: str, outcome: core.ThawState | core.Refusal) -> core.ThawState:
     if isinstance(outcome, core.ThawState):
         return outcome
     code = ErrorCode.SECOND_PERSON_REQUIRED if outcome.needs_second_person else ErrorCode.CONFLICT
-    result = AuditResult.DENIED if outcome.needs_second_person else AuditResult.FAILURE
-    raise WatchfloorError(
+    raise _refusal(row, event_type, code, outcome.reason, outcome.hint)
+
+
+def _only_in_time(runtime: Runtime, row: FreezeRow, facts: thaw_facts.Facts) -> None:
+    if _lapsed(row, facts):
+        minutes = runtime.policy.thaw.request_minutes
+        reason = f"the request of {row.thaw_requested_by} has lapsed after {minutes} min"
+        raise _refusal(row, steps.APPROVED, ErrorCode.CONFLICT, reason, _ASK_AGAIN)
+    left = thawing.seconds_left(thaw_facts.earliest_approval(row, runtime.policy.thaw), facts.now)
+    if left:
+        reason = f"it has to stand for {left} s more before it may be lifted"
+        raise _refusal(row, steps.APPROVED, ErrorCode.REFUSED_BY_POLICY, reason, f"Approve again in {left} s.")
+
+
+def _only_what_was_shown(row: FreezeRow, facts: thaw_facts.Facts, digest: str | None) -> None:
+    ref = core.ref_of(row.number)
+    if digest is None:
+        reason = "an approval has to name the digest of what it approves"
+        hint = f"Look at it (GET /v1/freezes/{ref}) and send its thaw.digest: open alerts, other holds and executors."
+        raise _refusal(row, steps.APPROVED, ErrorCode.INVALID_REQUEST, reason, hint)
+    if changed := thaw_facts.differences(row, facts.subject):
+        reason = f"it is not what it was when the thaw was asked for ({'; '.join(changed)})"
+        raise _refusal(row, steps.APPROVED, ErrorCode.CONFLICT, reason, _ASK_AGAIN)
+    if digest != facts.subject.digest:
+        reason = "what you were shown is not what stands now"
+        raise _refusal(row, steps.APPROVED, ErrorCode.CONFLICT, reason, "Look at it again, then approve.")
+
+
+def _refusal(row: FreezeRow, event_type: str, code: ErrorCode, reason: str, hint: str | None) -> WatchfloorError:
+    by_rule = code in {ErrorCode.SECOND_PERSON_REQUIRED, ErrorCode.REFUSED_BY_POLICY}
+    result = AuditResult.DENIED if by_rule else AuditResult.FAILURE
+    return WatchfloorError(
         code,
-        f"{core.ref_of(row.number)} is {_STATUS_WORDS[FreezeStatus(row.status)]}: {outcome.reason}.",
-        hint=outcome.hint,
-        audit=_draft(row, event_type, result=result, error_message=outcome.reason),
+        f"{core.ref_of(row.number)} is {_STATUS_WORDS[FreezeStatus(row.status)]}: {reason}.",
+        hint=hint,
+        audit=steps.draft(row, event_type, result=result, error_message=reason),
     )
-
-
-_STATUS_WORDS = {
-    FreezeStatus.ACTIVE: "in force",
-    FreezeStatus.THAW_REQUESTED: "in force with a thaw requested",
-    FreezeStatus.THAWED: "no longer in force",
-}
-
-
-def _draft(row: FreezeRow, event_type: str, **values: Any) -> audit.AuditDraft:
-    return audit.AuditDraft(
-        event_type=event_type,
-        action=_ACTIONS[event_type],
-        resource_type="freeze",
-        resource_id=core.ref_of(row.number),
-        **values,
-    )
-
-
-async def _take(
-    session: AsyncSession,
-    runtime: Runtime,
-    caller: Caller,
-    row: FreezeRow,
-    *,
-    after: core.ThawState,
-    event_type: str,
-    **facts: str | None,
-) -> Freeze:
-    old = {"status": row.status, "version": row.version}
-    row.status = after.status.value
-    row.thaw_requested_by = after.requested_by
-    row.thawed_by = after.lifted_by
-    row.version = after.version
-    new = {"status": row.status, "version": row.version, "scope": str(store.scope_of(row)), **facts}
-    await audit.record(session, runtime, caller, _draft(row, event_type, old_value=old, new_value=new))
-    return await views.announce(session, runtime, row)

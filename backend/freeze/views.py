@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
 from backend.events import publish
-from backend.freeze import core, evidence, store
+from backend.freeze import core, evidence, store, thaw_facts
 from backend.freeze.evidence import Judged
 from backend.freeze.tables import FreezeRow
 from backend.paging import MAX_PAGE_ROWS, decode_cursor, encode_cursor
@@ -95,7 +95,7 @@ def _wire(row: FreezeRow, judged: Sequence[Judged], *, with_proofs: bool) -> Fre
         thaw_requested_by=row.thaw_requested_by,
         thaw_requested_at=row.thaw_requested_at,
         thaw_reason=row.thaw_reason,
-        thawed_by=row.thawed_by,
+        thawed_by=None if row.thawed_at is None else row.thawed_by,
         thawed_at=row.thawed_at,
         covered=len(judged),
         halted=sum(state.is_halted for state in states),
@@ -186,14 +186,14 @@ async def list_freezes(
 
 
 async def get_freeze(session: AsyncSession, runtime: Runtime, ident: str) -> Freeze:
-    """One hold by id or ref, with every covered executor's answer.
+    """One hold by id or ref, with every covered executor's answer and with what lifting it means now.
 
     Raises:
         WatchfloorError: NOT_FOUND.
     """
     row = await store.row_by_ident(session, ident)
     [freeze] = await show(session, runtime, [row], with_proofs=True)
-    return freeze
+    return freeze.model_copy(update={"thaw": await thaw_facts.show(session, runtime, row)})
 
 
 async def blast_radius(session: AsyncSession, runtime: Runtime, scope: Scope) -> BlastRadius:

@@ -1,9 +1,11 @@
-"""Tables of assessments and requested strategy reviews."""
+"""Tables of assessments, of what awaits confirmation, and of requested strategy reviews."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime, ForeignKey, Index, String, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, IdColumn, Json, UtcTime
@@ -17,6 +19,22 @@ class Assessment(Base):
     id: Mapped[IdColumn]
     assessed_at: Mapped[UtcTime] = mapped_column(index=True)
     snapshot: Mapped[Json]
+
+
+class Confirmation(Base):
+    """The assessments that count towards one automatic freeze; kept while its alert is live or one of them crossed."""
+
+    __tablename__ = "risk_confirmations"
+
+    fingerprint: Mapped[str] = mapped_column(String(500), primary_key=True)
+    """That of the alert: rule, scope and, for daily figures, day."""
+    rule: Mapped[str] = mapped_column(String(50))
+    alert_id: Mapped[UUID] = mapped_column(ForeignKey("alerts.id", ondelete="RESTRICT"))
+    """The newest alert of that fingerprint."""
+    looks: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    """The last assessments that counted, oldest first."""
+    acted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When it was confirmed; nothing acts a second time while the alert goes on."""
 
 
 class StrategyReview(Base):

@@ -155,9 +155,10 @@ class Api(Exchange):
         """Ask for a freeze to be lifted."""
         return await self._post(f"/v1/freezes/{_part(ident)}/thaw", Freeze, ThawRequest(reason=reason))
 
-    async def approve_thaw(self, ident: str, version: int | None = None) -> Freeze:
-        """Lift a freeze as the second person; `version` is the one on the screen, None approves whatever stands."""
-        return await self._post(f"/v1/freezes/{_part(ident)}/thaw/approve", Freeze, ThawApproval(version=version))
+    async def approve_thaw(self, ident: str, *, digest: str, version: int | None = None) -> Freeze:
+        """Lift a freeze as the second person; `digest` and `version` are those on the screen."""
+        approval = ThawApproval(version=version, digest=digest)
+        return await self._post(f"/v1/freezes/{_part(ident)}/thaw/approve", Freeze, approval)
 
     async def withdraw_thaw(self, ident: str) -> Freeze:
         """Take back or turn down a requested thaw; the freeze stays."""

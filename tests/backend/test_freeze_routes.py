@@ -145,6 +145,7 @@ async def test_wallets_and_chains_are_frozen_whatever_the_capitals(app: App) -> 
 
 async def test_a_thaw_takes_two_people(app: App) -> None:
     officer, admin = await app.as_(OFFICER), await app.as_(ADMIN)
+    await renew(app.runtime)
     await freeze(admin)
     asked = (await ask_for_thaw(admin, "FRZ-0001")).json()
     assert (asked["status"], asked["thaw_requested_by"], asked["thaw_reason"]) == (

@@ -15,6 +15,7 @@ from contract.audit import MASK
 from contract.scope import GLOBAL
 from ledger.entry import Detail, Entry
 from tests.support.app import SYSTEM, App
+from tests.support.holds import approve
 from tests.support.ledger import ledger_rows, sealed_values, settled
 from tests.support.people import ADMIN, ADMIN2, AUDITOR, OFFICER, OFFICER2, OPERATOR, PASSWORD, PEOPLE
 
@@ -78,8 +79,8 @@ async def _everything_people_do(app: App) -> None:
     await admin.post(f"/v1/freezes/{held['id']}/thaw", json={"reason": others})
     await officer.post(f"/v1/freezes/{held['id']}/thaw/withdraw")
     await admin.post(f"/v1/freezes/{held['id']}/thaw", json={"reason": others})
-    await admin.post(f"/v1/freezes/{held['id']}/thaw/approve", json={})
-    await second.post(f"/v1/freezes/{held['id']}/thaw/approve", json={})
+    await approve(admin, held["id"])
+    await approve(second, held["id"])
     await operator.get("/v1/audit")
     await officer.get("/v1/audit", params={"user": ADMIN.name, "q": f"{ADMIN.name} freeze", "ip": "203.0.113.9"})
     await officer.get("/v1/audit", params={"resource_type": "user", "resource_id": ADMIN.name})

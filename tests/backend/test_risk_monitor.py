@@ -20,7 +20,7 @@ from contract.overview import Overview
 from contract.risk import MeasureState, RiskLevel, RiskRule, RiskSnapshot
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
-from tests.support.holds import renew
+from tests.support.holds import approve, renew
 from tests.support.people import OFFICER, OFFICER2, OPERATOR
 from tests.support.trades import assess, measure, store, trade
 
@@ -117,7 +117,7 @@ async def test_a_lifted_hold_stays_lifted_while_the_day_is_still_over_its_limit(
     [hold] = await watch.freezes()
     first, second = await watch.app.as_(OFFICER), await watch.app.as_(OFFICER2)
     assert (await first.post(f"/v1/freezes/{hold.id}/thaw", json={"reason": "reviewed"})).status_code < 300
-    assert (await second.post(f"/v1/freezes/{hold.id}/thaw/approve")).status_code < 300
+    assert (await approve(second, hold.id)).status_code < 300
     await watch.trade("-1")
     await watch.assess(minutes=1)
     assert await watch.freezes() == []

@@ -271,13 +271,15 @@ def test_watching_one_freeze_ends_when_it_is_thawed(run: Commands) -> None:
     url = run.floor.url
 
     def lift() -> None:
+        body = {"reason": "done"}
         for name, path in ((OFFICER, "thaw"), (ADMIN2, "thaw/approve")):
             time.sleep(0.5)
-            httpx.post(
+            answer = httpx.post(
                 f"{url}/v1/freezes/{ref}/{path}",
-                json={"reason": "done"} if path == "thaw" else None,
+                json=body,
                 headers={"authorization": f"Bearer {run.floor.token(name)}"},
             ).raise_for_status()
+            body = {"digest": answer.json()["thaw"]["digest"]} if path == "thaw" else {}
 
     thread = threading.Thread(target=lift)
     thread.start()

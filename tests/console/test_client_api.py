@@ -91,11 +91,12 @@ async def test_thaw_can_be_withdrawn_and_approved_for_a_version(floor: Floor) ->
         made = await officer.freeze(request)
         assert (await officer.request_thaw(made.id, "y")).status is FreezeStatus.THAW_REQUESTED
         assert (await officer.withdraw_thaw(made.id)).status is FreezeStatus.ACTIVE
-        await officer.request_thaw(made.id, "y")
+        shown = (await officer.request_thaw(made.id, "y")).thaw
+        assert shown is not None
         with pytest.raises(ApiError) as refused:
-            await admin.approve_thaw(made.id, version=1)
+            await admin.approve_thaw(made.id, digest=shown.digest, version=1)
         assert refused.value.code is ErrorCode.CONFLICT
-        assert (await admin.approve_thaw(made.ref)).status is FreezeStatus.THAWED
+        assert (await admin.approve_thaw(made.ref, digest=shown.digest)).status is FreezeStatus.THAWED
 
 
 async def test_the_audit_search_takes_times_by_either_name(floor: Floor) -> None:

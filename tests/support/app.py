@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +21,8 @@ from tests.support.people import Person, sign_in
 _RECONNECT_S = 0.1
 POOL_SIZE = 4
 """Database connections of an application under test."""
+SWIFT = str(Path(__file__).with_name("swift.toml"))
+"""The policy of applications under test: that of the product, without the waits of a thaw."""
 
 
 @dataclass
@@ -79,13 +82,18 @@ async def sequencing(runtime: Runtime, *, wanted: bool = True) -> AsyncIterator[
 
 @asynccontextmanager
 async def started_app(
-    database_url: str, *, clock: Clock = SYSTEM_CLOCK, monitors: bool = False, sequence: bool = True
+    database_url: str,
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    monitors: bool = False,
+    sequence: bool = True,
+    policy: str = SWIFT,
 ) -> AsyncIterator[App]:
     """Run the application's lifespan around a test. Monitors are off unless asked for: a test ticks them itself.
 
     Without `sequence` nothing reaches the ledger by itself either.
     """
-    settings = Settings(database_url=database_url, pool_size=POOL_SIZE)
+    settings = Settings(database_url=database_url, pool_size=POOL_SIZE, policy=policy)
     app = create_app(settings, clock=clock, monitors=monitors)
     async with app.router.lifespan_context(app), sequencing(app.state.runtime, wanted=sequence and not monitors):
         transport = httpx.ASGITransport(app)

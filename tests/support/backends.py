@@ -54,7 +54,12 @@ def backend(
     database_url: str, log: Path, *, probe: bool = False, env: dict[str, str] | None = None
 ) -> Iterator[Backend]:
     """Start a backend on a free port; it is stopped, or killed, at the end."""
-    settings = {"WATCHFLOOR_DATABASE_URL": database_url, "WATCHFLOOR_PORT": "0", "WATCHFLOOR_POOL_SIZE": "4"}
+    settings = {
+        "WATCHFLOOR_DATABASE_URL": database_url,
+        "WATCHFLOOR_PORT": "0",
+        "WATCHFLOOR_POOL_SIZE": "4",
+        "WATCHFLOOR_POLICY": str(Path(__file__).with_name("swift.toml")),
+    }
     argv = [sys.executable, "-m", "tests.support.backends", *(["--probe"] if probe else [])]
     with log.open("a") as stderr:
         process = subprocess.Popen(

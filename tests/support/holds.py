@@ -12,6 +12,7 @@ from backend.runtime import build_runtime
 from backend.settings import Settings
 from contract.freeze import Freeze
 from contract.gate import Permit, RenewRequest
+from tests.support.app import SWIFT
 from tests.support.people import Person, sign_in
 
 MACHINE = Caller(
@@ -59,16 +60,24 @@ async def ask_for_thaw(client: httpx.AsyncClient, ref: str, reason: str = "expla
     return await client.post(f"/v1/freezes/{ref}/thaw", json={"reason": reason})
 
 
+async def shown_digest(client: httpx.AsyncClient, ref: str) -> str:
+    """The digest of what lifting a freeze means now, as its screen shows it."""
+    thaw = (await client.get(f"/v1/freezes/{ref}")).json().get("thaw")
+    return str(thaw["digest"]) if thaw else "0" * 64
+
+
 async def approve(client: httpx.AsyncClient, ref: str, **body: Any) -> httpx.Response:
-    """Approve a thaw over HTTP."""
-    return await client.post(f"/v1/freezes/{ref}/thaw/approve", json=body or None)
+    """Approve a thaw over HTTP: what is shown at the moment, unless the body names another digest."""
+    if "digest" not in body:
+        body["digest"] = await shown_digest(client, ref)
+    return await client.post(f"/v1/freezes/{ref}/thaw/approve", json=body)
 
 
 def tokens(database_url: str, *people: Person) -> list[str]:
     """Tokens of people and machines for backends that run in processes of their own."""
 
     async def sign_all_in() -> list[str]:
-        config = Settings(database_url=database_url, pool_size=1)
+        config = Settings(database_url=database_url, pool_size=1, policy=SWIFT)
         runtime = build_runtime(config)
         try:
             return [await sign_in(runtime, who) for who in people]

@@ -87,7 +87,7 @@ def test_no_sequence_of_steps_lets_one_person_lift_a_hold(steps: list[tuple[str,
             continue
         assert after.version == state.version + 1
         assert state.status is not FreezeStatus.THAWED
-        if after.status is FreezeStatus.THAWED:
+        if after.status is FreezeStatus.THAWING:
             assert step == "approve"
             assert asked.casefold() != who.casefold()
         asked = after.requested_by or ""
@@ -104,7 +104,9 @@ def test_the_requester_needs_a_second_person_and_others_do_not_hear_so() -> None
     assert isinstance(stale, core.Refusal)
     assert not stale.needs_second_person
     lifted = core.approve_thaw(asked, by="ben", seen_version=2)
-    assert lifted == replace(asked, status=FreezeStatus.THAWED, lifted_by="ben", version=3)
+    assert lifted == replace(asked, status=FreezeStatus.THAWING, lifted_by="ben", version=3)
+    assert core.finish_thaw(lifted) == replace(lifted, status=FreezeStatus.THAWED, version=4)
+    assert core.put_back(lifted) == replace(ACTIVE, version=4)
 
 
 def test_a_stricter_hold_does_what_a_weaker_one_asks() -> None:

@@ -21,6 +21,8 @@ _SCOPE_NAME = sa.String(450)
 def upgrade() -> None:
     op.alter_column("freezes", "scope_name", type_=_SCOPE_NAME)
     _create_proof()
+    _create_thaw()
+    _create_confirmations()
 
 
 def _create_proof() -> None:
@@ -76,3 +78,34 @@ def _create_proof() -> None:
 
 def _of_freeze(table: str) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(["freeze_id"], ["freezes.id"], name=f"fk_{table}_freeze_id", ondelete="RESTRICT")
+
+
+def _create_thaw() -> None:
+    """What a thaw is bound to, and how far it has come. Holds from before count as held since they were made."""
+    op.add_column("freezes", sa.Column("held_since", _TIME, nullable=True))
+    op.execute("UPDATE freezes SET held_since = created_at")
+    op.alter_column("freezes", "held_since", nullable=False, server_default=sa.text("clock_timestamp()"))
+    for column in (
+        sa.Column("thaw_expires_at", _TIME, nullable=True),
+        sa.Column("thaw_subject", postgresql.JSONB(), nullable=True),
+        sa.Column("thaw_digest", sa.String(64), nullable=True),
+        sa.Column("thaw_released", postgresql.JSONB(), nullable=True),
+        sa.Column("thaw_watch_until", _TIME, nullable=True),
+        sa.Column("thaw_looked_at", _TIME, nullable=True),
+    ):
+        op.add_column("freezes", column)
+
+
+def _create_confirmations() -> None:
+    op.create_table(
+        "risk_confirmations",
+        sa.Column("fingerprint", sa.String(500), nullable=False),
+        sa.Column("rule", sa.String(50), nullable=False),
+        sa.Column("alert_id", sa.UUID(), nullable=False),
+        sa.Column("looks", postgresql.JSONB(), nullable=False),
+        sa.Column("acted_at", _TIME, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["alert_id"], ["alerts.id"], name="fk_risk_confirmations_alert_id", ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("fingerprint", name="pk_risk_confirmations"),
+    )
