@@ -14,8 +14,6 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-MAX_STATEMENT_BYTES = 16_384
-"""A permit with a hundred holds fits; anything longer is not read at all."""
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 KEY_ID_CHARS = 16
@@ -30,6 +28,10 @@ class Kind(StrEnum):
     PERMIT = "watchfloor-permit"
     HALT = "watchfloor-halt"
     FENCE = "watchfloor-fence"
+
+
+MAX_BYTES = {Kind.PERMIT: 16_384, Kind.HALT: 49_152, Kind.FENCE: 49_152}
+"""A permit under a hundred holds fits, and two hundred orders in flight; anything longer is not read at all."""
 
 
 class StatementError(ValueError):
@@ -88,7 +90,7 @@ def read(text: Any, kind: Kind, keys: Mapping[str, bytes]) -> dict[str, Any]:
     Raises:
         StatementError: anything at all is wrong with it.
     """
-    if not isinstance(text, str) or len(text) > MAX_STATEMENT_BYTES:
+    if not isinstance(text, str) or len(text) > MAX_BYTES[kind]:
         raise StatementError("not text of a statement's length")
     parts = text.split(".")
     if len(parts) != _PARTS:

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from contract.errors import ExitCode
-from gate import HttpTransport
+from gate.addresses import parse as read_address
 from simulator.fleet import DEFAULT_EXECUTORS, MAX_EXECUTORS
 from simulator.live import Options, run
 from simulator.scenario import Scenario
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         token = given.token_file.read_text().strip()
-        HttpTransport(given.url, token)
+        read_address(given.url)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"simulator: {error}\n")
         return ExitCode.CONFIGURATION

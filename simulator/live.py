@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from gate import Gate, Reason
+from gate import Fate, Gate, Reason
 from simulator.fleet import fleet
 from simulator.floor import Floor, history
 from simulator.post import MAX_ROWS_PER_BATCH, Poster, row
@@ -48,7 +48,7 @@ class LiveExecutor:
         self.trader = trader
         self._poster = poster
         self._settle_s = min(LONGEST_SETTLE_S, max(1.0, spec.chain.block_s)) / max(1.0, options.speed)
-        self._in_flight: deque[float] = deque()
+        self._in_flight: deque[tuple[float, str]] = deque()
         self._lock = threading.Lock()
         self.gate = Gate(
             options.url,
@@ -63,7 +63,6 @@ class LiveExecutor:
 
     def _has_stopped(self) -> bool:
         with self._lock:  # a send that had begun is over now, and the gate lets no other begin
-            self.gate.report(last_order_seq=self.trader.seq)
             return True
 
     def send(self, now_s: float, influence: Influence) -> bool:
@@ -76,23 +75,20 @@ class LiveExecutor:
             if not decision:
                 return False
             trade = self.trader.trade(now_s, influence, reducing=reducing)
+            self.gate.sent(trade.tx_hash)
             sent_at = datetime.now(UTC)
-            self._in_flight.append(time.monotonic())
+            self._in_flight.append((time.monotonic(), trade.tx_hash))
         self._poster.add([row(trade, sent_at)])
         return True
 
     def report(self, now: float) -> None:
-        """Say what is held and under way; a held executor takes its quotes back, which is always allowed."""
-        while self._in_flight and self._in_flight[0] + self._settle_s < now:
-            self._in_flight.popleft()
-        if self.gate.may_send().held and self.gate.may_send(cancels=True):
-            self.trader.quotes -= math.ceil(self.trader.quotes / 3)
-        self.gate.report(
-            position_eth=self.trader.position_eth,
-            open_orders=self.trader.quotes,
-            in_flight=len(self._in_flight),
-            last_order_seq=self.trader.seq,
-        )
+        """Say what is held and what has landed; a held executor takes its quotes back, which is always allowed."""
+        while self._in_flight and self._in_flight[0][0] + self._settle_s < now:
+            self.gate.settled(self._in_flight.popleft()[1], Fate.LANDED)
+        decision = self.gate.may_send()
+        if decision.held and self.gate.may_send(cancels=True):
+            self.trader.quotes -= self.trader.quotes if decision.cancel_resting else math.ceil(self.trader.quotes / 3)
+        self.gate.report(position_eth=self.trader.position_eth, open_orders=self.trader.quotes)
 
 
 def run(options: Options, stop: threading.Event) -> None:

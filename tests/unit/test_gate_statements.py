@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.statements import (
-    MAX_STATEMENT_BYTES,
+    MAX_BYTES,
     Kind,
     StatementError,
     decode,
@@ -76,7 +76,7 @@ HOSTILE = {
     "no signature": f"{HEADER}.{BODY}.",
     "truncated signature": GOOD[:-4],
     "truncated payload": f"{HEADER}.{BODY[:-4]}.{SIGNATURE}",
-    "oversized": sign(Kind.PERMIT, KID, KEY, {"v": "x" * MAX_STATEMENT_BYTES}),
+    "oversized": sign(Kind.PERMIT, KID, KEY, {"v": "x" * MAX_BYTES[Kind.PERMIT]}),
     "alg none": signed(header(alg="none"), PAYLOAD),
     "alg none, unsigned": f"{text_of(header(alg='none'))}.{BODY}.",
     "alg HS256 with the public key as secret": hmac_with_the_public_key(),

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gate import HttpTransport, Refused, TransportError
+from gate.transport import HttpTransport, Refused, TransportError
 
 
 class QuietServer(ThreadingHTTPServer):
@@ -152,13 +150,3 @@ def test_a_token_never_leaves_the_machine_in_the_clear(url: str) -> None:
 @pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1", "https://example.org"])
 def test_loopback_and_tls_are_taken(url: str) -> None:
     HttpTransport(url, "secret").close()
-
-
-def test_the_gate_imports_nothing_outside_the_standard_library() -> None:
-    probe = (
-        "import sys; before = set(sys.modules); import gate;"
-        "new = {m.split('.')[0] for m in set(sys.modules) - before};"
-        "print(sorted(new - set(sys.stdlib_module_names) - {'gate'}))"
-    )
-    out = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
