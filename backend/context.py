@@ -12,8 +12,11 @@ from backend.clock import Clock
 from backend.db import Database
 from backend.emitter import Emitter
 from backend.keyring import DataKey, Keyring
+from backend.known_callers import KnownCallers
+from backend.latched import Latched
 from backend.metrics import Metrics
 from backend.policy import Policy
+from backend.reserve import Reserve
 from backend.revocations import Revocations
 from backend.settings import Settings
 from backend.timed import TimedCache
@@ -73,6 +76,12 @@ class Runtime:
     """Who was erased, known outside the database."""
     write_path: WritePath
     """How the audit log's write path does."""
+    reserve: Reserve
+    """Database connections for what must have an answer in time."""
+    callers: KnownCallers
+    """Who may freeze while the database is away."""
+    latched: Latched = field(default_factory=Latched)
+    """Freezes that the database has not taken yet."""
     outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when this process has committed an audit entry: wakes the sequencer if it runs here."""
     metrics: Metrics = field(default_factory=Metrics)

@@ -35,6 +35,11 @@ def needs(permission: Permission) -> dict[str, Any]:
     return {"dependencies": [Depends(_require(permission))], "openapi_extra": {_MARK: permission.value}}
 
 
+def states(permission: Permission) -> dict[str, Any]:
+    """Keyword arguments of a route that lets its callers pass by itself, because it must answer without a database."""
+    return {"openapi_extra": {_MARK: permission.value}}
+
+
 def public() -> dict[str, Any]:
     """Keyword arguments of a route that anyone may call."""
     return {"openapi_extra": {_MARK: PUBLIC}}

@@ -147,6 +147,8 @@ class Keyring:
     """Authenticates what a verification keeps for the next."""
     revocations: bytes
     """Authenticates the list of erased subjects that is kept outside the database."""
+    freezes: bytes
+    """Seals freezes that wait in a local journal, and what is known there of callers."""
 
     def __repr__(self) -> str:
         return f"Keyring({self.master.current})"
@@ -176,6 +178,7 @@ def keyring_of(master: MasterKeys, root: bytes) -> Keyring:
         blinding=derive(root, "blind"),
         verification=derive(root, "verification"),
         revocations=derive(root, "revocations"),
+        freezes=derive(root, "freezes"),
     )
 
 

@@ -12,6 +12,7 @@ from backend import archivewatch, auditwatch, headwatch, http, ops, settling
 from backend.alerts import routes as alerts_routes
 from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
+from backend.audit.apart import keep_apart
 from backend.audit.heads import keeping
 from backend.audit.heads import routes as heads_routes
 from backend.audit.heads.configured import witnesses_of
@@ -22,7 +23,7 @@ from backend.audit.verification import periods as ledger_periods
 from backend.audit.verification import routes as verification_routes
 from backend.audit.verification import runs as verification_runs
 from backend.auth import routes as auth_routes
-from backend.auth.service import admit
+from backend.auth.service import admit, keeping_known
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
@@ -30,6 +31,7 @@ from backend.executors import monitor as executors_monitor
 from backend.executors import routes as executors_routes
 from backend.freeze import routes as freeze_routes
 from backend.freeze import thaw_monitor
+from backend.freeze.draining import latching
 from backend.guard import refuse_unguarded_routes
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
@@ -101,7 +103,10 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             stack.push_async_callback(runtime.database.close)
             await stack.enter_async_context(settling.looked_after(runtime))
             await _check_ledger(runtime)
+            stack.push_async_callback(runtime.reserve.close)
             await stack.enter_async_context(auditwatch.watching(runtime))
+            await stack.enter_async_context(keeping_known(runtime))
+            app.state.latch = await stack.enter_async_context(latching(runtime, keep_apart))
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
             broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.broker = broker

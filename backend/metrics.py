@@ -68,6 +68,11 @@ class Metrics:
         self.monitor_leader = Gauge(
             "watchfloor_monitor_leader", "1 while this process leads the monitor.", ["monitor"], registry=self.registry
         )
+        self.freezes_latched = Gauge(
+            "watchfloor_freezes_latched",
+            "Freezes that are in force at this process and not in the database yet.",
+            registry=self.registry,
+        )
         self._count_audit()
 
     def _count_audit(self) -> None:

@@ -46,9 +46,36 @@ async def readyz(request: Request, runtime: CurrentRuntime) -> Response:
     if reason is None and not broker.listening:
         reason = "The event stream is not connected."
     if reason is not None:
-        return envelope(request, ErrorCode.UNAVAILABLE, reason)
+        return envelope(request, ErrorCode.UNAVAILABLE, reason, hint=_waiting_freezes(runtime))
     ledger = await _ledger_state(runtime)
-    return JSONResponse({"status": "ready", "version": __version__, "ledger": ledger, "audit": _audit_state(runtime)})
+    return JSONResponse(
+        {
+            "status": "ready",
+            "version": __version__,
+            "ledger": ledger,
+            "audit": _audit_state(runtime),
+            "freezes": _freeze_state(runtime),
+        }
+    )
+
+
+def _freeze_state(runtime: Runtime) -> dict[str, int | str | None]:
+    """Freezes that the database has not taken yet, and whether the next one would be kept."""
+    latched = runtime.latched
+    return {
+        "latched": len(latched.latched_holds()),
+        "unread": latched.unread,
+        "journal_problem": latched.journal_problem,
+        "refused_lines": latched.refused_lines,
+    }
+
+
+def _waiting_freezes(runtime: Runtime) -> str | None:
+    latched = runtime.latched
+    if latched.unread is not None:
+        return f"No permit is given: {latched.unread}."
+    count = len(latched.latched_holds())
+    return f"{count} latched freezes wait for the database; no permit is given meanwhile." if count else None
 
 
 def _audit_state(runtime: Runtime) -> dict[str, float | str | None]:

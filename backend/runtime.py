@@ -2,13 +2,17 @@
 
 import os
 import socket
+from pathlib import Path
 
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.context import Runtime
-from backend.db import Database
+from backend.db import Database, place_of
 from backend.emitter import BOOT_BYTES, Emitter
 from backend.keyring import load_keyring
+from backend.known_callers import CALLERS_FILE_NAME, KnownCallers
+from backend.latched import JOURNAL_DIRECTORY
 from backend.policy.load import load_policy
+from backend.reserve import Reserve
 from backend.revocations import FILE_NAME, Revocations
 from backend.settings import Settings
 from backend.spool import spool_of
@@ -23,6 +27,10 @@ _SEEN_KEPT_S = 900.0
 """Longer than somebody pages through what they have found."""
 _SEEN_MAX = 50_000
 """Questions times closed partitions, some hundred bytes each."""
+
+
+def _callers_file(settings: Settings) -> Path:
+    return settings.data_dir / JOURNAL_DIRECTORY / place_of(settings.database_url) / CALLERS_FILE_NAME
 
 
 def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
@@ -48,4 +56,6 @@ def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
         barren=TimedCache(_SEEN_KEPT_S, _SEEN_MAX, clock.monotonic),
         revocations=Revocations(settings.data_dir / FILE_NAME, keyring.revocations),
         write_path=WritePath(spool_of(settings.data_dir, boot)),
+        reserve=Reserve(settings),
+        callers=KnownCallers(_callers_file(settings), keyring.freezes, place_of(settings.database_url)),
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from backend.diskthread import DiskThread
+from witness.files import sync_directory
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class SpoolFile:
 
     def others(self) -> list[Path]:
         """Files beside this one that hold something: of processes that have ended, or that live and keep the lock."""
-        files = sorted(self.path.parent.glob(f"*{SUFFIX}"))
+        files = sorted(self.path.parent.glob(f"*{self.path.suffix}"))
         return [path for path in files if path != self.path and path.stat().st_size]
 
     def lines(self) -> list[bytes]:
@@ -138,6 +139,7 @@ class SpoolFile:
                 raise SpoolError("the spool's path is not a file")
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as we live it is nobody else's
+                sync_directory(self.path.parent)  # a power cut that takes the file's name takes its lines
             except OSError:
                 os.close(descriptor)
                 raise
@@ -218,6 +220,14 @@ class Spool:
         """
         await self._do(lambda: self.file.clear(count))
         self.waiting = max(0, self.waiting - count)
+
+    async def beside(self, job: Callable[[], T]) -> T:
+        """Have something else done on the same disk, in turn.
+
+        Raises:
+            SpoolError: the disk refuses, or does not answer in time.
+        """
+        return await self._do(job)
 
     async def probe(self, nonce: bytes) -> None:
         """Keep `problem` up to date; never raises and never waits for longer than `ANSWER_S`."""

@@ -1,6 +1,6 @@
 """Wire types of freezes and thaws."""
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_serializer, field_validator
 
 from contract.base import Money, UtcDatetime, Wire, WireRequest, storable
 from contract.reasons import MAX_REASON_CHARS, has_words
@@ -9,6 +9,9 @@ from contract.states import FreezeMode as FreezeMode  # noqa: PLC0414  part of w
 from contract.states import FreezeStatus as FreezeStatus  # noqa: PLC0414  part of what this module offers
 from contract.states import HaltState as HaltState  # noqa: PLC0414  part of what this module offers
 from contract.thaw import DIGEST_CHARS, Thaw
+
+LATCHED_REF = "LATCHED"
+"""What stands where the ref of a freeze would that the database has not taken yet."""
 
 
 class FreezeRequest(WireRequest):
@@ -61,8 +64,9 @@ class Freeze(Wire):
 
     id: str
     ref: str
-    """FRZ-0001, for people and scripts; routes take either."""
+    """FRZ-0001, for people and scripts; routes take either. Null on the wire while it is latched, read as LATCHED."""
     epoch: int
+    """0 while it is latched: the database gives it one."""
     scope: Scope
     mode: FreezeMode
     status: FreezeStatus
@@ -92,6 +96,19 @@ class Freeze(Wire):
     """Rises with every change of status; an approval may name the version it was shown."""
     thaw: Thaw | None = None
     """What lifting it means now; on the detail route and in answers about its thaw, while it is in force."""
+    revoked: int | None = None
+    """Of a latched one: how many connected executors have had their permits revoked by this backend."""
+    kept: bool | None = None
+    """Of a latched one: whether it would outlive the backend, in its journal."""
+
+    @field_validator("ref", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        return LATCHED_REF if value is None else value
+
+    @field_serializer("ref")
+    def _told(self, value: str) -> str | None:
+        return None if self.status is FreezeStatus.LATCHED else value
 
 
 class BlastRadius(Wire):

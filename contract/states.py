@@ -68,6 +68,8 @@ class FreezeStatus(StrEnum):
     THAWING = "thawing"
     """Approved and taking effect in stages: part of its executors may trade again while they are watched."""
     THAWED = "thawed"
+    LATCHED = "latched"
+    """In force at one backend, and not in the database yet."""
 
 
 class HaltState(StrEnum):

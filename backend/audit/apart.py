@@ -121,6 +121,19 @@ async def record_apart(runtime: Runtime, caller: Caller, draft: AuditDraft) -> N
         await _keep(runtime, ident, at, caller, draft)
 
 
+async def keep_apart(runtime: Runtime, caller: Caller, draft: AuditDraft) -> bool:
+    """Keep the entry of an act that happens although the database is away, whatever its category; whether it is kept.
+
+    Asks no database: one that hangs would hold the act up.
+    """
+    try:
+        await _keep(runtime, runtime.clock.new_id(), runtime.clock.now(), caller, draft)
+    except NotRecordedError as error:
+        log.critical("entry_not_kept", event_type=str(draft.event_type), why=str(error))
+        return False
+    return True
+
+
 async def _keep(runtime: Runtime, ident: UUID, at: datetime, caller: Caller, draft: AuditDraft) -> None:
     stamp = runtime.emitter.take()
     try:

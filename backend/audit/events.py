@@ -30,6 +30,10 @@ class AuditEvent(StrEnum):
 
     FREEZE_CREATED = "freeze.hold.created"
     """Trading was frozen in a scope, by a person or by a rule of the policy."""
+    FREEZE_LATCHED = "freeze.hold.latched"
+    """A backend put a freeze in force by itself, because the database did not take it; its hold follows."""
+    JOURNAL_LINE_REFUSED = "freeze.journal.refused"
+    """A line of a local journal of freezes was not one that a process of ours had written; it froze nothing."""
     HALT_ACKNOWLEDGED = "freeze.halt.acknowledged"
     """An executor proved that it stopped for a freeze."""
     HALT_QUIESCED = "freeze.halt.quiesced"

@@ -13,6 +13,7 @@ from backend.auth import passwords, tokens, totp
 from backend.auth.service import user_caller
 from backend.auth.tables import Session, User
 from backend.context import Caller, Runtime
+from backend.db import after_commit
 from backend.errors import WatchfloorError
 from backend.policy.access import may_come_from
 from contract.audit import AuditResult
@@ -132,6 +133,7 @@ async def open_session(session: AsyncSession, runtime: Runtime, anonymous: Calle
         event_type="auth.login.succeeded", action="log in", resource_type="session", resource_id=str(row.id)
     )
     await audit.record(session, runtime, caller, draft)
+    after_commit(session, runtime.callers.stale.set)
     return LoginAnswer(token=token, expires_at=row.expires_at)
 
 
@@ -152,3 +154,4 @@ async def log_out(session: AsyncSession, runtime: Runtime, caller: Caller) -> No
         event_type="auth.logout.done", action="log out", resource_type="session", resource_id=caller.session_id
     )
     await audit.record(session, runtime, caller, draft)
+    after_commit(session, runtime.callers.stale.set)

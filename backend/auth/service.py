@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import AuditDraft
 from backend.auth import tokens
+from backend.auth.known import caller_by_token_alone, keeping_known
 from backend.auth.tables import ServiceToken, Session, SigningKey, User
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
@@ -20,6 +21,11 @@ from contract.audit import AuditResult
 from contract.auth import WhoAmI
 from contract.errors import ErrorCode
 from contract.permissions import Permission
+
+__all__ = [
+    "accounts_waiting", "admit", "admit_by_token_alone", "authenticate", "forget_account", "keeping_known", "require",
+    "still_signed_in", "user_caller", "who_am_i",
+]  # fmt: skip
 
 _SESSIONS, _USERS, _KEYS = Session.__table__, User.__table__, SigningKey.__table__
 _MACHINES = ServiceToken.__table__.c
@@ -100,6 +106,17 @@ async def authenticate(session: AsyncSession, runtime: Runtime, request: Request
     if role is not None and not may_come_from(role, runtime.policy.sign_in.watchfloor, caller.ip):
         request.state.caller = caller
         raise _from_elsewhere(caller, request)
+    return caller
+
+
+def admit_by_token_alone(runtime: Runtime, request: Request) -> Caller:
+    """Let a caller freeze while the database is away: by the token's signature and what was last known of it.
+
+    Raises:
+        WatchfloorError: UNAVAILABLE if they cannot be told, or may not freeze.
+    """
+    caller = caller_by_token_alone(runtime, request, _bearer(request))
+    request.state.caller = caller
     return caller
 
 

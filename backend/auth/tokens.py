@@ -67,8 +67,17 @@ def verify(token: str, private_key: bytes, now: datetime) -> Mapping[str, Any]:
     Raises:
         BadTokenError: signed by another key or with another algorithm, incomplete, or expired.
     """
+    return verify_public(token, public_key_of(private_key), now)
+
+
+def verify_public(token: str, public_key: bytes, now: datetime) -> Mapping[str, Any]:
+    """The same for whoever knows only the public key.
+
+    Raises:
+        BadTokenError: as `verify`.
+    """
     try:
-        signed = _signed(token, private_key)
+        signed = _signed(token, public_key)
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
         raise BadTokenError(f"does not verify: {type(error).__name__}") from error
     if now >= signed.expires:
@@ -83,11 +92,11 @@ class _Signed:
 
 
 @lru_cache(maxsize=_KNOWN_TOKENS)
-def _signed(token: str, private_key: bytes) -> _Signed:
+def _signed(token: str, public_key: bytes) -> _Signed:
     """What never changes about a token and a key, worked out once: that one signed the other. Failures are not kept."""
     claims: dict[str, Any] = jwt.decode(
         token,
-        _public_key(private_key),
+        Ed25519PublicKey.from_public_bytes(public_key),
         algorithms=[ALGORITHM],
         issuer=ISSUER,
         # the clock is a parameter of `verify`, which compares the times
@@ -135,5 +144,6 @@ def service_token_hash(token: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _public_key(private_key: bytes) -> Ed25519PublicKey:
-    return Ed25519PrivateKey.from_private_bytes(private_key).public_key()
+def public_key_of(private_key: bytes) -> bytes:
+    """The public half of a signing key."""
+    return Ed25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()

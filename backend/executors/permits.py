@@ -13,6 +13,7 @@ from backend.freeze import service as freeze
 from backend.roster import service as roster
 from contract.audit import AuditResult
 from contract.errors import ErrorCode
+from contract.freeze import LATCHED_REF, FreezeMode
 from contract.gate import Hold, Permit, RenewRequest
 
 
@@ -25,16 +26,22 @@ async def renew(session: AsyncSession, runtime: Runtime, caller: Caller, request
     Raises:
         WatchfloorError: CONFLICT if a newer process holds the name, or the executor claims to have moved while running.
     """
+    latched = _latched_over(runtime, request)
     standing = await freeze.standing_of(session, request.executor, request)
     known = await roster.find(session, request.executor)
     takes_over = known is None or core.is_other_process(known, request)
     if known is not None:
         await _refuse_impostor(session, known, request, takes_over=takes_over)
-    mode = freeze.effective_mode(standing.holds)
+    mode = _strictest(freeze.effective_mode(standing.holds), latched)
     life = freeze.permit_life(runtime) if core.mode_allows_trading(mode) else None
     if core.must_write(known, request, now=standing.now, permit_life=life, report_every=freeze.REPORT_EVERY):
         await _write(session, runtime, caller, request, known=known, takes_over=takes_over, life=life)
     await freeze.acknowledge(session, runtime, caller, request, standing)
+    latched = latched or _latched_over(runtime, request)  # one that came up while the database was asked
+    mode = _strictest(mode, latched)
+    holds = [Hold(freeze_ref=hold.ref, epoch=hold.epoch, mode=hold.mode) for hold in standing.holds]
+    if latched is not None:
+        holds.append(Hold(freeze_ref=LATCHED_REF, epoch=standing.epoch, mode=latched))
     return Permit(
         executor=request.executor,
         may_trade=core.mode_allows_trading(mode),
@@ -42,9 +49,20 @@ async def renew(session: AsyncSession, runtime: Runtime, caller: Caller, request
         epoch=standing.epoch,
         ttl_ms=runtime.policy.permits.ttl_ms,
         renew_ms=runtime.policy.permits.renew_ms,
-        holds=[Hold(freeze_ref=hold.ref, epoch=hold.epoch, mode=hold.mode) for hold in standing.holds],
+        holds=holds,
         request_no=request.request_no,
     )
+
+
+def _latched_over(runtime: Runtime, place: RenewRequest) -> FreezeMode | None:
+    return runtime.latched.mode_over(
+        chain=place.chain, strategy=place.strategy, wallet=place.wallet, executor=place.executor
+    )
+
+
+def _strictest(mode: FreezeMode | None, latched: FreezeMode | None) -> FreezeMode | None:
+    """A latched mode stops, so that only a hold that takes orders back as well is stricter."""
+    return mode if latched is None or mode is FreezeMode.CANCEL_ALL else latched
 
 
 async def _refuse_impostor(

@@ -1,23 +1,33 @@
 """Putting holds on: by a person at once, by a risk rule, and the executors' acknowledgements of them."""
 
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
 from backend.context import Caller, Runtime, system_caller
 from backend.errors import WatchfloorError
 from backend.freeze import core, store, views
+from backend.freeze.journal import Entry
 from backend.freeze.tables import FreezeRow
 from contract.errors import ErrorCode
 from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus
 from contract.gate import RenewRequest
 from contract.scope import Scope
+from ledger.canon import format_instant
 
 AUTOMATIC_FREEZER = "risk"
 """In whose name a risk rule freezes: `system:risk`, never a person's."""
 
 
-async def create(session: AsyncSession, runtime: Runtime, caller: Caller, request: FreezeRequest) -> Freeze:
+async def create(
+    session: AsyncSession, runtime: Runtime, caller: Caller, request: FreezeRequest, *, ident: UUID | None = None
+) -> Freeze:
     """Stop what a scope covers, from this commit on. Never needs a second person and never an executor's consent.
+
+    `ident` becomes the hold's id, for whoever may have to ask later whether it was stored.
 
     Raises:
         WatchfloorError: CONFLICT if the idempotency key was used for another freeze.
@@ -30,9 +40,27 @@ async def create(session: AsyncSession, runtime: Runtime, caller: Caller, reques
             return await _repeat(session, runtime, earlier, scope=scope, mode=request.mode)
     row = await _add(
         session, runtime, caller, counters, scope=scope, mode=request.mode, reason=request.reason,
-        idempotency_key=request.idempotency_key or None,
+        idempotency_key=request.idempotency_key or None, ident=ident,
     )  # fmt: skip
     return await views.announce(session, runtime, row)
+
+
+async def store_latched(session: AsyncSession, runtime: Runtime, entry: Entry) -> None:
+    """Have the database take a freeze that was latched, once: an attempt in doubt may have stored it before.
+
+    It is in force even if its idempotency key has come to belong to another freeze: people were told that it is.
+    """
+    counters = await store.lock_counters(session)
+    if await session.get(FreezeRow, entry.id) is not None:
+        return
+    request, key = entry.request, entry.request.idempotency_key or None
+    if key is not None and await store.row_by_key(session, entry.caller.subject, key) is not None:
+        key = None
+    row = await _add(
+        session, runtime, entry.caller, counters, scope=core.normalised(request.scope), mode=request.mode,
+        reason=request.reason, idempotency_key=key, ident=entry.id, latched=entry,
+    )  # fmt: skip
+    await views.announce(session, runtime, row)
 
 
 async def freeze_automatically(
@@ -129,9 +157,11 @@ async def _add(
     idempotency_key: str | None = None,
     rule: str | None = None,
     alert_id: str | None = None,
+    ident: UUID | None = None,
+    latched: Entry | None = None,
 ) -> FreezeRow:
     row = FreezeRow(
-        id=runtime.clock.new_id(),
+        id=ident or runtime.clock.new_id(),
         number=counters.number + 1,
         epoch=counters.epoch + 1,
         scope_kind=scope.kind.value,
@@ -148,7 +178,13 @@ async def _add(
     )
     await store.raise_counters(session, epoch=row.epoch, number=row.number)
     session.add(row)
-    metadata = {"rule": rule, "alert_id": alert_id} if rule else {}
+    metadata: dict[str, Any] = {"rule": rule, "alert_id": alert_id} if rule else {}
+    if latched is not None:
+        metadata = {
+            "latched_at": format_instant(latched.at.astimezone(UTC)),
+            "latched_by": latched.node,
+            "known_by": latched.known_by.value,
+        }
     await audit.record(
         session,
         runtime,

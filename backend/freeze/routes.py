@@ -2,17 +2,18 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.errors import WatchfloorError
-from backend.freeze import service
-from backend.guard import CurrentCaller, needs
+from backend.freeze import latch, service
+from backend.freeze.latch import CurrentFreezer, CurrentKeeper
+from backend.guard import CurrentCaller, needs, states
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from contract.base import Page
 from contract.errors import ErrorCode
-from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
+from contract.freeze import BlastRadius, Freeze, FreezeRequest, FreezeStatus, ThawApproval, ThawRequest
 from contract.observing import ObservationRequest, Observed, ToWatch
 from contract.permissions import Permission
 from contract.scope import HOW_TO_WRITE, Scope
@@ -20,10 +21,20 @@ from contract.scope import HOW_TO_WRITE, Scope
 router = APIRouter(prefix="/v1/freezes", tags=["freeze"])
 
 
-@router.post("", status_code=201, **needs(Permission.FREEZE_OPERATIONS))
-async def create_freeze(session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, request: FreezeRequest) -> Freeze:
-    """Stop everything a scope covers, now."""
-    return await service.create(session, runtime, caller, request)
+@router.post(
+    "",
+    status_code=201,
+    responses={202: {"model": Freeze, "description": "In force at this backend; the database did not take it yet"}},
+    **states(Permission.FREEZE_OPERATIONS),
+)
+async def create_freeze(
+    response: Response, runtime: CurrentRuntime, keeper: CurrentKeeper, who: CurrentFreezer, request: FreezeRequest
+) -> Freeze:
+    """Stop everything a scope covers, now, whatever the database does."""
+    frozen = await latch.freeze(keeper, runtime, who, request)
+    if frozen.status is FreezeStatus.LATCHED:
+        response.status_code = 202
+    return frozen
 
 
 @router.get("", **needs(Permission.VIEW_FREEZES))
@@ -64,16 +75,22 @@ async def record_observations(
 
 
 @router.get("/{ident}", **needs(Permission.VIEW_FREEZES))
-async def get_freeze(session: Tx, runtime: CurrentRuntime, ident: str) -> Freeze:
+async def get_freeze(session: Tx, runtime: CurrentRuntime, keeper: CurrentKeeper, ident: str) -> Freeze:
     """One hold by id or ref, with every covered executor's answer."""
-    return await service.get_freeze(session, runtime, ident)
+    return keeper.find(ident) or await service.get_freeze(session, runtime, ident)
 
 
 @router.post("/{ident}/thaw", **needs(Permission.FREEZE_OPERATIONS))
-async def request_thaw(
-    session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, ident: str, request: ThawRequest
+async def request_thaw(  # noqa: PLR0917  FastAPI hands these in by name
+    session: Tx,
+    runtime: CurrentRuntime,
+    keeper: CurrentKeeper,
+    caller: CurrentCaller,
+    ident: str,
+    request: ThawRequest,
 ) -> Freeze:
     """Ask for a hold to be lifted."""
+    latch.refuse_latched(keeper, ident)
     return await service.request_thaw(session, runtime, caller, ident, request)
 
 

@@ -10,11 +10,13 @@ from backend.context import Caller, Runtime
 from backend.executors import service as executors
 from backend.runtime import build_runtime
 from backend.settings import Settings
-from contract.freeze import Freeze
+from contract.freeze import Freeze, FreezeStatus
 from contract.gate import Permit, RenewRequest
 from tests.support.app import SWIFT
 from tests.support.people import Person, sign_in
 
+_STORED_TURNS = 600
+"""Half a minute."""
 MACHINE = Caller(
     subject="executor:test", kind="service", role="service", permissions=frozenset(), request_id="test", ip="127.0.0.1"
 )
@@ -51,8 +53,19 @@ async def freeze(client: httpx.AsyncClient, scope: str = "chain:arbitrum", **bod
     kind, _, name = scope.partition(":")
     request = {"scope": {"kind": kind, "name": name}, "reason": "losses nobody can explain"} | body
     answer = await client.post("/v1/freezes", json=request)
-    assert answer.status_code == 201, answer.text
-    return Freeze.model_validate(answer.json())
+    made = Freeze.model_validate(answer.json()) if answer.is_success else None
+    assert made is not None, answer.text
+    return await stored(client, made)
+
+
+async def stored(client: httpx.AsyncClient, made: Freeze) -> Freeze:
+    """A freeze once it is in the database, which one that was latched on a busy machine is a moment later."""
+    for _ in range(_STORED_TURNS):
+        if made.status is not FreezeStatus.LATCHED:
+            return made
+        await asyncio.sleep(0.05)
+        made = Freeze.model_validate((await client.get(f"/v1/freezes/{made.id}")).json())
+    raise AssertionError(f"never put into the database: {made}")
 
 
 async def ask_for_thaw(client: httpx.AsyncClient, ref: str, reason: str = "explained and fixed") -> httpx.Response:

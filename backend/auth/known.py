@@ -1,0 +1,175 @@
+"""Callers while the database is away: a token counts by its signature and expiry, and by what was last known of it.
+
+For freezing alone: refusing a freeze for lack of a database would be the wrong way to fail. What could not be looked
+up, a session ended elsewhere in the last seconds, is accepted until the token expires, and every entry says so.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+import structlog
+from fastapi import Request
+from sqlalchemy import or_, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.auth import tokens
+from backend.auth.tables import ServiceToken, Session, SigningKey, User
+from backend.context import Caller, Runtime
+from backend.errors import ConfigurationError, WatchfloorError
+from backend.http import caller_of
+from backend.known_callers import Known, KnownKey, KnownMachine, KnownPerson
+from backend.policy.access import may_come_from
+from contract.errors import ErrorCode
+from contract.permissions import Permission
+from ledger.seal import NONCE_BYTES
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S: Final = 3.0
+"""How old what is known may be when the database goes away: four small questions."""
+LOOK_LIMIT_S: Final = 3.0
+"""A database that takes longer is away."""
+_PAUSE_S: Final = 0.2
+"""A burst of sign-ins is looked at together."""
+MAX_KNOWN: Final = 20_000
+"""Accounts, ended sessions and machines each; several times what a large floor has."""
+
+
+async def _look(session: AsyncSession, runtime: Runtime) -> Known:
+    """What the database knows of callers now."""
+    now = runtime.clock.now()
+    longest = timedelta(hours=runtime.policy.session_hours)
+    keys = await session.execute(
+        select(SigningKey.kid, SigningKey.private_key, SigningKey.retired_at).where(
+            or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > now - longest)
+        )
+    )
+    people = await session.execute(select(User.username, User.role, User.disabled).limit(MAX_KNOWN))
+    ended = await session.scalars(
+        select(Session.id)
+        .where(Session.expires_at > now, Session.ended_at.is_not(None))
+        .order_by(Session.expires_at.desc())
+        .limit(MAX_KNOWN)
+    )
+    freezing = ServiceToken.permissions.contains([Permission.FREEZE_OPERATIONS.value])
+    machines = await session.execute(
+        select(ServiceToken.token_hash, ServiceToken.name, ServiceToken.expires_at)
+        .where(freezing, ServiceToken.disabled.is_(False), ServiceToken.expires_at > now)
+        .limit(MAX_KNOWN)
+    )
+    return Known(
+        keys={kid: KnownKey(tokens.public_key_of(private), retired) for kid, private, retired in keys},
+        people={name: KnownPerson(role, disabled) for name, role, disabled in people},
+        ended=frozenset(str(ident) for ident in ended),
+        machines={digest: KnownMachine(name, until) for digest, name, until in machines},
+    )
+
+
+def caller_by_token_alone(runtime: Runtime, request: Request, token: str) -> Caller:
+    """Who sends a token, as far as can be told without the database.
+
+    Raises:
+        WatchfloorError: UNAVAILABLE if it cannot be told, or if they may not freeze: what concerns security is refused
+            while nothing can be recorded of it.
+    """
+    try:
+        return _told(runtime, token, caller_of(request))
+    except tokens.BadTokenError as error:
+        log.warning("caller_not_known_by_token", why=str(error))
+        raise WatchfloorError(
+            ErrorCode.UNAVAILABLE,
+            f"The database is not answering, and without it your token does not let you freeze: it {error}.",
+            hint="Ask somebody who is signed in, or try again in a moment.",
+        ) from error
+
+
+def _told(runtime: Runtime, token: str, anonymous: Caller) -> Caller:
+    if not token:
+        raise tokens.BadTokenError("was not sent")
+    known, now = runtime.callers.known, runtime.clock.now()
+    if token.startswith(tokens.SERVICE_PREFIX):
+        machine = known.machines.get(tokens.service_token_hash(token))
+        if machine is None or now >= machine.expires_at:
+            raise tokens.BadTokenError("is no machine's token that may freeze, or has ended")
+        held = frozenset({Permission.FREEZE_OPERATIONS})
+        return replace(anonymous, subject=f"executor:{machine.name}", kind="service", role="service", permissions=held)
+    return _person(runtime, known, token, anonymous, now)
+
+
+def _person(runtime: Runtime, known: Known, token: str, anonymous: Caller, now: datetime) -> Caller:
+    claimed = tokens.read_unverified(token)
+    key = known.keys.get(claimed.kid)
+    if key is None:
+        raise tokens.BadTokenError("was signed with a key that was never seen here")
+    if key.retired_at is not None and now > key.retired_at + timedelta(hours=runtime.policy.session_hours):
+        raise tokens.BadTokenError("was signed with a key retired long ago")
+    claims = tokens.verify_public(token, key.public, now)
+    name, role_name = str(claims["username"]), _role(known, claims)
+    if str(claimed.session_id) in known.ended:
+        raise tokens.BadTokenError("belongs to a session that has ended")
+    role = runtime.policy.roles.get(role_name)
+    if role is None or not may_come_from(role, runtime.policy.sign_in.watchfloor, anonymous.ip):
+        raise tokens.BadTokenError("may not be used from there")
+    if Permission.FREEZE_OPERATIONS not in role.permissions:
+        raise tokens.BadTokenError("belongs to somebody who may not freeze")
+    return replace(
+        anonymous, subject=name, kind="user", role=role_name, permissions=role.permissions,
+        session_id=str(claimed.session_id),
+    )  # fmt: skip
+
+
+def _role(known: Known, claims: Any) -> str:
+    """The role of the account where that is known; a token of an account made in the last seconds states it itself."""
+    person = known.people.get(str(claims["username"]))
+    if person is None:
+        return str(claims.get("role", ""))
+    if person.disabled:
+        raise tokens.BadTokenError("belongs to a disabled account")
+    return person.role
+
+
+@asynccontextmanager
+async def keeping_known(runtime: Runtime) -> AsyncIterator[None]:
+    """Keep what is known of callers in step with the database while the context is open."""
+    try:
+        await runtime.callers.load()
+    except ConfigurationError as error:
+        log.critical("known_callers_refused", why=str(error))
+    except OSError as error:
+        log.warning("known_callers_not_read", why=str(error))
+    await _look_once(runtime)  # else nobody is known to a process whose database goes away in its first seconds
+    task = asyncio.create_task(_keep_for_ever(runtime), name="known callers")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        runtime.callers.end()
+
+
+async def _keep_for_ever(runtime: Runtime) -> None:
+    stale = runtime.callers.stale
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await stale.wait()
+        stale.clear()
+        await _look_once(runtime)
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _look_once(runtime: Runtime) -> None:
+    try:
+        runtime.callers.known = await runtime.reserve.attempt(lambda session: _look(session, runtime), LOOK_LIMIT_S)
+        await runtime.callers.keep(runtime.clock.random_bytes(NONCE_BYTES))
+    except (SQLAlchemyError, psycopg.Error, OSError, TimeoutError) as error:
+        log.debug("known_callers_not_refreshed", why=str(error).strip())
+    # the task's boundary: it must outlive whatever it meets
+    except Exception:
+        log.exception("known_callers_failed")
