@@ -38,6 +38,11 @@ class Caller:
     ip: str | None = None
     user_agent: str | None = None
 
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """What the caller signed in with."""
+        return self.subject, self.session_id
+
 
 def system_caller(name: str, request_id: str = "") -> Caller:
     """The caller of a monitor: it acts in its own name, never in a person's."""

@@ -7,9 +7,10 @@ an area's routes import this module, so this module imports no area.
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.routing import APIRoute, iter_route_contexts
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.routing import BaseRoute, WebSocketRoute
 
 from backend.context import Caller, CurrentRuntime, Runtime
 from backend.db import Tx
@@ -35,6 +36,30 @@ def needs(permission: Permission) -> dict[str, Any]:
     return {"dependencies": [Depends(_require(permission))], "openapi_extra": {_MARK: permission.value}}
 
 
+class _SocketGuard:
+    """Lets a WebSocket be opened by callers who hold a permission."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(self, websocket: WebSocket) -> None:
+        """Work out who is calling, a few at a time: thousands that come back at once must not take every connection.
+
+        Raises:
+            WatchfloorError: the caller may not; the upgrade is then answered like any refused request.
+        """
+        admit: Admit = websocket.app.state.admit
+        runtime: Runtime = websocket.app.state.runtime
+        as_request = Request({**websocket.scope, "type": "http", "method": "GET"})  # shares the state of the original
+        async with websocket.app.state.handshakes, runtime.database.transaction() as session:
+            await admit(session, runtime, as_request, self.permission)
+
+
+def needs_socket(permission: Permission) -> dict[str, Any]:
+    """`needs` for `@router.websocket`; the caller is then in `websocket.state.caller`."""
+    return {"dependencies": [Depends(_SocketGuard(permission))]}
+
+
 def states(permission: Permission) -> dict[str, Any]:
     """Keyword arguments of a route that lets its callers pass by itself, because it must answer without a database."""
     return {"openapi_extra": {_MARK: permission.value}}
@@ -54,16 +79,27 @@ CurrentCaller = Annotated[Caller, Depends(_current_caller)]
 """The caller that `needs(...)` let through."""
 
 
-def stated_permission(route: APIRoute) -> str | None:
+def stated_permission(route: APIRoute | WebSocketRoute) -> str | None:
     """What a route says it needs: a permission's value, `public`, or None if it forgot to say."""
-    mark: str | None = (route.openapi_extra or {}).get(_MARK)
-    return mark
+    if isinstance(route, APIRoute):
+        mark: str | None = (route.openapi_extra or {}).get(_MARK)
+        return mark
+    guards = [depends.dependency for depends in getattr(route, "dependencies", ())]
+    return next((guard.permission.value for guard in guards if isinstance(guard, _SocketGuard)), None)
 
 
 def api_routes(app: FastAPI) -> list[APIRoute]:
     """Every route of the application, those of included routers too (`app.routes` holds only their wrappers)."""
-    found = [context.original_route for context in iter_route_contexts(app.routes)]
-    return [route for route in found if isinstance(route, APIRoute)]
+    return [route for route in _routes(app) if isinstance(route, APIRoute)]
+
+
+def socket_routes(app: FastAPI) -> list[WebSocketRoute]:
+    """Every WebSocket of the application."""
+    return [route for route in _routes(app) if isinstance(route, WebSocketRoute)]
+
+
+def _routes(app: FastAPI) -> list[BaseRoute]:
+    return [context.original_route for context in iter_route_contexts(app.routes)]
 
 
 def refuse_unguarded_routes(app: FastAPI) -> None:
@@ -72,8 +108,11 @@ def refuse_unguarded_routes(app: FastAPI) -> None:
     Raises:
         RuntimeError: naming the routes.
     """
+    routes: list[APIRoute | WebSocketRoute] = [*api_routes(app), *socket_routes(app)]
     silent = [
-        f"{sorted(route.methods or ())} {route.path}" for route in api_routes(app) if not stated_permission(route)
+        f"{sorted(getattr(route, 'methods', None) or ())} {route.path}"
+        for route in routes
+        if not stated_permission(route)
     ]
     if silent:
         raise RuntimeError(f"routes without a stated permission: {', '.join(silent)}")

@@ -14,14 +14,14 @@ from starlette.exceptions import HTTPException
 
 from backend.answers import envelope, request_id_of
 from backend.audit.apart import NotRecordedError, record_apart
-from backend.context import Caller
+from backend.context import Caller, Runtime
 from backend.diskthread import DiskSilentError
 from backend.errors import ConfigurationError, WatchfloorError
 from backend.metrics import Metrics
 from backend.middleware import FAILED_HINT, FAILED_MESSAGE, BodyLimit, LastResort, Observed, RequestIds
 from contract.errors import ErrorCode
 
-__all__ = ["caller_of", "client_ip", "envelope", "install", "request_id_of", "short_path"]
+__all__ = ["caller_of", "client_ip", "envelope", "install", "record_refusal", "request_id_of", "short_path"]
 
 log = structlog.get_logger(__name__)
 _MAX_PATH_CHARS = 90
@@ -70,16 +70,23 @@ def short_path(request: Request) -> str:
     return "".join(char if char.isprintable() else "?" for char in request.url.path)[:_MAX_PATH_CHARS]
 
 
+async def record_refusal(runtime: Runtime, caller: Caller, refusal: WatchfloorError) -> bool:
+    """Write a refusal's audit entry, if it has one; False if there is no entry now that should be."""
+    if refusal.audit is None:
+        return True
+    try:
+        await record_apart(runtime, caller, refusal.audit)
+    except NotRecordedError as failure:
+        log.warning("refusal_not_recorded", why=str(failure))
+        return False
+    return True
+
+
 async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, WatchfloorError)  # noqa: S101  FastAPI dispatches by type
-    if error.audit is not None:
-        try:
-            await record_apart(request.app.state.runtime, caller_of(request), error.audit)
-        except NotRecordedError as failure:
-            log.warning("refusal_not_recorded", why=str(failure))
-            return envelope(
-                request, ErrorCode.UNAVAILABLE, "This cannot be answered: the audit log takes no entry.", hint=_RETRY
-            )
+    if not await record_refusal(request.app.state.runtime, caller_of(request), error):
+        message = "This cannot be answered: the audit log takes no entry."
+        return envelope(request, ErrorCode.UNAVAILABLE, message, hint=_RETRY)
     return envelope(request, error.code, error.message, hint=error.hint)
 
 

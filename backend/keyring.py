@@ -147,6 +147,8 @@ class Keyring:
     """Authenticates what a verification keeps for the next."""
     revocations: bytes
     """Authenticates the list of erased subjects that is kept outside the database."""
+    permits: bytes
+    """The seed of the Ed25519 key that signs permits."""
     freezes: bytes
     """Seals freezes that wait in a local journal, and what is known there of callers."""
 
@@ -178,6 +180,7 @@ def keyring_of(master: MasterKeys, root: bytes) -> Keyring:
         blinding=derive(root, "blind"),
         verification=derive(root, "verification"),
         revocations=derive(root, "revocations"),
+        permits=derive(root, "permits 1"),
         freezes=derive(root, "freezes"),
     )
 

@@ -1,5 +1,6 @@
 """Puts one backend process together: areas' routes, the edge, the stream and the monitors. Owns no rule."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -29,6 +30,9 @@ from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
 from backend.executors import monitor as executors_monitor
 from backend.executors import routes as executors_routes
+from backend.executors import socket as executors_socket
+from backend.executors.desk import Desk
+from backend.executors.socket import Gates
 from backend.freeze import routes as freeze_routes
 from backend.freeze import thaw_monitor
 from backend.freeze.draining import latching
@@ -46,6 +50,7 @@ from backend.stores import open_stores
 from backend.stream import Broker
 from backend.stream import routes as stream_routes
 from backend.transactions import routes as transactions_routes
+from contract.stream import Topic
 from contract.version import __version__
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -56,6 +61,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     alerts_routes.router,
     freeze_routes.router,
     executors_routes.router,
+    executors_socket.router,
     transactions_routes.router,
     intake_routes.router,
     exchange_routes.router,  # before the routes of one entry, whose id would match these names
@@ -69,14 +75,18 @@ ROUTERS: tuple[APIRouter, ...] = (
 MONITORS: tuple[Monitor, ...] = (
     risk_monitor.MONITOR,
     executors_monitor.MONITOR,
-    headwatch.MONITOR,
     thaw_monitor.MONITOR,
+    headwatch.MONITOR,
     archivewatch.MONITOR,
     ledger_periods.PERIODS,
     *ops.MONITORS,
 )
 
 DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER, keeping.HEADS, verification_runs.VERIFIER, retention.RETENTION)
+
+
+HANDSHAKES = 4
+"""Connections of executors that are let in at a time; leaves the database's connections to everybody else."""
 
 
 async def _check_ledger(runtime: Runtime) -> None:
@@ -110,6 +120,9 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
             broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.broker = broker
+            app.state.desk = await stack.enter_async_context(Desk(runtime).running())
+            broker.watch(frozenset({Topic.FREEZE}), app.state.desk.wake)
+            app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())
             if monitors:
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))
             yield
@@ -124,6 +137,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     )
     app.state.runtime = runtime
     app.state.admit = admit
+    app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
     app.state.check_ledger = partial(_check_ledger, runtime)
     http.install(app, runtime.metrics)
     for router in ROUTERS:

@@ -73,7 +73,23 @@ class Metrics:
             "Freezes that are in force at this process and not in the database yet.",
             registry=self.registry,
         )
+        self._count_permits()
         self._count_audit()
+
+    def _count_permits(self) -> None:
+        self.permits = Counter("watchfloor_permits", "Renewals answered with a permit.", registry=self.registry)
+        self.permit_reads = Histogram(
+            "watchfloor_permit_read_seconds",
+            "Duration of the reads of the freeze state from which permits are given.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.permit_revocations = Counter(
+            "watchfloor_permit_revocations", "Revocations pushed to connected executors.", registry=self.registry
+        )
+        self.gates_connected = Gauge(
+            "watchfloor_gates_connected", "Open connections of executors.", registry=self.registry
+        )
 
     def _count_audit(self) -> None:
         self.audit_sequenced = Counter(

@@ -27,6 +27,7 @@ _NO_ROUTE = "(none)"
 _QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/metrics", "/v1/gate/renew"})
 """Asked every few seconds by machines; what succeeds is logged only at level debug."""
 _STREAM_TYPE = b"text/event-stream"
+_BEGINNINGS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
 class RequestIds:
@@ -36,7 +37,7 @@ class RequestIds:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  the ASGI interface
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"]).get(REQUEST_ID_HEADER, b"")
@@ -44,8 +45,8 @@ class RequestIds:
         scope.setdefault("state", {})["request_id"] = request_id.decode()
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, request_id)]
+            if message["type"] in _BEGINNINGS:
+                message["headers"] = [*message.get("headers", ()), (REQUEST_ID_HEADER, request_id)]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):

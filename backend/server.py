@@ -8,15 +8,29 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from backend.errors import ConfigurationError
 from backend.logging import configure_logging
 from backend.main import create_app
 from backend.settings import Settings
+from contract.gate import MAX_MESSAGE_BYTES
 
 STOP_LIMIT_S = 3
 """Requests still running this long after the signal are cancelled, so that the process is gone within five seconds."""
 _BACKLOG = 256
+
+
+class GateProtocol(WebSocketsSansIOProtocol):
+    """Hands the transport on, so that a client that does not read can be dropped: to close in order waits for it."""
+
+    def handle_connect(self, event: Request) -> None:
+        """Start the application for a connection that asks to be upgraded."""
+        super().handle_connect(event)
+        scope = getattr(self, "scope", None)  # there is none if the request was refused
+        if scope is not None:
+            scope["extensions"]["watchfloor.transport"] = self.transport
 
 
 class BackendServer(uvicorn.Server):
@@ -34,7 +48,10 @@ class BackendServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,  # on by default: who sits on this machine could then name any address as its own
                 timeout_graceful_shutdown=STOP_LIMIT_S,
-                ws="none",
+                ws=GateProtocol,
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_ping_interval=None,  # executors renew twice a second; one that is silent is noticed by that
+                ws_per_message_deflate=False,
                 lifespan="off" if guest else "on",
             )
         )
@@ -65,8 +82,9 @@ class BackendServer(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the streams, then let the other requests finish."""
+        """Close the streams and the executors' connections, then let the other requests finish."""
         self._app.state.broker.close()
+        await self._app.state.gates.close()
         await super().shutdown(sockets)
 
 

@@ -1,27 +1,16 @@
 """Wire types of second sources: what somebody other than an executor saw of it while it should be halted."""
 
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from contract.base import UtcDatetime, Wire, WireRequest, storable
-from contract.gate import MAX_COUNT, MAX_SEQUENCE, GateName
+from contract.base import UtcDatetime, Wire, WireRequest
+from contract.gate import MAX_COUNT, MAX_SEQUENCE, GateName, InFlightId
+from contract.gate import MAX_ID_CHARS as MAX_ID_CHARS  # noqa: PLC0414  part of what this module offers
+from contract.states import Fate as Fate  # noqa: PLC0414  part of what this module offers
 
 MAX_OBSERVATIONS = 500
 """Wallets or executors of one look; a watcher with more sends several."""
-MAX_ID_CHARS = 200
-"""A transaction hash, a bundle's uuid or a venue's order id with room to spare."""
-InFlightId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(storable)]
-
-
-class Fate(StrEnum):
-    """How something that was under way when an executor halted has ended."""
-
-    LANDED = "landed"
-    REPLACED = "replaced"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
 
 
 class Looked(StrEnum):

@@ -98,6 +98,15 @@ class HaltState(StrEnum):
 _HALTED = frozenset({HaltState.ACKED, HaltState.QUIESCED, HaltState.VERIFIED, HaltState.EXPIRED})
 
 
+class Fate(StrEnum):
+    """How something that was under way when an executor halted has ended."""
+
+    LANDED = "landed"
+    REPLACED = "replaced"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
 class RiskRule(StrEnum):
     """The four thresholds of the policy."""
 

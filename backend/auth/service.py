@@ -1,5 +1,6 @@
 """Who is calling and what they may do: sign-in, sessions, machine tokens. Which role may do what is policy data."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -23,10 +24,11 @@ from contract.errors import ErrorCode
 from contract.permissions import Permission
 
 __all__ = [
-    "accounts_waiting", "admit", "admit_by_token_alone", "authenticate", "forget_account", "keeping_known", "require",
-    "still_signed_in", "user_caller", "who_am_i",
+    "accounts_waiting", "admit", "admit_by_token_alone", "authenticate", "forget_account", "keeping_known",
+    "no_longer_signed_in", "require", "still_signed_in", "user_caller", "who_am_i",
 ]  # fmt: skip
 
+_MACHINE_PREFIX = "executor:"
 _SESSIONS, _USERS, _KEYS = Session.__table__, User.__table__, SigningKey.__table__
 _MACHINES = ServiceToken.__table__.c
 # Every request asks one of these two: made once, and of plain columns, which spares the mapping to objects.
@@ -145,6 +147,28 @@ async def still_signed_in(session: AsyncSession, runtime: Runtime, caller: Calle
     return found is not None
 
 
+async def no_longer_signed_in(
+    session: AsyncSession, runtime: Runtime, callers: Iterable[Caller], permission: Permission
+) -> frozenset[tuple[str, str | None]]:
+    """Those of many callers, by identity, whose connections end: machines by one query, people one by one."""
+    machines, ended = set(), set()
+    for caller in callers:
+        if caller.session_id is None:
+            machines.add(caller.subject)
+        elif not await still_signed_in(session, runtime, caller):
+            ended.add(caller.identity)
+    rows = await session.execute(
+        select(ServiceToken.name).where(
+            ServiceToken.name.in_([subject.partition(":")[2] for subject in machines]),
+            ServiceToken.disabled.is_(False),
+            ServiceToken.expires_at > runtime.clock.now(),
+            ServiceToken.permissions.contains([permission.value]),
+        )
+    )
+    gone = machines - {f"{_MACHINE_PREFIX}{name}" for (name,) in rows}
+    return frozenset(ended | {(subject, None) for subject in gone})
+
+
 async def accounts_waiting(session: AsyncSession, now: datetime) -> int:
     """How many accounts have to wait before they may try to sign in again, after too many failures."""
     waiting = select(func.count()).where(User.locked_until > now, User.disabled.is_(False))
@@ -221,7 +245,7 @@ async def _service_caller(session: AsyncSession, runtime: Runtime, token: str, a
         raise tokens.BadTokenError("is no machine's token, or has ended")
     return replace(
         anonymous,
-        subject=f"executor:{row.name}",
+        subject=f"{_MACHINE_PREFIX}{row.name}",
         kind="service",
         role="service",
         permissions=_permissions(tuple(row.permissions)),

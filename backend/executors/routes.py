@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from backend.context import CurrentRuntime
 from backend.db import Tx
@@ -18,9 +18,10 @@ router = APIRouter(tags=["executors"])
 
 
 @router.post("/v1/gate/renew", **needs(Permission.RENEW_PERMIT))
-async def renew(session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, request: RenewRequest) -> Permit:
+async def renew(http: Request, caller: CurrentCaller, request: RenewRequest) -> Permit:
     """Ask for the next permit."""
-    return await service.renew(session, runtime, caller, request)
+    desk: service.Desk = http.app.state.desk
+    return (await desk.renew(caller, request)).spelled_out()
 
 
 @router.get("/v1/executors", **needs(Permission.VIEW_EXECUTORS))

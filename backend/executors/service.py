@@ -4,12 +4,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
 from backend.executors import core
-from backend.executors.permits import renew
+from backend.executors.desk import Desk
 from backend.freeze import service as freeze
 from contract.base import Page
 from contract.executors import Executor, ExecutorState
 
-__all__ = ["list_executors", "page_of_executors", "renew"]
+__all__ = ["Desk", "list_executors", "page_of_executors"]
 
 
 async def list_executors(session: AsyncSession, runtime: Runtime) -> list[Executor]:

@@ -129,7 +129,7 @@ def _known(
         frozen_at=row.held_since,
         now=now,
         permits_dead_at=dead if until is None else max(dead, until),
-        told=facts.halted_epoch >= row.epoch,
+        told=max(facts.seen_epoch, facts.halted_epoch) >= row.epoch,
         statement=said,
         reported_order_seq=facts.last_order_seq,
         reported_open_orders=facts.open_orders,

@@ -1,4 +1,4 @@
-"""Putting holds on: by a person at once, by a risk rule, and the executors' acknowledgements of them."""
+"""Putting holds on: by a person at once, or by a risk rule."""
 
 from datetime import UTC
 from typing import Any
@@ -14,7 +14,6 @@ from backend.freeze.journal import Entry
 from backend.freeze.tables import FreezeRow
 from contract.errors import ErrorCode
 from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus
-from contract.gate import RenewRequest
 from contract.scope import Scope
 from ledger.canon import format_instant
 
@@ -88,48 +87,6 @@ async def freeze_automatically(
         session, runtime, caller, counters, scope=scope, mode=mode, reason=reason, rule=rule, alert_id=alert_id
     )
     return await views.announce(session, runtime, row)
-
-
-async def acknowledge(
-    session: AsyncSession, runtime: Runtime, caller: Caller, request: RenewRequest, standing: store.Standing
-) -> None:
-    """Store which holds an executor says it has obeyed; each is stored and audited the first time only.
-
-    Consoles hear of it from the monitor, which gathers the answers of many executors into few events. An epoch that
-    does not exist yet acknowledges nothing: nobody obeys a freeze before it is made.
-    """
-    if request.halted_epoch > standing.epoch:
-        return
-    for hold in standing.holds:
-        if hold.id not in standing.acknowledged and hold.epoch <= request.halted_epoch:
-            await _acknowledge_one(session, runtime, caller, request, hold)
-
-
-async def _acknowledge_one(
-    session: AsyncSession, runtime: Runtime, caller: Caller, request: RenewRequest, hold: core.Hold
-) -> None:
-    acked_at = await store.add_acknowledgement(
-        session, hold.id, request.executor, last_order_seq=request.last_order_seq, in_flight=request.in_flight
-    )
-    if acked_at is None:
-        return
-    await audit.record(
-        session,
-        runtime,
-        caller,
-        audit.AuditDraft(
-            event_type="freeze.halt.acknowledged",
-            action="acknowledge halt",
-            resource_type="freeze",
-            resource_id=hold.ref,
-            new_value={
-                "executor": request.executor,
-                "halted_after_seconds": str(core.seconds_between(hold.created_at, acked_at)),
-                "last_order_seq": request.last_order_seq,
-                "in_flight": request.in_flight,
-            },
-        ),
-    )
 
 
 async def _repeat(

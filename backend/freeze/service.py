@@ -2,12 +2,19 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.freeze.core import REPORT_EVERY, effective_mode
-from backend.freeze.holds import acknowledge, create, freeze_automatically
+from backend.freeze.bulk import (
+    EPOCH_SQL,
+    HOLDS_SQL,
+    Acknowledgement,
+    read_holds,
+    store_acknowledgements,
+    store_fates,
+)
+from backend.freeze.core import REPORT_EVERY, Hold, at_least_as_strict, covering, covers, effective_mode
+from backend.freeze.holds import create, freeze_automatically
 from backend.freeze.milestones import follow
 from backend.freeze.observing import record as record_observations
 from backend.freeze.observing import to_watch
-from backend.freeze.store import Standing, standing_of
 from backend.freeze.tables import FreezeRow
 from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
 from backend.freeze.views import (
@@ -22,12 +29,17 @@ from backend.freeze.views import (
 from backend.standins import replace_name
 
 __all__ = [
+    "EPOCH_SQL",
+    "HOLDS_SQL",
     "REPORT_EVERY",
+    "Acknowledgement",
     "Floor",
-    "Standing",
-    "acknowledge",
+    "Hold",
     "approve_thaw",
+    "at_least_as_strict",
     "blast_radius",
+    "covering",
+    "covers",
     "create",
     "effective_mode",
     "floor",
@@ -38,9 +50,11 @@ __all__ = [
     "list_freezes",
     "list_in_force",
     "permit_life",
+    "read_holds",
     "record_observations",
     "request_thaw",
-    "standing_of",
+    "store_acknowledgements",
+    "store_fates",
     "to_watch",
     "withdraw_thaw",
 ]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, delete, func, literal, select, tuple_, update
+from sqlalchemy import Select, delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,19 +32,6 @@ class Counters:
     epoch: int
     number: int
     now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What an executor stands under at one instant."""
-
-    now: datetime
-    epoch: int
-    """The last epoch of all holds, whether they cover the executor or not."""
-    holds: tuple[core.Hold, ...]
-    """Those that cover it."""
-    acknowledged: frozenset[UUID]
-    """Those of them it has acknowledged."""
 
 
 def scope_of(row: FreezeRow) -> Scope:
@@ -102,29 +89,6 @@ async def holds_in_force(session: AsyncSession) -> tuple[core.Hold, ...]:
     """Every hold that is in force. Without a limit: a hold left out would let somebody trade."""
     rows = (await session.execute(_HOLDS_IN_FORCE)).all()
     return tuple(_hold(row) for row in rows)
-
-
-_ONE_ROW = select(
-    func.clock_timestamp().label("now"),
-    func.coalesce(select(func.max(FreezeState.__table__.c.epoch)).scalar_subquery(), 0).label("epoch"),
-).subquery("one_row")
-"""Joined from the left, so that the clock and the epoch come back also when nothing is frozen."""
-_STANDING = (
-    select(_ONE_ROW.c.now, _ONE_ROW.c.epoch, _ACKS.freeze_id, *_HOLD_COLUMNS)
-    .select_from(_ONE_ROW)
-    .outerjoin(FreezeRow.__table__, _FREEZES.status != FreezeStatus.THAWED.value)
-    .outerjoin(HaltAck.__table__, and_(_ACKS.freeze_id == _FREEZES.id, _ACKS.executor == bindparam("executor")))
-    .order_by(_FREEZES.epoch)
-)
-
-
-async def standing_of(session: AsyncSession, executor: str, place: core.Place) -> Standing:
-    """What covers an executor now, in one statement: the freeze state is never cached."""
-    rows = (await session.execute(_STANDING, {"executor": executor})).all()
-    holds = core.covering((_hold(row[3:]) for row in rows if row.id is not None), place)
-    covering = {hold.id for hold in holds}
-    acknowledged = frozenset(row.freeze_id for row in rows if row.freeze_id in covering)
-    return Standing(now=rows[0].now, epoch=rows[0].epoch, holds=holds, acknowledged=acknowledged)
 
 
 async def row_by_ident(session: AsyncSession, ident: str, *, lock: bool = False) -> FreezeRow:
@@ -208,22 +172,3 @@ async def forget_answers(session: AsyncSession, freeze_id: UUID, executors: Coll
     # what was seen of their wallets as well: second sources look again anyhow
     seen = delete(HaltObservation).where(HaltObservation.freeze_id == freeze_id)
     await session.execute(seen.execution_options(synchronize_session=False))
-
-
-async def add_acknowledgement(
-    session: AsyncSession, freeze_id: UUID, executor: str, *, last_order_seq: int, in_flight: int | None
-) -> datetime | None:
-    """Store an executor's first answer to a hold; None if it has answered before."""
-    statement = (
-        pg_insert(HaltAck)
-        .values(
-            freeze_id=freeze_id,
-            executor=executor,
-            acked_at=func.clock_timestamp(),
-            last_order_seq=last_order_seq,
-            in_flight=in_flight,
-        )
-        .on_conflict_do_nothing()
-        .returning(HaltAck.acked_at)
-    )
-    return (await session.execute(statement)).scalar_one_or_none()

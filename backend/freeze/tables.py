@@ -104,6 +104,10 @@ class HaltAck(Base):
     statement: Mapped[str | None] = mapped_column(Text)
     """What the executor signed, as it came."""
 
+    __table_args__ = (
+        Index("ix_halt_acks_in_flight", "executor", postgresql_where=text("in_flight_ids <> '[]'::jsonb")),
+    )
+
 
 class HaltFate(Base):
     """How something that was in flight when an executor halted has ended."""

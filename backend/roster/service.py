@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import WatchfloorError
-from backend.roster.tables import ExecutorBoot, ExecutorRow
+from backend.roster.batches import ODD_SQL, Odd, Report, asking, read_odd, register, write_reports
+from backend.roster.tables import ExecutorRow, ExecutorShown
 from contract.errors import ErrorCode
-from contract.gate import RenewRequest
+
+__all__ = [
+    "MAX_EXECUTORS", "ODD_SQL", "Facts", "Odd", "Report", "Roster", "asking", "database_now", "everyone", "mark_shown",
+    "read_odd", "refuse_when_full", "register", "write_reports",
+]  # fmt: skip
 
 MAX_EXECUTORS = 5_000
 """Bounds the roster against a client that invents names; five times the largest floor we plan for."""
@@ -33,15 +37,22 @@ _COLUMNS = (  # in the order of the fields of `Facts`
     _EXECUTORS.registered_at,
     _EXECUTORS.last_seen_at,
     _EXECUTORS.permit_until,
-    _EXECUTORS.shown,
+    _EXECUTORS.seen_epoch,
+    _EXECUTORS.idle_ms,
+    ExecutorShown.__table__.c.told,
 )
 _NOW = select(func.clock_timestamp())
-_ONE = select(*_COLUMNS).where(_EXECUTORS.name == bindparam("name"))
-_EVERYONE = select(*_COLUMNS).order_by(_EXECUTORS.name)
+_EVERYONE = (
+    select(*_COLUMNS)
+    .select_from(ExecutorRow.__table__)
+    .outerjoin(ExecutorShown.__table__, ExecutorShown.__table__.c.executor == _EXECUTORS.name)
+    .order_by(_EXECUTORS.name)
+)
 
 _MARK_SHOWN = text(
-    "UPDATE executors SET shown = said.told"
-    " FROM unnest(CAST(:names AS text[]), CAST(:told AS text[])) AS said(name, told) WHERE executors.name = said.name"
+    "INSERT INTO executors_shown (executor, told)"
+    " SELECT name, told FROM unnest(CAST(:names AS text[]), CAST(:told AS text[])) AS said(name, told) ORDER BY name"
+    " ON CONFLICT (executor) DO UPDATE SET told = excluded.told"
 )
 
 
@@ -63,6 +74,10 @@ class Facts:
     last_seen_at: datetime
     permit_until: datetime | None
     """No permit it was given is alive after this instant."""
+    seen_epoch: int
+    """The newest hold over it that it says it was told of."""
+    idle_ms: int | None
+    """How long its own code had not asked its gate anything when it reported; None where nothing measures it."""
     shown: str | None
 
 
@@ -84,70 +99,20 @@ async def database_now(session: AsyncSession) -> datetime:
     return now
 
 
-async def find(session: AsyncSession, name: str) -> Facts | None:
-    """The executor of this name, if it ever reported."""
-    row = (await session.execute(_ONE, {"name": name})).one_or_none()
-    return None if row is None else _facts(row)
-
-
 async def everyone(session: AsyncSession) -> Roster:
     """The whole roster; `MAX_EXECUTORS` bounds it."""
     rows = (await session.execute(_EVERYONE)).all()
     return Roster(now=await database_now(session), executors=tuple(_facts(row) for row in rows))
 
 
-async def store_report(
-    session: AsyncSession, request: RenewRequest, *, changed: bool, takes_over: bool, permit_bound: timedelta | None
-) -> bool:
-    """Overwrite an executor's report; False if another process took its name in the meantime.
-
-    `permit_bound` is how long a permit given with this report can be alive, counted from now; None gives none.
-    """
-    now = func.clock_timestamp()
-    report = request.model_dump(exclude={"executor", "request_no"})
-    row = pg_insert(ExecutorRow).values(
-        name=request.executor,
-        **report,
-        registered_at=now,
-        last_seen_at=now,
-        changed_at=now,
-        permit_until=None if permit_bound is None else now + permit_bound,
-    )
-    overwritten: dict[str, Any] = {column: row.excluded[column] for column in (*report, "last_seen_at")}
-    overwritten["permit_until"] = func.greatest(ExecutorRow.permit_until, row.excluded.permit_until)
-    if changed:
-        overwritten["changed_at"] = row.excluded.changed_at
-    statement = row.on_conflict_do_update(
-        index_elements=[ExecutorRow.name],
-        set_=overwritten,
-        where=None if takes_over else ExecutorRow.boot_id == row.excluded.boot_id,
-    ).returning(ExecutorRow.name)
-    return (await session.execute(statement)).one_or_none() is not None
-
-
-async def has_run_before(session: AsyncSession, name: str, boot_id: str) -> bool:
-    """Whether this process once held the executor's name."""
-    found = select(ExecutorBoot.boot_id).where(ExecutorBoot.executor == name, ExecutorBoot.boot_id == boot_id)
-    return (await session.execute(found)).one_or_none() is not None
-
-
-async def remember_process(session: AsyncSession, name: str, boot_id: str) -> None:
-    """Note that a process took over an executor's name, for good."""
-    await session.execute(
-        pg_insert(ExecutorBoot)
-        .values(executor=name, boot_id=boot_id, first_seen_at=func.clock_timestamp())
-        .on_conflict_do_nothing()
-    )
-
-
-async def refuse_when_full(session: AsyncSession) -> None:
-    """Refuse one more executor once the roster is full.
+async def refuse_when_full(session: AsyncSession, *, newcomers: int = 1) -> None:
+    """Refuse further executors once the roster is full.
 
     Raises:
         WatchfloorError: CONFLICT.
     """
     known = (await session.execute(select(func.count()).select_from(ExecutorRow))).scalar_one()
-    if known >= MAX_EXECUTORS:
+    if known + newcomers > MAX_EXECUTORS:
         raise WatchfloorError(
             ErrorCode.CONFLICT,
             f"The roster is full: {MAX_EXECUTORS:,} executors are registered.",

@@ -14,11 +14,14 @@ from fastapi import FastAPI
 from backend.audit.sequencer import Sequencer
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.context import Runtime, system_caller
+from backend.executors.desk import Desk
 from backend.main import create_app
 from backend.settings import Settings
 from tests.support.people import Person, sign_in
 
 _RECONNECT_S = 0.1
+DESKS: dict[int, Desk] = {}
+"""The permit desks of the applications that run, by the identity of their runtimes."""
 POOL_SIZE = 4
 """Database connections of an application under test."""
 SWIFT = str(Path(__file__).with_name("swift.toml"))
@@ -98,7 +101,11 @@ async def started_app(
     async with app.router.lifespan_context(app), sequencing(app.state.runtime, wanted=sequence and not monitors):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            yield App(app=app, http=client)
+            DESKS[id(app.state.runtime)] = app.state.desk
+            try:
+                yield App(app=app, http=client)
+            finally:
+                del DESKS[id(app.state.runtime)]
 
 
 SYSTEM = system_caller("test")

@@ -7,12 +7,11 @@ from typing import Any
 import httpx
 
 from backend.context import Caller, Runtime
-from backend.executors import service as executors
 from backend.runtime import build_runtime
 from backend.settings import Settings
 from contract.freeze import Freeze, FreezeStatus
 from contract.gate import Permit, RenewRequest
-from tests.support.app import SWIFT
+from tests.support.app import DESKS, SWIFT
 from tests.support.people import Person, sign_in
 
 _STORED_TURNS = 600
@@ -43,9 +42,8 @@ def renewal(name: str = "bot-1", **changes: Any) -> RenewRequest:
 
 
 async def renew(runtime: Runtime, name: str = "bot-1", **changes: Any) -> Permit:
-    """One renewal in a transaction of its own."""
-    async with runtime.database.transaction() as session:
-        return await executors.renew(session, runtime, MACHINE, renewal(name, **changes))
+    """One renewal of an executor at a running application."""
+    return (await DESKS[id(runtime)].renew(MACHINE, renewal(name, **changes))).spelled_out()
 
 
 async def freeze(client: httpx.AsyncClient, scope: str = "chain:arbitrum", **body: Any) -> Freeze:

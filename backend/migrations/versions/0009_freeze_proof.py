@@ -21,6 +21,7 @@ _SCOPE_NAME = sa.String(450)
 def upgrade() -> None:
     op.alter_column("freezes", "scope_name", type_=_SCOPE_NAME)
     _create_proof()
+    _create_permits()
     _create_thaw()
     _create_confirmations()
 
@@ -108,4 +109,28 @@ def _create_confirmations() -> None:
             ["alert_id"], ["alerts.id"], name="fk_risk_confirmations_alert_id", ondelete="RESTRICT"
         ),
         sa.PrimaryKeyConstraint("fingerprint", name="pk_risk_confirmations"),
+    )
+
+
+def _create_permits() -> None:
+    op.add_column("executors", sa.Column("seen_epoch", sa.BigInteger(), nullable=False, server_default=sa.text("0")))
+    op.add_column("executors", sa.Column("idle_ms", sa.Integer(), nullable=True))
+    op.drop_column("executors", "shown")
+    op.execute("ALTER TABLE executors SET (fillfactor = 50)")  # rewritten every second: room for it on the same page
+    op.add_column("executor_boots", sa.Column("public_key", sa.String(43), nullable=True))
+    op.create_table(
+        "executors_shown",
+        sa.Column("executor", sa.String(100), nullable=False),
+        sa.Column("told", sa.String(200), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["executor"], ["executors.name"], name="fk_executors_shown_executor_executors", ondelete="RESTRICT"
+        ),
+        sa.PrimaryKeyConstraint("executor", name="pk_executors_shown"),
+    )
+    op.create_index(
+        "ix_halt_acks_in_flight",
+        "halt_acks",
+        ["executor"],
+        unique=False,
+        postgresql_where=sa.text("in_flight_ids <> '[]'::jsonb"),
     )
