@@ -55,6 +55,8 @@ class HaltProof(Wire):
     in_flight: int | None = None
     proof: str = ""
     """What the state rests on, in plain words."""
+    permit_dead_at: UtcDatetime | None = None
+    """When every permit it can have is dead, while it has neither answered nor lost it; the database's clock."""
     open_ids: list[str] = []
     """What it had under way when it halted and has not ended yet; at most 50."""
 

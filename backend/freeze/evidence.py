@@ -21,6 +21,9 @@ CLOCK_RATE_ERROR = Decimal("1.05")
 """An executor's clock may run this much too slowly: its permit lives so much longer than it says."""
 
 
+_UNANSWERED = frozenset({HaltState.REQUESTED, HaltState.DELIVERED})
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything that was said and seen under one hold."""
@@ -44,6 +47,8 @@ class Judged:
     verdict: proof.Verdict
     halted_after: timedelta | None
     """How long the halt took, or the bound by which every permit was dead."""
+    permit_dead_at: datetime | None = None
+    """When every permit it can have is dead; None once that no longer matters."""
 
 
 async def read(session: AsyncSession, freezes: Sequence[UUID]) -> Mapping[UUID, Evidence]:
@@ -89,12 +94,14 @@ def judge(
     judged = []
     for name in sorted({*covered, *evidence.acks, *evidence.reached} - set(row.thaw_released or ())):
         facts, ack = covered.get(name), evidence.acks.get(name)
+        ends = None
         if facts is None or row.thawed_at is not None:
             verdict = _as_it_was(ack, evidence.reached.get(name))
         else:
             known = _known(row, facts, ack, evidence, now=now, permit_life=permit_life)
             verdict = proof.judge(known, verify_blocks=verify_blocks)
-        judged.append(Judged(name, facts, ack, verdict, _halted_after(row, ack, verdict, permit_life)))
+            ends = known.permits_dead_at if verdict.state in _UNANSWERED else None
+        judged.append(Judged(name, facts, ack, verdict, _halted_after(row, ack, verdict, permit_life), ends))
     return judged
 
 

@@ -92,14 +92,14 @@ def judge(known: Known, *, verify_blocks: int) -> Verdict:
     unnamed = max(0, said.in_flight_count - len(said.in_flight))
     if unresolved or unnamed:
         count = len(unresolved) + unnamed
-        return Verdict(HaltState.ACKED, f"signed at order #{said.last_order_seq:,}, {count:,} in flight", unresolved)
+        return Verdict(HaltState.ACKED, f"signed at #{said.last_order_seq:,}, {count:,} in flight", unresolved)
     resting = known.reported_open_orders if known.reported_open_orders is not None else said.open_orders
     if known.mode is FreezeMode.CANCEL_ALL and resting != 0:
         left = "an unknown number of" if resting is None else f"{resting:,}"
-        return Verdict(HaltState.ACKED, f"signed at order #{said.last_order_seq:,}, {left} orders rest")
+        return Verdict(HaltState.ACKED, f"signed at #{said.last_order_seq:,}, {left} orders rest")
     seen = _agreeing(known, said, verify_blocks)
     if seen is None:
-        return Verdict(HaltState.QUIESCED, "signed, nothing in flight; no second source agrees yet")
+        return Verdict(HaltState.QUIESCED, "signed; no second source yet")
     return Verdict(HaltState.VERIFIED, seen)
 
 

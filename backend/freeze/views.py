@@ -75,6 +75,7 @@ def _proof(one: Judged) -> HaltProof:
         halted_after_seconds=None if seconds is None else core.in_seconds(seconds),
         last_order_seq=None if ack is None else ack.last_order_seq,
         in_flight=in_flight,
+        permit_dead_at=one.permit_dead_at,
         open_ids=list(one.verdict.open_ids[:MAX_NAMES_SHOWN]),
     )
 

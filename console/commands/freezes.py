@@ -14,7 +14,7 @@ from console.client.stream import Change, ConnectionState, Feed, Line, Snapshot
 from console.commands import output
 from console.commands.base import Call, cell, command, finish, glyph_set, paging
 from console.commands.output import age, counted, instant, now_of, outside, table, wrapped
-from console.state.freezing import Outcome, effect_of
+from console.state.freezing import Outcome, Wanted, effect_of, unmet
 from console.widgets import words
 from contract.errors import ExitCode
 from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus
@@ -47,20 +47,19 @@ def _reason(_context: click.Context, _option: click.Parameter, value: str) -> st
 
 
 @click.command()
-@click.option("--scope", callback=_scope, required=True, help="global, chain:X, strategy:X or wallet:X.")
+@click.option("--scope", callback=_scope, required=True, help="global, chain:X, strategy:X … or chain:X+strategy:Y.")
 @click.option("--mode", type=click.Choice([m.value for m in FreezeMode]), default="halt", show_default=True)
 @click.option("--reason", required=True, callback=_reason, help="Why; it becomes evidence.")
-@click.option("--wait", type=click.Choice(["acked", "verified"]), help="Wait until every executor has answered.")
+@click.option("--wait", type=click.Choice([w.value for w in Wanted]), help="Wait until everybody is so far.")
 @click.option("--timeout", type=click.IntRange(1, 3600), default=WAIT_S, show_default=True, help="Seconds to wait.")
 @command("freeze")
 def freeze(call: Call, *, scope: Scope, mode: str, reason: str, wait: str | None, timeout: int) -> None:
     """Stop trading in a scope, now."""
-    if wait == "verified":
-        raise click.UsageError("Verified proofs are not part of this version: use --wait acked.")
+    wanted = Wanted(wait) if wait else None
     request = FreezeRequest(scope=scope, mode=FreezeMode(mode), reason=reason, idempotency_key=new_idempotency_key())
-    frozen, failure = call.ask(lambda api: _freeze(api, request, timeout if wait else None))
-    outcome = _outcome(frozen, waited=wait is not None)
-    waiting_for = unconfirmed(frozen)
+    frozen, failure = call.ask(lambda api: _freeze(api, request, wanted, timeout))
+    outcome = _outcome(frozen, wanted)
+    waiting_for = list(unmet(frozen, wanted or Wanted.ACKED))
     body = frozen.model_dump(mode="json") | {"outcome": outcome, "not_confirmed": waiting_for}
     call.answer(body, lambda: _told(frozen, outcome, waiting_for))
     if failure is not None:
@@ -68,13 +67,18 @@ def freeze(call: Call, *, scope: Scope, mode: str, reason: str, wait: str | None
     finish(failure.exit_code if failure else _exit_code(outcome))
 
 
-async def _freeze(api: Api, request: FreezeRequest, timeout_s: int | None) -> tuple[Freeze, ClientError | None]:
+async def _freeze(
+    api: Api, request: FreezeRequest, wanted: Wanted | None, timeout_s: int
+) -> tuple[Freeze, ClientError | None]:
     frozen = await api.freeze(request)
-    return (frozen, None) if timeout_s is None else await confirmed(api, frozen, timeout_s)
+    return (frozen, None) if wanted is None else await confirmed(api, frozen, wanted, timeout_s)
 
 
-async def confirmed(api: Api, frozen: Freeze, timeout_s: float) -> tuple[Freeze, ClientError | None]:
-    """The freeze as last seen once all have answered, it was lifted, or time is up; and what hid it, if anything."""
+async def confirmed(api: Api, frozen: Freeze, wanted: Wanted, timeout_s: float) -> tuple[Freeze, ClientError | None]:
+    """The freeze as last seen once it is settled or time is up; and what hid it, if anything.
+
+    Settled: all are as far as wanted, somebody went on, or it was lifted.
+    """
     ends_s = time.monotonic() + timeout_s
     failure: ClientError | None = None
     while True:
@@ -84,26 +88,23 @@ async def confirmed(api: Api, frozen: Freeze, timeout_s: float) -> tuple[Freeze,
             failure = error
             if error.exit_code not in {ExitCode.UNREACHABLE, ExitCode.TIMED_OUT}:
                 return frozen, failure
-        if failure is None and (not unconfirmed(frozen) or frozen.status is FreezeStatus.THAWED):
+        if failure is None and (not unmet(frozen, wanted) or _failed(frozen)):
             return frozen, None
         if time.monotonic() >= ends_s:
             return frozen, failure
         await asyncio.sleep(POLL_S)
 
 
-def unconfirmed(frozen: Freeze) -> list[str]:
-    """Who has neither acknowledged nor lost the permit; by name where known."""
-    names = [proof.executor for proof in frozen.proofs if not proof.state.is_halted]
-    missing = frozen.covered - frozen.halted
-    return names or ([f"{missing} not named"] if missing > 0 else [])
+def _failed(frozen: Freeze) -> bool:
+    return frozen.status is FreezeStatus.THAWED or frozen.violations > 0
 
 
-def _outcome(frozen: Freeze, *, waited: bool) -> str:
-    if frozen.status is FreezeStatus.THAWED:
+def _outcome(frozen: Freeze, wanted: Wanted | None) -> str:
+    if _failed(frozen):
         return "failed"
-    if not unconfirmed(frozen):
+    if not unmet(frozen, wanted or Wanted.ACKED):
         return "done"
-    return "unknown" if waited else "requested"
+    return "unknown" if wanted else "requested"
 
 
 def _exit_code(outcome: str) -> ExitCode:
@@ -120,11 +121,16 @@ def _told(frozen: Freeze, outcome: str, waiting_for: list[str]) -> list[str]:
     g = glyph_set()
     head = f"{g.frozen} {outside(frozen.ref)} {outside(str(frozen.scope))} {frozen.mode}: "
     halted = f"{frozen.halted} of {counted(frozen.covered, 'executor')} halted"
+    if frozen.verified:
+        halted += f", {frozen.verified} verified"
     match outcome:
         case "done" if frozen.covered == 0:
             return [head + "in force; no executor is known under this scope."]
         case "done":
             return [f"{head}done, {halted}."]
+        case "failed" if frozen.violations:
+            gone_on = counted(frozen.violations, "executor")
+            return wrapped(f"{head}FAILED, {gone_on} went on after the freeze; {halted}.", 0)
         case "failed":
             return [head + f"lifted by {outside(frozen.thawed_by)} before all had stopped; {halted}."]
         case "unknown":
@@ -196,11 +202,11 @@ def _details(one: Freeze) -> list[str]:
                 outside(proof.executor, 40),
                 "-" if proof.halted_after_seconds is None else f"{proof.halted_after_seconds} s",
                 words.number(proof.in_flight),
-                words.number(proof.last_order_seq),
+                outside(proof.proof, 80),
             )
             for proof in one.proofs
         ]
-        lines += table(("state", "executor", "halted after", "in flight", "last order"), rows, right=(2, 3, 4))
+        lines += table(("state", "executor", "halted after", "in flight", "proof"), rows, right=(2, 3))
     return lines
 
 

@@ -1,11 +1,12 @@
 """Owns the freeze dialog's rules: what must be known and typed before it freezes, and how it has ended. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from console.state.scopes import typed_name
-from contract.freeze import BlastRadius, Freeze, FreezeMode, FreezeStatus
+from contract.freeze import BlastRadius, Freeze, FreezeMode, FreezeStatus, HaltState
 from contract.scope import HOW_TO_WRITE, Scope
 
 UNKNOWN_AFTER_S: Final = 15.0
@@ -13,6 +14,9 @@ UNKNOWN_AFTER_S: Final = 15.0
 
 POLL_S: Final = 0.5
 """How often the effect of a freeze is looked at until it is proven."""
+
+
+_UNANSWERED = frozenset({HaltState.REQUESTED, HaltState.DELIVERED})
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,46 @@ class Effect:
     outcome: Outcome
     unproven: tuple[str, ...] = ()
     """Executors that have not confirmed."""
+    gone_on: tuple[str, ...] = ()
+    """Executors that did more than they acknowledged."""
+    still_open: tuple[str, ...] = ()
+    """Executors that have halted with something still in flight or resting."""
+    verified: int = 0
+    dead_at: datetime | None = None
+    """When the last permit is dead of those that have not confirmed."""
 
 
 def effect_of(freeze: Freeze, waited_s: float) -> Effect:
-    """Judge a freeze by the answers of its executors, never by the fact that it was sent."""
-    unproven = tuple(proof.executor for proof in freeze.proofs if not proof.state.is_halted)
-    if freeze.status is FreezeStatus.THAWED or (freeze.halted >= freeze.covered and not unproven):
-        return Effect(Outcome.DONE)
-    return Effect(Outcome.UNKNOWN if waited_s >= UNKNOWN_AFTER_S else Outcome.WAITING, unproven)
+    """Judge a freeze by what is known of its executors, never by the fact that it was sent."""
+    unproven = tuple(proof.executor for proof in freeze.proofs if proof.state in _UNANSWERED)
+    gone_on = tuple(proof.executor for proof in freeze.proofs if proof.state is HaltState.VIOLATION)
+    found = Effect(
+        Outcome.DONE,
+        unproven=unproven,
+        gone_on=gone_on,
+        still_open=tuple(proof.executor for proof in freeze.proofs if proof.state is HaltState.ACKED),
+        verified=freeze.verified,
+        dead_at=max((proof.permit_dead_at for proof in freeze.proofs if proof.permit_dead_at), default=None),
+    )
+    if freeze.status is FreezeStatus.THAWED:
+        return found
+    if gone_on or freeze.violations:
+        return replace(found, outcome=Outcome.FAILED)
+    if freeze.halted >= freeze.covered and not unproven:
+        return found
+    return replace(found, outcome=Outcome.UNKNOWN if waited_s >= UNKNOWN_AFTER_S else Outcome.WAITING)
+
+
+class Wanted(StrEnum):
+    """How far somebody waits."""
+
+    ACKED = "acked"
+    VERIFIED = "verified"
+
+
+def unmet(freeze: Freeze, wanted: Wanted) -> tuple[str, ...]:
+    """The executors that are not there yet; one that can send nothing any more counts as acked, never as verified."""
+    enough = {HaltState.VERIFIED} if wanted is Wanted.VERIFIED else {state for state in HaltState if state.is_halted}
+    names = tuple(proof.executor for proof in freeze.proofs if proof.state not in enough)
+    missing = freeze.covered - (freeze.verified if wanted is Wanted.VERIFIED else freeze.halted)
+    return names or ((f"{missing} not named",) if missing > 0 else ())

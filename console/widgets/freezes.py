@@ -1,5 +1,7 @@
 """Owns how freezes are drawn: what one would stop, its board with every executor's answer, and its story."""
 
+from datetime import datetime
+
 from console.state.floor import Floor
 from console.state.freezing import Effect, Outcome
 from console.state.freshness import coarse_age, seconds_between
@@ -8,9 +10,18 @@ from console.widgets import words
 from console.widgets.lines import Line, cut, left, line, outside, right, titled_rule, wrap
 from console.widgets.overview import freeze_row, proof_text, scope_text
 from console.widgets.view import View
-from contract.freeze import BlastRadius, Freeze, FreezeStatus, HaltProof
+from contract.freeze import BlastRadius, Freeze, FreezeStatus, HaltProof, HaltState
 
 _LABEL_COLUMNS = 12
+_WORST_FIRST = (
+    HaltState.VIOLATION,
+    HaltState.REQUESTED,
+    HaltState.DELIVERED,
+    HaltState.EXPIRED,
+    HaltState.ACKED,
+    HaltState.QUIESCED,
+    HaltState.VERIFIED,
+)
 
 
 def blast_lines(blast: BlastRadius, view: View) -> list[Line]:
@@ -32,22 +43,47 @@ def blast_lines(blast: BlastRadius, view: View) -> list[Line]:
     return [first, second, line(("  " + cut(names, view.width - 2, g), "dim")), third]
 
 
-def board_sentence(freeze: Freeze, effect: Effect) -> tuple[str, str]:
-    """The board's line 2: its mood and its sentence."""
-    count = f"{freeze.halted} of {freeze.covered}"
-    slowest = max((proof.halted_after_seconds for proof in freeze.proofs if proof.halted_after_seconds), default=None)
-    within = f" within {slowest:.2f} s" if slowest is not None else ""
+def board_sentence(freeze: Freeze, effect: Effect, now: datetime | None) -> tuple[str, str]:
+    """The board's line 2: its mood and its sentence. `now` is the backend's, as far as it is known."""
+    count = f"{freeze.halted} of {freeze.covered} halted{_within(freeze)}"
     if freeze.status is FreezeStatus.THAWED:
         return "ok", f"{freeze.ref} was lifted by {freeze.thawed_by or 'somebody'}; executors may trade again."
-    match effect.outcome:
-        case Outcome.DONE if not freeze.covered:
-            return "frozen", f"{freeze.ref} is in force; it covers no executor at present."
-        case Outcome.DONE:
-            return "frozen", f"Done: {count} halted{within}. Two persons are needed to thaw."
-        case Outcome.UNKNOWN:
-            return "bad", f"UNKNOWN: {count} halted; no answer from {_some(effect.unproven)}."
-        case _:
-            return "near", f"{count} halted so far{within}; waiting for {_some(effect.unproven)}."
+    if effect.outcome is Outcome.DONE:
+        return _done(freeze, effect, count)
+    who = _some(effect.unproven)
+    return {
+        Outcome.FAILED: ("bad", f"{_some(effect.gone_on)} went on after the freeze. {count}."),
+        Outcome.UNKNOWN: ("bad", f"UNKNOWN: {count}; no answer from {who}."),
+    }.get(effect.outcome, ("near", f"{count}. No answer yet from {who}{_dies(effect, now)}."))
+
+
+def _done(freeze: Freeze, effect: Effect, count: str) -> tuple[str, str]:
+    if not freeze.covered:
+        return "frozen", f"{freeze.ref} is in force; it covers no executor at present."
+    if effect.still_open:
+        return "near", f"{count}; {_some(effect.still_open)} still had something under way."
+    return "frozen", f"{count}. {_seconded(freeze)}"
+
+
+def _within(freeze: Freeze) -> str:
+    answered = (proof.halted_after_seconds for proof in freeze.proofs if proof.acked_at and proof.halted_after_seconds)
+    slowest = max(answered, default=None)
+    return f" in {slowest:.2f} s" if slowest is not None else ""
+
+
+def _seconded(freeze: Freeze) -> str:
+    if freeze.verified == freeze.covered:
+        return "A second source agrees for each of them."
+    if freeze.verified:
+        return f"A second source agrees for {freeze.verified}; the rest is their own word."
+    return "By their own word: no second source agrees yet."
+
+
+def _dies(effect: Effect, now: datetime | None) -> str:
+    if effect.dead_at is None or now is None or effect.dead_at <= now:
+        return ""
+    whose = "its permit dies" if len(effect.unproven) == 1 else "the last permit dies"
+    return f"; {whose} in {(effect.dead_at - now).total_seconds():.1f} s"
 
 
 def _some(names: tuple[str, ...]) -> str:
@@ -77,7 +113,7 @@ def board_rows(freeze: Freeze, view: View, *, late: bool) -> list[Line]:
     ]
     rows.append(titled_rule((("PROOF ", "head"), (text, style)), view.width, g))
     rows.append(_proof_head(view))
-    ordered = sorted(freeze.proofs, key=lambda proof: (proof.state.is_halted, proof.executor))
+    ordered = sorted(freeze.proofs, key=lambda proof: (_WORST_FIRST.index(proof.state), proof.executor))
     rows += [_proof_row(proof, view, late=late) for proof in ordered]
     if freeze.covered and not freeze.proofs:
         rows.append(line(("The answers have not been loaded yet.", "dim")))
@@ -86,29 +122,21 @@ def board_rows(freeze: Freeze, view: View, *, late: bool) -> list[Line]:
 
 def _proof_head(view: View) -> Line:
     g = view.glyphs
-    return line(
-        (
-            left("executor", 18, g)
-            + left("state", 14, g)
-            + right("halted after", 13, g)
-            + right("last order", 12, g)
-            + right("in flight", 11, g),
-            "head",
-        )
-    )
+    head = left("executor", 17, g) + left("state", 12, g) + right("after", 8, g) + right("in flight", 10, g)
+    return line((left(head + "  proof", view.width, g), "head"))
 
 
 def _proof_row(proof: HaltProof, view: View, *, late: bool) -> Line:
     g = view.glyphs
     sign = words.halt(proof.state, g, late=late)
     after = f"{proof.halted_after_seconds:.2f} s" if proof.halted_after_seconds is not None else "--"
-    order = f"#{proof.last_order_seq:,}" if proof.last_order_seq is not None else "--"
+    said = proof.proof + (f": {', '.join(proof.open_ids)}" if proof.open_ids else "")
     return line(
-        left(outside(proof.executor, 60), 18, g),
-        (left(f"{sign.glyph} {sign.word}", 14, g), sign.style),
-        right(after, 13, g),
-        right(order, 12, g),
-        right(words.number(proof.in_flight), 11, g),
+        left(outside(proof.executor, 60), 17, g),
+        (left(f"{sign.glyph} {sign.word}", 12, g), sign.style),
+        right(after, 8, g),
+        right(words.number(proof.in_flight), 10, g),
+        ("  " + cut(outside(said), max(view.width - 49, 0), g), "dim"),
     )
 
 

@@ -210,6 +210,8 @@ def freeze(
     status: FreezeStatus = FreezeStatus.ACTIVE,
     covered: int = 4,
     halted: int = 4,
+    verified: int = 0,
+    still_open: int = 0,
     reason: str = "sequencer stall",
 ) -> Freeze:
     """One hold with the answers of its executors."""
@@ -229,17 +231,32 @@ def freeze(
         thaw_reason="sequencer is back" if asked else None,
         covered=covered,
         halted=halted,
-        proofs=[
-            HaltProof(
-                executor=f"bot-{39 + number}",
-                state=HaltState.ACKED if number < halted else HaltState.REQUESTED,
-                acked_at=ago(minutes=13, seconds=28) if number < halted else None,
-                halted_after_seconds=Decimal("0.09") + Decimal(number) / 100 if number < halted else None,
-                last_order_seq=4411 + number if number < halted else None,
-                in_flight=0 if number < halted else None,
-            )
-            for number in range(covered)
-        ],
+        verified=verified,
+        still_open=still_open,
+        proofs=[_proof(number, halted=halted, verified=verified, still_open=still_open) for number in range(covered)],
+    )
+
+
+def _proof(number: int, *, halted: int, verified: int, still_open: int) -> HaltProof:
+    name = f"bot-{39 + number}"
+    if number >= halted:
+        return HaltProof(executor=name, state=HaltState.REQUESTED, proof="not heard of since the freeze")
+    open_ids: list[str] = []
+    state, proof = HaltState.QUIESCED, "signed; no second source yet"
+    if number < verified:
+        state, proof = HaltState.VERIFIED, f"nonce {4410 + number:,} unchanged ×3, says executor:watcher"
+    elif number < verified + still_open:
+        open_ids = ["0x9f3c55"]
+        state, proof = HaltState.ACKED, f"signed at #{4411 + number:,}, 1 in flight"
+    return HaltProof(
+        executor=name,
+        state=state,
+        proof=proof,
+        acked_at=ago(minutes=13, seconds=28),
+        halted_after_seconds=Decimal("0.09") + Decimal(number) / 100,
+        last_order_seq=4411 + number,
+        in_flight=len(open_ids),
+        open_ids=open_ids,
     )
 
 

@@ -160,7 +160,7 @@ def test_every_command_has_help_and_is_loaded_by_its_name(run: Commands) -> None
         ("freeze", "--scope", "global", "--reason", "  "),
         ("freeze", "--scope", "global", "--reason", "r" * 2_001),
         ("freeze", "--scope", "global"),
-        ("freeze", "--scope", "global", "--reason", "x", "--wait", "verified"),
+        ("freeze", "--scope", "global", "--reason", "x", "--wait", "forever"),
         ("thaw",),
         ("thaw", "FRZ-0001"),
         ("transactions", "list", "--since", "sometime"),

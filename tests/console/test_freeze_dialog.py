@@ -141,19 +141,19 @@ async def test_it_sends_one_key_and_the_board_proves_every_halt() -> None:
         assert send.is_on
         await run.press("tab", "tab", "enter")
         await run.at("Freeze FRZ-0032")
-        await run.shows("0 of 12 halted so far")
+        await run.shows("0 of 12 halted. No answer yet from bot-39")
         sent = run.paper.posted("/v1/freezes")
         assert len(sent) == 1
         assert sent[0]["scope"] == {"kind": "chain", "name": "arbitrum"}
         assert sent[0]["reason"] == "losses since 02:40"
         assert len(str(sent[0]["idempotency_key"])) == 32
         run.paper.freezes["freeze-2"] = _halted(run.paper.freezes["freeze-2"], but=("bot-45",))
-        await run.shows("11 of 12 halted so far within 0.18 s; waiting for bot-45.")
+        await run.shows("11 of 12 halted in 0.18 s. No answer yet from bot-45.")
         run.clock.advance(seconds=20)
-        await run.shows("UNKNOWN: 11 of 12 halted; no answer from bot-45.")
+        await run.shows("UNKNOWN: 11 of 12 halted in 0.18 s; no answer from bot-45.")
         run.paper.freezes["freeze-2"] = _halted(run.paper.freezes["freeze-2"])
         run.paper.emit(Topic.FREEZE, run.paper.freezes["freeze-2"])
-        await run.shows("Done: 12 of 12 halted within 0.18 s.")
+        await run.shows("12 of 12 halted in 0.18 s. By their own word")
 
 
 def _halted(freeze: Freeze, but: tuple[str, ...] = ()) -> Freeze:
@@ -162,7 +162,7 @@ def _halted(freeze: Freeze, but: tuple[str, ...] = ()) -> Freeze:
         if proof.executor in but
         else HaltProof(
             executor=proof.executor,
-            state=HaltState.ACKED,
+            state=HaltState.QUIESCED,
             acked_at=models.NOW,
             halted_after_seconds=Decimal("0.18"),
             last_order_seq=7,
@@ -170,7 +170,7 @@ def _halted(freeze: Freeze, but: tuple[str, ...] = ()) -> Freeze:
         )
         for proof in freeze.proofs
     ]
-    halted = sum(proof.state is HaltState.ACKED for proof in proofs)
+    halted = sum(proof.state is HaltState.QUIESCED for proof in proofs)
     return freeze.model_copy(update={"proofs": proofs, "halted": halted})
 
 

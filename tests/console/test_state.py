@@ -13,16 +13,17 @@ from console.state.alert_book import CLEARED_ROWS, PAGE_ROWS, AlertBook, current
 from console.state.audit_search import Found, SearchError, changes, parse_search
 from console.state.completion import closest, complete
 from console.state.floor import Floor, Link, urgent
-from console.state.freezing import UNKNOWN_AFTER_S, Draft, Outcome, effect_of
+from console.state.freezing import UNKNOWN_AFTER_S, Draft, Outcome, Wanted, effect_of, unmet
 from console.state.freshness import Freshness, coarse_age, due_text, exact_age, freshness, worst
 from console.state.headline import headline
 from console.state.pulse import hold_texts, next_look_s
 from console.state.scopes import known_scopes, typed_name
+from console.widgets.freezes import board_sentence
 from contract.alerts import AlertCounts, AlertStatus, Severity
 from contract.audit import AuditPage
 from contract.base import Page
 from contract.executors import ExecutorState
-from contract.freeze import FreezeStatus
+from contract.freeze import Freeze, FreezeStatus, HaltState
 from contract.overview import Overview
 from contract.risk import MeasureState
 from contract.scope import Scope
@@ -321,3 +322,38 @@ def test_a_freeze_is_done_only_when_every_executor_has_answered() -> None:
     waiting = effect_of(models.freeze(halted=3), 1)
     assert (waiting.outcome, waiting.unproven) == (Outcome.WAITING, ("bot-42",))
     assert effect_of(models.freeze(halted=3), UNKNOWN_AFTER_S).outcome is Outcome.UNKNOWN
+
+
+def test_a_freeze_stays_open_while_something_is_in_flight_and_fails_when_somebody_goes_on() -> None:
+    under_way = effect_of(models.freeze(still_open=1), 1)
+    assert (under_way.outcome, under_way.still_open) == (Outcome.DONE, ("bot-39",))
+    assert effect_of(models.freeze().model_copy(update={"violations": 1}), 1).outcome is Outcome.FAILED
+    proofs = models.freeze().proofs
+    gone_on = [proofs[0].model_copy(update={"state": HaltState.VIOLATION}), *proofs[1:]]
+    assert effect_of(models.freeze().model_copy(update={"proofs": gone_on}), 1).gone_on == ("bot-39",)
+
+
+def test_waiting_for_verified_takes_nothing_less() -> None:
+    assert unmet(models.freeze(), Wanted.ACKED) == ()
+    assert unmet(models.freeze(), Wanted.VERIFIED) == ("bot-39", "bot-40", "bot-41", "bot-42")
+    assert unmet(models.freeze(verified=3), Wanted.VERIFIED) == ("bot-42",)
+    assert unmet(models.freeze(verified=4), Wanted.VERIFIED) == ()
+    without = models.freeze(verified=3).model_copy(update={"proofs": []})
+    assert unmet(without, Wanted.VERIFIED) == ("1 not named",)
+
+
+@pytest.mark.parametrize(
+    ("freeze", "says"),
+    [
+        (models.freeze(), "4 of 4 halted in 0.12 s. By their own word: no second source agrees yet."),
+        (models.freeze(verified=1), "A second source agrees for 1; the rest is their own word."),
+        (models.freeze(verified=4), "A second source agrees for each of them."),
+        (models.freeze(still_open=2), "4 of 4 halted in 0.12 s; bot-39, bot-40 still had something under way."),
+        (models.freeze(halted=3), "3 of 4 halted in 0.11 s. No answer yet from bot-42; its permit dies in 1.2 s."),
+    ],
+)
+def test_the_boards_sentence_says_who_has_halted_and_by_whose_word(freeze: Freeze, says: str) -> None:
+    dies = NOW + timedelta(seconds=1.2)
+    late = [one if one.acked_at else one.model_copy(update={"permit_dead_at": dies}) for one in freeze.proofs]
+    freeze = freeze.model_copy(update={"proofs": late})
+    assert says in board_sentence(freeze, effect_of(freeze, 1), NOW)[1]

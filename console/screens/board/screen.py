@@ -37,7 +37,8 @@ class BoardScreen(ReadingScreen):
 
     def sentence(self, view: View) -> Line:
         """How many have halted, and who has not answered."""
-        mood, text = board_sentence(self._freeze, self._effect(view))
+        floor = self.desk.latest or Floor()
+        mood, text = board_sentence(self._freeze, self._effect(view), floor.now(view.desk_now))
         return self.headline_line(mood, text)
 
     def _effect(self, view: View) -> Effect:
@@ -46,7 +47,9 @@ class BoardScreen(ReadingScreen):
 
     def _look_again(self) -> None:
         waited_s = seconds_between(self._freeze.created_at, (self.desk.latest or Floor()).now(self.desk.now())) or 0.0
-        if self._effect(self.view()).outcome is Outcome.WAITING or waited_s < UNKNOWN_AFTER_S or self._changed():
+        effect = self._effect(self.view())
+        unsettled = effect.outcome is Outcome.WAITING or bool(effect.still_open)
+        if unsettled or waited_s < UNKNOWN_AFTER_S or self._changed():
             self._look()
 
     def _changed(self) -> bool:
@@ -57,11 +60,7 @@ class BoardScreen(ReadingScreen):
         known = floor.freezes.get(self._freeze.id)
         if known is None:
             return self._freeze.status != "thawed" and floor.loaded_at is not None
-        return (known.halted, known.status, known.version) != (
-            self._freeze.halted,
-            self._freeze.status,
-            self._freeze.version,
-        )
+        return _counts(known) != _counts(self._freeze)
 
     def _look(self) -> None:
         if not self.questions.is_waiting("board") and self.desk.api is not None:
@@ -77,3 +76,8 @@ class BoardScreen(ReadingScreen):
         from console.client.errors import Unreachable
 
         return isinstance(error, Unreachable)
+
+
+def _counts(freeze: Freeze) -> tuple[object, ...]:
+    progress = (freeze.halted, freeze.covered, freeze.verified, freeze.violations, freeze.still_open)
+    return (*progress, freeze.status, freeze.version)
