@@ -227,6 +227,8 @@ class Session:
                     self._permitted(message)
                 case "revoke":
                     self._revoked(message)
+                case "refused" if message.get("code") == "unavailable":
+                    self.last_error = shown(str(message.get("message", "unavailable")))
                 case "refused":
                     self.refused(str(message.get("message", "refused")))
         except ValueError as error:

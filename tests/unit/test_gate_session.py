@@ -270,6 +270,13 @@ def test_a_refusal_ends_the_permit() -> None:
     assert talk.session.last_error == "A newer process runs as bot-1."
 
 
+def test_a_backend_that_has_no_room_does_not_end_what_another_permitted() -> None:
+    talk = Talk().open()
+    talk.renew()
+    talk.say({"type": "refused", "code": "unavailable", "message": "No further executor can be connected here."})
+    assert talk.decide()
+
+
 def test_an_acknowledgement_is_a_signed_statement_repeated_until_it_is_confirmed() -> None:
     talk = Talk().open()
     talk.renew()
