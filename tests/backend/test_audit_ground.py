@@ -132,3 +132,12 @@ async def test_heads_are_those_of_the_ledgers_generation(app: App, generation: i
         found = await ground.read(session)
         assert (found.generation, found.notes) == (generation, {log: b"of %d" % generation})
         await session.rollback()
+
+
+async def test_the_entry_of_a_search_does_not_hurry_the_sequencer(database_url: str) -> None:
+    async with _without_sequencer(database_url) as runtime:
+        await _act(runtime, "olga")
+        assert runtime.outbox_filled.is_set()
+        runtime.outbox_filled.clear()
+        await _act(runtime, "olga", AuditEvent.SEARCH_RUN)
+        assert not runtime.outbox_filled.is_set()
