@@ -210,6 +210,7 @@ class _Runner:
         self._monitor = monitor
         self._woken = asyncio.Event()
         self._failures = 0
+        self._wanted_s: float | None = None
 
     def wake(self) -> None:
         """Let the next tick come early."""
@@ -244,9 +245,10 @@ class _Runner:
         async with self._runtime.database.transaction() as session:
             await session.execute(_STALL_LIMIT, {"ms": str(STALLED_TICK_MS)})
             await self._require(session, fence, hold=False)
-            await self._monitor.tick(session, self._runtime)
+            wanted_s = await self._monitor.tick(session, self._runtime)
             await session.flush()
             await self._require(session, fence, hold=True)
+        self._wanted_s = wanted_s
 
     async def _require(self, session: AsyncSession, fence: int, *, hold: bool) -> None:
         identity = {"name": self._monitor.name, "fence": fence, "holder": self._leases.holder}
@@ -257,6 +259,9 @@ class _Runner:
         if self._failures:
             retry_s = min(RETRY_MIN_S * 2 ** min(self._failures - 1, 10), RETRY_MAX_S)
             await asyncio.sleep(min(retry_s, max(self._monitor.interval_s, RETRY_MIN_S)))
+            return
+        if self._wanted_s is not None:
+            await asyncio.sleep(self._wanted_s)
             return
         await asyncio.sleep(self._monitor.min_gap_s)
         with suppress(TimeoutError):

@@ -18,7 +18,8 @@ class Monitor:
     name: str
     interval_s: float
     """Longest gap between two ticks."""
-    tick: Callable[[AsyncSession, Runtime], Awaitable[None]]
+    tick: Callable[[AsyncSession, Runtime], Awaitable[float | None]]
+    """May answer in how many seconds it wants the next tick; None leaves that to the gaps below."""
     wake_on: frozenset[Topic] = frozenset()
     """Stream topics after which the next tick comes early."""
     min_gap_s: float = 0.5

@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
 from backend.monitors import Monitor
-from backend.risk import service
+from backend.risk import confirming, service
 from contract.stream import Topic
 
 LONGEST_GAP_S = 15.0
@@ -14,9 +14,15 @@ SHORTEST_GAP_S = 1.0
 small virtual machine, and nearly as much in the database. It grows with the places that trade, not with the trades."""
 
 
-async def tick(session: AsyncSession, runtime: Runtime) -> None:
+CONFIRMING_GAP_S = 0.8
+"""While a crossing awaits confirmation: with the time an assessment takes, the next one is done within a second."""
+
+
+async def tick(session: AsyncSession, runtime: Runtime) -> float | None:
     """One assessment."""
     await service.assess(session, runtime)
+    await session.flush()
+    return CONFIRMING_GAP_S if await confirming.is_outstanding(session, runtime) else None
 
 
 MONITOR = Monitor(

@@ -17,7 +17,7 @@ from backend.context import Caller, Runtime, system_caller
 from backend.events import publish
 from backend.executors import service as executors
 from backend.freeze import service as freeze
-from backend.risk import actions, assessments, indicators
+from backend.risk import actions, assessments, confirming, indicators
 from backend.risk.crossings import Crossing, unexplained
 from backend.risk.gather import Gathered, day_parts, gather, limits_of
 from backend.risk.measures import Inputs, displayed, figure, is_back, listed, measure_all
@@ -175,13 +175,17 @@ async def _settle(session: AsyncSession, runtime: Runtime, gathered: Gathered, l
             if why is None:
                 going_on.add(alert.scope)
             else:
+                await confirming.lapse(session, alert)
                 await alerts.clear_alert(session, runtime, caller, alert.id, why=why)
+        found: dict[str, confirming.Found] = {}
         for crossing in unexplained(rule, gathered.inputs.parts[rule], limits, alerted=going_on):
             draft = _draft(runtime, crossing, gathered)
             alert, is_new = await alerts.raise_alert(session, runtime, caller, draft)
             if is_new:
-                in_force = await freeze.list_in_force(session, runtime)
-                await actions.take(session, runtime, caller, crossing, alert, in_force=in_force)
+                await actions.tell(session, runtime, caller, crossing, alert)
+            found[draft.fingerprint] = confirming.Found(crossing, alert, is_new)
+        marks = {_fingerprint(rule, scope, gathered.inputs.now) for scope in going_on}
+        await confirming.look(session, runtime, rule, found, going_on=marks, gathered=gathered, limits=limits)
 
 
 def _over(rule: RiskRule, mark: str, scope: Scope, inputs: Inputs, limits: Limits) -> str | None:

@@ -29,6 +29,8 @@ class Confirmation(Base):
     fingerprint: Mapped[str] = mapped_column(String(500), primary_key=True)
     """That of the alert: rule, scope and, for daily figures, day."""
     rule: Mapped[str] = mapped_column(String(50))
+    scope_kind: Mapped[str] = mapped_column(String(20))
+    scope_name: Mapped[str] = mapped_column(String(100))
     alert_id: Mapped[UUID] = mapped_column(ForeignKey("alerts.id", ondelete="RESTRICT"))
     """The newest alert of that fingerprint."""
     looks: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)

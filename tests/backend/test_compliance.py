@@ -22,10 +22,16 @@ async def test_the_overview_of_an_empty_floor_is_honest(app: App) -> None:
     assert (found.alerts, found.freezes, found.executors, found.executors_total) == ([], [], [], 0)
 
 
+async def lose(app: App) -> None:
+    """A loss over the limit that two assessments of different data confirm."""
+    for profit in (-11, -1):
+        await store(app, trade(datetime.now(UTC), profit_eth=Decimal(profit)))
+        await assess(app)
+
+
 async def test_the_overview_holds_everything_in_one_answer(app: App) -> None:
     await renew(app.runtime, "bot-1")
-    await store(app, trade(datetime.now(UTC), profit_eth=Decimal(-11)))
-    await assess(app)
+    await lose(app)
     answer = await (await app.as_(OPERATOR)).get("/v1/overview")
     found = Overview.model_validate_json(answer.content)
     assert [one.name for one in found.executors] == ["bot-1"]
@@ -48,8 +54,7 @@ async def test_the_overview_names_the_last_event_it_contains(app: App) -> None:
 
 async def test_the_status_is_one_lines_worth(app: App) -> None:
     await renew(app.runtime, "bot-1")
-    await store(app, trade(datetime.now(UTC), profit_eth=Decimal(-11)))
-    await assess(app)
+    await lose(app)
     found = Status.model_validate_json((await (await app.as_(OPERATOR)).get("/v1/status")).content)
     assert (found.version, found.freezes, found.executors_total, found.executors_silent) == (__version__, 1, 1, 0)
     assert found.alert_counts.critical == 1
@@ -57,8 +62,7 @@ async def test_the_status_is_one_lines_worth(app: App) -> None:
 
 
 async def test_the_dashboard_has_the_documents_three_parts(app: App) -> None:
-    await store(app, trade(datetime.now(UTC), profit_eth=Decimal(-11)))
-    await assess(app)
+    await lose(app)
     answer = await (await app.as_(AUDITOR)).get("/api/compliance/metrics")
     assert set(answer.json()) == {"risks", "metrics", "alerts"}
     found = ComplianceMetrics.model_validate_json(answer.content)

@@ -1,5 +1,6 @@
 """Leadership with real backend processes: one leader at a time, quick take-over, no commit of a stopped leader."""
 
+import asyncio
 import signal
 import time
 from collections.abc import Callable
@@ -7,7 +8,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.context import Runtime
+from backend.leader import run_monitors
+from backend.monitors import Monitor
+from backend.runtime import build_runtime
+from backend.settings import Settings
+from backend.stream import Broker
 from tests.support.backends import PROBE_TABLE, Backend, backends, eventually
 from tests.support.outage import outage
 
@@ -104,3 +112,22 @@ def test_leadership_comes_back_after_the_database_was_away(probed: str, tmp_path
         time.sleep(1.0)
         _assert_one_at_a_time(_ticks(probed))
         assert all(each.process.poll() is None for each in running)
+
+
+async def test_a_monitor_may_ask_to_be_called_again_soon(database_url: str) -> None:
+    runtime = build_runtime(Settings(database_url=database_url, pool_size=1))
+    times, enough = 0, asyncio.Event()
+
+    async def tick(_session: AsyncSession, _runtime: Runtime) -> float | None:
+        nonlocal times
+        times += 1
+        if times == 3:
+            enough.set()
+        return 0.05
+
+    patient = Monitor(name="patient", interval_s=3_600, tick=tick, min_gap_s=3_600)
+    try:
+        async with run_monitors(runtime, Broker(runtime), (patient,)), asyncio.timeout(SLACK_S):
+            await enough.wait()
+    finally:
+        await runtime.database.close()

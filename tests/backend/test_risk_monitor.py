@@ -50,6 +50,11 @@ class Watch:
         self.time.pass_(**passed)
         return await assess(self.app)
 
+    async def confirm(self) -> RiskSnapshot:
+        """Two assessments of the same data, so far apart that both count."""
+        await self.assess()
+        return await self.assess(seconds=10)
+
     async def alerts(self) -> list[Alert]:
         answer = await (await self.app.as_(OPERATOR)).get("/v1/alerts")
         return Page[Alert].model_validate_json(answer.content).items
@@ -91,7 +96,8 @@ async def test_a_drawdown_raises_one_alert_halts_the_strategy_and_ends_at_midnig
     assert alert.message == "Strategy arbitrage lost 12.50 ETH today, over the limit of 10 ETH."
     [hold] = await watch.freezes()
     assert (str(hold.scope), hold.mode.value, hold.automatic_rule) == ("strategy:arbitrage", "halt", "DAILY_LOSS_LIMIT")
-    assert alert.action_taken == f"{hold.ref} (halt) placed on strategy:arbitrage"
+    assert alert.action_taken == f"{hold.ref} (halt) placed on strategy:arbitrage, confirmed by 2 of 2 assessments"
+    assert hold.reason == f"{alert.message} Confirmed by 2 of 2 assessments."
     assert [link.label for link in alert.links if link.kind == "freeze"] == [hold.ref]
     await watch.assess(hours=11)
     assert await watch.live() == [("DAILY_LOSS_LIMIT", "strategy:arbitrage")]
@@ -113,7 +119,7 @@ async def test_the_next_day_may_cross_again(watch: Watch) -> None:
 
 async def test_a_lifted_hold_stays_lifted_while_the_day_is_still_over_its_limit(watch: Watch) -> None:
     await watch.trade("-11")
-    await watch.assess()
+    await watch.confirm()
     [hold] = await watch.freezes()
     first, second = await watch.app.as_(OFFICER), await watch.app.as_(OFFICER2)
     assert (await first.post(f"/v1/freezes/{hold.id}/thaw", json={"reason": "reviewed"})).status_code < 300
@@ -150,7 +156,7 @@ async def test_a_position_over_its_limit_is_held_to_reducing_and_clears_at_once(
     await renew(watch.app.runtime, "bot-1", position_eth=D("-60"), chain="base", strategy="a")
     await renew(watch.app.runtime, "bot-2", position_eth=D("55"), chain="zksync", strategy="b")
     await renew(watch.app.runtime, "bot-3", position_eth=None, chain="base", strategy="a")
-    snapshot = await watch.assess()
+    snapshot = await watch.confirm()
     found = measure(snapshot, RiskRule.POSITION)
     assert (found.value, found.samples, found.unknown, found.state) == (D(115), 3, 1, MeasureState.CROSSED)
     assert await watch.live() == [("POSITION_SIZE_EXCEEDED", "global")]
@@ -235,7 +241,9 @@ async def test_batches_of_past_days_share_one_alert_until_it_is_acknowledged(wat
 
 async def test_two_assessments_at_once_raise_one_alert_and_one_hold(watch: Watch) -> None:
     await watch.trade("-11")
-    await asyncio.gather(*(assess(watch.app) for _ in range(3)))
+    for _ in range(2):
+        await asyncio.gather(*(assess(watch.app) for _ in range(3)))
+        watch.time.pass_(seconds=10)
     assert len(await watch.alerts()) == 1
     assert len(await watch.freezes()) == 1
 
@@ -298,7 +306,7 @@ async def test_the_kept_assessments_are_bounded(watch: Watch) -> None:
 
 async def test_a_crossed_limit_shows_in_the_indicators_with_links(watch: Watch) -> None:
     await watch.trade("-11")
-    snapshot = await watch.assess()
+    snapshot = await watch.confirm()
     levels = {one.name: one for one in snapshot.indicators}
     assert levels["operational"].level is RiskLevel.CRITICAL
     assert {reason.link.kind for reason in levels["operational"].reasons if reason.link} == {"freeze"}

@@ -102,6 +102,8 @@ def _create_confirmations() -> None:
         "risk_confirmations",
         sa.Column("fingerprint", sa.String(500), nullable=False),
         sa.Column("rule", sa.String(50), nullable=False),
+        sa.Column("scope_kind", sa.String(20), nullable=False),
+        sa.Column("scope_name", sa.String(100), nullable=False),
         sa.Column("alert_id", sa.UUID(), nullable=False),
         sa.Column("looks", postgresql.JSONB(), nullable=False),
         sa.Column("acted_at", _TIME, nullable=True),
