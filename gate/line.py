@@ -4,7 +4,6 @@ The lock is held while messages are read and made, never while anything is sent 
 """
 
 import http
-import json
 import logging
 import os
 import secrets
@@ -14,15 +13,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from gate.addresses import Address, Addresses
-from gate.session import Session
-from gate.transport import HttpTransport, Refused, TransportError
 
 SUBPROTOCOL = Subprotocol("watchfloor.gate.1")
 USER_AGENT = "watchfloor-gate"
@@ -110,18 +107,6 @@ def authorization(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def speaks_http_only(error: Exception) -> bool:
-    """Whether the backend answered, and knows no WebSocket."""
-    return isinstance(error, InvalidStatus) and error.response.status_code in {404, 405, 426}
-
-
-def plain_request(text: str) -> dict[str, Any]:
-    """Return a renewal as a backend that knows HTTP only takes it."""
-    later = {"type", "seen_epoch", "public_key", "acknowledgement", "fates", "idle_ms"}
-    body: dict[str, Any] = json.loads(text)
-    return {name: value for name, value in body.items() if name not in later}
-
-
 def is_refusal(error: Exception) -> bool:
     """Whether the backend was reached and said no; anything else may pass."""
     if isinstance(error, InvalidStatus):
@@ -186,7 +171,6 @@ class Line:
         self._conversation = conversation
         self._addresses = Addresses(urls, jitter)
         self._headers = authorization(token)
-        self._token = token
         self._name = name
         self._told = told
         self._clock = clock
@@ -218,8 +202,6 @@ class Line:
                 self._converse(self._addresses.current)
                 why = "the connection was closed"
             except Exception as error:  # noqa: BLE001  boundary: whatever ends a connection, the next one is tried
-                if speaks_http_only(error) and isinstance(self._conversation, Session):
-                    self._poll(self._conversation)
                 why, refused = describe(error), is_refusal(error)
             self._lost(why, refused=refused)
 
@@ -256,25 +238,6 @@ class Line:
         reader.join(CLOSE_TIMEOUT_S)
         if connection.close_code in REFUSING_CLOSE_CODES:
             raise RefusedError
-
-    def _poll(self, session: Session) -> None:
-        with self.lock:
-            session.opened(self._clock())
-        transport = HttpTransport(self._addresses.current.websocket("").replace("ws", "http", 1), self._token)
-        try:
-            while (text := self._next_message(threading.Event())) is not None:
-                answer = transport.renew(plain_request(text), timeout_s=OPEN_TIMEOUT_S)
-                with self.lock:
-                    session.answered_plainly(answer)
-                self._told()
-        except Refused as refusal:
-            with self.lock:
-                session.refused(str(refusal))
-        except (TransportError, HungError) as error:
-            with self.lock:
-                session.last_error = str(error)
-        finally:
-            transport.close()
 
     def _write(self, connection: ClientConnection, over: threading.Event) -> None:
         while (text := self._next_message(over)) is not None:

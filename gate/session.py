@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gate.orders import Fate, Orders
 from gate.permits import (
-    MAX_TTL_S,
     MIN_RENEW_S,
     Decision,
     Identity,
@@ -233,26 +232,6 @@ class Session:
                     self.refused(str(message.get("message", "refused")))
         except ValueError as error:
             self.last_error = shown(f"an answer of no use: {error}")
-
-    def answered_plainly(self, answer: Any) -> None:
-        """Take in the unsigned answer of a backend that knows HTTP only."""
-        try:
-            held = (answer["mode"] or Mode.HALT) if not answer["may_trade"] else answer["mode"]
-            permit = Permit(
-                holder=self.identity,
-                request_no=whole(answer["request_no"]),
-                mode=read_mode(held),
-                epoch=whole(answer["epoch"]),
-                ttl_s=min(MAX_TTL_S, whole(answer["ttl_ms"]) / 1000),
-                renew_s=max(MIN_RENEW_S, whole(answer["renew_ms"]) / 1000),
-                holds=read_holds(answer["holds"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            self.last_error = shown(f"an answer of no use: {error}")
-            return
-        self._unanswered.clear()
-        self.answered |= self.book.permitted(permit)
-        self.last_error = None
 
     def _greeted(self, message: Mapping[str, Any]) -> None:
         keys = message.get("keys")

@@ -29,9 +29,9 @@ def state(nonce: str | None, epoch: int = 0, *, held: tuple[str, ...] = (), lift
     }
 
 
-def fresh(now: float = 0.0, **told: Any) -> Fence:
+def fresh(**told: Any) -> Fence:
     fence = Fence(AGE_S)
-    fence.asked(now, "n")
+    fence.asked(0.0, "n")
     assert fence.told(state("n", **told))
     return fence
 
