@@ -183,7 +183,7 @@ class AsyncGate:
         before, self._shown = self._shown, lost(self._session, why, refused=refused)
         self._addresses.failed(self._clock(), refused=refused)
         if self._shown != before:
-            log.warning("no permit for %s: %s", self._session.identity.executor, self._shown)
+            log.warning("no connection for %s: %s", self._session.identity.executor, self._shown)
 
     async def _converse(self, address: Address) -> None:
         async with self._connected(address) as connection:

@@ -219,7 +219,7 @@ class Line:
             self._addresses.failed(self._clock(), refused=refused)
             news = not self._stopping and self._shown != before
         if news:
-            log.warning("no permit for %s: %s", self._name, self._shown)
+            log.warning("no connection for %s: %s", self._name, self._shown)
         self._told()
 
     def _converse(self, address: Address) -> None:

@@ -187,7 +187,7 @@ def test_a_refusal_ends_the_permit_at_once_in_the_backends_own_words(
         server.hang_up(4403, "refused")
         eventually(lambda: gate.may_send().reason is Reason.REFUSED)
         eventually(lambda: gate.last_error == "status 401")
-    assert "no permit for bot-1: A newer process runs as bot-1." in caplog.text
+    assert "no connection for bot-1: A newer process runs as bot-1." in caplog.text
 
 
 @pytest.mark.parametrize("status", [401, 403])

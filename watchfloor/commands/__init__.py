@@ -19,6 +19,7 @@ SERVER_COMMANDS: Final = {
     "policy": "Check or show the compliance policy.",
     "ledger": "Let the audit ledger continue after a restore: two people, beside the database.",
     "signer": "Sign the audit ledger's heads, apart from the database.",
+    "gate": "Ask for permits, or check them, for bots and signers in other languages.",
     "witness": "Witness the heads of a ledger that runs elsewhere.",
 }
 """Name → what it does. The module is `watchfloor.commands.<name>`."""
