@@ -19,6 +19,7 @@ from backend.policy import Policy
 from backend.reserve import Reserve
 from backend.revocations import Revocations
 from backend.settings import Settings
+from backend.signals import Signal
 from backend.timed import TimedCache
 from backend.write_path import WritePath
 from contract.permissions import Permission
@@ -87,6 +88,8 @@ class Runtime:
     """Who may freeze while the database is away."""
     latched: Latched = field(default_factory=Latched)
     """Freezes that the database has not taken yet."""
+    holds_changed: Signal = field(default_factory=Signal)
+    """This process has committed a freeze, or a step of lifting one."""
     outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when this process has committed an audit entry: wakes the sequencer if it runs here."""
     metrics: Metrics = field(default_factory=Metrics)

@@ -122,6 +122,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             app.state.broker = broker
             app.state.desk = await stack.enter_async_context(Desk(runtime).running())
             broker.watch(frozenset({Topic.FREEZE}), app.state.desk.wake)
+            runtime.holds_changed.connect(app.state.desk.wake)
             app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())
             if monitors:
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))

@@ -9,6 +9,7 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
+from backend.db import after_commit
 from backend.events import publish
 from backend.freeze import core, evidence, store, thaw_facts
 from backend.freeze.evidence import Judged
@@ -144,6 +145,7 @@ async def announce(session: AsyncSession, runtime: Runtime, row: FreezeRow) -> F
     await session.flush()
     [freeze] = await show(session, runtime, [row])
     _publish(session, row, freeze)
+    after_commit(session, runtime.holds_changed.tell)
     return freeze
 
 
