@@ -94,6 +94,8 @@ class Freeze(Wire):
     """How many have halted with something still in flight or resting."""
     proofs: list[HaltProof] = []
     """Filled on the detail route only."""
+    drill: bool = False
+    """Whether it is a drill's: in force all the same, and lifted by itself."""
     version: int = 1
     """Rises with every change of status; an approval may name the version it was shown."""
     thaw: Thaw | None = None

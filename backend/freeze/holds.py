@@ -11,7 +11,7 @@ from backend.context import Caller, Runtime, system_caller
 from backend.errors import WatchfloorError
 from backend.freeze import core, store, views
 from backend.freeze.journal import Entry
-from backend.freeze.tables import FreezeRow
+from backend.freeze.tables import FreezeDrillRow, FreezeRow
 from contract.errors import ErrorCode
 from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus
 from contract.scope import Scope
@@ -41,6 +41,15 @@ async def create(
         session, runtime, caller, counters, scope=scope, mode=request.mode, reason=request.reason,
         idempotency_key=request.idempotency_key or None, ident=ident,
     )  # fmt: skip
+    return await views.announce(session, runtime, row)
+
+
+async def create_for_drill(
+    session: AsyncSession, runtime: Runtime, caller: Caller, *, scope: Scope, mode: FreezeMode, drill: FreezeDrillRow
+) -> Freeze:
+    """Put a drill's hold on a scope, in the same way as one in earnest."""
+    counters = await store.lock_counters(session)
+    row = await _add(session, runtime, caller, counters, scope=scope, mode=mode, reason=drill.reason, drill_id=drill.id)
     return await views.announce(session, runtime, row)
 
 
@@ -116,6 +125,7 @@ async def _add(
     alert_id: str | None = None,
     ident: UUID | None = None,
     latched: Entry | None = None,
+    drill_id: UUID | None = None,
 ) -> FreezeRow:
     row = FreezeRow(
         id=ident or runtime.clock.new_id(),
@@ -131,11 +141,14 @@ async def _add(
         held_since=counters.now,
         automatic_rule=rule,
         idempotency_key=idempotency_key,
+        drill_id=drill_id,
         version=1,
     )
     await store.raise_counters(session, epoch=row.epoch, number=row.number)
     session.add(row)
     metadata: dict[str, Any] = {"rule": rule, "alert_id": alert_id} if rule else {}
+    if drill_id is not None:
+        metadata = {"drill": str(drill_id)}
     if latched is not None:
         metadata = {
             "latched_at": format_instant(latched.at.astimezone(UTC)),

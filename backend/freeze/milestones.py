@@ -15,10 +15,11 @@ from backend.alerts import service as alerts
 from backend.alerts.service import ACKNOWLEDGEMENT, CLEARS_ON, AlertDraft
 from backend.audit import service as audit
 from backend.context import Runtime, system_caller
-from backend.freeze import core, store, views
+from backend.freeze import core, drills, store, views
 from backend.freeze.evidence import Judged
 from backend.freeze.tables import FreezeRow, HaltMilestone
 from backend.paging import MAX_PAGE_ROWS
+from backend.roster import service as roster
 from contract.alerts import Link, Severity
 from contract.scope import Scope, ScopeKind
 from contract.states import HaltState
@@ -46,9 +47,11 @@ async def follow(session: AsyncSession, runtime: Runtime) -> None:
     """
     query = store.newest_first(in_force_only=True, after=None, limit=MAX_PAGE_ROWS)
     rows = (await session.execute(query.with_for_update(key_share=True, skip_locked=True))).scalars().all()
-    for row, judged in await views.judged(session, runtime, rows):
+    found = await views.judged(session, runtime, rows)
+    for row, judged in found:
         await _note(session, runtime, _Followed(row, judged))
         views.publish_if_changed(session, row, judged)
+    await drills.end_if_due(session, runtime, found, await roster.database_now(session))
 
 
 async def _note(session: AsyncSession, runtime: Runtime, followed: _Followed) -> None:

@@ -7,18 +7,50 @@ from fastapi import APIRouter, Query, Response
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.errors import WatchfloorError
-from backend.freeze import latch, service
+from backend.freeze import drills, latch, service
 from backend.freeze.latch import CurrentFreezer, CurrentKeeper
 from backend.guard import CurrentCaller, needs, states
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from contract.base import Page
 from contract.errors import ErrorCode
 from contract.freeze import BlastRadius, Freeze, FreezeRequest, FreezeStatus, ThawApproval, ThawRequest
+from contract.freeze_drills import DrillEvidence, DrillHistory, FreezeDrill, FreezeDrillRequest
 from contract.observing import ObservationRequest, Observed, ToWatch
 from contract.permissions import Permission
 from contract.scope import HOW_TO_WRITE, Scope
 
 router = APIRouter(prefix="/v1/freezes", tags=["freeze"])
+
+
+@router.post("/drills", status_code=201, **needs(Permission.FREEZE_OPERATIONS))
+async def start_drill(
+    session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, request: FreezeDrillRequest
+) -> FreezeDrill:
+    """Freeze canaries for practice; it ends by itself."""
+    return await drills.start(session, runtime, caller, request)
+
+
+@router.get("/drills", **needs(Permission.VIEW_FREEZES))
+async def list_drills(
+    session: Tx,
+    runtime: CurrentRuntime,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = DEFAULT_PAGE_ROWS,
+) -> DrillHistory:
+    """Freeze drills, newest first, with figures over those that have ended."""
+    return await drills.list_drills(session, runtime, cursor=cursor, limit=limit)
+
+
+@router.get("/drills/{ident}", **needs(Permission.VIEW_FREEZES))
+async def get_drill(session: Tx, runtime: CurrentRuntime, ident: str) -> FreezeDrill:
+    """One freeze drill, with every canary's outcome."""
+    return await drills.get_drill(session, runtime, ident)
+
+
+@router.get("/drills/{ident}/evidence", **needs(Permission.VIEW_FREEZES))
+async def drill_evidence(session: Tx, runtime: CurrentRuntime, ident: str) -> DrillEvidence:
+    """What an auditor needs of a freeze drill, signed statements among it."""
+    return await drills.evidence_of(session, runtime, ident)
 
 
 @router.post(

@@ -15,7 +15,7 @@ from backend.freeze.holds import create, freeze_automatically
 from backend.freeze.milestones import follow
 from backend.freeze.observing import record as record_observations
 from backend.freeze.observing import to_watch
-from backend.freeze.tables import FreezeRow
+from backend.freeze.tables import FreezeDrillRow, FreezeRow
 from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
 from backend.freeze.views import (
     Floor,
@@ -64,3 +64,4 @@ async def forget_person(session: AsyncSession, name: str, *, stand_in: str) -> N
     """Have a stand-in where the name of an erased person stood."""
     who = (FreezeRow.created_by, FreezeRow.thaw_requested_by, FreezeRow.thawed_by)
     await replace_name(session, who, name, stand_in)
+    await replace_name(session, (FreezeDrillRow.started_by,), name, stand_in)

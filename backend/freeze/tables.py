@@ -61,12 +61,15 @@ class FreezeRow(Base):
     thaw_watch_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     thaw_looked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When a backend last looked at the executors that were let go."""
+    drill_id: Mapped[UUID | None] = mapped_column(ForeignKey("freeze_drills.id", ondelete="RESTRICT"))
+    """The drill that put it on; None for a hold in earnest."""
     shown_progress: Mapped[str | None] = mapped_column(String(40))
     """Halted and covered as consoles were last told, so that a change is published once."""
 
     __table_args__ = (
         Index("ix_freezes_in_force", "scope_kind", "scope_name", postgresql_where=text("status <> 'thawed'")),
         Index("ix_freezes_time", "created_at", "id"),
+        Index("ix_freezes_drill", "drill_id", postgresql_where=text("drill_id IS NOT NULL")),
         Index(
             "uq_freezes_idempotency",
             "created_by",
@@ -75,6 +78,29 @@ class FreezeRow(Base):
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
     )
+
+
+class FreezeDrillRow(Base):
+    """One drill: a freeze of canaries that is measured and ends by itself."""
+
+    __tablename__ = "freeze_drills"
+
+    id: Mapped[IdColumn]
+    number: Mapped[int] = mapped_column(Integer, unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSONB)
+    mode: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    started_by: Mapped[str] = mapped_column(String(100))
+    started_at: Mapped[UtcTime]
+    ends_at: Mapped[UtcTime]
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    reported_before: Mapped[dict[str, int]] = mapped_column(JSONB)
+    """The last order sequence that each canary had reported when the drill began."""
+    outcomes: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """What was measured, as the wire shows it; written once, at the end."""
+    idempotency_key: Mapped[str | None] = mapped_column(String(64))
+
+    __table_args__ = (Index("ix_freeze_drills_time", "started_at", "id"),)
 
 
 class FreezeState(Base):

@@ -20,6 +20,7 @@ WITHDRAWN = "freeze.thaw.withdrawn"
 EXPIRED = "freeze.thaw.expired"
 BROKEN_OFF = "freeze.thaw.broken_off"
 COMPLETED = "freeze.thaw.completed"
+DRILL_OVER = "freeze.hold.drill_over"
 _ACTIONS = {
     REQUESTED: "request thaw",
     APPROVED: "approve thaw",
@@ -27,6 +28,7 @@ _ACTIONS = {
     EXPIRED: "let thaw request lapse",
     BROKEN_OFF: "break off thaw",
     COMPLETED: "complete thaw",
+    DRILL_OVER: "lift a drill's hold",
 }
 _MAX_AUDITED_NAMES = 50
 """An entry has a bounded size; the digest stands for the rest."""
@@ -114,6 +116,15 @@ async def finish(session: AsyncSession, runtime: Runtime, caller: Caller, row: F
     _lift(row, now)
     after = core.finish_thaw(state_of(row))
     return await _take(session, runtime, caller, row, after=after, event_type=COMPLETED, approved_by=row.thawed_by)
+
+
+async def end_drill(
+    session: AsyncSession, runtime: Runtime, caller: Caller, row: FreezeRow, *, now: datetime
+) -> Freeze:
+    """Lift the hold of a drill that is over: it was never there to protect anything."""
+    _lift(row, now)
+    after = core.end_drill(state_of(row), by=caller.subject)
+    return await _take(session, runtime, caller, row, after=after, event_type=DRILL_OVER)
 
 
 async def step_back(

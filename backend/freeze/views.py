@@ -106,6 +106,7 @@ def _wire(row: FreezeRow, judged: Sequence[Judged], *, with_proofs: bool) -> Fre
         still_open=sum(state is HaltState.ACKED for state in states),
         proofs=[_proof(one) for one in judged] if with_proofs else [],
         version=row.version,
+        drill=row.drill_id is not None,
     )
 
 

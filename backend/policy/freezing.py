@@ -2,10 +2,18 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from backend.policy.base import Count, PolicyTable, PositiveCount
 from contract.risk import RiskRule
+from contract.scope import Scope
+
+
+def _printed(value: str) -> str:
+    return str(Scope.parse(value))
+
+
+AnyScopeText = Annotated[str, AfterValidator(_printed)]
 
 
 class Permits(PolicyTable):
@@ -26,6 +34,15 @@ class Freezes(PolicyTable):
 
     verify_blocks: PositiveCount
     """For how many blocks a wallet's nonce has to stand still."""
+
+
+class FreezeDrills(PolicyTable):
+    """What may be frozen for practice, and for how long."""
+
+    canaries: list[AnyScopeText] = []
+    """Scopes that a drill may freeze beside single executors; what a drill that names none freezes."""
+    longest_seconds: Annotated[PositiveCount, Field(le=600)]
+    """After so long a drill ends, whatever has been proven by then."""
 
 
 class ThawRules(PolicyTable):

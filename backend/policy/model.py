@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from backend.policy import programme
 from backend.policy.access import PermissionRules, Role, RoleTable, SignIn, resolve_roles
 from backend.policy.base import PolicyTable, each_of
-from backend.policy.freezing import AutomaticFreezes, Freezes, Permits, ThawRules
+from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
 from backend.policy.operations import (
     FOREVER,
     Audit,
@@ -80,6 +80,11 @@ class Policy(PolicyTable):
     def freezes(self) -> Freezes:
         """What counts as proof of a halt."""
         return self.watchfloor.freezes
+
+    @property
+    def freeze_drills(self) -> FreezeDrills:
+        """What may be frozen for practice."""
+        return self.watchfloor.freeze_drills
 
     @property
     def permits(self) -> Permits:

@@ -22,7 +22,7 @@ from backend.policy.base import (
     each_of,
     in_one_place,
 )
-from backend.policy.freezing import AutomaticFreezes, Freezes, Permits, ThawRules
+from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
 from contract.alerts import Severity
 from contract.risk import RiskRule
 from contract.scope import Scope, ScopeKind
@@ -348,6 +348,7 @@ class Watchfloor(PolicyTable):
 
     permits: Permits
     freezes: Freezes
+    freeze_drills: FreezeDrills
     stream: Stream
     indicators: Indicators
     ledger: LedgerRules

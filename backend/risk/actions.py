@@ -73,9 +73,9 @@ async def hold(
 
 
 def _suffices(hold: Freeze, scope: Scope, mode: FreezeMode) -> bool:
-    """Whether a hold in force already stops what a new one would; one that is being lifted in stages does not."""
-    in_full = hold.status is not FreezeStatus.THAWING
-    return in_full and hold.scope in (GLOBAL, scope) and (hold.mode.stops or hold.mode is mode)
+    """Whether a hold in force already stops what a new one would; a drill's, or one being lifted, does not."""
+    lasts = hold.status is not FreezeStatus.THAWING and not hold.drill
+    return lasts and hold.scope in (GLOBAL, scope) and (hold.mode.stops or hold.mode is mode)
 
 
 async def _request_review(session: AsyncSession, runtime: Runtime, caller: Caller, scope: Scope, alert: Alert) -> None:

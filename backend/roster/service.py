@@ -1,6 +1,6 @@
 """What is known of each executor from its own reports. Must never judge whether one may trade: that is `freeze`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import WatchfloorError
 from backend.roster.batches import ODD_SQL, Odd, Report, asking, read_odd, register, write_reports
-from backend.roster.tables import ExecutorRow, ExecutorShown
+from backend.roster.tables import ExecutorBoot, ExecutorRow, ExecutorShown
 from contract.errors import ErrorCode
 
 __all__ = [
@@ -124,3 +124,12 @@ async def mark_shown(session: AsyncSession, shown: Mapping[str, str]) -> None:
     """Remember what consoles are being told of these executors."""
     if shown:
         await session.execute(_MARK_SHOWN, {"names": list(shown), "told": list(shown.values())})
+
+
+async def process_keys(session: AsyncSession, executors: Sequence[str]) -> dict[tuple[str, str], str]:
+    """The public keys that processes of some executors registered, by executor and boot id."""
+    boots = ExecutorBoot.__table__.c
+    found = select(boots.executor, boots.boot_id, boots.public_key).where(
+        boots.executor.in_(executors), boots.public_key.is_not(None)
+    )
+    return {(row.executor, row.boot_id): row.public_key for row in await session.execute(found)}

@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import click
@@ -97,3 +98,16 @@ def finish(code: ExitCode) -> None:
     if code is not ExitCode.OK:
         sys.stdout.flush()
         raise click.exceptions.Exit(int(code))
+
+
+def write_new(path: Path, content: bytes, *, option: str = "--out") -> None:
+    """Write a file that was not there before.
+
+    Raises:
+        click.BadParameter: it is there, or cannot be written.
+    """
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}", param_hint=option) from error

@@ -6,13 +6,14 @@ from functools import partial
 from typing import Final
 
 import click
-from pydantic import ValidationError
 
 from console.client.api import Api, new_idempotency_key
 from console.client.errors import ClientError
 from console.client.stream import Change, ConnectionState, Feed, Line, Snapshot
 from console.commands import output
 from console.commands.base import Call, cell, command, finish, glyph_set, paging
+from console.commands.freeze_drills import drill
+from console.commands.freeze_options import reason_given, scope_typed
 from console.commands.output import age, counted, instant, now_of, outside, table, wrapped
 from console.state.freezing import Outcome, Wanted, effect_of, unmet
 from console.widgets import words
@@ -27,29 +28,12 @@ WAIT_S: Final = 60
 """Executors renew their permits every few seconds; one that is silent for a minute needs a person."""
 
 
-def _scope(_context: click.Context, _option: click.Parameter, value: str) -> Scope:
-    try:
-        return Scope.parse(value)
-    except ValueError as error:
-        raise click.BadParameter(_first_reason(error)) from error
-
-
-def _first_reason(error: ValueError) -> str:
-    if isinstance(error, ValidationError):
-        return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-    return str(error)
-
-
-def _reason(_context: click.Context, _option: click.Parameter, value: str) -> str:
-    if not value.strip():
-        raise click.BadParameter("say in a few words why.")
-    return value
-
-
 @click.command()
-@click.option("--scope", callback=_scope, required=True, help="global, chain:X, strategy:X … or chain:X+strategy:Y.")
+@click.option(
+    "--scope", callback=scope_typed, required=True, help="global, chain:X, strategy:X … or chain:X+strategy:Y."
+)
 @click.option("--mode", type=click.Choice([m.value for m in FreezeMode]), default="halt", show_default=True)
-@click.option("--reason", required=True, callback=_reason, help="Why; it becomes evidence.")
+@click.option("--reason", required=True, callback=reason_given, help="Why; it becomes evidence.")
 @click.option("--wait", type=click.Choice([w.value for w in Wanted]), help="Wait until everybody is so far.")
 @click.option("--timeout", type=click.IntRange(1, 3600), default=WAIT_S, show_default=True, help="Seconds to wait.")
 @command("freeze")
@@ -143,6 +127,9 @@ def _told(frozen: Freeze, outcome: str, waiting_for: list[str]) -> list[str]:
 @click.group()
 def freezes() -> None:
     """Freezes: what is stopped, by whom, and who has confirmed."""
+
+
+freezes.add_command(drill)
 
 
 @freezes.command("list")
@@ -256,7 +243,7 @@ def thaw() -> None:
 
 @thaw.command("request")
 @click.argument("ident", metavar="ID")
-@click.option("--reason", required=True, callback=_reason, help="Why it is safe to go on.")
+@click.option("--reason", required=True, callback=reason_given, help="Why it is safe to go on.")
 @command("thaw")
 def request_thaw(call: Call, ident: str, reason: str) -> None:
     """Ask for a freeze to be lifted; the word `request` may be left out."""

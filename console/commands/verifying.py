@@ -11,7 +11,7 @@ from typing import IO, Final
 import click
 
 from console.client.api import Api
-from console.commands.base import Call, command, finish
+from console.commands.base import Call, command, finish, write_new
 from console.commands.output import counted, instant, note, outside, padded, painted, wrapped
 from console.commands.times import instant_option
 from contract.errors import ExitCode
@@ -114,7 +114,7 @@ def prove(call: Call, ident: str, out: Path | None) -> None:
     """Take what shows to others that an entry is in the ledger; `verify_bundle.py FILE` checks it offline."""
     proof = call.ask(lambda api: api.proof(ident))
     if out is not None:
-        _write_new(out, proof.model_dump_json(indent=1).encode() + b"\n")
+        write_new(out, proof.model_dump_json(indent=1).encode() + b"\n")
     call.answer(proof, lambda: _proof_lines(proof, out))
 
 
@@ -168,11 +168,3 @@ def _unpack(file: IO[bytes], out: Path) -> list[str]:
                     written.write(part)
             names.append(member.name)
     return names
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except OSError as error:
-        raise click.BadParameter(f"{path}: {error.strerror}", param_hint="--out") from error

@@ -165,7 +165,8 @@ async def test_a_dead_executor_whose_wallet_goes_on_is_a_violation(app: App, lat
 async def long_ago(app: App) -> None:
     """Every permit has died since: the freeze and what was stored of permits lie a minute back."""
     async with app.runtime.database.transaction() as session:
-        await session.execute(update(FreezeRow).values(created_at=func.clock_timestamp() - timedelta(minutes=1)))
+        before = func.clock_timestamp() - timedelta(minutes=1)
+        await session.execute(update(FreezeRow).values(created_at=before, held_since=before))
         await session.execute(update(ExecutorRow).values(permit_until=func.clock_timestamp() - timedelta(minutes=1)))
 
 

@@ -24,6 +24,7 @@ def upgrade() -> None:
     _create_permits()
     _create_thaw()
     _create_confirmations()
+    _create_drills()
 
 
 def _create_proof() -> None:
@@ -136,3 +137,27 @@ def _create_permits() -> None:
         unique=False,
         postgresql_where=sa.text("in_flight_ids <> '[]'::jsonb"),
     )
+
+
+def _create_drills() -> None:
+    op.create_table(
+        "freeze_drills",
+        sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("scopes", postgresql.JSONB(), nullable=False),
+        sa.Column("mode", sa.String(20), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("started_by", sa.String(100), nullable=False),
+        sa.Column("started_at", _TIME, nullable=False),
+        sa.Column("ends_at", _TIME, nullable=False),
+        sa.Column("ended_at", _TIME, nullable=True),
+        sa.Column("reported_before", postgresql.JSONB(), nullable=False),
+        sa.Column("outcomes", postgresql.JSONB(), nullable=True),
+        sa.Column("idempotency_key", sa.String(64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_freeze_drills"),
+        sa.UniqueConstraint("number", name="uq_freeze_drills_number"),
+    )
+    op.create_index("ix_freeze_drills_time", "freeze_drills", ["started_at", "id"])
+    op.add_column("freezes", sa.Column("drill_id", sa.UUID(), nullable=True))
+    op.create_foreign_key("fk_freezes_drill_id", "freezes", "freeze_drills", ["drill_id"], ["id"], ondelete="RESTRICT")
+    op.create_index("ix_freezes_drill", "freezes", ["drill_id"], postgresql_where=sa.text("drill_id IS NOT NULL"))
