@@ -28,10 +28,12 @@ from backend.auth.service import admit, keeping_known
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
+from backend.executors import fencing
 from backend.executors import monitor as executors_monitor
 from backend.executors import routes as executors_routes
 from backend.executors import socket as executors_socket
 from backend.executors.desk import Desk
+from backend.executors.fencing import Fences
 from backend.executors.socket import Gates
 from backend.freeze import routes as freeze_routes
 from backend.freeze import thaw_monitor
@@ -61,6 +63,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     alerts_routes.router,
     freeze_routes.router,
     executors_routes.router,
+    fencing.router,
     executors_socket.router,
     transactions_routes.router,
     intake_routes.router,
@@ -123,6 +126,9 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             app.state.desk = await stack.enter_async_context(Desk(runtime).running())
             broker.watch(frozenset({Topic.FREEZE}), app.state.desk.wake)
             runtime.holds_changed.connect(app.state.desk.wake)
+            app.state.fences = await stack.enter_async_context(Fences(runtime, app.state.desk.signer).running())
+            broker.watch(frozenset({Topic.FREEZE}), app.state.fences.wake)
+            runtime.holds_changed.connect(app.state.fences.wake)
             app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())
             if monitors:
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))

@@ -19,6 +19,7 @@ from contract.gate import MAX_ACKNOWLEDGEMENT_CHARS, HaltClaims
 
 PERMIT_TYPE: Final = "watchfloor-permit"
 HALT_TYPE: Final = "watchfloor-halt"
+FENCE_TYPE: Final = "watchfloor-fence"
 KEY_BYTES: Final = 32
 _KEY_ID_CHARS: Final = 16
 """64 bits of a hash: enough to tell a handful of keys apart."""
@@ -60,15 +61,17 @@ class PermitSigner:
         self.public_key = encode(raw)
         """As executors pin it."""
         self.kid = hashlib.sha256(raw).hexdigest()[:_KEY_ID_CHARS]
-        header = {"alg": _ALGORITHM, "kid": self.kid, "typ": PERMIT_TYPE}
-        self._start = encode(orjson.dumps(header)) + "."
+        self._starts = {
+            kind: encode(orjson.dumps({"alg": _ALGORITHM, "kid": self.kid, "typ": kind})) + "."
+            for kind in (PERMIT_TYPE, FENCE_TYPE)
+        }
 
     def __repr__(self) -> str:
         return f"PermitSigner({self.kid})"
 
-    def sign(self, claims: Mapping[str, Any]) -> str:
-        """Make a permit of what it says."""
-        signed = self._start + encode(orjson.dumps(claims))
+    def sign(self, claims: Mapping[str, Any], *, kind: str = PERMIT_TYPE) -> str:
+        """Make a permit of what it says, or another statement of the backend's own."""
+        signed = self._starts[kind] + encode(orjson.dumps(claims))
         return f"{signed}.{encode(self._key.sign(signed.encode()))}"
 
 

@@ -15,6 +15,7 @@ from backend.freeze.holds import create, freeze_automatically
 from backend.freeze.milestones import follow
 from backend.freeze.observing import record as record_observations
 from backend.freeze.observing import to_watch
+from backend.freeze.store import fence
 from backend.freeze.tables import FreezeDrillRow, FreezeRow
 from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
 from backend.freeze.views import (
@@ -42,6 +43,7 @@ __all__ = [
     "covers",
     "create",
     "effective_mode",
+    "fence",
     "floor",
     "follow",
     "forget_person",

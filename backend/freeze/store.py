@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, literal, select, tuple_, update
+from sqlalchemy import Interval, Select, bindparam, delete, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,7 +15,7 @@ from backend.errors import not_found
 from backend.freeze import core
 from backend.freeze.tables import FreezeRow, FreezeState, HaltAck, HaltFate, HaltMilestone, HaltObservation
 from contract.freeze import FreezeMode, FreezeStatus
-from contract.scope import Scope, ScopeKind
+from contract.scope import GLOBAL, Scope, ScopeKind
 
 _STALLED_FREEZER_MS = 3_500
 """The server ends a process that stops between taking the lock and committing, before others give up waiting."""
@@ -89,6 +89,54 @@ async def holds_in_force(session: AsyncSession) -> tuple[core.Hold, ...]:
     """Every hold that is in force. Without a limit: a hold left out would let somebody trade."""
     rows = (await session.execute(_HOLDS_IN_FORCE)).all()
     return tuple(_hold(row) for row in rows)
+
+
+LONGEST_PERMIT = timedelta(seconds=10)
+"""No gate lets a permit live longer, whatever it says: what is older has ended without a fence."""
+
+
+async def fence(session: AsyncSession) -> dict[str, Any]:
+    """What a choke point has to know, in one statement: the epoch, the holds, and what was frozen a moment ago.
+
+    Permits older than `LONGEST_PERMIT` are dead. So one floor over everything stands for all freezes before that,
+    and a freeze since then is named with its scope, also if it was lifted again.
+    """
+    rows = (await session.execute(_FENCE, {"longest": LONGEST_PERMIT})).all()
+    first = rows[0]
+    holds, lifted = [], [{"scope": str(GLOBAL), "epoch": first.floor}] if first.floor else []
+    for row in rows:
+        if row.number is None:
+            continue
+        scope = str(Scope(kind=ScopeKind(row.scope_kind), name=row.scope_name))
+        if row.status == FreezeStatus.THAWED.value:
+            lifted.append({"scope": scope, "epoch": row.epoch})
+        else:
+            holds.append({"freeze_ref": core.ref_of(row.number), "epoch": row.epoch, "mode": row.mode, "scope": scope})
+    return {"v": 1, "epoch": first.last, "holds": holds, "lifted": lifted}
+
+
+_LONG_AGO = func.clock_timestamp() - bindparam("longest", type_=Interval())
+_STATE = select(
+    func.coalesce(select(func.max(FreezeState.__table__.c.epoch)).scalar_subquery(), 0).label("last"),
+    func.coalesce(
+        select(func.max(_FREEZES.epoch))
+        .where(_FREEZES.held_since < _LONG_AGO, _FREEZES.status == FreezeStatus.THAWED.value)
+        .scalar_subquery(),
+        0,
+    ).label("floor"),
+).subquery("state")
+_FENCE = (
+    select(
+        _STATE.c.last, _STATE.c.floor, _FREEZES.number, _FREEZES.epoch, _FREEZES.scope_kind, _FREEZES.scope_name,
+        _FREEZES.mode, _FREEZES.status,
+    )
+    .select_from(_STATE)
+    .outerjoin(
+        FreezeRow.__table__,
+        or_(_FREEZES.status != FreezeStatus.THAWED.value, _FREEZES.held_since >= _LONG_AGO),
+    )
+    .order_by(_FREEZES.epoch)
+)  # fmt: skip
 
 
 async def row_by_ident(session: AsyncSession, ident: str, *, lock: bool = False) -> FreezeRow:
