@@ -26,6 +26,7 @@ class LastingPostgres:
         self._home = home
         self._link = link
         self._server = EmbeddedPostgres(home)
+        self._still: list[int] = []
 
     def start(self) -> None:
         """Start it, or start it again where it died."""
@@ -51,6 +52,22 @@ class LastingPostgres:
     def kill(self) -> None:
         """End every process of it without warning."""
         os.kill(int(self._told("server_pid")), signal.SIGKILL)
+        self.go_on()  # processes that stand still would keep its memory from the next one
+
+    def stand_still(self) -> None:
+        """Stop every process of it: connections stay open and nobody answers."""
+        server = int(self._told("server_pid"))
+        os.kill(server, signal.SIGSTOP)  # first, so that no further one is started
+        self._still = [server, *map(int, Path(f"/proc/{server}/task/{server}/children").read_text().split())]
+        for pid in self._still[1:]:
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let them go on where they were, if they live."""
+        still, self._still = self._still, []
+        for pid in still:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def reload(self) -> None:
         """Have it read its configuration, also while it recovers."""

@@ -1,0 +1,401 @@
+"""A freeze is accepted whatever the database does, holds at once, and becomes one hold once the database is back."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+from sqlalchemy import text, update
+
+from backend.auth import accounts, tokens
+from backend.auth.tables import User
+from backend.clock import utc_now
+from backend.freeze.draining import Keeper
+from backend.latched import LatchedHold
+from backend.spool import SpoolError
+from contract.freeze import Freeze, FreezeMode, FreezeStatus
+from contract.permissions import Permission
+from tests.support.app import SYSTEM, App, started_app
+from tests.support.cutting import Where, through_a_line
+from tests.support.freeze_outage import ground, one_run
+from tests.support.holds import ask_for_thaw, freeze, renew, stored
+from tests.support.ledger import settled
+from tests.support.ledger_check import look
+from tests.support.outage import outage
+from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR
+
+RUNS, SEED = 2, 3
+"""One server that stands still and one that is killed; many more: `python -m tests.support.freeze_outage`."""
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory of the test's own."""
+    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+async def app(database_url: str, directory: Path) -> AsyncIterator[App]:
+    async with started_app(database_url) as running:
+        yield running
+
+
+async def until(happened: Callable[[], bool], what: str) -> None:
+    """Wait for something; fail when it never comes true."""
+    for _ in range(3_000):
+        if happened():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"never happened: {what}")
+
+
+async def signed_in(app: App, *people: Any) -> list[httpx.AsyncClient]:
+    """Clients of people whom the backend knows without its database too."""
+    clients = [await app.as_(person) for person in people]
+    known = app.runtime.callers
+    await until(lambda: bool(known.known.keys) and {one.name for one in people} <= set(known.known.people), "known")
+    return clients
+
+
+async def post(client: httpx.AsyncClient, scope: str = "chain:arbitrum", **body: Any) -> httpx.Response:
+    kind, _, name = scope.partition(":")
+    asked = {"scope": {"kind": kind, "name": name}, "reason": "losses nobody can explain"} | body
+    return await client.post("/v1/freezes", json=asked)
+
+
+async def latched(client: httpx.AsyncClient, scope: str = "chain:arbitrum", **body: Any) -> Freeze:
+    """Freeze and expect it to be latched."""
+    answer = await post(client, scope, **body)
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["status"], answer.json()["ref"]) == ("latched", None)
+    made = Freeze.model_validate(answer.json())
+    assert (made.ref, made.status) == ("LATCHED", FreezeStatus.LATCHED)
+    return made
+
+
+def rows(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
+@contextmanager
+def lock_held(url: str) -> Iterator[psycopg.Connection]:
+    """Another session that keeps the lock under which freezes are numbered."""
+    with psycopg.connect(url) as other:
+        other.execute("INSERT INTO freeze_state (id, epoch, last_number) VALUES (1, 0, 0) ON CONFLICT DO NOTHING")
+        other.commit()
+        other.execute("SELECT 1 FROM freeze_state FOR UPDATE")
+        yield other
+        other.rollback()
+
+
+def entries(url: str, *about: str) -> dict[str, int]:
+    found = rows(
+        url,
+        "SELECT event_type, count(*) FROM audit_entries WHERE resource_id = ANY(%s)"
+        " AND event_type LIKE 'freeze.hold.%%' GROUP BY 1",
+        list(about),
+    )
+    return dict(found)
+
+
+async def test_a_freeze_without_a_database_holds_and_becomes_one_hold(app: App, database_url: str) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    told: list[LatchedHold] = []
+
+    def revoke(hold: LatchedHold) -> int:
+        told.append(hold)
+        return 3
+
+    app.runtime.latched.on_latch(revoke)
+    with outage(database_url):
+        made = await latched(officer, mode="cancel-all")
+        assert made.kept
+        assert made.revoked is not None
+        assert made.revoked >= 3
+        assert made.created_by == OFFICER.name
+        assert [(str(hold.scope), hold.mode) for hold in told] == [("chain:arbitrum", FreezeMode.CANCEL_ALL)]
+        assert app.runtime.latched.pending()
+        ready = await app.http.get("/readyz")
+        assert ready.status_code == 503
+        assert "1 latched" in ready.json()["hint"]
+    await until(lambda: not app.runtime.latched.pending(), "the hold in the database")
+    hold = await stored(officer, made)
+    assert (hold.id, hold.ref, hold.epoch, hold.created_by) == (made.id, "FRZ-0001", 1, OFFICER.name)
+    assert (await app.http.get("/readyz")).json()["freezes"]["latched"] == 0
+    await until(lambda: len(entries(database_url, "FRZ-0001", made.id)) == 2, "both entries in the ledger")
+    assert entries(database_url, "FRZ-0001", made.id) == {"freeze.hold.created": 1, "freeze.hold.latched": 1}
+    ((canon,),) = rows(database_url, "SELECT canon FROM audit_entries WHERE event_type = 'freeze.hold.created'")
+    assert b'"known_by":"token"' in bytes(canon)
+    assert b'"latched_at":"' in bytes(canon)
+    assert look(database_url).faults == []
+
+
+async def test_a_lock_that_somebody_keeps_holds_no_freeze_up_and_nobody_sends_meanwhile(
+    app: App, database_url: str
+) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    with lock_held(database_url):
+        assert (await renew(app.runtime, "bot-1")).may_trade
+        made = await latched(officer)
+        covered, other = await renew(app.runtime, "bot-1"), await renew(app.runtime, "bot-2", chain="base")
+        assert not covered.may_trade
+        assert not other.may_trade, "the holds that the database tells of are not all there are"
+        assert {hold.freeze_ref for hold in covered.holds} == {"LATCHED"}
+        assert (await officer.get(f"/v1/freezes/{made.id}")).json()["status"] == "latched"
+        refused = await ask_for_thaw(officer, made.id)
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    hold = await stored(officer, made)
+    assert hold.status is FreezeStatus.ACTIVE
+    assert not (await renew(app.runtime, "bot-1")).may_trade
+    assert (await renew(app.runtime, "bot-2", chain="base")).may_trade
+    assert (await ask_for_thaw(officer, made.id)).status_code == 200
+
+
+async def test_the_strictest_mode_that_is_latched_counts_for_whom_it_covers(app: App, database_url: str) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    with lock_held(database_url):
+        await latched(officer, mode="reduce-only")
+        assert (await renew(app.runtime, "bot-1")).mode is FreezeMode.HALT
+        await latched(officer, "strategy:arbitrage", mode="cancel-all")
+        assert (await renew(app.runtime, "bot-1")).mode is FreezeMode.CANCEL_ALL
+        assert (await renew(app.runtime, "bot-2", strategy="sandwich")).mode is FreezeMode.HALT
+    await until(lambda: not app.runtime.latched.pending(), "the holds in the database")
+
+
+async def test_a_crowd_on_the_database_does_not_keep_a_freeze_out_of_it(app: App) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    async with AsyncExitStack() as crowd:
+        for _ in range(app.runtime.settings.pool_size):
+            session = await crowd.enter_async_context(app.runtime.database.read())
+            await session.execute(text("SELECT 1"))
+        assert (await post(officer)).status_code == 201
+        for _ in range(2):
+            session = await crowd.enter_async_context(app.runtime.reserve.database.read())
+            await session.execute(text("SELECT 1"))
+        made = await latched(officer, "chain:base")
+    assert (await stored(officer, made)).ref == "FRZ-0002"
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+async def test_a_commit_that_is_cut_off_never_doubles_a_freeze(database_url: str, where: Where) -> None:
+    with tempfile.TemporaryDirectory() as short, through_a_line(database_url, Path(short)) as line:
+        async with started_app(line.url) as app:
+            (officer,) = await signed_in(app, OFFICER)
+            line.cut = where
+            made = await latched(officer, idempotency_key="once")
+            assert line.was_cut.is_set()
+            assert (await stored(officer, made)).ref == "FRZ-0001"
+            again = await post(officer, idempotency_key="once")
+            assert (again.status_code, again.json()["id"]) == (201, made.id)
+            await settled(app)
+    assert rows(database_url, "SELECT id, epoch, number FROM freezes") == [(UUID(made.id), 1, 1)]
+    assert entries(database_url, "FRZ-0001")["freeze.hold.created"] == 1
+
+
+async def test_asked_again_it_is_the_same_freeze_wherever_it_waits(app: App, database_url: str) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    with lock_held(database_url):
+        first, second = await asyncio.gather(
+            latched(officer, idempotency_key="same"), latched(officer, idempotency_key="same")
+        )
+        assert first.id == second.id
+        other = await latched(officer, "chain:base", idempotency_key="same")
+        assert other.id != first.id
+    holds = [await stored(officer, one) for one in (first, other)]
+    assert {str(hold.scope) for hold in holds} == {"chain:arbitrum", "chain:base"}, "people were told that both hold"
+    assert rows(database_url, "SELECT count(*) FROM freezes") == [(2,)]
+
+
+async def test_two_backends_latch_and_both_holds_arrive(
+    app: App, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHFLOOR_MASTER_KEY_FILE", str(tmp_path / "master.key"))
+    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path / "second"))
+    async with started_app(database_url) as second:
+        (here,), (there,) = await signed_in(app, OFFICER), await signed_in(second, ADMIN)
+        with outage(database_url):
+            made = await asyncio.gather(latched(here), latched(there, "chain:base"))
+        holds = [await stored(client, one) for client, one in zip((here, there), made, strict=True)]
+        assert {hold.ref for hold in holds} == {"FRZ-0001", "FRZ-0002"}
+        assert {hold.epoch for hold in holds} == {1, 2}
+        assert {hold.created_by for hold in holds} == {OFFICER.name, ADMIN.name}
+
+
+async def test_what_cannot_be_kept_holds_all_the_same_and_is_said(
+    app: App, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    keeper: Keeper = app.app.state.latch
+
+    async def full(_: object) -> None:
+        raise SpoolError("the spool is full")
+
+    with outage(database_url):
+        with monkeypatch.context() as broken:
+            broken.setattr(keeper._own.journal, "keep", full)
+            made = await latched(officer)
+            assert made.kept is False
+            assert app.runtime.latched.pending()
+        await until(lambda: (one := keeper.find(made.id)) is not None and one.kept is True, "kept once there is room")
+    assert (await stored(officer, made)).ref == "FRZ-0001"
+
+
+async def test_what_an_earlier_process_left_holds_before_anybody_gets_a_permit(
+    database_url: str, directory: Path
+) -> None:
+    async with started_app(database_url) as first:
+        (officer,) = await signed_in(first, OFFICER)
+        with lock_held(database_url):
+            made = await latched(officer)
+            keeper: Keeper = first.app.state.latch
+            path = keeper._own.journal.path
+            left = path.read_bytes()
+        await stored(officer, made)
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("DELETE FROM freezes")
+    path.write_bytes(left + b"forged\n" + left[:40])
+    with lock_held(database_url):
+        async with started_app(database_url) as second:
+            assert [hold.id for hold in second.runtime.latched.latched_holds()] == [UUID(made.id)]
+            assert second.runtime.latched.refused_lines == 1
+            assert not (await renew(second.runtime, "bot-1")).may_trade
+    async with started_app(database_url) as third:
+        await until(lambda: not third.runtime.latched.pending(), "the hold in the database")
+        assert rows(database_url, "SELECT id, created_by FROM freezes") == [(UUID(made.id), OFFICER.name)]
+        await until(lambda: not path.exists(), "the end of a journal that is in the database")
+        assert set(path.with_suffix(".refused").read_bytes().split()) == {b"forged"}
+        told = "SELECT count(*) FROM audit_entries WHERE event_type = 'freeze.journal.refused'"
+        await until(lambda: rows(database_url, told)[0][0] >= 1, "the refusal in the ledger")
+
+
+async def test_a_journal_that_cannot_be_read_stops_everybody_until_it_can(
+    database_url: str, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = Keeper._take
+
+    async def sick(_: Keeper, __: object) -> None:
+        raise SpoolError("input/output error")
+
+    async with started_app(database_url) as first:
+        keeper: Keeper = first.app.state.latch
+        beside = keeper._own.journal.path.with_name("dead.journal")
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_bytes(b"something\n")
+    monkeypatch.setattr(Keeper, "_take", sick)
+    async with started_app(database_url) as second:
+        assert "input/output error" in (await second.http.get("/readyz")).json()["freezes"]["unread"]
+        assert not (await renew(second.runtime, "bot-1")).may_trade
+        monkeypatch.setattr(Keeper, "_take", genuine)
+        await until(lambda: not second.runtime.latched.pending(), "a journal that can be read")
+        assert (await renew(second.runtime, "bot-1")).may_trade
+
+
+# who may freeze without a database
+
+
+@asynccontextmanager
+async def away(app: App, database_url: str) -> AsyncIterator[None]:
+    """Take the database away once the backend has looked at everything that a test has changed."""
+    before = app.runtime.callers.known
+    app.runtime.callers.stale.set()
+    await until(lambda: app.runtime.callers.known is not before, "a look")
+    with outage(database_url):
+        yield
+
+
+async def refused(client: httpx.AsyncClient, why: str) -> None:
+    answer = await post(client)
+    assert answer.status_code == 503, answer.text
+    assert why in answer.json()["message"]
+
+
+async def test_a_token_that_is_known_to_have_ended_freezes_nothing(app: App, database_url: str) -> None:
+    officer, admin, auditor, operator = await signed_in(app, OFFICER, ADMIN, AUDITOR, OPERATOR)
+    second = await app.as_(OFFICER)
+    assert (await officer.post("/v1/auth/logout")).status_code == 204
+    async with app.runtime.database.transaction() as session:
+        await session.execute(update(User).where(User.username == ADMIN.name).values(disabled=True))
+    async with away(app, database_url):
+        await refused(officer, "a session that has ended")
+        await refused(admin, "a disabled account")
+        await refused(auditor, "who may not freeze")
+        await refused(operator, "who may not freeze")
+        await refused(app.http, "the audit log takes no entry")
+        stranger = httpx.AsyncClient(transport=httpx.ASGITransport(app.app), base_url="http://test")
+        stranger.headers["authorization"] = "Bearer not.a.token"
+        await refused(stranger, "the audit log takes no entry")
+        assert not app.runtime.latched.pending()
+        made = await latched(second)
+    assert (await stored(second, made)).created_by == OFFICER.name
+
+
+async def test_an_expired_token_and_a_forged_one_freeze_nothing(
+    app: App, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    token = officer.headers["authorization"].removeprefix("Bearer ")
+    head, claims, signature = token.split(".")
+    hours = app.runtime.policy.session_hours
+    async with away(app, database_url):
+        officer.headers["authorization"] = f"Bearer {head}.{claims}.{signature[:-6]}AAAAAA"
+        await refused(officer, "does not verify")
+        officer.headers["authorization"] = f"Bearer {token}"
+        tomorrow = replace(app.runtime.clock, now=lambda: utc_now() + timedelta(hours=hours, minutes=1))
+        monkeypatch.setattr(app.app.state, "runtime", replace(app.runtime, clock=tomorrow))
+        await refused(officer, "has expired")
+        monkeypatch.undo()
+
+
+async def test_a_machine_that_may_freeze_is_known_by_its_hash(app: App, database_url: str) -> None:
+    async with app.runtime.database.transaction() as session:
+        for name, held in (("watchdog", Permission.FREEZE_OPERATIONS), ("feed", Permission.RENEW_PERMIT)):
+            await accounts.ensure_service_token(
+                session, app.runtime, SYSTEM, name=name, permissions=frozenset({held}),
+                token=f"{tokens.SERVICE_PREFIX}{name}-of-the-test",
+            )  # fmt: skip
+    clients = {}
+    for name in ("watchdog", "feed"):
+        clients[name] = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app.app), base_url="http://test",
+            headers={"authorization": f"Bearer {tokens.SERVICE_PREFIX}{name}-of-the-test"},
+        )  # fmt: skip
+    async with away(app, database_url):
+        await refused(clients["feed"], "no machine's token that may freeze")
+        made = await latched(clients["watchdog"])
+        assert made.created_by == "executor:watchdog"
+    await until(lambda: not app.runtime.latched.pending(), "the hold in the database")
+    assert rows(database_url, "SELECT created_by FROM freezes") == [("executor:watchdog",)]
+
+
+async def test_only_freezing_is_open_without_a_database(app: App, database_url: str) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    async with away(app, database_url):
+        for method, path in (("GET", "/v1/freezes"), ("GET", "/v1/audit"), ("POST", "/v1/freezes/FRZ-0001/thaw")):
+            assert (await officer.request(method, path, json={"reason": "x"})).status_code == 503
+
+
+async def test_a_freeze_is_refused_as_ever_while_the_database_answers(app: App) -> None:
+    operator, officer = await app.as_(OPERATOR), await app.as_(OFFICER)
+    assert (await post(operator)).status_code == 403
+    assert (await post(app.http)).status_code == 401
+    assert (await officer.post("/v1/freezes", json={})).status_code == 422
+    assert (await freeze(officer, idempotency_key="k")).ref == "FRZ-0001"
+    assert (await post(officer, "chain:base", idempotency_key="k")).status_code == 409
+
+
+def test_the_server_dies_or_hangs_the_backend_dies_and_the_hold_is_there_once() -> None:
+    chance = random.Random(SEED)  # noqa: S311  a plan of runs, no secret
+    with ground() as made:
+        for number in range(1, RUNS + 1):
+            one_run(made, number, chance)
