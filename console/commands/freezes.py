@@ -15,7 +15,7 @@ from console.commands.base import Call, cell, command, finish, glyph_set, paging
 from console.commands.freeze_drills import drill
 from console.commands.freeze_options import reason_given, scope_typed
 from console.commands.output import age, counted, instant, now_of, outside, table, wrapped
-from console.state.freezing import Outcome, Wanted, effect_of, unmet
+from console.state.freezing import Outcome, Wanted, effect_of, latched_text, unmet
 from console.widgets import words
 from contract.errors import ExitCode
 from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus
@@ -24,6 +24,8 @@ from contract.stream import Topic
 
 POLL_S: Final = 0.3
 """How often an answer of the executors is looked for while a command waits."""
+_NOT_YET: Final = frozenset({ExitCode.UNREACHABLE, ExitCode.TIMED_OUT})
+"""While a command waits, a backend that cannot be asked is asked again."""
 WAIT_S: Final = 60
 """Executors renew their permits every few seconds; one that is silent for a minute needs a person."""
 
@@ -70,7 +72,9 @@ async def confirmed(api: Api, frozen: Freeze, wanted: Wanted, timeout_s: float) 
             frozen, failure = await api.freeze_detail(frozen.id), None
         except ClientError as error:
             failure = error
-            if error.exit_code not in {ExitCode.UNREACHABLE, ExitCode.TIMED_OUT}:
+            if error.exit_code not in _NOT_YET and not (
+                error.exit_code is ExitCode.NOT_FOUND and frozen.status is FreezeStatus.LATCHED
+            ):
                 return frozen, failure
         if failure is None and (not unmet(frozen, wanted) or _failed(frozen)):
             return frozen, None
@@ -86,6 +90,8 @@ def _failed(frozen: Freeze) -> bool:
 def _outcome(frozen: Freeze, wanted: Wanted | None) -> str:
     if _failed(frozen):
         return "failed"
+    if frozen.status is FreezeStatus.LATCHED and wanted is None:
+        return "latched"
     if not unmet(frozen, wanted or Wanted.ACKED):
         return "done"
     return "unknown" if wanted else "requested"
@@ -108,6 +114,9 @@ def _told(frozen: Freeze, outcome: str, waiting_for: list[str]) -> list[str]:
     if frozen.verified:
         halted += f", {frozen.verified} verified"
     match outcome:
+        case _ if frozen.status is FreezeStatus.LATCHED:
+            said = "UNKNOWN, " if outcome == "unknown" else ""
+            return wrapped(f"{head}{said}{latched_text(frozen)} See: watchfloor freezes show {outside(frozen.id)}", 0)
         case "done" if frozen.covered == 0:
             return [head + "in force; no executor is known under this scope."]
         case "done":

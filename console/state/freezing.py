@@ -106,6 +106,8 @@ def effect_of(freeze: Freeze, waited_s: float) -> Effect:
     )
     if freeze.status is FreezeStatus.THAWED:
         return found
+    if freeze.status is FreezeStatus.LATCHED:
+        return replace(found, outcome=Outcome.WAITING)
     if gone_on or freeze.violations:
         return replace(found, outcome=Outcome.FAILED)
     if freeze.halted >= freeze.covered and not unproven:
@@ -122,7 +124,16 @@ class Wanted(StrEnum):
 
 def unmet(freeze: Freeze, wanted: Wanted) -> tuple[str, ...]:
     """The executors that are not there yet; one that can send nothing any more counts as acked, never as verified."""
+    if freeze.status is FreezeStatus.LATCHED:
+        return ("not in the database yet",)
     enough = {HaltState.VERIFIED} if wanted is Wanted.VERIFIED else {state for state in HaltState if state.is_halted}
     names = tuple(proof.executor for proof in freeze.proofs if proof.state not in enough)
     missing = freeze.covered - (freeze.verified if wanted is Wanted.VERIFIED else freeze.halted)
     return names or ((f"{missing} not named",) if missing > 0 else ())
+
+
+def latched_text(freeze: Freeze) -> str:
+    """What a freeze does that the database has not taken: everywhere the same words."""
+    where = "kept by this backend" if freeze.kept else "NOT KEPT anywhere, lost if this backend ends"
+    told = "1 connected executor is" if freeze.revoked == 1 else f"{freeze.revoked or 0:,} connected executors are"
+    return f"{where}, not yet in the database; permits of {told} revoked."

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from console.state.floor import Floor
-from console.state.freezing import Effect, Outcome
+from console.state.freezing import Effect, Outcome, latched_text
 from console.state.freshness import coarse_age, seconds_between
 from console.state.headline import MODE_WORDS
 from console.widgets import words
@@ -48,6 +48,8 @@ def board_sentence(freeze: Freeze, effect: Effect, now: datetime | None) -> tupl
     count = f"{freeze.halted} of {freeze.covered} halted{_within(freeze)}"
     if freeze.status is FreezeStatus.THAWED:
         return "ok", f"{freeze.ref} was lifted by {freeze.thawed_by or 'somebody'}; executors may trade again."
+    if freeze.status is FreezeStatus.LATCHED:
+        return "near" if freeze.kept else "bad", f"LATCHED: {latched_text(freeze)}"
     if effect.outcome is Outcome.DONE:
         return _done(freeze, effect, count)
     who = _some(effect.unproven)

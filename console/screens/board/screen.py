@@ -1,6 +1,6 @@
 """The board of one freeze: n of m halted, and every executor's answer. It is read until it proves the freeze."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from textual.timer import Timer
 
@@ -12,10 +12,13 @@ from console.state.freshness import seconds_between
 from console.widgets.freezes import board_rows, board_sentence
 from console.widgets.lines import Line
 from console.widgets.view import View
-from contract.freeze import Freeze
+from contract.errors import ExitCode
+from contract.freeze import Freeze, FreezeStatus
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError
+
+_NOT_YET: Final = frozenset({ExitCode.UNREACHABLE, ExitCode.NOT_FOUND})
 
 
 class BoardScreen(ReadingScreen):
@@ -70,12 +73,15 @@ class BoardScreen(ReadingScreen):
         """The freeze as it stands now."""
         if isinstance(value, Freeze):
             self._freeze = value
+            self.TITLE_TEXT = f"Freeze {value.ref}"  # type: ignore[misc]  # one that was latched has got its ref
 
     def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  one topic
         """A missed look is followed by another; the frame says that the line is lost."""
         from console.client.errors import Unreachable
 
-        return isinstance(error, Unreachable)
+        # one that is latched is not known to other backends, nor to a database that is away
+        waits = self._freeze.status is FreezeStatus.LATCHED
+        return isinstance(error, Unreachable) or (waits and error.exit_code in _NOT_YET)
 
 
 def _counts(freeze: Freeze) -> tuple[object, ...]:
