@@ -188,8 +188,16 @@ class Keeper:
     async def drain(self) -> None:
         """One attempt to put everything that waits into the database, and forgetting of what is there."""
         for ident, waiting in list(self._waiting.items()):
-            if not await self._store(waiting.entry):
+            try:
+                await self._store(waiting.entry)
+            except TimeoutError as error:  # it hangs: so it would for the others
+                log.warning("freeze_not_stored_yet", id=str(ident), error=str(error))
                 break
+            # the boundary to the database: whatever keeps it from taking a freeze, the freeze stays in force here,
+            # and others are not held up by it
+            except Exception as error:  # noqa: BLE001  told every second, so without a traceback
+                log.warning("freeze_not_stored_yet", id=str(ident), error=f"{type(error).__name__}: {error}"[:300])
+                continue
             del self._waiting[ident]
             self._runtime.latched.let_go(ident)
             log.warning("freeze_stored", id=str(ident), latched_at=waiting.entry.at.isoformat())
@@ -197,15 +205,9 @@ class Keeper:
         with suppress(SpoolError):  # what stays on the disk is found in the database the next time
             await self._forget()
 
-    async def _store(self, entry: Entry) -> bool:
+    async def _store(self, entry: Entry) -> None:
         runtime = self._runtime
-        try:
-            await runtime.reserve.attempt(lambda session: holds.store_latched(session, runtime, entry), DRAIN_LIMIT_S)
-        # the boundary to the database: whatever keeps it from taking a freeze, the freeze stays in force here
-        except Exception as error:  # noqa: BLE001  told every second, so without a traceback
-            log.warning("freeze_not_stored_yet", id=str(entry.id), error=f"{type(error).__name__}: {error}"[:300])
-            return False
-        return True
+        await runtime.reserve.attempt(lambda session: holds.store_latched(session, runtime, entry), DRAIN_LIMIT_S)
 
     async def _forget(self) -> None:
         """Shorten journals of which the database has every freeze."""

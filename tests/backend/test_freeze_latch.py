@@ -15,11 +15,15 @@ import httpx
 import psycopg
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.auth import accounts, tokens
 from backend.auth.tables import User
 from backend.clock import utc_now
+from backend.context import Runtime
+from backend.freeze import holds
 from backend.freeze.draining import Keeper
+from backend.freeze.journal import Entry
 from backend.latched import LatchedHold
 from backend.spool import SpoolError
 from contract.freeze import Freeze, FreezeMode, FreezeStatus
@@ -212,8 +216,8 @@ async def test_asked_again_it_is_the_same_freeze_wherever_it_waits(app: App, dat
         assert first.id == second.id
         other = await latched(officer, "chain:base", idempotency_key="same")
         assert other.id != first.id
-    holds = [await stored(officer, one) for one in (first, other)]
-    assert {str(hold.scope) for hold in holds} == {"chain:arbitrum", "chain:base"}, "people were told that both hold"
+    both = [await stored(officer, one) for one in (first, other)]
+    assert {str(hold.scope) for hold in both} == {"chain:arbitrum", "chain:base"}, "people were told that both hold"
     assert rows(database_url, "SELECT count(*) FROM freezes") == [(2,)]
 
 
@@ -226,10 +230,10 @@ async def test_two_backends_latch_and_both_holds_arrive(
         (here,), (there,) = await signed_in(app, OFFICER), await signed_in(second, ADMIN)
         with outage(database_url):
             made = await asyncio.gather(latched(here), latched(there, "chain:base"))
-        holds = [await stored(client, one) for client, one in zip((here, there), made, strict=True)]
-        assert {hold.ref for hold in holds} == {"FRZ-0001", "FRZ-0002"}
-        assert {hold.epoch for hold in holds} == {1, 2}
-        assert {hold.created_by for hold in holds} == {OFFICER.name, ADMIN.name}
+        both = [await stored(client, one) for client, one in zip((here, there), made, strict=True)]
+        assert {hold.ref for hold in both} == {"FRZ-0001", "FRZ-0002"}
+        assert {hold.epoch for hold in both} == {1, 2}
+        assert {hold.created_by for hold in both} == {OFFICER.name, ADMIN.name}
 
 
 async def test_what_cannot_be_kept_holds_all_the_same_and_is_said(
@@ -249,6 +253,28 @@ async def test_what_cannot_be_kept_holds_all_the_same_and_is_said(
             assert app.runtime.latched.pending()
         await until(lambda: (one := keeper.find(made.id)) is not None and one.kept is True, "kept once there is room")
     assert (await stored(officer, made)).ref == "FRZ-0001"
+
+
+async def test_one_that_the_database_never_takes_holds_on_and_holds_no_other_up(
+    app: App, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    genuine, taken = holds.store_latched, set[str]()
+
+    async def refuse_some(session: AsyncSession, runtime: Runtime, entry: Entry) -> None:
+        if str(entry.request.scope) not in taken:
+            raise TypeError("a mistake of ours")
+        await genuine(session, runtime, entry)
+
+    with lock_held(database_url):
+        monkeypatch.setattr(holds, "store_latched", refuse_some)
+        stuck, other = await latched(officer), await latched(officer, "chain:base")
+    taken.add("chain:base")
+    assert (await stored(officer, other)).ref == "FRZ-0001"
+    assert [hold.id for hold in app.runtime.latched.latched_holds()] == [UUID(stuck.id)]
+    assert not (await renew(app.runtime, "bot-3", chain="optimism")).may_trade
+    taken.add("chain:arbitrum")
+    assert (await stored(officer, stuck)).ref == "FRZ-0002"
 
 
 async def test_what_an_earlier_process_left_holds_before_anybody_gets_a_permit(
@@ -340,9 +366,7 @@ async def test_a_token_that_is_known_to_have_ended_freezes_nothing(app: App, dat
     assert (await stored(second, made)).created_by == OFFICER.name
 
 
-async def test_an_expired_token_and_a_forged_one_freeze_nothing(
-    app: App, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_expired_token_and_a_forged_one_freeze_nothing(app: App, database_url: str) -> None:
     (officer,) = await signed_in(app, OFFICER)
     token = officer.headers["authorization"].removeprefix("Bearer ")
     head, claims, signature = token.split(".")
@@ -352,9 +376,9 @@ async def test_an_expired_token_and_a_forged_one_freeze_nothing(
         await refused(officer, "does not verify")
         officer.headers["authorization"] = f"Bearer {token}"
         tomorrow = replace(app.runtime.clock, now=lambda: utc_now() + timedelta(hours=hours, minutes=1))
-        monkeypatch.setattr(app.app.state, "runtime", replace(app.runtime, clock=tomorrow))
+        today, app.app.state.runtime = app.runtime, replace(app.runtime, clock=tomorrow)
         await refused(officer, "has expired")
-        monkeypatch.undo()
+        app.app.state.runtime = today
 
 
 async def test_a_machine_that_may_freeze_is_known_by_its_hash(app: App, database_url: str) -> None:
