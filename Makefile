@@ -1,13 +1,14 @@
 # The commands of this repository. Owns names only: what they do is in scripts/.
 # ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
 .DEFAULT_GOAL := help
-.PHONY: help install develop demo test lint bench bench-audit soak bench-audit-search lock picture clean
+.PHONY: help install develop peers demo test lint bench bench-audit soak bench-audit-search lock picture clean
 ARGS ?=
 ENTRIES ?= 5000000
 
 help:
 	@echo "make demo     the console on live data: database, backend, simulated trading"
 	@echo "make test     every test"
+	@echo "make peers    the real programs that some tests are made against, into .peers; needs npm"
 	@echo "make lint     every gate: style, types, boundaries, migrations, lock files, sizes"
 	@echo "make bench    measure; results in bench-results/"
 	@echo "make bench-audit-search  search in 5,000,000 entries (ENTRIES=…): ten gigabytes, half an hour"
@@ -22,6 +23,9 @@ install:
 
 develop:
 	@sh scripts/install.sh dev
+
+peers:
+	@sh scripts/peers.sh
 
 demo: install
 	@exec .venv/bin/watchfloor demo $(ARGS)

@@ -92,5 +92,5 @@ echo "watchfloor: installing the packages of $lock into $venv" >&2
 export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 run "$venv/bin/python" -m pip install --require-hashes -r "$lock"
 run "$venv/bin/python" -m pip install --no-deps --no-build-isolation -e .
-run "$venv/bin/python" -m compileall -q backend console contract gate ledger simulator watchfloor witness
+run "$venv/bin/python" -m compileall -q adapters backend console contract gate ledger simulator watchers watchfloor witness
 printf '%s' "$fingerprint" >"$venv/.installed-$kind" || fail "cannot write to $root/$venv: is the disk full?"

@@ -21,6 +21,8 @@ SERVER_COMMANDS: Final = {
     "signer": "Sign the audit ledger's heads, apart from the database.",
     "gate": "Ask for permits, or check them, for bots and signers in other languages.",
     "witness": "Witness the heads of a ledger that runs elsewhere.",
+    "watch": "Look, as a second source, at what executors do while they should be halted.",
+    "adapter": "Stop, under a freeze, what has no gate of its own.",
 }
 """Name → what it does. The module is `watchfloor.commands.<name>`."""
 WITHOUT_BACKEND: Final[dict[tuple[str, ...], str]] = {("audit", "archive", "read"): "archive"}
