@@ -219,7 +219,7 @@ class Doing(Telling):
         match command:
             case "freeze":
                 return [str(scope) for scope in known_scopes(floor)]
-            case "thaw" | "approve":
+            case "thaw" | "approve" | "stop":
                 return sorted(hold.ref for hold in floor.freezes.values())
             case "search" | "audit":
                 from console.state.audit_search import suggestions

@@ -58,6 +58,17 @@ ON_THE_FLOOR: Final[tuple[Action, ...]] = (
         "[FREEZE]",
     ),
     Action(
+        "thaw.stop",
+        ("S",),
+        "stop thaw",
+        "Put a freeze back that is being lifted in stages, or turn down a thaw that was asked for.",
+        (Context.OPERATIONS,),
+        Permission.FREEZE_OPERATIONS,
+        Danger.CHANGES,
+        "stop",
+        "[FREEZE]",
+    ),
+    Action(
         "pane.next",
         ("tab",),
         "",

@@ -1,6 +1,7 @@
 """`watchfloor freeze`, `freezes list|show|watch` and `thaw`: stop, see that it has stopped, let go by two people."""
 
 import asyncio
+import sys
 import time
 from functools import partial
 from typing import Final
@@ -15,12 +16,15 @@ from console.commands.base import Call, cell, command, finish, glyph_set, paging
 from console.commands.freeze_drills import drill
 from console.commands.freeze_options import reason_given, scope_typed
 from console.commands.output import age, counted, instant, now_of, outside, table, wrapped
+from console.commands.thawing import DIGEST_PREFIX, covered_by
 from console.state.freezing import Outcome, Wanted, effect_of, latched_text, unmet
 from console.widgets import words
+from console.widgets.thaw import stage_text
 from contract.errors import ExitCode
 from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus
 from contract.scope import Scope
 from contract.stream import Topic
+from contract.thaw import DIGEST_CHARS
 
 POLL_S: Final = 0.3
 """How often an answer of the executors is looked for while a command waits."""
@@ -187,6 +191,8 @@ def _details(one: Freeze) -> list[str]:
     if one.thaw_requested_by and one.status is not FreezeStatus.ACTIVE:
         asked = f"thaw asked for by {outside(one.thaw_requested_by)} at {instant(one.thaw_requested_at)}: "
         lines += wrapped(asked + outside(one.thaw_reason), 2)
+    if one.thaw is not None and one.status is not FreezeStatus.ACTIVE:
+        lines += [f"  {row}" for row in covered_by(one, one.thaw, now_of(None))]
     if one.thawed_by:
         lines.append(f"  thawed by {outside(one.thawed_by)} at {instant(one.thawed_at)}")
     if one.proofs:
@@ -235,6 +241,15 @@ async def _watch(call: Call, api: Api, ident: str | None) -> None:
                     return
 
 
+def _digest(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    digest = value.strip().casefold()
+    if not DIGEST_PREFIX <= len(digest) <= DIGEST_CHARS or not set(digest) <= set("0123456789abcdef"):
+        raise click.BadParameter(f"give {DIGEST_PREFIX} to {DIGEST_CHARS} hexadecimal digits.")
+    return digest
+
+
 class ThawGroup(click.Group):
     """`thaw ID` asks, `thaw approve ID` approves: a first word that is no subcommand is an id."""
 
@@ -257,25 +272,69 @@ def thaw() -> None:
 def request_thaw(call: Call, ident: str, reason: str) -> None:
     """Ask for a freeze to be lifted; the word `request` may be left out."""
     one = call.ask(lambda api: api.request_thaw(ident, reason))
-    call.answer(
-        one,
-        lambda: [f"{outside(one.ref)} stays in force until a second person runs: watchfloor thaw approve {one.ref}"],
-    )
+    prefix = f" --digest {one.thaw.digest[:DIGEST_PREFIX]}" if one.thaw else ""
+    told = f"{outside(one.ref)} stays in force until a second person runs: watchfloor thaw approve {one.ref}{prefix}"
+    call.answer(one, lambda: wrapped(told, 0))
 
 
 @thaw.command("approve")
 @click.argument("ident", metavar="ID")
+@click.option("--digest", callback=_digest, help=f"First {DIGEST_PREFIX} or more characters of what was shown.")
 @command("thaw.approve")
-def approve_thaw(call: Call, ident: str) -> None:
-    """Lift a freeze as the second person."""
-    one = call.ask(lambda api: api.approve_thaw(ident))
-    call.answer(one, lambda: [f"{outside(one.ref)} {outside(str(one.scope))} is {_word(one.status)}."])
+def approve_thaw(call: Call, ident: str, digest: str | None) -> None:
+    """Approve a thaw as the second person: shows what it covers, and takes its digest or asks."""
+    shown = call.ask(lambda api: api.freeze_detail(ident))
+    now = now_of(None)
+    if shown.thaw is None:
+        output.note(f"{outside(shown.ref)} is {_word(shown.status)}: there is nothing to approve.")
+        finish(ExitCode.CHECK_FAILED)
+        return
+    thaw = shown.thaw
+    for row in covered_by(shown, thaw, now):
+        output.note(row)
+    if digest is None:
+        digest = _asked_for_digest(thaw.digest)
+    if not thaw.digest.startswith(digest):
+        output.note(f"It is no longer what you were shown: its digest now begins with {thaw.digest[:DIGEST_PREFIX]}.")
+        finish(ExitCode.REFUSED_BY_POLICY)
+        return
+    one = call.ask(lambda api: api.approve_thaw(shown.id, digest=thaw.digest, version=shown.version))
+    call.answer(one, lambda: _approved(one))
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _asked_for_digest(digest: str) -> str:
+    """What a person types who has read what is above: on a terminal only, a script names the digest it was shown.
+
+    Raises:
+        UsageError: nobody is there to ask.
+    """
+    if not _is_terminal():
+        raise click.UsageError("Nobody is there to ask: name the digest of what you approve with --digest.")
+    wanted = digest[:DIGEST_PREFIX]
+    typed: str = click.prompt(f"Type {wanted} to approve this", err=True, default="", show_default=False)
+    if typed.strip().casefold() != wanted:
+        output.note("Not approved.")
+        finish(ExitCode.REFUSED_BY_POLICY)
+    return wanted
+
+
+def _approved(one: Freeze) -> list[str]:
+    head = f"{outside(one.ref)} {outside(str(one.scope))} is {_word(one.status)}"
+    if one.thaw is None or one.thaw.watch_until is None:
+        return [f"{head}."]
+    first, until = one.thaw.stages[0], instant(one.thaw.watch_until)
+    text = f"{head}: {stage_text(first, first=True)}. The rest follows at {until} unless a critical alert comes up."
+    return [*wrapped(text, 0), *wrapped(f"Stop it: watchfloor thaw withdraw {outside(one.ref)}", 2)]
 
 
 @thaw.command("withdraw")
 @click.argument("ident", metavar="ID")
 @command("thaw.withdraw")
 def withdraw_thaw(call: Call, ident: str) -> None:
-    """Take back or turn down a request; the freeze stays."""
+    """Take back or turn down a request, or stop a thaw that is taking effect; the freeze stays."""
     one = call.ask(lambda api: api.withdraw_thaw(ident))
     call.answer(one, lambda: [f"{outside(one.ref)} {outside(str(one.scope))} stays in force."])

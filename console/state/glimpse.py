@@ -90,6 +90,10 @@ def _one_of(kind: type[StrEnum]) -> Read:
     return lambda value: known[_text(value)]
 
 
+def _ref(value: Any) -> str:
+    return "LATCHED" if value is None else _text(value)
+
+
 def _or_none(read: Read) -> Read:
     return lambda value: None if value is None else read(value)
 
@@ -112,6 +116,7 @@ def _record(**fields: Read) -> Read:
 
 _text: Final = _exactly(str)
 _count: Final = _exactly(int)
+_flag: Final = _exactly(bool)
 
 _LINK: Final = _record(kind=_text, id=_text, label=_text)
 _MEASURE: Final = _record(
@@ -158,10 +163,29 @@ _PROOF: Final = _record(
     halted_after_seconds=_or_none(_money),
     last_order_seq=_or_none(_count),
     in_flight=_or_none(_count),
+    proof=_text,
+    permit_dead_at=_or_none(_time),
+    open_ids=_list(_text),
+)
+_THAW_ALERT: Final = _record(id=_text, rule=_text, severity=_one_of(Severity), message=_text)
+_THAW_STAGE: Final = _record(executors=_count, executor_names=_list(_text), watch_seconds=_count)
+_THAW: Final = _record(
+    digest=_text,
+    alerts=_list(_THAW_ALERT),
+    other_holds=_list(_text),
+    executors_released=_count,
+    stages=_list(_THAW_STAGE),
+    changed=_list(_text),
+    anti_flap_until=_time,
+    requested_by=_or_none(_text),
+    requested_at=_or_none(_time),
+    expires_at=_or_none(_time),
+    approved_by=_or_none(_text),
+    watch_until=_or_none(_time),
 )
 _FREEZE: Final = _record(
     id=_text,
-    ref=_text,
+    ref=_ref,
     epoch=_count,
     scope=_scope,
     mode=_one_of(FreezeMode),
@@ -177,8 +201,15 @@ _FREEZE: Final = _record(
     thawed_at=_or_none(_time),
     covered=_count,
     halted=_count,
+    verified=_count,
+    violations=_count,
+    still_open=_count,
     proofs=_list(_PROOF),
+    drill=_flag,
     version=_count,
+    thaw=_or_none(_THAW),
+    revoked=_or_none(_count),
+    kept=_or_none(_flag),
 )
 _EXECUTOR: Final = _record(
     name=_text,

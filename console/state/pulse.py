@@ -12,6 +12,8 @@ _ALARM_S: Final = 1.0
 """While the line is lost its age counts up by the second."""
 _POLLING_S: Final = 10.0
 _MINUTE_S: Final = 60.0
+_THAWS: Final = {FreezeStatus.THAW_REQUESTED: ", thaw asked", FreezeStatus.THAWING: ", lifting"}
+"""What the banner adds to a hold on its way to being lifted."""
 _SLACK_S: Final = 0.02
 """Just after the instant, so that the new text is the one read."""
 
@@ -41,6 +43,6 @@ def hold_texts(floor: Floor) -> list[str]:
     texts = []
     for hold in holds:
         mode = MODE_WORDS[hold.mode]
-        asked = ", thaw asked" if hold.status is FreezeStatus.THAW_REQUESTED else ""
+        asked = _THAWS.get(hold.status, "")
         texts.append(f"{scope_words(hold.scope)} {mode} {hold.halted}/{hold.covered} halted{asked}")
     return texts

@@ -2,13 +2,11 @@
 
 from datetime import datetime
 
-from console.state.floor import Floor
 from console.state.freezing import Effect, Outcome, latched_text
-from console.state.freshness import coarse_age, seconds_between
 from console.state.headline import MODE_WORDS
 from console.widgets import words
 from console.widgets.lines import Line, cut, left, line, outside, right, titled_rule, wrap
-from console.widgets.overview import freeze_row, proof_text, scope_text
+from console.widgets.overview import proof_text, scope_text
 from console.widgets.view import View
 from contract.freeze import BlastRadius, Freeze, FreezeStatus, HaltProof, HaltState
 
@@ -50,6 +48,8 @@ def board_sentence(freeze: Freeze, effect: Effect, now: datetime | None) -> tupl
         return "ok", f"{freeze.ref} was lifted by {freeze.thawed_by or 'somebody'}; executors may trade again."
     if freeze.status is FreezeStatus.LATCHED:
         return "near" if freeze.kept else "bad", f"LATCHED: {latched_text(freeze)}"
+    if freeze.status is FreezeStatus.THAWING:
+        return "near", f"{freeze.ref} is being lifted in stages: its first executors trade, {freeze.covered} are held."
     if effect.outcome is Outcome.DONE:
         return _done(freeze, effect, count)
     who = _some(effect.unproven)
@@ -107,6 +107,10 @@ def board_rows(freeze: Freeze, view: View, *, late: bool) -> list[Line]:
     if freeze.thaw_requested_by:
         asked = f"{outside(freeze.thaw_requested_by, 40)}: {outside(freeze.thaw_reason or '', 200)}"
         facts.append(("thaw asked", asked))
+    if freeze.thaw and freeze.thaw.approved_by and freeze.thaw.watch_until:
+        names = ", ".join(outside(name, 40) for stage in freeze.thaw.stages[:1] for name in stage.executor_names)
+        facts.append(("approved by", outside(freeze.thaw.approved_by, 40)))
+        facts.append(("let go", f"{names}; watched until {freeze.thaw.watch_until:%H:%M:%S} UTC, then the rest"))
     if freeze.thawed_by:
         facts.append(("thawed by", outside(freeze.thawed_by, 40)))
     rows: list[Line] = [
@@ -140,18 +144,3 @@ def _proof_row(proof: HaltProof, view: View, *, late: bool) -> Line:
         right(words.number(proof.in_flight), 10, g),
         ("  " + cut(outside(said), max(view.width - 49, 0), g), "dim"),
     )
-
-
-def thaw_lines(freeze: Freeze, floor: Floor, view: View) -> list[Line]:
-    """What a thaw is about, before anybody decides."""
-    g = view.glyphs
-    age = coarse_age(seconds_between(freeze.created_at, floor.now(view.desk_now)) or 0.0)
-    rows = [
-        freeze_row(freeze, view),
-        line(("  frozen for ", "dim"), age, ("; why: ", "dim"), cut(outside(freeze.reason), view.width - 30, g)),
-        line((f"{g.near} Lifting it lets {freeze.covered:,} executors trade again.", "near")),
-    ]
-    if freeze.thaw_requested_by:
-        asked = f"{outside(freeze.thaw_requested_by, 40)} asks for it: "
-        rows.append(line((f"  {asked}", "dim"), cut(outside(freeze.thaw_reason or ""), view.width - len(asked) - 3, g)))
-    return rows

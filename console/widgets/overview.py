@@ -361,20 +361,21 @@ def freeze_row(hold: Freeze, view: View) -> Line:
 
 
 def proof_text(hold: Freeze, view: View) -> tuple[str, str]:
-    """How many executors have halted, or that the freeze waits to be lifted."""
+    """How many executors have halted, or where the freeze stands on its way to being lifted."""
     g = view.glyphs
     count = f"{hold.halted} of {hold.covered}"
     if hold.violations:
         return f"{g.bad} {hold.violations} WENT ON", "bad"
+    if hold.status is FreezeStatus.THAWING:
+        return f"{g.near} lifting, {hold.covered} held", "near"
     if hold.halted < hold.covered:
         return f"{g.bad} {count} halted", "bad"
     if hold.still_open:
         return f"{g.partial} {count}, {hold.still_open} open", "near"
     if hold.status is FreezeStatus.THAW_REQUESTED:
         return f"{g.partial} {count}, thaw asked", "near"
-    if hold.covered and hold.verified == hold.covered:
-        return f"{g.ok} {count} verified", "ok"
-    return f"{g.done} {count} halted", "ok" if hold.covered else "dim"
+    verified = hold.covered and hold.verified == hold.covered
+    return (f"{g.ok} {count} verified" if verified else f"{g.done} {count} halted"), "ok" if hold.covered else "dim"
 
 
 def executors_line(floor: Floor, view: View) -> Line:

@@ -10,6 +10,7 @@ from contract.freeze import Freeze, FreezeMode, FreezeStatus, HaltProof, HaltSta
 from contract.overview import Overview
 from contract.risk import Indicator, Measure, MeasureState, Reason, RiskLevel, RiskRule, RiskSnapshot
 from contract.scope import GLOBAL, Scope
+from contract.thaw import Thaw, ThawAlert, ThawStage
 
 NOW = datetime(2026, 11, 21, 3, 12, 9, tzinfo=UTC)
 WALLET = "0x3f5ce5fbfe3e9af3971dd833d26ba9b5c936f0be"
@@ -233,7 +234,40 @@ def freeze(
         halted=halted,
         verified=verified,
         still_open=still_open,
+        thaw=thaw(asked=asked),
         proofs=[_proof(number, halted=halted, verified=verified, still_open=still_open) for number in range(covered)],
+    )
+
+
+def thaw(*, asked: bool = True, changed: bool = False) -> Thaw:
+    """What lifting a freeze of bot-39 to bot-42 means: two open alerts, one other hold over bot-42."""
+    return Thaw(
+        digest="3f8c71d2" * 8,
+        alerts=[
+            ThawAlert(
+                id="alert-1",
+                rule="DAILY_LOSS_LIMIT",
+                severity=Severity.CRITICAL,
+                message="Chain zksync lost 12.41 ETH today, over the limit of 10 ETH.",
+            ),
+            ThawAlert(
+                id="alert-2",
+                rule="GAS_SPEND_LIMIT",
+                severity=Severity.MEDIUM,
+                message="The platform spent 5.20 ETH on gas today, over the limit of 5 ETH.",
+            ),
+        ],
+        other_holds=["FRZ-0030"],
+        executors_released=3,
+        stages=[
+            ThawStage(executors=1, executor_names=["bot-40"], watch_seconds=30),
+            ThawStage(executors=2, executor_names=["bot-39", "bot-41"], watch_seconds=0),
+        ],
+        changed=["new alert: critical DAILY_LOSS_LIMIT", "executor joined: bot-41"] if changed else [],
+        anti_flap_until=ago(minutes=13),
+        requested_by="ana" if asked else None,
+        requested_at=ago(minutes=2) if asked else None,
+        expires_at=NOW + timedelta(minutes=13) if asked else None,
     )
 
 

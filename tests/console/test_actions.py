@@ -111,7 +111,7 @@ def test_two_keys_are_found_only_together() -> None:
 
 def test_what_is_dangerous_needs_a_permission() -> None:
     dangerous = [action for action in ACTIONS if action.danger is not Danger.NONE]
-    trading = {"alert.ack", "freeze", "thaw.request", "thaw.approve"}
+    trading = {"alert.ack", "freeze", "thaw.request", "thaw.approve", "thaw.stop"}
     erasing = {"erasure.request", "erasure.approve", "erasure.withdraw"}
     holding = {"legal-hold.place", "legal-hold.lift", "legal-hold.approve"}
     assert {action.id for action in dangerous} == trading | erasing | holding

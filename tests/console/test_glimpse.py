@@ -33,6 +33,7 @@ _LATEST = datetime(2200, 1, 1)  # noqa: DTZ001  Hypothesis adds the zone
 _SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     int: st.integers(-(2**63), 2**63),
+    bool: st.booleans(),
     Decimal: st.decimals(allow_nan=False, allow_infinity=False),
     AwareDatetime: st.datetimes(max_value=_LATEST, timezones=st.just(UTC)),
     type(None): st.none(),

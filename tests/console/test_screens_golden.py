@@ -1,5 +1,7 @@
 """Every screen as plain text at the two sizes that matter; a difference is read in the diff."""
 
+from datetime import timedelta
+
 import pytest
 
 from contract.alerts import AlertCounts
@@ -24,6 +26,21 @@ def _quiet() -> Paper:
 
 def _thawing() -> Paper:
     hold = models.freeze(status=FreezeStatus.THAW_REQUESTED)
+    return Paper(overview=models.overview().model_copy(update={"freezes": [hold]}), freezes={hold.id: hold})
+
+
+def _changed() -> Paper:
+    paper = _thawing()
+    hold = paper.freezes["freeze-1"]
+    paper.freezes[hold.id] = hold.model_copy(update={"thaw": models.thaw(changed=True)})
+    return paper
+
+
+def _lifting() -> Paper:
+    thaw = models.thaw().model_copy(
+        update={"approved_by": "oscar", "watch_until": models.NOW + timedelta(seconds=21), "expires_at": None}
+    )
+    hold = models.freeze(status=FreezeStatus.THAWING, covered=3, halted=3).model_copy(update={"thaw": thaw})
     return Paper(overview=models.overview().model_copy(update={"freezes": [hold]}), freezes={hold.id: hold})
 
 
@@ -85,11 +102,30 @@ async def _board(run: Running) -> None:
     await run.shows("0.12 s")
 
 
+async def _board_lifting(run: Running) -> None:
+    await run.press("3")
+    await run.at("Operations")
+    await run.press("tab", "enter")
+    await run.shows("let go")
+
+
 async def _approve(run: Running) -> None:
     await run.press("3")
     await run.at("Operations")
     await run.press("tab", "T")
-    await run.shows("sequencer is back")
+    await run.shows("Other holds stay")
+
+
+async def _approve_changed(run: Running) -> None:
+    await _approve(run)
+    await run.shows("Not as it was asked for")
+
+
+async def _thaw(run: Running) -> None:
+    await run.press("3")
+    await run.at("Operations")
+    await run.press("tab", "t")
+    await run.shows("Other holds stay")
 
 
 async def _verify(run: Running) -> None:
@@ -178,6 +214,10 @@ SCREENS = {
     "freeze": (Paper, _freeze),
     "board": (Paper, _board),
     "approve": (_thawing, _approve),
+    "approve-changed": (_changed, _approve_changed),
+    "thaw": (Paper, _thaw),
+    "board-lifting": (_lifting, _board_lifting),
+    "operations-lifting": (_lifting, _operations),
     "entry": (lambda: Paper(entries=[ledger.sealed_entry(), *models.entries()]), _entry),
     "reveal": (lambda: Paper(entries=[ledger.sealed_entry(), *models.entries()]), _reveal),
     "ledger": (Paper, _ledger),

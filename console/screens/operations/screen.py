@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 
 from console import actions
 from console.actions import Context
+from console.asking import Question
 from console.screens.base import FloorScreen
 from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor, all_executors
@@ -193,11 +194,8 @@ class OperationsScreen(FloorScreen):
         freeze = self._freeze(argument)
         if freeze is None:
             return
-        if freeze.status == "thaw_requested":
-            by = freeze.thaw_requested_by or "somebody"
-            self.desk.say(
-                "refused", f"{by} has asked for the thaw of {freeze.ref} already: a second person approves it (T)."
-            )
+        if freeze.status == "thawing":
+            self.desk.say("refused", f"{freeze.ref} is being lifted in stages already; S puts it back.")
             return
         await self.desk.push_screen(ThawScreen(freeze, approve=False))
 
@@ -208,12 +206,30 @@ class OperationsScreen(FloorScreen):
         freeze = self._freeze(argument)
         if freeze is None:
             return
+        if freeze.status == "thawing":
+            self.desk.say("refused", f"{freeze.ref} is being lifted in stages already; S puts it back.")
+            return
         if freeze.status != "thaw_requested":
             self.desk.say(
                 "refused", f"Nobody has asked for the thaw of {freeze.ref} yet: one person asks (t), another approves."
             )
             return
         await self.desk.push_screen(ThawScreen(freeze, approve=True))
+
+    def do_thaw_stop(self, argument: str) -> None:
+        """Put a freeze back that is being lifted, or turn down its thaw: the safe direction asks nothing."""
+        freeze = self._freeze(argument)
+        if freeze is None:
+            return
+        if freeze.status not in {"thawing", "thaw_requested"}:
+            self.desk.say("refused", f"Nobody has asked for the thaw of {freeze.ref}: there is nothing to stop.")
+            return
+        self.ask("stop", lambda api: api.withdraw_thaw(freeze.id), freeze.id)
+
+    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
+        """A thaw was stopped."""
+        if isinstance(value, Freeze):
+            self.desk.say("done", f"{value.ref} is in force as before.")
 
     def copy_text(self) -> str:
         """The selected freeze or executor in one line."""

@@ -9,18 +9,23 @@ from console.asking import Question
 from console.screens.dialog import DialogScreen
 from console.state.floor import Floor
 from console.widgets.field import Field
-from console.widgets.freezes import thaw_lines
 from console.widgets.lines import Line, left, line, outside, wrap
 from console.widgets.panel import Box, Panel
 from console.widgets.press import Press
+from console.widgets.thaw import SHOWN_ALERTS, thaw_lines
 from console.widgets.view import View
 from contract.freeze import Freeze
 from contract.reasons import MAX_REASON_CHARS
+from contract.states import FreezeStatus
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError
 
 _LABEL_COLUMNS: Final = 10
+_TALL_ROWS: Final = 30
+_PROBLEM_ROWS: Final = 3
+_DETAIL, _SEND = "detail", "thaw"
+"""What is asked: what the thaw covers, and the step itself."""
 
 
 class ThawScreen(DialogScreen):
@@ -34,6 +39,15 @@ class ThawScreen(DialogScreen):
         self._freeze = freeze
         self._approve = approve
         self._problem = ""
+
+    def on_mount(self) -> None:
+        """Load what it covers: nobody decides before that is on the screen."""
+        super().on_mount()
+        self._load()
+
+    def _load(self) -> None:
+        if self.desk.api is not None:
+            self.ask(_DETAIL, lambda api: api.freeze_detail(self._freeze.id), self._freeze.id)
 
     def compose_body(self) -> ComposeResult:
         """What it is about, the reason (asking only), the typed name, the buttons."""
@@ -58,7 +72,7 @@ class ThawScreen(DialogScreen):
         text = (
             "You asked for this thaw yourself: another person has to approve it."
             if own
-            else "You are the second person: after this, executors trade again."
+            else "You are the second person: after this, the first executors trade again."
             if self._approve
             else "You ask; another person has to approve. Nothing starts before that."
         )
@@ -68,26 +82,35 @@ class ThawScreen(DialogScreen):
         """Bring facts, labels and buttons up to date."""
         g = view.glyphs
         floor = self.desk.latest or Floor()
-        self.query_one("#about", Panel).show(thaw_lines(self._freeze, floor, view.sized(view.width - 4)))
+        about = thaw_lines(self._freeze, floor, view.sized(view.width - 4), alerts=self._alerts_shown())
+        self.query_one("#about", Panel).show(about)
         for field, text in (("reason", "Reason"), ("name", "Confirm")):
             for panel in self.query(f"#label-{field}").results(Panel):
                 has_focus = self.focused is not None and self.focused.id == field
                 label = left(f"{g.arrow if has_focus else ' '} {text}", _LABEL_COLUMNS, g)
                 panel.show([line((label, "key" if has_focus else "dim"))])
-        sending = self.questions.is_waiting("thaw")
+        sending = self.questions.is_waiting(_SEND)
         label = "Approve" if self._approve else "Ask for thaw"
         self.query_one("#send", Press).set(
             f"Sending{g.ellipsis}" if sending else label, on=self._complete and not sending
         )
-        problem = wrap(outside(self._problem), max(view.width - 16, 20)) if self._problem else []
+        problem = wrap(outside(self._problem), max(view.width - 16, 20))[:_PROBLEM_ROWS] if self._problem else []
         rows = [
             line((f"{g.near} REFUSED " if not index else " " * 10, "near"), row) for index, row in enumerate(problem)
         ]
         self.query_one("#problem", Panel).show(rows)
 
+    def _alerts_shown(self) -> int:
+        """Rows for open alerts: the buttons and the backend's refusal have to stay on the smallest terminal."""
+        if self.size.height >= _TALL_ROWS:
+            return SHOWN_ALERTS
+        return 0 if self._problem else SHOWN_ALERTS // 2
+
     @property
     def _complete(self) -> bool:
         typed = self.query_one("#name", Field).value.strip().casefold() == self._freeze.ref.casefold()
+        if self._approve and (self._freeze.thaw is None or self._freeze.thaw.changed):
+            return False
         return typed and (self._approve or bool(self.query_one("#reason", Field).value.strip()))
 
     @on(Field.Changed)
@@ -102,33 +125,45 @@ class ThawScreen(DialogScreen):
 
     @on(Press.Pressed, "#send")
     def _send(self) -> None:
-        if not self._complete or self.questions.is_waiting("thaw"):
+        if not self._complete or self.questions.is_waiting(_SEND):
             return
-        freeze = self._freeze
+        freeze, thaw = self._freeze, self._freeze.thaw
         self._problem = ""
-        if self._approve:
-            self.ask("thaw", lambda api: api.approve_thaw(freeze.id, freeze.version), freeze.id)
-        else:
+        if self._approve and thaw is not None:
+            self.ask(
+                _SEND, lambda api: api.approve_thaw(freeze.id, digest=thaw.digest, version=freeze.version), freeze.id
+            )
+        elif not self._approve:
             reason = self.query_one("#reason", Field).value
-            self.ask("thaw", lambda api: api.request_thaw(freeze.id, reason), freeze.id)
+            self.ask(_SEND, lambda api: api.request_thaw(freeze.id, reason), freeze.id)
         self.redraw()
 
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
-        """Taken: back to the freezes, with what became of it."""
-        if isinstance(value, Freeze):
-            text = (
-                f"{value.ref} is lifted: executors may trade again."
-                if value.status == "thawed"
-                else f"Thaw of {value.ref} requested: another person has to approve it (T)."
-            )
-            self.desk.call_later(self.desk.leave, self)
-            self.desk.call_later(self.desk.say, "done", text)
+    def answered(self, question: Question, value: object) -> None:
+        """What it covers; or the step was taken: back to the freezes, with what became of it."""
+        if not isinstance(value, Freeze):
+            return
+        if question.topic == _DETAIL:
+            self._freeze = value
+            return
+        self.desk.call_later(self.desk.leave, self)
+        self.desk.call_later(self.desk.say, "done", _taken(value))
 
-    def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  one topic
-        """The backend's own sentence stays beside the buttons."""
+    def refused(self, question: Question, error: "ClientError") -> bool:
+        """The backend's own sentence stays beside the buttons; what changed meanwhile is shown above it."""
         from console.state.problems import describe, ends_session
 
         if ends_session(error):
             return False
         self._problem = describe(error)
+        if question.topic == _SEND:
+            self._load()
         return True
+
+
+def _taken(freeze: Freeze) -> str:
+    if freeze.status is FreezeStatus.THAWED:
+        return f"{freeze.ref} is lifted: executors may trade again."
+    if freeze.status is FreezeStatus.THAWING:
+        first = freeze.thaw.stages[0].executors if freeze.thaw and freeze.thaw.stages else 0
+        return f"{first:,} of {freeze.ref} may trade and are watched; the rest follows. S stops it."
+    return f"Thaw of {freeze.ref} requested: another person has to approve it (T)."
