@@ -35,6 +35,8 @@ _EXIT_FAULT: Final = 1
 _DEBUG_VARIABLE: Final = "WATCHFLOOR_DEBUG"
 _EXIT_INTERRUPTED: Final = 130
 _SUGGESTIONS: Final = 2
+_CLOSE: Final = 0.65
+"""Share of letters in common; with less, a short name is suggested for every long one."""
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -134,6 +136,6 @@ def _unknown(name: str) -> str:
 
     from console.term.sanitize import clean
 
-    close = get_close_matches(name, summaries(), n=_SUGGESTIONS)
+    close = get_close_matches(name, summaries(), n=_SUGGESTIONS, cutoff=_CLOSE)
     hint = f"Did you mean {' or '.join(f'`{match}`' for match in close)}?" if close else "See `watchfloor --help`."
     return f"watchfloor: no command {clean(name, limit=40)!r}. {hint}\n"
