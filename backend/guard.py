@@ -43,7 +43,9 @@ class _SocketGuard:
         self.permission = permission
 
     async def __call__(self, websocket: WebSocket) -> None:
-        """Work out who is calling, a few at a time: thousands that come back at once must not take every connection.
+        """Work out who is calling: machines together, everybody who is to be refused or no machine a few at a time.
+
+        Thousands that come back at once must neither take every database connection nor wait in line.
 
         Raises:
             WatchfloorError: the caller may not; the upgrade is then answered like any refused request.
@@ -51,6 +53,10 @@ class _SocketGuard:
         admit: Admit = websocket.app.state.admit
         runtime: Runtime = websocket.app.state.runtime
         as_request = Request({**websocket.scope, "type": "http", "method": "GET"})  # shares the state of the original
+        machine: Caller | None = await websocket.app.state.machines.caller(as_request)
+        if machine is not None and self.permission in machine.permissions:
+            as_request.state.caller = machine
+            return
         async with websocket.app.state.handshakes, runtime.database.transaction() as session:
             await admit(session, runtime, as_request, self.permission)
 

@@ -24,6 +24,7 @@ from backend.audit.verification import periods as ledger_periods
 from backend.audit.verification import routes as verification_routes
 from backend.audit.verification import runs as verification_runs
 from backend.auth import routes as auth_routes
+from backend.auth.machines import Machines
 from backend.auth.service import admit, keeping_known
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
@@ -89,7 +90,7 @@ DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER, keeping.HEADS, verification_run
 
 
 HANDSHAKES = 4
-"""Connections of executors that are let in at a time; leaves the database's connections to everybody else."""
+"""Connections that are looked at closer at a time; leaves the database's connections to everybody else."""
 
 
 async def _check_ledger(runtime: Runtime) -> None:
@@ -144,6 +145,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     )
     app.state.runtime = runtime
     app.state.admit = admit
+    app.state.machines = Machines(runtime)
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
     app.state.check_ledger = partial(_check_ledger, runtime)
     http.install(app, runtime.metrics)

@@ -19,7 +19,8 @@ from contract.gate import MAX_MESSAGE_BYTES
 
 STOP_LIMIT_S = 3
 """Requests still running this long after the signal are cancelled, so that the process is gone within five seconds."""
-_BACKLOG = 256
+_BACKLOG = 2_048
+"""A thousand executors that come back at once are all heard; the kernel may keep fewer."""
 
 
 class GateProtocol(WebSocketsSansIOProtocol):

@@ -46,9 +46,8 @@ _SIGNED_IN = (
     .join(_KEYS, _KEYS.c.kid == bindparam("kid"))
     .where(_SESSIONS.c.id == bindparam("session_id"))
 )
-_MACHINE = select(_MACHINES.name, _MACHINES.permissions, _MACHINES.disabled, _MACHINES.expires_at).where(
-    _MACHINES.token_hash == bindparam("token_hash")
-)
+MACHINE_COLUMNS = (_MACHINES.name, _MACHINES.permissions, _MACHINES.disabled, _MACHINES.expires_at)
+_MACHINE = select(*MACHINE_COLUMNS).where(_MACHINES.token_hash == bindparam("token_hash"))
 
 
 async def admit(session: AsyncSession, runtime: Runtime, request: Request, permission: Permission) -> Caller:
@@ -95,7 +94,7 @@ async def authenticate(session: AsyncSession, runtime: Runtime, request: Request
         WatchfloorError: NOT_AUTHENTICATED without a valid token; NOT_ALLOWED from an address the role may not use.
     """
     anonymous = caller_of(request)
-    token = _bearer(request)
+    token = bearer_of(request)
     if not token:
         raise _not_signed_in(request, "sent no token")
     try:
@@ -117,7 +116,7 @@ def admit_by_token_alone(runtime: Runtime, request: Request) -> Caller:
     Raises:
         WatchfloorError: UNAVAILABLE if they cannot be told, or may not freeze.
     """
-    caller = caller_by_token_alone(runtime, request, _bearer(request))
+    caller = caller_by_token_alone(runtime, request, bearer_of(request))
     request.state.caller = caller
     return caller
 
@@ -200,7 +199,8 @@ async def who_am_i(session: AsyncSession, caller: Caller) -> WhoAmI:
     )
 
 
-def _bearer(request: Request) -> str:
+def bearer_of(request: Request) -> str:
+    """The token a request carries; empty for none that could be one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     token = token.strip()
     return token if scheme.lower() == "bearer" and len(token) <= tokens.MAX_TOKEN_CHARS else ""
@@ -243,12 +243,17 @@ async def _service_caller(session: AsyncSession, runtime: Runtime, token: str, a
     row = found.one_or_none()
     if row is None or row.disabled or runtime.clock.now() >= row.expires_at:
         raise tokens.BadTokenError("is no machine's token, or has ended")
+    return machine_caller(row.name, tuple(row.permissions), anonymous)
+
+
+def machine_caller(name: str, permissions: tuple[str, ...], anonymous: Caller) -> Caller:
+    """The caller a machine becomes by its token."""
     return replace(
         anonymous,
-        subject=f"{_MACHINE_PREFIX}{row.name}",
+        subject=f"{_MACHINE_PREFIX}{name}",
         kind="service",
         role="service",
-        permissions=_permissions(tuple(row.permissions)),
+        permissions=_permissions(permissions),
     )
 
 

@@ -250,7 +250,8 @@ class Desk:
     def _again(self, some: Iterable[Waiting]) -> None:
         """Have renewals answered from a fresh read, unless their connections have asked anew."""
         for waiting in some:
-            self._waiting.setdefault(waiting.key, waiting)
+            if waiting.listener is None or waiting.listener in self._listeners:  # else it has gone meanwhile
+                self._waiting.setdefault(waiting.key, waiting)
         self._wake.set()
 
 
