@@ -145,7 +145,10 @@ def _agreeing(known: Known, said: Statement, verify_blocks: int) -> str | None:
     still = {
         seen.subject: seen
         for seen in fresh
-        if seen.looked_at is Looked.NONCE and _stands_still(seen, verify_blocks) and seen.subject in wallets
+        if seen.looked_at is Looked.NONCE
+        and seen.subject in wallets
+        and _stands_still(seen, verify_blocks)
+        and _reaches(seen, said, known.fates)
     }
     empty = [seen for seen in fresh if seen.looked_at is Looked.OPEN_ORDERS and seen.value == 0]
     if wallets and set(still) != wallets:
@@ -159,6 +162,15 @@ def _agreeing(known: Known, said: Statement, verify_blocks: int) -> str | None:
 
 def _stands_still(seen: Observation, verify_blocks: int) -> bool:
     return (seen.unchanged_blocks or 0) >= verify_blocks and seen.pending in {None, seen.value}
+
+
+def _reaches(seen: Observation, said: Statement, fates: Mapping[str, Fate]) -> bool:
+    """Whether the source has come as far as the executor: one that shows fewer looks at an earlier or another chain.
+
+    The last nonce may never have landed, as a bundle's; nor the transactions that are told to have expired.
+    """
+    never_landed = sum(fate in {Fate.EXPIRED, Fate.CANCELLED} for fate in fates.values())
+    return seen.value >= said.nonces[seen.subject] - never_landed
 
 
 def _nonce_words(seen: Observation) -> str:
