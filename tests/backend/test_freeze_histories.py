@@ -1,7 +1,13 @@
-"""Random histories of freezes and thaws on the real database: nothing trades while a hold covers it."""
+"""Random histories of freezes and thaws on the real database: nothing trades while a hold covers it.
+
+Hypothesis plans histories one step after the other and checks each answer; `tests.support.freeze_histories` has several
+steps at once on two backends. WATCHFLOOR_HISTORIES says how many of each.
+"""
 
 import asyncio
-from dataclasses import dataclass, field
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -9,153 +15,193 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
-    consumes,
     initialize,
     invariant,
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import text
 
-from backend.context import Runtime
-from backend.errors import WatchfloorError
-from backend.freeze import service as freezes
-from backend.runtime import build_runtime
-from backend.settings import Settings
 from contract.errors import ErrorCode
-from contract.freeze import FreezeMode, FreezeRequest, ThawApproval, ThawRequest
-from contract.scope import Scope
-from tests.support.holds import person, renew
+from contract.freeze import Freeze, FreezeMode, FreezeStatus
+from tests.support.app import started_app
+from tests.support.freeze_histories import histories
+from tests.support.freeze_world import BOTS, PEOPLE, SCOPES, STAGED, STOPS, Seen, World, covers
 
-CHAINS = ("arbitrum", "base")
-STRATEGIES = ("arbitrage", "liquidation")
-BOTS = {f"{chain}-{strategy}": (chain, strategy, f"0x{chain}{strategy}") for chain in CHAINS for strategy in STRATEGIES}
-SCOPES = (
-    "global",
-    *(f"chain:{chain}" for chain in CHAINS),
-    *(f"strategy:{strategy.upper()}" for strategy in STRATEGIES),
-    "wallet:0xARBITRUMarbitrage",
-    "executor:base-arbitrage",
-    "chain:Arbitrum+strategy:liquidation",
-    "chain:base+executor:base-liquidation",
-    "chain:base+executor:arbitrum-liquidation",
-)
-PEOPLE = ("ada", "ben", "cleo")
+COUNT = int(os.environ.get("WATCHFLOOR_HISTORIES", "6"))
+WHO = st.sampled_from(PEOPLE)
 
 
 @dataclass
 class Model:
-    """What must be true, kept by the simplest means: a list of holds."""
+    """What must be true of one hold."""
 
     scope: str
     mode: FreezeMode
+    status: FreezeStatus = FreezeStatus.ACTIVE
     asked_by: str | None = None
-    lifted: bool = False
-    acked: set[str] = field(default_factory=set)
+    asked_about: Seen | None = None
+    lapsed: bool = False
+    free: frozenset[str] = frozenset()
+    """Bots that its thaw has let go first."""
 
-    def covers(self, bot: str) -> bool:
-        chain, strategy, wallet = BOTS[bot]
-        wanted = {"global", f"chain:{chain}", f"strategy:{strategy}", f"wallet:{wallet}", f"executor:{bot}"}
-        return set(self.scope.lower().split("+")) <= {each.lower() for each in wanted}
+    def over(self, bot: str) -> bool:
+        """Whether it holds a bot."""
+        return self.status is not FreezeStatus.THAWED and covers(self.scope, bot) and bot not in self.free
+
+    def back(self) -> None:
+        """In force as if nobody had asked."""
+        self.status, self.asked_by, self.asked_about = FreezeStatus.ACTIVE, None, None
+        self.lapsed, self.free = False, frozenset()
 
 
 class Histories(RuleBasedStateMachine):
-    """Freezes, requests, approvals and withdrawals by anybody in any order, with renewals in between."""
+    """Steps by anybody in any order, with renewals in between."""
 
     holds = Bundle("holds")
     runner: asyncio.Runner
-    runtime: Runtime
+    world: World
 
     @initialize()
     def empty(self) -> None:
         self.model: dict[str, Model] = {}
-        self.run(self._empty())
+        self.alerts = 0
+        self.run(self.world.sweep())
+        for bot in BOTS:
+            self.run(self.world.permit(bot))
 
     def run(self, work: Any) -> Any:
         return self.runner.run(work)
 
-    async def _empty(self) -> None:
-        async with self.runtime.database.transaction() as session:
-            await session.execute(text("TRUNCATE freezes, freeze_state, halt_acks, executors, executor_boots"))
-
-    async def _do(self, act: Any, *args: Any) -> ErrorCode | None:
-        try:
-            async with self.runtime.database.transaction() as session:
-                await act(session, self.runtime, *args)
-        except WatchfloorError as refusal:
-            return refusal.code
-        return None
-
-    @rule(target=holds, scope=st.sampled_from(SCOPES), mode=st.sampled_from(FreezeMode), by=st.sampled_from(PEOPLE))
+    @rule(target=holds, scope=st.sampled_from(SCOPES), mode=st.sampled_from(FreezeMode), by=WHO)
     def freeze(self, scope: str, mode: FreezeMode, by: str) -> str:
-        request = FreezeRequest(scope=Scope.parse(scope), mode=mode, reason="x")
-        assert self.run(self._do(freezes.create, person(by), request)) is None
-        ref = f"FRZ-{len(self.model) + 1:04d}"
-        self.model[ref] = Model(scope, mode)
-        return ref
+        made: Freeze = self.run(self.world.freeze(by, scope, mode))
+        self.model[made.ref] = Model(scope, mode)
+        return made.ref
 
-    @rule(ref=holds, by=st.sampled_from(PEOPLE))
+    @rule(ref=holds, by=WHO)
     def ask(self, ref: str, by: str) -> None:
         hold = self.model[ref]
-        refused = self.run(self._do(freezes.request_thaw, person(by), ref, ThawRequest(reason="x")))
-        possible = not hold.lifted and hold.asked_by in {None, by}
-        assert refused is (None if possible else ErrorCode.CONFLICT)
-        if possible:
-            hold.asked_by = by
+        shown: Freeze = self.run(self.world.look(ref))
+        answer = self.run(self.world.ask(by, ref))
+        stands = hold.status is FreezeStatus.THAW_REQUESTED and not hold.lapsed and hold.asked_about == Seen.of(shown)
+        if hold.status in {FreezeStatus.THAWED, FreezeStatus.THAWING} or (stands and hold.asked_by != by):
+            assert answer is ErrorCode.CONFLICT
+            return
+        assert answer.status is FreezeStatus.THAW_REQUESTED
+        hold.status, hold.asked_by, hold.asked_about = FreezeStatus.THAW_REQUESTED, by, Seen.of(shown)
+        hold.lapsed = False
 
-    @rule(ref=holds)
-    def withdraw(self, ref: str) -> None:
+    @rule(ref=holds, by=WHO)
+    def stop(self, ref: str, by: str) -> None:
         hold = self.model[ref]
-        refused = self.run(self._do(freezes.withdraw_thaw, person("ada"), ref))
-        possible = not hold.lifted and hold.asked_by is not None
-        assert refused is (None if possible else ErrorCode.CONFLICT)
-        if possible:
-            hold.asked_by = None
-
-    @rule(ref=holds, by=st.sampled_from(PEOPLE))
-    def approve(self, ref: str, by: str) -> None:
-        hold = self.model[ref]
-        refused = self.run(self._do(freezes.approve_thaw, person(by), ref, ThawApproval()))
-        if hold.lifted or hold.asked_by is None:
-            assert refused is ErrorCode.CONFLICT
-        elif hold.asked_by == by:
-            assert refused is ErrorCode.SECOND_PERSON_REQUIRED
+        answer = self.run(self.world.stop(by, ref))
+        if hold.status in {FreezeStatus.THAWED, FreezeStatus.ACTIVE}:
+            assert answer is ErrorCode.CONFLICT
         else:
-            assert refused is None
-            hold.lifted = True
+            assert answer.status is FreezeStatus.ACTIVE
+            hold.back()
 
-    @rule(ref=consumes(holds), asker=st.sampled_from(PEOPLE), approver=st.sampled_from(PEOPLE))
+    @rule(ref=holds, by=WHO, digest=st.sampled_from(["shown now", "shown now", "shown before", "none"]))
+    def approve(self, ref: str, by: str, digest: str) -> None:
+        hold = self.model[ref]
+        before = self.world.shown.get(ref, "0" * 64)
+        shown: Freeze = self.run(self.world.look(ref))
+        now = self.world.shown.get(ref, "0" * 64)
+        sent = {"shown now": now, "shown before": before, "none": None}[digest]
+        answer = self.run(self.world.approve(by, ref, sent))
+        if hold.status is not FreezeStatus.THAW_REQUESTED:
+            assert answer is ErrorCode.CONFLICT
+        elif hold.asked_by == by:
+            assert answer is ErrorCode.SECOND_PERSON_REQUIRED
+        elif hold.lapsed:
+            assert answer is ErrorCode.CONFLICT
+        elif sent is None:
+            assert answer is ErrorCode.INVALID_REQUEST
+        elif hold.asked_about != Seen.of(shown) or sent != now:
+            assert answer is ErrorCode.CONFLICT
+        else:
+            self._let_go(hold, Seen.of(shown), answer)
+
+    def _let_go(self, hold: Model, seen: Seen, answer: Freeze) -> None:
+        assert answer.status is (FreezeStatus.THAWING if seen.bots else FreezeStatus.THAWED)
+        hold.status = answer.status
+        if seen.bots:
+            assert answer.thaw is not None
+            hold.free = frozenset(answer.thaw.stages[0].executor_names)
+            assert len(hold.free) == -(-len(seen.bots) // 4)
+            assert hold.free <= seen.bots
+
+    @rule(ref=holds, asker=WHO, approver=WHO)
     def lift(self, ref: str, asker: str, approver: str) -> None:
         self.ask(ref, asker)
-        self.approve(ref, approver)
+        self.approve(ref, approver, "shown now")
+
+    @rule(ref=holds, seen_first=st.booleans())
+    def lapse(self, ref: str, *, seen_first: bool) -> None:
+        """The request is too old; `seen_first` leaves it to others to find out before the monitor does."""
+        self.run(self.world.pass_time("thaw_expires_at", ref))
+        hold = self.model[ref]
+        if hold.status is FreezeStatus.THAW_REQUESTED:
+            hold.lapsed = True
+        if not seen_first:
+            self.tick()
+
+    @rule(ref=holds)
+    def end_watch(self, ref: str) -> None:
+        """The first stage was watched long enough."""
+        hold = self.model[ref]
+        self.run(self.world.pass_time("thaw_watch_until", ref))
+        self.tick()
+        if hold.status is FreezeStatus.THAWING:
+            hold.status, hold.free = FreezeStatus.THAWED, frozenset()
+
+    @rule()
+    def tick(self) -> None:
+        self.run(self.world.tick())
+        for hold in self.model.values():
+            if hold.status is FreezeStatus.THAW_REQUESTED and hold.lapsed:
+                hold.back()
+
+    @rule(bot=st.sampled_from(sorted(BOTS)))
+    def alert(self, bot: str) -> None:
+        """A critical alert about one bot puts back every thaw over it that is under way."""
+        self.alerts += 1
+        self.run(self.world.raise_alert(f"{id(self)}-{self.alerts}", f"executor:{bot}"))
+        self.tick()
+        for hold in self.model.values():
+            if hold.status is FreezeStatus.THAWING and covers(hold.scope, bot):
+                hold.back()
 
     @invariant()
     def nothing_trades_under_a_hold(self) -> None:
-        if not hasattr(self, "model"):
-            return
-        for bot, (chain, strategy, wallet) in BOTS.items():
-            permit = self.run(renew(self.runtime, bot, chain=chain, strategy=strategy, wallet=wallet))
-            over = {ref: hold for ref, hold in self.model.items() if not hold.lifted and hold.covers(bot)}
+        for bot in BOTS if hasattr(self, "model") else ():
+            permit = self.run(self.world.permit(bot))
+            over = {ref: hold for ref, hold in self.model.items() if hold.over(bot)}
             modes = {hold.mode for hold in over.values()}
             assert {hold.freeze_ref for hold in permit.holds} == set(over)
-            assert permit.epoch == len(self.model)
-            assert permit.may_trade is modes.isdisjoint({FreezeMode.HALT, FreezeMode.CANCEL_ALL})
+            assert all(hold.epoch <= permit.epoch for hold in permit.holds)
+            assert permit.may_trade is modes.isdisjoint(STOPS)
             assert (permit.mode is None) is (not over)
 
 
 def test_no_history_lets_anybody_trade_under_a_hold(database_url: str) -> None:
     with asyncio.Runner() as runner:
-        config = Settings(database_url=database_url, pool_size=1)
-        runtime = build_runtime(config)
+        stack = AsyncExitStack()
+        app = runner.run(stack.enter_async_context(started_app(database_url, policy=STAGED)))
         try:
             run_state_machine_as_test(
-                type("OnThisDatabase", (Histories,), {"runner": runner, "runtime": runtime}),
+                type("OnThisDatabase", (Histories,), {"runner": runner, "world": World(app.runtime)}),
                 settings=settings(
-                    max_examples=12,
+                    max_examples=COUNT,
                     stateful_step_count=15,
                     deadline=None,
                     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
                 ),
             )
         finally:
-            runner.run(runtime.database.close())
+            runner.run(stack.aclose())
+
+
+async def test_nothing_trades_under_a_hold_with_two_backends_at_once(database_url: str) -> None:
+    counts = await histories(database_url, COUNT, seed=1)
+    assert counts["permits at rest"] == COUNT * 6 * 2 * 4
