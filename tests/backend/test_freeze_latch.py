@@ -191,6 +191,21 @@ async def test_a_crowd_on_the_database_does_not_keep_a_freeze_out_of_it(app: App
     assert (await stored(officer, made)).ref == "FRZ-0002"
 
 
+async def test_an_attempt_that_is_given_up_leaves_nothing_behind(app: App, database_url: str) -> None:
+    reserve = app.runtime.reserve
+
+    async def take_the_lock(session: AsyncSession) -> int:
+        await session.execute(text("SET LOCAL lock_timeout = 0"))
+        return int(await session.scalar(text("UPDATE freeze_state SET epoch = epoch + 1 RETURNING epoch")) or 0)
+
+    with lock_held(database_url):
+        for _ in range(3):  # more than there are connections
+            with pytest.raises(TimeoutError):
+                await reserve.attempt(take_the_lock, 0.2)
+        await until(lambda: not reserve._given_up, "the end of attempts that were given up")
+    assert await reserve.attempt(take_the_lock, 30.0) == 1
+
+
 @pytest.mark.parametrize("where", ["before", "after"])
 async def test_a_commit_that_is_cut_off_never_doubles_a_freeze(database_url: str, where: Where) -> None:
     with tempfile.TemporaryDirectory() as short, through_a_line(database_url, Path(short)) as line:
