@@ -68,15 +68,15 @@ class Metrics:
         self.monitor_leader = Gauge(
             "watchfloor_monitor_leader", "1 while this process leads the monitor.", ["monitor"], registry=self.registry
         )
+        self._count_permits()
+        self._count_audit()
+
+    def _count_permits(self) -> None:
         self.freezes_latched = Gauge(
             "watchfloor_freezes_latched",
             "Freezes that are in force at this process and not in the database yet.",
             registry=self.registry,
         )
-        self._count_permits()
-        self._count_audit()
-
-    def _count_permits(self) -> None:
         self.permits = Counter("watchfloor_permits", "Renewals answered with a permit.", registry=self.registry)
         self.permit_reads = Histogram(
             "watchfloor_permit_read_seconds",

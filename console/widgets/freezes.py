@@ -97,7 +97,8 @@ def _some(names: tuple[str, ...]) -> str:
 def board_rows(freeze: Freeze, view: View, *, late: bool) -> list[Line]:
     """One freeze: its story, then every executor's answer, those that have not confirmed first."""
     g = view.glyphs
-    text, style = proof_text(freeze, view)
+    latched = freeze.status is FreezeStatus.LATCHED
+    text, style = (f"{g.near} not in the database yet", "near") if latched else proof_text(freeze, view)
     mode = MODE_WORDS[freeze.mode]
     by = f"{outside(freeze.created_by, 40)}, {freeze.created_at:%Y-%m-%d %H:%M:%S} UTC"
     if freeze.automatic_rule:

@@ -342,8 +342,7 @@ def freezes_lines(floor: Floor, view: View, rows: int) -> list[Line]:
 def freeze_row(hold: Freeze, view: View) -> Line:
     """One hold on one line."""
     g = view.glyphs
-    latched = hold.status is FreezeStatus.LATCHED
-    proof, style = (f"{g.near} not in the database yet", "near") if latched else proof_text(hold, view)
+    proof, style = proof_text(hold, view)
     mode = MODE_WORDS[hold.mode].partition(" ")[0]
     who = outside(hold.automatic_rule or hold.created_by, 40)
     wide = view.width >= 100  # noqa: PLR2004  room for whole names

@@ -3,39 +3,32 @@
 import asyncio
 import random
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-import httpx
 import psycopg
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.auth import accounts, tokens
-from backend.auth.tables import User
-from backend.clock import utc_now
 from backend.context import Runtime
 from backend.freeze import holds
 from backend.freeze.draining import Keeper
 from backend.freeze.journal import Entry
 from backend.latched import LatchedHold
 from backend.spool import SpoolError
-from contract.freeze import Freeze, FreezeMode, FreezeStatus
-from contract.permissions import Permission
-from tests.support.app import SYSTEM, App, started_app
+from contract.freeze import FreezeMode, FreezeStatus
+from tests.support.app import App, started_app
 from tests.support.cutting import Where, through_a_line
 from tests.support.freeze_outage import ground, one_run
-from tests.support.holds import ask_for_thaw, freeze, renew, stored
+from tests.support.holds import ask_for_thaw, renew, stored
+from tests.support.latching import latched, lock_held, post, rows, signed_in, until
 from tests.support.ledger import settled
 from tests.support.ledger_check import look
 from tests.support.outage import outage
-from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR
+from tests.support.people import ADMIN, OFFICER
 
 RUNS, SEED = 2, 3
 """One server that stands still and one that is killed; many more: `python -m tests.support.freeze_outage`."""
@@ -52,55 +45,6 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def app(database_url: str, directory: Path) -> AsyncIterator[App]:
     async with started_app(database_url) as running:
         yield running
-
-
-async def until(happened: Callable[[], bool], what: str) -> None:
-    """Wait for something; fail when it never comes true."""
-    for _ in range(3_000):
-        if happened():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"never happened: {what}")
-
-
-async def signed_in(app: App, *people: Any) -> list[httpx.AsyncClient]:
-    """Clients of people whom the backend knows without its database too."""
-    clients = [await app.as_(person) for person in people]
-    known = app.runtime.callers
-    await until(lambda: bool(known.known.keys) and {one.name for one in people} <= set(known.known.people), "known")
-    return clients
-
-
-async def post(client: httpx.AsyncClient, scope: str = "chain:arbitrum", **body: Any) -> httpx.Response:
-    kind, _, name = scope.partition(":")
-    asked = {"scope": {"kind": kind, "name": name}, "reason": "losses nobody can explain"} | body
-    return await client.post("/v1/freezes", json=asked)
-
-
-async def latched(client: httpx.AsyncClient, scope: str = "chain:arbitrum", **body: Any) -> Freeze:
-    """Freeze and expect it to be latched."""
-    answer = await post(client, scope, **body)
-    assert answer.status_code == 202, answer.text
-    assert (answer.json()["status"], answer.json()["ref"]) == ("latched", None)
-    made = Freeze.model_validate(answer.json())
-    assert (made.ref, made.status) == ("LATCHED", FreezeStatus.LATCHED)
-    return made
-
-
-def rows(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    with psycopg.connect(url) as connection:
-        return connection.execute(statement, values).fetchall()
-
-
-@contextmanager
-def lock_held(url: str) -> Iterator[psycopg.Connection]:
-    """Another session that keeps the lock under which freezes are numbered."""
-    with psycopg.connect(url) as other:
-        other.execute("INSERT INTO freeze_state (id, epoch, last_number) VALUES (1, 0, 0) ON CONFLICT DO NOTHING")
-        other.commit()
-        other.execute("SELECT 1 FROM freeze_state FOR UPDATE")
-        yield other
-        other.rollback()
 
 
 def entries(url: str, *about: str) -> dict[str, int]:
@@ -340,97 +284,6 @@ async def test_a_journal_that_cannot_be_read_stops_everybody_until_it_can(
         monkeypatch.setattr(Keeper, "_take", genuine)
         await until(lambda: not second.runtime.latched.pending(), "a journal that can be read")
         assert (await renew(second.runtime, "bot-1")).may_trade
-
-
-# who may freeze without a database
-
-
-@asynccontextmanager
-async def away(app: App, database_url: str) -> AsyncIterator[None]:
-    """Take the database away once the backend has looked at everything that a test has changed."""
-    before = app.runtime.callers.known
-    app.runtime.callers.stale.set()
-    await until(lambda: app.runtime.callers.known is not before, "a look")
-    with outage(database_url):
-        yield
-
-
-async def refused(client: httpx.AsyncClient, why: str) -> None:
-    answer = await post(client)
-    assert answer.status_code == 503, answer.text
-    assert why in answer.json()["message"]
-
-
-async def test_a_token_that_is_known_to_have_ended_freezes_nothing(app: App, database_url: str) -> None:
-    officer, admin, auditor, operator = await signed_in(app, OFFICER, ADMIN, AUDITOR, OPERATOR)
-    second = await app.as_(OFFICER)
-    assert (await officer.post("/v1/auth/logout")).status_code == 204
-    async with app.runtime.database.transaction() as session:
-        await session.execute(update(User).where(User.username == ADMIN.name).values(disabled=True))
-    async with away(app, database_url):
-        await refused(officer, "a session that has ended")
-        await refused(admin, "a disabled account")
-        await refused(auditor, "who may not freeze")
-        await refused(operator, "who may not freeze")
-        await refused(app.http, "the audit log takes no entry")
-        stranger = httpx.AsyncClient(transport=httpx.ASGITransport(app.app), base_url="http://test")
-        stranger.headers["authorization"] = "Bearer not.a.token"
-        await refused(stranger, "the audit log takes no entry")
-        assert not app.runtime.latched.pending()
-        made = await latched(second)
-    assert (await stored(second, made)).created_by == OFFICER.name
-
-
-async def test_an_expired_token_and_a_forged_one_freeze_nothing(app: App, database_url: str) -> None:
-    (officer,) = await signed_in(app, OFFICER)
-    token = officer.headers["authorization"].removeprefix("Bearer ")
-    head, claims, signature = token.split(".")
-    hours = app.runtime.policy.session_hours
-    async with away(app, database_url):
-        officer.headers["authorization"] = f"Bearer {head}.{claims}.{signature[:-6]}AAAAAA"
-        await refused(officer, "does not verify")
-        officer.headers["authorization"] = f"Bearer {token}"
-        tomorrow = replace(app.runtime.clock, now=lambda: utc_now() + timedelta(hours=hours, minutes=1))
-        today, app.app.state.runtime = app.runtime, replace(app.runtime, clock=tomorrow)
-        await refused(officer, "has expired")
-        app.app.state.runtime = today
-
-
-async def test_a_machine_that_may_freeze_is_known_by_its_hash(app: App, database_url: str) -> None:
-    async with app.runtime.database.transaction() as session:
-        for name, held in (("watchdog", Permission.FREEZE_OPERATIONS), ("feed", Permission.RENEW_PERMIT)):
-            await accounts.ensure_service_token(
-                session, app.runtime, SYSTEM, name=name, permissions=frozenset({held}),
-                token=f"{tokens.SERVICE_PREFIX}{name}-of-the-test",
-            )  # fmt: skip
-    clients = {}
-    for name in ("watchdog", "feed"):
-        clients[name] = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app.app), base_url="http://test",
-            headers={"authorization": f"Bearer {tokens.SERVICE_PREFIX}{name}-of-the-test"},
-        )  # fmt: skip
-    async with away(app, database_url):
-        await refused(clients["feed"], "no machine's token that may freeze")
-        made = await latched(clients["watchdog"])
-        assert made.created_by == "executor:watchdog"
-    await until(lambda: not app.runtime.latched.pending(), "the hold in the database")
-    assert rows(database_url, "SELECT created_by FROM freezes") == [("executor:watchdog",)]
-
-
-async def test_only_freezing_is_open_without_a_database(app: App, database_url: str) -> None:
-    (officer,) = await signed_in(app, OFFICER)
-    async with away(app, database_url):
-        for method, path in (("GET", "/v1/freezes"), ("GET", "/v1/audit"), ("POST", "/v1/freezes/FRZ-0001/thaw")):
-            assert (await officer.request(method, path, json={"reason": "x"})).status_code == 503
-
-
-async def test_a_freeze_is_refused_as_ever_while_the_database_answers(app: App) -> None:
-    operator, officer = await app.as_(OPERATOR), await app.as_(OFFICER)
-    assert (await post(operator)).status_code == 403
-    assert (await post(app.http)).status_code == 401
-    assert (await officer.post("/v1/freezes", json={})).status_code == 422
-    assert (await freeze(officer, idempotency_key="k")).ref == "FRZ-0001"
-    assert (await post(officer, "chain:base", idempotency_key="k")).status_code == 409
 
 
 def test_the_server_dies_or_hangs_the_backend_dies_and_the_hold_is_there_once() -> None:

@@ -2,10 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psycopg
 import pytest
 
 from console.state.freezing import Outcome, Wanted, effect_of, latched_text, unmet
@@ -14,6 +11,7 @@ from contract.errors import ExitCode
 from contract.freeze import Freeze, FreezeStatus
 from tests.console import floor_models as models
 from tests.support.commands import Commands
+from tests.support.latching import lock_held
 from tests.support.people import OFFICER
 
 
@@ -45,17 +43,6 @@ def test_one_that_would_be_lost_says_so(revoked: int, told: str) -> None:
     assert "NOT KEPT" in text
     assert told in text
     assert board_sentence(latched(kept=False), effect_of(latched(), 1.0), None)[0] == "bad"
-
-
-@contextmanager
-def lock_held(url: str) -> Iterator[psycopg.Connection]:
-    """Another session that keeps the lock under which freezes are numbered."""
-    with psycopg.connect(url) as other:
-        other.execute("INSERT INTO freeze_state (id, epoch, last_number) VALUES (1, 0, 0) ON CONFLICT DO NOTHING")
-        other.commit()
-        other.execute("SELECT 1 FROM freeze_state FOR UPDATE")
-        yield other
-        other.rollback()
 
 
 def test_the_command_says_latched_and_waits_for_the_database_if_asked(run: Commands) -> None:

@@ -1,0 +1,122 @@
+"""Who may freeze while the database is away: whoever a token and what was last known of it say, and nobody else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from backend.auth import accounts, tokens
+from backend.auth.tables import User
+from backend.clock import utc_now
+from contract.permissions import Permission
+from tests.support.app import SYSTEM, App, started_app
+from tests.support.holds import freeze, stored
+from tests.support.latching import latched, post, rows, signed_in, until
+from tests.support.outage import outage
+from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory of the test's own."""
+    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+async def app(database_url: str, directory: Path) -> AsyncIterator[App]:
+    async with started_app(database_url) as running:
+        yield running
+
+
+@asynccontextmanager
+async def away(app: App, database_url: str) -> AsyncIterator[None]:
+    """Take the database away once the backend has looked at everything that a test has changed."""
+    before = app.runtime.callers.known
+    app.runtime.callers.stale.set()
+    await until(lambda: app.runtime.callers.known is not before, "a look")
+    with outage(database_url):
+        yield
+
+
+async def refused(client: httpx.AsyncClient, why: str) -> None:
+    answer = await post(client)
+    assert answer.status_code == 503, answer.text
+    assert why in answer.json()["message"]
+
+
+async def test_a_token_that_is_known_to_have_ended_freezes_nothing(app: App, database_url: str) -> None:
+    officer, admin, auditor, operator = await signed_in(app, OFFICER, ADMIN, AUDITOR, OPERATOR)
+    second = await app.as_(OFFICER)
+    assert (await officer.post("/v1/auth/logout")).status_code == 204
+    async with app.runtime.database.transaction() as session:
+        await session.execute(update(User).where(User.username == ADMIN.name).values(disabled=True))
+    async with away(app, database_url):
+        await refused(officer, "a session that has ended")
+        await refused(admin, "a disabled account")
+        await refused(auditor, "who may not freeze")
+        await refused(operator, "who may not freeze")
+        await refused(app.http, "the audit log takes no entry")
+        stranger = httpx.AsyncClient(transport=httpx.ASGITransport(app.app), base_url="http://test")
+        stranger.headers["authorization"] = "Bearer not.a.token"
+        await refused(stranger, "the audit log takes no entry")
+        assert not app.runtime.latched.pending()
+        made = await latched(second)
+    assert (await stored(second, made)).created_by == OFFICER.name
+
+
+async def test_an_expired_token_and_a_forged_one_freeze_nothing(app: App, database_url: str) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    token = officer.headers["authorization"].removeprefix("Bearer ")
+    head, claims, signature = token.split(".")
+    hours = app.runtime.policy.session_hours
+    async with away(app, database_url):
+        officer.headers["authorization"] = f"Bearer {head}.{claims}.{signature[:-6]}AAAAAA"
+        await refused(officer, "does not verify")
+        officer.headers["authorization"] = f"Bearer {token}"
+        tomorrow = replace(app.runtime.clock, now=lambda: utc_now() + timedelta(hours=hours, minutes=1))
+        today, app.app.state.runtime = app.runtime, replace(app.runtime, clock=tomorrow)
+        await refused(officer, "has expired")
+        app.app.state.runtime = today
+
+
+async def test_a_machine_that_may_freeze_is_known_by_its_hash(app: App, database_url: str) -> None:
+    async with app.runtime.database.transaction() as session:
+        for name, held in (("watchdog", Permission.FREEZE_OPERATIONS), ("feed", Permission.RENEW_PERMIT)):
+            await accounts.ensure_service_token(
+                session, app.runtime, SYSTEM, name=name, permissions=frozenset({held}),
+                token=f"{tokens.SERVICE_PREFIX}{name}-of-the-test",
+            )  # fmt: skip
+    clients = {}
+    for name in ("watchdog", "feed"):
+        clients[name] = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app.app), base_url="http://test",
+            headers={"authorization": f"Bearer {tokens.SERVICE_PREFIX}{name}-of-the-test"},
+        )  # fmt: skip
+    async with away(app, database_url):
+        await refused(clients["feed"], "no machine's token that may freeze")
+        made = await latched(clients["watchdog"])
+        assert made.created_by == "executor:watchdog"
+    await until(lambda: not app.runtime.latched.pending(), "the hold in the database")
+    assert rows(database_url, "SELECT created_by FROM freezes") == [("executor:watchdog",)]
+
+
+async def test_only_freezing_is_open_without_a_database(app: App, database_url: str) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    async with away(app, database_url):
+        for method, path in (("GET", "/v1/freezes"), ("GET", "/v1/audit"), ("POST", "/v1/freezes/FRZ-0001/thaw")):
+            assert (await officer.request(method, path, json={"reason": "x"})).status_code == 503
+
+
+async def test_a_freeze_is_refused_as_ever_while_the_database_answers(app: App) -> None:
+    operator, officer = await app.as_(OPERATOR), await app.as_(OFFICER)
+    assert (await post(operator)).status_code == 403
+    assert (await post(app.http)).status_code == 401
+    assert (await officer.post("/v1/freezes", json={})).status_code == 422
+    assert (await freeze(officer, idempotency_key="k")).ref == "FRZ-0001"
+    assert (await post(officer, "chain:base", idempotency_key="k")).status_code == 409
