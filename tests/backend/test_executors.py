@@ -114,7 +114,7 @@ async def test_a_report_that_cannot_be_true_is_refused(app: App, field: str, val
 
 async def test_the_stored_bound_outlives_every_permit_given(app: App) -> None:
     life = freezes.permit_life(app.runtime)
-    bounds = set()
+    bounds: set[datetime] = set()
     while len(bounds) < 3:
         [(before,)] = await fetch(app, "SELECT clock_timestamp()")
         await renew(app.runtime)

@@ -1,14 +1,16 @@
 """The connection of an executor: permits, revocations, refusals, and everything that must not pass."""
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+import os
+import signal
+from collections.abc import AsyncIterator
 from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from fastapi import FastAPI, WebSocket
 from sqlalchemy import text, update
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -16,11 +18,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from backend.auth.tables import ServiceToken
 from backend.executors import socket
 from backend.executors.signing import PERMIT_TYPE
+from backend.guard import refuse_unguarded_routes
 from contract.gate import CloseCode, Revocation
 from contract.states import FreezeMode
 from tests.support.app import App, started_app
 from tests.support.backends import serving
-from tests.support.gate_line import LIMIT_S, Line, line
+from tests.support.gate_line import LIMIT_S, line
 from tests.support.holds import approve, ask_for_thaw, freeze, renew
 from tests.support.people import ADMIN, EXECUTOR, OFFICER, sign_in
 
@@ -107,104 +110,6 @@ async def test_a_second_hold_is_pushed_and_says_both(app: App, url: str, token: 
         assert (pushed["epoch"], pushed["mode"], [hold["epoch"] for hold in pushed["holds"]]) == (2, "halt", [1, 2])
 
 
-async def test_a_signed_acknowledgement_is_stored_as_it_came_and_its_fates_after_it(
-    app: App, url: str, token: str
-) -> None:
-    async with line(url, token) as bot:
-        await bot.renew()
-        made = await freeze(await app.as_(ADMIN))
-        await bot.until("revoke")
-        said = bot.acknowledgement(made.epoch, made.ref)
-        answer = await bot.answer_to(await bot.send(seen_epoch=made.epoch, acknowledgement=said))
-        assert answer["acked_epoch"] == made.epoch
-        [ack] = await rows(app, "SELECT * FROM halt_acks")
-        assert (ack.executor, ack.statement, ack.last_order_seq, ack.in_flight) == ("bot-1", said, 7, 2)
-        assert (ack.nonces, ack.in_flight_ids, ack.open_orders) == ({"0xabc": 3}, ["0x01", "0x02"], 0)
-        fates = [{"id": "0x01", "fate": "landed"}, {"id": "0xother", "fate": "expired"}]
-        number = await bot.send(seen_epoch=made.epoch, acknowledgement=said, fates=fates)
-        assert (await bot.answer_to(number))["fates_taken"] == number
-        assert await rows(app, "SELECT in_flight_id, fate, source FROM halt_fates") == [("0x01", "landed", "executor")]
-    [entry] = await rows(app, "SELECT * FROM audit_logs WHERE event_type = 'freeze.halt.acknowledged'")
-    [told] = entry.new_value["executors"]
-    assert (told["executor"], told["signed"], entry.result) == ("bot-1", True, "success")
-
-
-FORGERIES: dict[str, Callable[[Line, int, str], str]] = {
-    "by another key": lambda bot, epoch, ref: bot.acknowledgement(epoch, ref, key=Ed25519PrivateKey.generate()),
-    "of another executor": lambda bot, epoch, ref: bot.acknowledgement(epoch, ref, executor="bot-2"),
-    "of another process": lambda bot, epoch, ref: bot.acknowledgement(epoch, ref, boot_id="earlier"),
-    "of a freeze to come": lambda bot, epoch, ref: bot.acknowledgement(epoch + 1, ref),
-    "of no freeze": lambda bot, _epoch, ref: bot.acknowledgement(0, ref),
-    "with a changed word": lambda bot, epoch, ref: bot.acknowledgement(epoch, ref).replace(".", ".e30", 1),
-    "of another version": lambda bot, epoch, ref: bot.acknowledgement(epoch, ref, v=2),
-    "with a member too many": lambda bot, epoch, ref: bot.acknowledgement(epoch, ref, more=1),
-    "that is none": lambda _bot, _epoch, _ref: "…",
-    "that is a permit": lambda bot, _epoch, _ref: jwt.encode({}, bot.key, "EdDSA", {"kid": bot.boot_id}),
-}
-
-
-async def test_a_forged_acknowledgement_is_refused_told_and_never_counted(app: App, url: str, token: str) -> None:
-    made = await freeze(await app.as_(ADMIN))
-    for number, forge in enumerate(FORGERIES.values()):
-        async with line(url, token, f"forger-{number}") as bot:
-            await bot.renew()
-            await bot.send(acknowledgement=forge(bot, made.epoch, made.ref))
-            last, code = await bot.closed()
-            assert last is not None
-            assert (last["type"], last["code"], code) == ("refused", "not_allowed", CloseCode.REFUSED)
-    assert await rows(app, "SELECT executor FROM halt_acks") == []
-    assert await denied(app, "freeze.halt.acknowledged") == len(FORGERIES)
-
-
-async def test_a_forger_that_goes_on_is_refused_each_time_and_told_of_once(app: App, url: str, token: str) -> None:
-    made = await freeze(await app.as_(ADMIN))
-    async with line(url, token) as own:
-        await own.renew()
-        word = own.acknowledgement(made.epoch, made.ref)
-        await own.renew(acknowledgement=word)
-    for _ in range(3):  # the old word again, from the process that took the name over
-        async with line(url, token, boot_id="newer") as bot:
-            bot.key = own.key
-            await bot.send(acknowledgement=word)
-            _, code = await bot.closed()
-            assert code == CloseCode.REFUSED
-    assert await denied(app, "freeze.halt.acknowledged") == 1
-
-
-async def test_an_acknowledgement_counts_only_for_holds_it_names_and_obeys(app: App, url: str, token: str) -> None:
-    admin = await app.as_(ADMIN)
-    async with line(url, token) as bot:
-        await bot.renew()
-        first, second = await freeze(admin), await freeze(admin, "strategy:arbitrage")
-        mild = bot.acknowledgement(second.epoch, first.ref, second.ref, mode="reduce-only")
-        await bot.answer_to(await bot.send(acknowledgement=mild))
-        assert await rows(app, "SELECT executor FROM halt_acks") == []
-        early = bot.acknowledgement(first.epoch, first.ref, second.ref)
-        await bot.answer_to(await bot.send(acknowledgement=early))
-        assert await rows(app, "SELECT f.number FROM halt_acks a JOIN freezes f ON f.id = a.freeze_id") == [(1,)]
-
-
-async def test_a_process_that_signs_is_not_taken_at_its_bare_word(app: App, url: str, token: str) -> None:
-    async with line(url, token) as bot:
-        await bot.renew()
-        made = await freeze(await app.as_(ADMIN))
-        await bot.renew(halted_epoch=made.epoch)
-        bot.signs = False  # nor when it keeps quiet about its key
-        await bot.renew(halted_epoch=made.epoch)
-    assert await rows(app, "SELECT executor FROM halt_acks") == []
-
-
-async def test_a_process_keeps_its_key(app: App, url: str, token: str) -> None:
-    async with line(url, token) as bot:
-        await bot.renew()
-        bot.key = Ed25519PrivateKey.generate()
-        await bot.send()
-        last, code = await bot.closed()
-        assert (last or {})["code"] == "conflict"
-        assert code == CloseCode.REFUSED
-    assert await denied(app, "executors.process.moved") == 1
-
-
 async def test_a_takeover_ends_the_old_process_on_whichever_backend_it_is(
     app: App, url: str, database_url: str, token: str
 ) -> None:
@@ -221,31 +126,6 @@ async def test_a_takeover_ends_the_old_process_on_whichever_backend_it_is(
         assert "newer process" in (last or {})["message"]
         assert code == CloseCode.REFUSED
         assert (await new.renew())["mode"] is None
-
-
-async def test_many_who_come_at_once_all_get_permits_and_halt_with_few_audit_entries(
-    app: App, url: str, token: str
-) -> None:
-    count = 200
-    async with contextlib.AsyncExitStack() as stack:
-        bots = await asyncio.gather(
-            *(stack.enter_async_context(line(url, token, f"bot-{number:03}")) for number in range(count))
-        )
-        permits = await asyncio.gather(*(bot.renew() for bot in bots))
-        assert [permit["mode"] for permit in permits] == [None] * count
-        made = await freeze(await app.as_(ADMIN), "global")
-        await asyncio.gather(*(bot.until("revoke") for bot in bots))
-
-        async def obey(bot: Line) -> int:
-            said = bot.acknowledgement(made.epoch, made.ref)
-            return int((await bot.answer_to(await bot.send(acknowledgement=said)))["acked_epoch"])
-
-        assert set(await asyncio.gather(*map(obey, bots))) == {made.epoch}
-    assert await rows(app, "SELECT count(*) FROM halt_acks") == [(count,)]
-    entries = await rows(app, "SELECT new_value FROM audit_logs WHERE event_type = 'freeze.halt.acknowledged'")
-    told = [one["executor"] for entry in entries for one in entry.new_value["executors"]]
-    assert sorted(told) == sorted(bot.name for bot in bots)
-    assert len(entries) < count / 2
 
 
 async def test_a_request_is_answered_from_a_read_that_began_after_it(app: App, url: str, token: str) -> None:
@@ -377,6 +257,32 @@ async def test_there_is_an_end_to_connections(url: str, token: str, monkeypatch:
             async with line(url, token, "second"):
                 pass
         assert (await first.renew())["mode"] is None
+
+
+async def test_a_server_process_that_stands_still_is_left_behind(app: App, url: str, token: str) -> None:
+    async with line(url, token) as bot:
+        await bot.renew()
+        [(pid,)] = await rows(app, "SELECT pid FROM pg_stat_activity WHERE application_name = 'watchfloor permits'"
+                                   " AND datname = current_database()")  # fmt: skip
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            number = await bot.send()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await bot.answer_to(number)
+            assert (await bot.renew())["mode"] is None  # from a read over another connection
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_websocket_without_a_stated_permission_stops_the_start() -> None:
+    unguarded = FastAPI()
+
+    @unguarded.websocket("/open")
+    async def anybody(websocket: WebSocket) -> None: ...
+
+    with pytest.raises(RuntimeError, match="/open"):
+        refuse_unguarded_routes(unguarded)
 
 
 async def test_a_thaw_reaches_the_connection_with_the_next_permit(app: App, url: str, token: str) -> None:
