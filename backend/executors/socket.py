@@ -243,16 +243,25 @@ class Gates:
         )
 
     async def _look_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
+        checking: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await asyncio.sleep(LOOK_EVERY_S)
                 self._cut_the_stuck()
-                await self._close_ended_tokens()
-            except (SQLAlchemyError, psycopg.Error, OSError) as error:
-                log.warning("tokens_not_checked", error=type(error).__name__)  # nobody gets a permit meanwhile
-            # the boundary of the task that looks after connections: the next look is tried
-            except Exception:
-                log.exception("gates_look_failed")
+                if checking is None or checking.done():  # a database that stands still holds up only the next check
+                    checking = asyncio.create_task(self._check_tokens(), name="gates' tokens")
+        finally:
+            if checking is not None:
+                checking.cancel()
+
+    async def _check_tokens(self) -> None:
+        try:
+            await self._close_ended_tokens()
+        except (SQLAlchemyError, psycopg.Error, OSError) as error:
+            log.warning("tokens_not_checked", error=type(error).__name__)  # nobody gets a permit meanwhile
+        # the boundary of the task that looks after connections: the next look is tried
+        except Exception:
+            log.exception("gates_look_failed")
 
     def _cut_the_stuck(self) -> None:
         now = self._runtime.clock.monotonic()
