@@ -21,7 +21,6 @@ from contract.auth import LoginAnswer, LoginRequest, WhoAmI
 from contract.base import Page
 from contract.executors import Executor
 from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
-from contract.freeze_drills import DrillEvidence, DrillHistory, FreezeDrill, FreezeDrillRequest
 from contract.heads import LedgerHeads, LedgerKeys, Readiness
 from contract.overview import ComplianceMetrics, Overview, Status
 from contract.privacy import Revealed, RevealRequest
@@ -152,21 +151,13 @@ class Api(Exchange):
         """One freeze with the answer of every executor it covers; takes the id or the reference."""
         return await self._get(f"/v1/freezes/{_part(ident)}", Freeze)
 
-    async def start_freeze_drill(self, request: FreezeDrillRequest) -> FreezeDrill:
-        """Freeze canaries for practice."""
-        return await self._post("/v1/freezes/drills", FreezeDrill, request)
+    async def ask_drills(self, path: str, model: type[M], query: Query | None = None) -> M:
+        """Read something about freeze drills: see `console.client.freeze_drills`."""
+        return await self._get(f"/v1/freezes/drills{path}", model, query)
 
-    async def freeze_drills(self, *, limit: int | None = None, cursor: str | None = None) -> DrillHistory:
-        """Freeze drills, newest first."""
-        return await self._get("/v1/freezes/drills", DrillHistory, {"limit": limit, "cursor": cursor})
-
-    async def freeze_drill(self, ident: str) -> FreezeDrill:
-        """One freeze drill; takes the id or the reference."""
-        return await self._get(f"/v1/freezes/drills/{_part(ident)}", FreezeDrill)
-
-    async def freeze_drill_evidence(self, ident: str) -> DrillEvidence:
-        """What an auditor needs of a freeze drill."""
-        return await self._get(f"/v1/freezes/drills/{_part(ident)}/evidence", DrillEvidence)
+    async def start_drill(self, request: BaseModel, model: type[M]) -> M:
+        """Start a freeze drill."""
+        return await self._post("/v1/freezes/drills", model, request)
 
     async def request_thaw(self, ident: str, reason: str) -> Freeze:
         """Ask for a freeze to be lifted."""

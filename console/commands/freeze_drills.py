@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from console.client import freeze_drills
 from console.client.api import Api, new_idempotency_key
 from console.commands.base import Call, cell, command, finish, glyph_set, paging, write_new
 from console.commands.freeze_options import reason_given, scope_typed
@@ -49,11 +50,11 @@ def start(call: Call, *, scopes: tuple[Scope, ...], mode: str, reason: str, wait
 
 
 async def _start(api: Api, request: FreezeDrillRequest, wait_s: float) -> FreezeDrill:
-    made = await api.start_freeze_drill(request)
+    made = await freeze_drills.start(api, request)
     ends_s = time.monotonic() + wait_s
     while made.ended_at is None and time.monotonic() < ends_s:
         await asyncio.sleep(POLL_S)
-        made = await api.freeze_drill(made.id)
+        made = await freeze_drills.drill(api, made.id)
     return made
 
 
@@ -68,7 +69,7 @@ def _exit_code(made: FreezeDrill) -> ExitCode:
 @command("freezes.drill.list")
 def list_drills(call: Call, limit: int, cursor: str | None) -> None:
     """Past drills, newest first, with p50 and p99 over all that are listed."""
-    history = call.ask(lambda api: api.freeze_drills(limit=limit, cursor=cursor))
+    history = call.ask(lambda api: freeze_drills.history(api, limit=limit, cursor=cursor))
     call.answer(history, lambda: _history(history))
 
 
@@ -82,9 +83,9 @@ def list_drills(call: Call, limit: int, cursor: str | None) -> None:
 @command("freezes.drill.show")
 def show(call: Call, ident: str, evidence: Path | None) -> None:
     """One drill, with what it measured of every canary."""
-    one = call.ask(lambda api: api.freeze_drill(ident))
+    one = call.ask(lambda api: freeze_drills.drill(api, ident))
     if evidence is not None:
-        pack = call.ask(lambda api: api.freeze_drill_evidence(ident))
+        pack = call.ask(lambda api: freeze_drills.evidence(api, ident))
         write_new(evidence, pack.model_dump_json(indent=1).encode() + b"\n", option="--evidence")
     call.answer(one, lambda: [*_details(one), *([f"written to {evidence}"] if evidence else [])])
 

@@ -5,8 +5,9 @@ from datetime import datetime
 from console.state.freezing import Effect, Outcome, latched_text
 from console.state.headline import MODE_WORDS
 from console.widgets import words
+from console.widgets.holds import proof_text
 from console.widgets.lines import Line, cut, left, line, outside, right, titled_rule, wrap
-from console.widgets.overview import proof_text, scope_text
+from console.widgets.overview import scope_text
 from console.widgets.view import View
 from contract.freeze import BlastRadius, Freeze, FreezeStatus, HaltProof, HaltState
 

@@ -6,8 +6,8 @@ from typing import Final
 from console.state.floor import Floor
 from console.state.freshness import coarse_age, seconds_between
 from console.widgets import words
+from console.widgets.holds import freeze_row
 from console.widgets.lines import Line, cut, line, outside
-from console.widgets.overview import freeze_row
 from console.widgets.view import View
 from contract.freeze import Freeze
 from contract.thaw import Thaw, ThawStage

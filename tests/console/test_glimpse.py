@@ -22,6 +22,7 @@ from console.state.headline import headline
 from console.state.pulse import hold_texts, next_look_s
 from console.widgets import overview as draw
 from console.widgets.glyphs import UNICODE
+from console.widgets.holds import freezes_lines
 from console.widgets.lines import Line
 from console.widgets.view import View
 from contract.overview import Overview
@@ -105,7 +106,7 @@ def picture(overview: Overview, view: View) -> list[Line | str | float]:
         draw.alerts_title(floor, view),
         *[draw.alert_row(alert, floor, view) for alert in alerts],
         *draw.no_alerts(floor, view),
-        *draw.freezes_lines(floor, view, 6),
+        *freezes_lines(floor, view, 6),
         draw.executors_line(floor, view),
     ]
 

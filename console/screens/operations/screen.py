@@ -13,8 +13,9 @@ from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor, all_executors
 from console.state.matching import matches
 from console.widgets import executors as draw
+from console.widgets.holds import freeze_row
 from console.widgets.lines import Line, line, titled_rule
-from console.widgets.overview import feed_age, freeze_row
+from console.widgets.overview import feed_age
 from console.widgets.panel import Panel
 from console.widgets.rows import Rows
 from console.widgets.view import View

@@ -66,6 +66,7 @@ class OverviewScreen(FloorScreen):
             return
         from console.state.floor import urgent
         from console.widgets import overview as draw
+        from console.widgets.holds import freezes_lines
 
         inner = view.sized(view.width - 2)
         low = view.height < LOW_ROWS
@@ -82,7 +83,7 @@ class OverviewScreen(FloorScreen):
         room = 0 if low else max(2, (view.height - 16) // 4)
         below = [draw.executors_line(floor, inner)]
         if not low:
-            below = [*draw.freezes_lines(floor, inner, room), *below]
+            below = [*freezes_lines(floor, inner, room), *below]
         alerts = {alert.id: alert for alert in urgent(floor.alerts)}
         if not low and not wide:
             spare = view.height - _FIXED_ROWS - 2 * len(air) - len(below) - max(len(alerts), _ALERT_ROWS_MIN)

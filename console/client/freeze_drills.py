@@ -1,0 +1,26 @@
+"""One function per route about freeze drills: typed arguments in, contract models out. No rule lives here."""
+
+from urllib.parse import quote
+
+from console.client.api import Api
+from contract.freeze_drills import DrillEvidence, DrillHistory, FreezeDrill, FreezeDrillRequest
+
+
+async def start(api: Api, request: FreezeDrillRequest) -> FreezeDrill:
+    """Freeze canaries for practice."""
+    return await api.start_drill(request, FreezeDrill)
+
+
+async def history(api: Api, *, limit: int | None = None, cursor: str | None = None) -> DrillHistory:
+    """Freeze drills, newest first."""
+    return await api.ask_drills("", DrillHistory, {"limit": limit, "cursor": cursor})
+
+
+async def drill(api: Api, ident: str) -> FreezeDrill:
+    """One freeze drill; takes the id or the reference."""
+    return await api.ask_drills(f"/{quote(ident, safe='')}", FreezeDrill)
+
+
+async def evidence(api: Api, ident: str) -> DrillEvidence:
+    """What an auditor needs of a freeze drill."""
+    return await api.ask_drills(f"/{quote(ident, safe='')}/evidence", DrillEvidence)
