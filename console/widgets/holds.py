@@ -56,8 +56,6 @@ def proof_text(hold: Freeze, view: View) -> tuple[str, str]:
     """How many executors have halted, or where the freeze stands on its way to being lifted."""
     g = view.glyphs
     count = f"{hold.halted} of {hold.covered}"
-    if hold.status is FreezeStatus.LATCHED:
-        return f"{g.near} not in the database yet", "near"
     if hold.violations:
         return f"{g.bad} {hold.violations} WENT ON", "bad"
     if hold.status is FreezeStatus.THAWING:
