@@ -47,7 +47,10 @@ def opening() -> list[Call]:
 
 
 def questions(parties: Parties, newest: Head, hashes: Sequence[str]) -> list[Call]:
-    """Ask everything about the contract at that block, and what would become of pausing and of unpausing it."""
+    """Ask everything about the contract at that block, and what would become of pausing and of unpausing it there.
+
+    Not in the pending block, which nodes take by themselves: with a transaction of ours in it, pausing fails there.
+    """
     at = hex(newest.number)
     act = {"from": parties.sender, "to": parties.contract}
     return [
@@ -55,8 +58,8 @@ def questions(parties: Parties, newest: Head, hashes: Sequence[str]) -> list[Cal
         Call("eth_call", ({"to": parties.contract, "data": PAUSED}, at)),
         Call("eth_getTransactionCount", (parties.sender, at)),
         Call("eth_getBalance", (parties.sender, at)),
-        Call("eth_estimateGas", (act | {"data": PAUSE},)),
-        Call("eth_estimateGas", (act | {"data": UNPAUSE},)),
+        Call("eth_estimateGas", (act | {"data": PAUSE}, at)),
+        Call("eth_estimateGas", (act | {"data": UNPAUSE}, at)),
         *(Call("eth_getTransactionReceipt", (ident,)) for ident in hashes),
     ]
 

@@ -156,7 +156,7 @@ def plan(wish: Wish, shown: Shown, memory: Memory, limits: Limits) -> Plan:
         why = "not by this process: it does not unpause what it did not pause"
     else:
         return _send(Step.UNPAUSE, "unpausing", shown, memory, limits)
-    return Plan("paused", why, ok=True)
+    return Plan("left paused", why, ok=True)
 
 
 def _held(shown: Shown, memory: Memory, limits: Limits) -> Plan:
