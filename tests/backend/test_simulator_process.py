@@ -69,10 +69,10 @@ def test_it_trades_obeys_a_freeze_and_ends_on_a_signal(database_url: str, tmp_pa
     ):
         eventually(lambda: fetch(database_url, live) or None, LIMIT_S, "it trades")
         assert trades(database_url) > HISTORY_ROWS
-        ref = client.post("/v1/freezes", json={"scope": {"kind": "global"}, "reason": "stop"}).json()["ref"]
+        frozen = client.post("/v1/freezes", json={"scope": {"kind": "global"}, "reason": "stop"}).json()["id"]
 
         def all_halted() -> dict[str, Any] | None:
-            found: dict[str, Any] = client.get(f"/v1/freezes/{ref}").json()
+            found: dict[str, Any] = client.get(f"/v1/freezes/{frozen}").json()
             return found if found["halted"] == found["covered"] == 6 else None
 
         eventually(all_halted, LIMIT_S, "six executors halt")
