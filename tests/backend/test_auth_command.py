@@ -128,3 +128,29 @@ def test_a_wrong_database_is_one_line_and_3(
     error = capsys.readouterr().err
     assert error.startswith(line)
     assert error.count("\n") == 1
+
+
+def test_a_machines_token_goes_into_its_owners_file_and_nowhere_else(
+    run: Run, database_url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "watcher.token"
+    assert run("token", "chain-watcher", "--permission", "observe_halts", "--to", str(path)) == 0
+    made = path.read_text().strip()
+    assert made.startswith("wfs_")
+    assert path.stat().st_mode & 0o777 == 0o600
+    ((permissions,),) = _rows(database_url, "SELECT permissions::text FROM service_tokens")
+    assert "observe_halts" in str(permissions)
+    ((event, who, name, new),) = _rows(database_url, AUDIT)
+    assert (event, who, name) == ("auth.token.issued", "system:local", "chain-watcher")
+    assert made not in str(new) + capsys.readouterr().out
+
+
+def test_a_token_is_never_both_executor_and_second_source_and_overwrites_nothing(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    both = ["--permission", "observe_halts", "--permission", "renew_permit"]
+    assert run("token", "both", *both, "--to", str(path)) == 2
+    assert run("token", "two words", "--permission", "renew_permit", "--to", str(path)) != 0
+    assert not path.exists()
+    path.write_text("something else")
+    assert run("token", "bot", "--permission", "renew_permit", "--to", str(path)) == 2
+    assert path.read_text() == "something else"

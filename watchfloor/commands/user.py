@@ -1,7 +1,9 @@
 """`watchfloor user`: accounts, directly in the database. For the first accounts and for when nobody can sign in."""
 
+import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -16,8 +18,11 @@ from backend.errors import WatchfloorError
 from backend.settings import Settings
 from console.commands.output import write_json, write_lines
 from contract.errors import EXIT_CODE
+from contract.permissions import Permission
 
 T = TypeVar("T")
+MACHINE_PERMISSIONS = (Permission.RENEW_PERMIT, Permission.OBSERVE_HALTS, Permission.IMPORT_TRANSACTIONS)
+"""What machines do; everything else is for people."""
 
 
 class _Refusal(click.ClickException):
@@ -105,6 +110,42 @@ def reset_totp(name: str, *, as_json: bool) -> None:
         write_json("user.reset_totp", {"name": name, "totp_secret": secret, "provisioning_uri": uri})
     else:
         write_lines([*_totp_lines(secret, uri), "Shown once: keep it now."])
+
+
+@command.command("token")
+@click.argument("name")
+@click.option(
+    "--permission",
+    "permissions",
+    multiple=True,
+    required=True,
+    type=click.Choice([one.value for one in MACHINE_PERMISSIONS]),
+    help="What it may do; again for more.",
+)
+@click.option("--to", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A new file, 0600.")
+def token(name: str, permissions: Sequence[str], path: Path) -> None:
+    """Make a token for a machine and write it to a file; one of that name that was made before ends.
+
+    A watcher needs observe_halts, and nothing else; an executor or an adapter renew_permit.
+    """
+    wanted = [Permission(one) for one in permissions]
+    if {Permission.OBSERVE_HALTS, Permission.RENEW_PERMIT} <= set(wanted):
+        raise click.UsageError("Who renews permits cannot be a second source: give the watcher a token of its own.")
+    try:
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be made: {error.strerror}.") from error
+
+    async def work(session: AsyncSession, runtime: Runtime, caller: Caller) -> str:
+        return await accounts.ensure_service_token(session, runtime, caller, name=name, permissions=wanted)
+
+    with os.fdopen(opened, "w") as file:
+        try:
+            file.write(f"{_run(work)}\n")
+        except BaseException:
+            path.unlink()
+            raise
+    write_lines([f"The token of {name} is in {path}."])
 
 
 def _totp_lines(secret: str, uri: str) -> list[str]:
