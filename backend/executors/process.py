@@ -38,6 +38,8 @@ class Process:
     """Up to here its acknowledgements are stored."""
     acknowledgement: str | None = None
     """The one that was stored last, which it repeats until it hears so."""
+    storing: bool = False
+    """One is being stored: what it repeats meanwhile is not taken again."""
     _over: tuple[Sequence[freeze.Hold], tuple[freeze.Hold, ...]] = field(default=((), ()))
 
     @classmethod

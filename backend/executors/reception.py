@@ -4,7 +4,7 @@ Remembers processes, so that what was written is not written again; what may hav
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -57,7 +57,6 @@ class Waiting:
     answer: Callable[[Outcome], None]
     listener: Listener | None = None
     acknowledging: Answered | None = None
-    before: roster.Odd | None = None
 
     @property
     def key(self) -> object:
@@ -89,8 +88,9 @@ class Reception:
         self._again = again
         self._processes: OrderedDict[str, Process] = OrderedDict()
         self._denied: dict[tuple[str, str], float] = {}
-        self.registrar = Collector("registrations", self._register, _not_stored)
-        self.clerk = Collector("acknowledgements", self._acknowledge, _not_stored)
+        self._registering: dict[tuple[str, str], Waiting] = {}
+        self.registrar = Collector("registrations", self._register, self._not_registered)
+        self.clerk = Collector("acknowledgements", self._acknowledge, self._not_acknowledged)
 
     def receive(self, waiting: Waiting, look: Look, odd: roster.Odd | None) -> Known | None:
         """Who asks, if they can be answered from this read; None if they are refused or have to be stored first."""
@@ -98,11 +98,12 @@ class Reception:
         try:
             process = self._process_of(request, odd)
             if process is None:
-                waiting.before = odd
-                self.registrar.add(waiting)
+                self._have_registered(waiting, odd)
                 return None
             holds = process.held_by(look.holds)
-            waiting.acknowledging = acknowledged(process, request, holds=holds, epoch=look.epoch)
+            waiting.acknowledging = (
+                None if process.storing else acknowledged(process, request, holds=holds, epoch=look.epoch)
+            )
         except StatementError as error:
             waiting.answer(self._forged(request, str(error)))
             return None
@@ -110,7 +111,8 @@ class Reception:
             waiting.answer(refusal)
             return None
         if waiting.acknowledging is not None:
-            self.clerk.add(waiting)
+            process.storing = True
+            self.clerk.add((process, waiting))
             return None
         writes = process.must_write(request, now=look.now, permit_life=self._life(process, look))
         return Known(waiting, process, must_write=writes or bool(request.fates))
@@ -157,39 +159,55 @@ class Reception:
                 self._processes.popitem(last=False)
         return known
 
-    async def _register(self, some: Sequence[Waiting]) -> None:
-        one_a_name = {waiting.request.executor: waiting for waiting in some}
-        newcomers = [
-            storing.Newcomer(waiting.caller, waiting.request, waiting.before)
-            for waiting in one_a_name.values()
-            if waiting.before is not None
-        ]
+    def _have_registered(self, waiting: Waiting, before: roster.Odd | None) -> None:
+        """Register a process once, however often it asks meanwhile; its newest request is answered then."""
+        process = (waiting.request.executor, waiting.request.boot_id)
+        if process not in self._registering and before is not None:
+            self.registrar.add(storing.Newcomer(waiting.caller, waiting.request, before))
+        self._registering[process] = waiting
+
+    async def _register(self, some: Sequence[storing.Newcomer]) -> None:
+        one_a_name = {newcomer.request.executor: newcomer for newcomer in some}
         try:
-            await storing.register(self._runtime, newcomers)
+            await storing.register(self._runtime, list(one_a_name.values()))
         except WatchfloorError as refusal:
             if len(some) == 1:
-                some[0].answer(refusal)
+                self._registered(some[0]).answer(refusal)
                 return
-            for waiting in some:  # the roster has not room for all of them: the first ones get it
-                await self._register([waiting])
+            for newcomer in some:  # the roster has not room for all of them: the first ones get it
+                await self._register([newcomer])
             return
-        self._again(some)
+        self._again([self._registered(newcomer) for newcomer in some])
 
-    async def _acknowledge(self, some: Sequence[Waiting]) -> None:
+    def _registered(self, newcomer: storing.Newcomer) -> Waiting:
+        return self._registering.pop((newcomer.request.executor, newcomer.request.boot_id))
+
+    def _not_registered(self, some: Sequence[storing.Newcomer]) -> None:
+        for newcomer in some:
+            process = (newcomer.request.executor, newcomer.request.boot_id)
+            if process in self._registering:
+                self._registering.pop(process).answer(unavailable())
+
+    async def _acknowledge(self, some: Sequence[tuple[Process, Waiting]]) -> None:
         said = {
             (answer.hold.id, answer.request.executor): (waiting.caller, answer)
-            for waiting in some
+            for _, waiting in some
             if waiting.acknowledging is not None
             for answer in waiting.acknowledging.answers
         }
         if said:
             await storing.acknowledge(self._runtime, list(said.values()))
-        for waiting in some:
-            process = self._processes.get(waiting.request.executor)
-            if process is not None and waiting.acknowledging is not None and process.boot_id == waiting.request.boot_id:
+        for process, waiting in some:
+            process.storing = False
+            if waiting.acknowledging is not None:
                 process.acked_epoch = max(process.acked_epoch, waiting.acknowledging.epoch)
                 process.acknowledgement = waiting.request.acknowledgement
-        self._again(some)
+        self._again([waiting for _, waiting in some])
+
+    def _not_acknowledged(self, some: Sequence[tuple[Process, Waiting]]) -> None:
+        for process, waiting in some:
+            process.storing = False
+            waiting.answer(unavailable())
 
     def _with_denial(self, refusal: WatchfloorError, request: RenewRequest, odd: roster.Odd) -> WatchfloorError:
         if odd.boot_id == request.boot_id and self._may_tell(request.executor, "moved"):
@@ -207,8 +225,3 @@ class Reception:
             return False
         self._denied[executor, what] = now
         return True
-
-
-def _not_stored(some: Iterable[Waiting]) -> None:
-    for waiting in some:
-        waiting.answer(unavailable())

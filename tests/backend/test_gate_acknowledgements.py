@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import jwt
@@ -10,6 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
+from backend.context import Runtime
+from backend.executors import storing
 from contract.gate import CloseCode
 from tests.support.app import App
 from tests.support.backends import serving
@@ -140,6 +142,32 @@ async def test_a_process_keeps_its_key(app: App, url: str, token: str) -> None:
         assert (last or {})["code"] == "conflict"
         assert code == CloseCode.REFUSED
     assert await denied(app, "executors.process.moved") == 1
+
+
+async def test_what_is_repeated_while_it_is_stored_is_answered_and_stored_once(
+    app: App, url: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, go_on = storing.acknowledge, asyncio.Event()
+    batches: list[int] = []
+
+    async def slow(runtime: Runtime, said: Sequence[Any]) -> None:
+        batches.append(len(said))
+        await go_on.wait()
+        await real(runtime, said)
+
+    monkeypatch.setattr(storing, "acknowledge", slow)
+    async with line(url, token) as bot:
+        await bot.renew()
+        made = await freeze(await app.as_(ADMIN))
+        word = bot.acknowledgement(made.epoch, made.ref)
+        await bot.send(acknowledgement=word)
+        for _ in range(3):  # a halt is told also while the word for it is on its way
+            answer = await bot.answer_to(await bot.send(acknowledgement=word))
+            assert (bot.claims(answer)["mode"], answer["acked_epoch"]) == ("halt", 0)
+        go_on.set()
+        while (await bot.answer_to(await bot.send(acknowledgement=word)))["acked_epoch"] != made.epoch:
+            pass
+    assert batches == [1]
 
 
 async def test_many_who_come_at_once_all_get_permits_and_halt_with_few_audit_entries(
