@@ -8,7 +8,7 @@ ENTRIES ?= 5000000
 help:
 	@echo "make demo     the console on live data: database, backend, simulated trading"
 	@echo "make test     every test"
-	@echo "make peers    the real programs that some tests are made against, into .peers; needs npm"
+	@echo "make peers    the real programs that some tests are made against, into .peers; needs npm, 1 GB"
 	@echo "make lint     every gate: style, types, boundaries, migrations, lock files, sizes"
 	@echo "make bench    measure; results in bench-results/"
 	@echo "make bench-audit-search  search in 5,000,000 entries (ENTRIES=…): ten gigabytes, half an hour"
@@ -26,6 +26,7 @@ develop:
 
 peers:
 	@sh scripts/peers.sh
+	@sh scripts/peers_freqtrade.sh
 
 demo: install
 	@exec .venv/bin/watchfloor demo $(ARGS)

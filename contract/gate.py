@@ -154,7 +154,8 @@ class HaltClaims(WireRequest):
     )
     """The last nonce that each wallet has used."""
     in_flight: list[InFlightId] = Field(default=[], max_length=MAX_IN_FLIGHT_IDS)
-    in_flight_count: _Count = 0
+    in_flight_count: _Count | None = 0
+    """None: who signs stands for software whose orders it does not see."""
     open_orders: _Count | None = None
     at: str = Field(default="", max_length=40)
     """By the executor's wall clock: for people."""

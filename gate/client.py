@@ -41,11 +41,13 @@ class Gate:
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = monotonic_s,
         boot_id: str | None = None,
+        sees_orders: bool = True,
     ) -> None:
         """Prepare, without connecting. Several addresses are tried in turn.
 
         `permit_keys`: the backend's public keys by name (32 bytes each); None trusts those that the backend itself
-        names over the authenticated connection.
+        names over the authenticated connection. `sees_orders` is false for who stands for software whose orders it
+        cannot see: its acknowledgements then say that what is in flight is unknown, and not that there is nothing.
 
         Raises:
             ValueError: an address or the token is none, or the line would carry the token in the clear.
@@ -54,6 +56,7 @@ class Gate:
         self._clock = clock
         self._on_halt = on_halt
         self._session = Session(identity, Ed25519PrivateKey.generate(), permit_keys=permit_keys, now=clock())
+        self._session.sees_orders = sees_orders
         self._line = Line(self._session, url, token, name=executor, told=self._news, clock=clock, tls=tls)
         self._lock = self._line.lock
         self._closed = False
@@ -94,6 +97,14 @@ class Gate:
         with self._lock:
             decision = self._session.may_send(self._clock(), reduces=reduces, cancels=cancels, amount_eth=amount_eth)
         return refusal(Reason.NO_PERMIT) if self._closed and decision.allowed and not cancels else decision
+
+    def look(self) -> Decision:
+        """What a send would be told now, for a process that watches over the executor from outside.
+
+        Other than `may_send` it is no sign that the executor's own code runs: `beat` says that.
+        """
+        with self._lock:
+            return self._session.look(self._clock())
 
     @property
     def permit(self) -> str | None:

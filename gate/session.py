@@ -48,6 +48,8 @@ class Session:
         self.identity = identity
         self.book = PermitBook(identity)
         self.orders = Orders()
+        self.sees_orders = True
+        """False for who stands for software and sees none of its orders: there may be some that it does not tell of."""
         self.last_error: str | None = None
         """Why there is no permit or the newest message was of no use; None if nothing is wrong."""
         self._key = key
@@ -78,6 +80,10 @@ class Session:
         """
         self._called_at = now
         return self.book.decide(now, reduces=reduces, cancels=cancels, amount_eth=checked_amount(amount_eth))
+
+    def look(self, now: float) -> Decision:
+        """What a send would be told; says nothing about whether the executor's own code runs."""
+        return self.book.decide(now)
 
     def beat(self, now: float) -> None:
         """Note that the executor's own code is running."""
@@ -119,7 +125,7 @@ class Session:
         said = self.orders.acknowledged()
         said["last_order_seq"] = self._last_order_seq()
         if not self.orders.counts:
-            said["in_flight_count"] = self._reported["in_flight"] or 0
+            said["in_flight_count"] = self._reported["in_flight"] or (0 if self.sees_orders else None)
         payload = {
             "v": 1,
             "executor": self.identity.executor,

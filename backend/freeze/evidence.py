@@ -151,7 +151,7 @@ def _statement(ack: HaltAck) -> proof.Statement:
         last_order_seq=ack.last_order_seq,
         nonces=ack.nonces,
         in_flight=tuple(ack.in_flight_ids),
-        in_flight_count=ack.in_flight or 0,
+        in_flight_count=ack.in_flight,
         open_orders=ack.open_orders,
     )
 

@@ -21,8 +21,8 @@ class Statement:
     nonces: Mapping[str, int] = field(default_factory=dict)
     """The last nonce each wallet has used, by address in lower case."""
     in_flight: Sequence[str] = ()
-    in_flight_count: int = 0
-    """As many as were under way; more than are named when the list was cut."""
+    in_flight_count: int | None = 0
+    """As many as were under way; more than are named when the list was cut. None: who signed does not see them."""
     open_orders: int | None = None
 
 
@@ -88,11 +88,9 @@ def judge(known: Known, *, verify_blocks: int) -> Verdict:
         return Verdict(HaltState.VIOLATION, beyond[0], _open(known, said) if said else ())
     if said is None:
         return _without_statement(known)
-    unresolved = _open(known, said)
-    unnamed = max(0, said.in_flight_count - len(said.in_flight))
-    if unresolved or unnamed:
-        count = len(unresolved) + unnamed
-        return Verdict(HaltState.ACKED, f"signed at #{said.last_order_seq:,}, {count:,} in flight", unresolved)
+    unsettled = _unsettled(known, said)
+    if unsettled is not None:
+        return unsettled
     resting = known.reported_open_orders if known.reported_open_orders is not None else said.open_orders
     if known.mode is FreezeMode.CANCEL_ALL and resting != 0:
         left = "an unknown number of" if resting is None else f"{resting:,}"
@@ -101,6 +99,18 @@ def judge(known: Known, *, verify_blocks: int) -> Verdict:
     if seen is None:
         return Verdict(HaltState.QUIESCED, "signed; no second source yet")
     return Verdict(HaltState.VERIFIED, seen)
+
+
+def _unsettled(known: Known, said: Statement) -> Verdict | None:
+    unresolved = _open(known, said)
+    if said.in_flight_count is None:
+        why = "signed by who sees none of its orders: what is in flight is unknown"
+        return Verdict(HaltState.ACKED, why, unresolved)
+    unnamed = max(0, said.in_flight_count - len(said.in_flight))
+    if not unresolved and not unnamed:
+        return None
+    count = len(unresolved) + unnamed
+    return Verdict(HaltState.ACKED, f"signed at #{said.last_order_seq:,}, {count:,} in flight", unresolved)
 
 
 def violations(known: Known) -> list[str]:

@@ -45,6 +45,7 @@ VENUE = replace(QUIET, statement=replace(SIGNED, nonces={}, open_orders=2), mode
         (replace(HALTED, fates={"a": Fate.LANDED}), HaltState.ACKED),
         (QUIET, HaltState.QUIESCED),
         (replace(QUIET, statement=replace(SIGNED, in_flight_count=3)), HaltState.ACKED),
+        (replace(QUIET, statement=replace(SIGNED, in_flight_count=None), observations=(NONCE,)), HaltState.ACKED),
         (replace(QUIET, observations=(NONCE,)), HaltState.VERIFIED),
         (replace(QUIET, observations=(replace(NONCE, unchanged_blocks=BLOCKS - 1),)), HaltState.QUIESCED),
         (replace(QUIET, observations=(replace(NONCE, at=FROZEN),)), HaltState.QUIESCED),

@@ -17,10 +17,11 @@ from contract.gate import MAX_NAME_CHARS
 from contract.scope import Scope, ScopeKind
 from gate import AsyncGate
 from watchers.line import NodeLine
-from watchers.places import KNOWN_CHAINS, Address, PlaceError, parse_node
+from watchers.places import KNOWN_CHAINS, PlaceError, parse_node
 from watchers.running import read_secret, run_until_stopped
 from watchers.status import Board, parse_listen
 from watchers.wire import is_address
+from watchfloor.commands.adapter_software import freqtrade, run_commands, webhook
 from watchfloor.commands.watch import health_told
 
 NO_STRATEGY = "contracts"
@@ -40,6 +41,10 @@ a pause that this very process made; whoever gets hold of that key or of this ma
 @click.group()
 def command() -> None:
     """Stop, under a freeze, what has no gate of its own."""
+
+
+for _one in (freqtrade, webhook, run_commands):
+    command.add_command(_one)
 
 
 @command.command("pausable")
@@ -107,21 +112,20 @@ def pausable(
         chain_id=chain_id or KNOWN_CHAINS.get(chain.casefold()),
     )
     parties = Parties(contract.lower(), signer.sender)
-    board = Board(lambda: datetime.now(UTC))
-
-    async def run() -> None:
-        async with health_told(board, health), NodeLine(Address(node.url), call_timeout) as line:
-            pauser = Pauser(parties, line, signer, board, options)
-            gate = AsyncGate(
-                url, token, executor=name, chain=chain, strategy=strategy, wallet=signer.sender, on_halt=pauser.wake
-            )
-            async with gate:
-                await run_until_stopped([partial(pauser.keep_going, gate)])
-
+    line = NodeLine(node, call_timeout)
+    pauser = Pauser(parties, line, signer, Board(lambda: datetime.now(UTC)), options)
     try:
-        asyncio.run(run())
+        gate = AsyncGate(
+            url, token, executor=name, chain=chain, strategy=strategy, wallet=signer.sender, on_halt=pauser.wake
+        )
     except ValueError as error:  # the gate's words for an address or a token that is none
         raise ConfigurationError(f"{error}.") from error
+    asyncio.run(_keep(pauser, gate, line, health))
+
+
+async def _keep(pauser: Pauser, gate: AsyncGate, line: NodeLine, health: tuple[str, int] | None) -> None:
+    async with health_told(pauser.board, health), line, gate:
+        await run_until_stopped([partial(pauser.keep_going, gate)])
 
 
 def _signer(key_file: Path | None, sign_with: str | None, sender: str | None) -> Signer:
