@@ -74,6 +74,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule(target=holds, scope=st.sampled_from(SCOPES), mode=st.sampled_from(FreezeMode), by=WHO)
     def freeze(self, scope: str, mode: FreezeMode, by: str) -> str:
+        return self._freeze(scope, mode, by)
+
+    def _freeze(self, scope: str, mode: FreezeMode, by: str) -> str:
         made: Freeze = self.run(self.world.freeze(by, scope, mode))
         self.model[made.ref] = Model(scope, mode)
         return made.ref
@@ -131,10 +134,18 @@ class Histories(RuleBasedStateMachine):
             assert len(hold.free) == -(-len(seen.bots) // 4)
             assert hold.free <= seen.bots
 
-    @rule(ref=holds, asker=WHO, approver=WHO)
-    def lift(self, ref: str, asker: str, approver: str) -> None:
-        self.ask(ref, asker)
-        self.approve(ref, approver, "shown now")
+    @rule(ref=holds, people=st.permutations(PEOPLE))
+    def lift(self, ref: str, people: list[str]) -> None:
+        self.ask(ref, people[0])
+        self.approve(ref, people[1], "shown now")
+
+    @rule(target=holds, ref=holds, people=st.permutations(PEOPLE), scope=st.sampled_from(SCOPES))
+    def freeze_before_it_is_approved(self, ref: str, people: list[str], scope: str) -> str:
+        """A hold over its bots that comes between request and approval makes the request worthless."""
+        self.ask(ref, people[0])
+        made = self._freeze(scope, FreezeMode.HALT, people[2])
+        self.approve(ref, people[1], "shown now")
+        return made
 
     @rule(ref=holds, seen_first=st.booleans())
     def lapse(self, ref: str, *, seen_first: bool) -> None:

@@ -91,8 +91,8 @@ class History:
 
     async def _step(self, world: World) -> None:
         steps: list[Callable[[World], Awaitable[None]]] = [
-            self._freeze, self._ask, self._approve, self._approve, self._stop, self._renew, self._renew, self._lapse,
-            self._end_watch, self._alert,
+            self._freeze, self._ask, self._approve, self._lift, self._lift, self._lift, self._stop, self._renew,
+            self._renew, self._lapse, self._end_watch, self._alert,
         ]  # fmt: skip
         await self.chance.choice(steps)(world)
 
@@ -111,12 +111,22 @@ class History:
             self._count("asked", await world.ask(self.chance.choice(PEOPLE), held.ref))
 
     async def _approve(self, world: World) -> None:
+        """Approve what is on the screen, which may be what was shown a while ago."""
+        if held := self._any():
+            await self._approve_as(world, self.chance.choice(PEOPLE), held)
+
+    async def _lift(self, world: World) -> None:
+        """Two people one after the other, as fast as they can."""
         held = self._any()
         if held is None:
             return
-        if self.chance.random() < 0.7:
-            await world.look(held.ref)
-        who, digest = self.chance.choice(PEOPLE), world.shown.get(held.ref)
+        asker, approver = self.chance.sample(PEOPLE, 2)
+        self._count("asked", await world.ask(asker, held.ref))
+        await world.look(held.ref)
+        await self._approve_as(world, approver, held)
+
+    async def _approve_as(self, world: World, who: str, held: Held) -> None:
+        digest = world.shown.get(held.ref)
         held.approving()
         answer = await world.approve(who, held.ref, digest)
         held.approved(taken=isinstance(answer, Freeze))
