@@ -83,13 +83,13 @@ class Freqtrade:
         ran: bool | None = None
         try:
             state = read_state(self._ask("GET", "/show_config"))
-            ran = state == RUNNING
+            ran, told_ms = state == RUNNING, int(self._now().timestamp() * 1000)
             if step.mode is not Mode.REDUCE_ONLY:
                 self._ask("POST", "/stop")
             elif state not in {PAUSED, STOPPED}:  # told to pause, one that is stopped would start
                 self._ask("POST", "/stopentry")
             if state != STOPPED:
-                self._book.told(self._clock())
+                self._book.told(self._clock(), told_ms)
             self._lock()
         except (AnswerError, MalformedError) as error:
             return Told(done=False, note=str(error), ran=ran)

@@ -38,6 +38,8 @@ class Order:
     is_open: bool
     fate: str | None
     """None while it is open, or where its status says nothing."""
+    made_ms: int | None = None
+    """When it was made, by the wall clock of freqtrade's machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ def _order(trade_id: int, order: Mapping[str, Any]) -> Order:
     if not isinstance(is_open, bool):
         raise MalformedError("an order that is neither open nor not")
     fate = None if is_open else _fate(str(status), filled=bool(order.get("filled")))
-    return Order(ident, trade_id, is_open, fate)
+    made_ms = order.get("order_timestamp")
+    return Order(ident, trade_id, is_open, fate, made_ms if type(made_ms) is int else None)
 
 
 def _fate(status: str, *, filled: bool) -> str | None:
@@ -126,6 +129,8 @@ class Book:
     _open: dict[str, int] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
     _taken_back: set[str] = field(default_factory=set)
+    _told_ms: int | None = None
+    _late: set[str] = field(default_factory=set)
 
     @property
     def open_trades(self) -> list[int]:
@@ -137,9 +142,11 @@ class Book:
         """Orders that are open, as far as freqtrade knows."""
         return len(self._open)
 
-    def told(self, now: float) -> None:
-        """It was told to stop: quiet counts from here."""
+    def told(self, now: float, wall_ms: int) -> None:
+        """It was told to stop, and ran until then: quiet counts from here, and so do orders that come too late."""
         self.quiet_since = max(self.quiet_since, now)
+        self._told_ms = wall_ms
+        self._late.clear()
 
     def took_back(self, trade_id: int) -> None:
         """Freqtrade said that it has cancelled the open orders of a trade; one that never filled vanishes with it."""
@@ -159,6 +166,8 @@ class Book:
         settled += [(ident, "cancelled") for ident in gone if free or ident in self._taken_back]
         if sent:
             self.quiet_since = now
+        if self._told_ms is not None:
+            self._late |= {ident for ident in sent if (found[ident].made_ms or 0) > self._told_ms}
         self._seen |= set(sent)
         self._open = {ident: order.trade_id for ident, order in found.items() if order.is_open}
         return OrderNews(sent, tuple(settled), self.open_count)
@@ -177,4 +186,5 @@ class Book:
             return Standing.NOT_YET, f"no new order for {quiet_s:.1f} s"
         if mode is Mode.CANCEL_ALL and self._open:
             return Standing.RESTING, f"{self.open_count:,} orders rest"
-        return Standing.OBEYS, f"its worker says {picture.worker}; {self.open_count:,} orders open"
+        late = f"{len(self._late):,} orders made after it was told, {self.open_count:,} open"
+        return Standing.OBEYS, f"its worker says {picture.worker}; {late}"
