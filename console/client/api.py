@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import BinaryIO, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -38,8 +38,6 @@ FREEZE_ATTEMPTS: Final = 3
 _RETRY_DELAY_S: Final = 0.3
 _COMMIT_TIMEOUT_S: Final = 120.0
 """Storing a large file is one transaction."""
-_BUNDLE_TIMEOUT_S: Final = 600.0
-"""A bundle of a million entries is put together before its first byte is sent."""
 _LOGIN_TIMEOUT_S: Final = 15.0
 """Checking a password is slow on purpose, and many may log in at once during an emergency."""
 
@@ -219,20 +217,6 @@ class Api(Exchange):
     async def proof(self, ident: str) -> EntryProof:
         """What shows, without the backend, that an entry is in the ledger."""
         return await self._get(f"/v1/ledger/entries/{_part(ident)}/proof", EntryProof)
-
-    async def bundle(self, since: str, until: str, into: BinaryIO) -> None:
-        """Write the ledger's bundle of a time into a file, as a tar file."""
-        timeout = httpx.Timeout(_BUNDLE_TIMEOUT_S, connect=self._http.timeout.connect)
-        times = {"from": since, "to": until}
-        async with (
-            failures_named(self.url),
-            self._http.stream("GET", "/v1/ledger/bundle", params=times, timeout=timeout) as answer,
-        ):
-            if not answer.is_success:
-                await answer.aread()
-                refuse_unless_success(self.url, answer)
-            async for part in answer.aiter_raw():
-                into.write(part)
 
     async def retention(self) -> RetentionReport:
         """What each log keeps and what is due to be dropped."""

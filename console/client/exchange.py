@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import quote
 
 import httpx
@@ -14,6 +14,8 @@ _PIECE_TIMEOUT_S: Final = 60.0
 """Longest silence within an export: a rare word in a large log."""
 _STORE_TIMEOUT_S: Final = 120.0
 """A chunk of records is one transaction."""
+_BUNDLE_TIMEOUT_S: Final = 600.0
+"""A bundle of a million entries is put together before its first byte is sent."""
 
 
 class Exchange:
@@ -54,3 +56,17 @@ class Exchange:
             answer = await self._http.post(path, content=content, headers=headers, timeout=_STORE_TIMEOUT_S)
         refuse_unless_success(self.url, answer)
         return ForeignResult.model_validate_json(answer.content)
+
+    async def bundle(self, since: str, until: str, into: BinaryIO) -> None:
+        """Write the ledger's bundle of a time into a file, as a tar file."""
+        timeout = httpx.Timeout(_BUNDLE_TIMEOUT_S, connect=self._http.timeout.connect)
+        times = {"from": since, "to": until}
+        async with (
+            failures_named(self.url),
+            self._http.stream("GET", "/v1/ledger/bundle", params=times, timeout=timeout) as answer,
+        ):
+            if not answer.is_success:
+                await answer.aread()
+                refuse_unless_success(self.url, answer)
+            async for part in answer.aiter_raw():
+                into.write(part)
