@@ -20,7 +20,7 @@ from contract.overview import Overview
 from contract.risk import MeasureState, RiskLevel, RiskRule, RiskSnapshot
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
-from tests.support.holds import approve, renew
+from tests.support.holds import approve, hold_position, renew
 from tests.support.people import OFFICER, OFFICER2, OPERATOR
 from tests.support.trades import assess, measure, store, trade
 
@@ -162,10 +162,10 @@ async def test_a_position_over_its_limit_is_held_to_reducing_and_clears_at_once(
     assert await watch.live() == [("POSITION_SIZE_EXCEEDED", "global")]
     [hold] = await watch.freezes()
     assert (str(hold.scope), hold.mode.value) == ("global", "reduce-only")
-    await renew(watch.app.runtime, "bot-2", position_eth=D("39"), chain="zksync", strategy="b")
+    await hold_position(watch.app.runtime, "bot-2", D("39"), chain="zksync", strategy="b")
     await watch.assess(seconds=5)
     assert await watch.live() != []  # 99 ETH: within the margin
-    await renew(watch.app.runtime, "bot-2", position_eth=D("38"), chain="zksync", strategy="b")
+    await hold_position(watch.app.runtime, "bot-2", D("38"), chain="zksync", strategy="b")
     await watch.assess(seconds=5)
     assert await watch.live() == []
 

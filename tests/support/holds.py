@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+from sqlalchemy import text
 
 from backend.context import Caller, Runtime
 from backend.runtime import build_runtime
@@ -44,6 +45,18 @@ def renewal(name: str = "bot-1", **changes: Any) -> RenewRequest:
 async def renew(runtime: Runtime, name: str = "bot-1", **changes: Any) -> Permit:
     """One renewal of an executor at a running application."""
     return (await DESKS[id(runtime)].renew(MACHINE, renewal(name, **changes))).spelled_out()
+
+
+async def hold_position(runtime: Runtime, name: str, eth: Decimal, **changes: Any) -> None:
+    """Have an executor report a position until it is stored: a report that changes again at once waits a second."""
+    for _ in range(_STORED_TURNS):
+        await renew(runtime, name, position_eth=eth, **changes)
+        async with runtime.database.read() as session:
+            known = await session.scalar(text("SELECT position_eth FROM executors WHERE name = :name"), {"name": name})
+        if known == eth:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"the position of {name} was never stored")
 
 
 async def freeze(client: httpx.AsyncClient, scope: str = "chain:arbitrum", **body: Any) -> Freeze:
