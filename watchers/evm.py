@@ -17,7 +17,7 @@ from watchers.line import BackendLine, LineError, NodeLine, RefusedError
 from watchers.node import Look, Node, Rules, Wanted
 from watchers.places import Address, ChainPlace
 from watchers.status import Board
-from watchers.wire import MalformedError
+from watchers.wire import MalformedError, is_address, shown
 
 IDLE_S: Final = 30.0
 """Between looks at a chain on which nothing is to be watched: a node that fails is known before it is needed."""
@@ -64,6 +64,7 @@ class Chain:
     async def keep_looking(self, address: Address) -> None:
         """Look at the chain through one node, again and again."""
         node, about = Node(self._rules), f"{self.name} by {address.shown}"
+        self._board.tell(about, "not looked at", ok=False, why="not yet")
         async with NodeLine(address, self._pace.limit_s) as line:
             while True:
                 began, changed = time.monotonic(), self._changed
@@ -164,6 +165,7 @@ class Watcher:
 
     async def keep_asking(self) -> None:
         """Ask the backend what to look at, again and again; without an answer the last one stays."""
+        self._board.tell("backend", "not asked", ok=False, why="not yet")
         while True:
             pause = self._pace.every_s
             try:
@@ -182,8 +184,13 @@ class Watcher:
         for chain in self._chains:
             wallets = [one.wallet for one in wanted.wallets if one.chain.casefold() == chain.name]
             chain.want(Wanted.of(wallets, wanted.in_flight))
-        apart = sorted({one.chain for one in wanted.wallets if one.chain.casefold() not in named})
-        if apart:
-            self._board.tell("other chains", "not watched here", ok=True, why=", ".join(apart)[:300])
+        self._leave("other chains", {one.chain for one in wanted.wallets if one.chain.casefold() not in named})
+        ours = (one.wallet for one in wanted.wallets if one.chain.casefold() in named)
+        self._leave("names that are no addresses", {name for name in ours if not is_address(name)})
+
+    def _leave(self, what: str, names: set[str]) -> None:
+        """Say what is left to other watchers, or to nobody."""
+        if names:
+            self._board.tell(what, "not watched here", ok=True, why=shown(", ".join(sorted(names))))
         else:
-            self._board.forget("other chains")
+            self._board.forget(what)

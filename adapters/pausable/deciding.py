@@ -14,6 +14,10 @@ from watchers.wire import Receipt
 GWEI: Final = 10**9
 FEE_STEP_PERCENT: Final = 125
 """Of the last fee at each attempt; nodes ask for at least 110 to replace a transaction."""
+UNDERPRICED_STEP_PERCENT: Final = 200
+"""Where a node would not have the last one: what waits in its place is of an unknown fee."""
+MISSING_LOOKS: Final = 3
+"""That show the nonce used and no receipt of ours, before somebody else is held to have used it."""
 AGAIN_AFTER_S: Final = 30.0
 """Between transactions when the last one was of no effect: whoever undoes each cannot empty the wallet."""
 WEI_PER_ETH: Final = 10**18
@@ -79,6 +83,10 @@ class Sending:
     at: float
     """Monotonic seconds of the newest."""
     hashes: tuple[str, ...]
+    underpriced: bool = False
+    """Whether the node refused the newest because more is paid for what waits at this nonce."""
+    missing: int = 0
+    """Looks that showed its nonce used and no receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +135,16 @@ def settle(memory: Memory, shown: Shown) -> tuple[Memory, Mapping[str, str]]:
     if shown.nonce <= sending.nonce:
         return memory, {}
     mined = [ident for ident in sending.hashes if ident in shown.receipts]
-    if not mined and shown.at - sending.at < AGAIN_AFTER_S:
-        return memory, {}  # the nonce is used; the receipt may still be on its way
+    fates = {ident: "landed" if ident in mined else "replaced" for ident in sending.hashes}
+    if not mined:
+        missing = replace(sending, missing=sending.missing + 1)
+        if missing.missing < MISSING_LOOKS:
+            return replace(memory, sending=missing), {}
+        return replace(memory, sending=None, sent_at=None), fates  # another used the nonce: nothing to wait for
     worked = any(shown.receipts[ident].succeeded for ident in mined)
     ours = memory.paused_by_us
     if worked:
         ours = sending.step is Step.PAUSE
-    fates = {ident: "landed" if ident in mined else "replaced" for ident in sending.hashes}
     return replace(memory, sending=None, paused_by_us=ours), fates
 
 
@@ -181,7 +192,8 @@ def _send(step: Step, state: str, shown: Shown, memory: Memory, limits: Limits) 
         return Plan(state, "its nonce is used; waiting for the receipt", ok=False)
     if sending is None and memory.sent_at is not None and shown.at - memory.sent_at < AGAIN_AFTER_S:
         return Plan(state, "the last transaction changed nothing, or was undone; waiting before the next", ok=False)
-    if sending is not None and sending.step is step and shown.at - sending.at < limits.bump_after_s:
+    waits = sending is not None and not sending.underpriced and shown.at - sending.at < limits.bump_after_s
+    if sending is not None and sending.step is step and waits:
         return Plan(state, f"waiting for {sending.hashes[-1]}", ok=False)
     cost = shown.pause if step is Step.PAUSE else shown.unpause
     if cost.gas is None:
@@ -194,10 +206,10 @@ def _priced(sent: Plan, shown: Shown, sending: Sending | None, limits: Limits) -
     """One transaction at the sender's next nonce: whatever waits there, also of an earlier process, is replaced."""
     tip, fee = shown.tip_wei, 2 * shown.base_fee_wei + shown.tip_wei
     if sending is not None:
-        tip = max(tip, _stepped(sending.tip_wei))
-        fee = max(fee, _stepped(sending.max_fee_wei), tip)
+        tip = max(tip, _stepped(sending, sending.tip_wei))
+        fee = max(fee, _stepped(sending, sending.max_fee_wei), tip)
     fee = min(fee, limits.max_fee_wei)
-    if sending is not None and fee < _stepped(sending.max_fee_wei):
+    if sending is not None and fee * 100 < sending.max_fee_wei * FEE_STEP_PERCENT:
         return Plan(sent.state, f"not mined, and the most it may pay is {_gwei(limits.max_fee_wei)} gwei", ok=False)
     failed = f"cannot {sent.step.value}"
     if fee < shown.base_fee_wei:
@@ -218,8 +230,8 @@ def _lacking(shown: Shown, gas: int, fee_wei: int) -> str:
     return f"out of gas money: the sender has {_eth(shown.balance_wei)} ETH and needs {_eth(needed)}"
 
 
-def _stepped(wei: int) -> int:
-    return -(-wei * FEE_STEP_PERCENT // 100)
+def _stepped(sending: Sending, wei: int) -> int:
+    return wei * (UNDERPRICED_STEP_PERCENT if sending.underpriced else FEE_STEP_PERCENT) // 100 + 1
 
 
 def _gwei(wei: int) -> str:

@@ -35,7 +35,11 @@ _STOPPING: Final = frozenset({Mode.HALT, Mode.CANCEL_ALL})
 class HaltGate(Protocol):
     """What this needs of a gate."""
 
-    def may_send(self) -> Decision:
+    @property
+    def last_error(self) -> str | None:
+        """Why there is no permit; None if nothing is wrong."""
+
+    def may_send(self, *, amount_eth: int) -> Decision:
         """Say what is permitted now."""
 
     def sent(self, order_id: str, *, wallet: str | None = None, nonce: int | None = None) -> None:
@@ -72,7 +76,7 @@ class Pauser:
         self, parties: Parties, line: NodeLine, signer: Signer, board: Board, options: Options, *,
         clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        self._parties, self._line, self._signer, self._board = parties, line, signer, board
+        self._parties, self._line, self._signer, self.board = parties, line, signer, board
         self._options, self._clock, self._wall = options, clock, wall
         self._memory = Memory()
         self._chain_id = options.chain_id
@@ -86,6 +90,8 @@ class Pauser:
 
     async def keep_going(self, gate: HaltGate) -> None:
         """Look and act, again and again."""
+        self.board.tell("backend", "not heard", ok=False, why="not yet")
+        self.board.tell(self._parties.contract, "not looked at", ok=False, why="not yet")
         while True:
             began = self._clock()
             self._wake.clear()
@@ -102,7 +108,9 @@ class Pauser:
             await self._rest(gate, began)
 
     async def _round(self, gate: HaltGate) -> None:
-        decision = gate.may_send()  # before the look: what is read back was so after the freeze was known
+        # before the look: what is read back was so after the freeze was known; what is sent carries no value
+        decision = gate.may_send(amount_eth=0)
+        self._tell_line(gate, decision)
         wish = self._wish(decision)
         self._memory = turned(self._memory, wish)
         seen = await self._look()
@@ -121,6 +129,13 @@ class Pauser:
         self._stop_since = (self._stop_since or self._clock()) if stop else None
         free = decision.allowed and decision.mode is None
         return Wish(stop=stop, free=free, unpause=self._options.unpause)
+
+    def _tell_line(self, gate: HaltGate, decision: Decision) -> None:
+        """Say whether a freeze would be heard of."""
+        if decision.remaining_s > 0 or (decision.held and gate.last_error is None):
+            self.board.tell("backend", "heard", ok=True)
+        else:
+            self.board.tell("backend", "not heard", ok=False, why=gate.last_error or decision.reason.value)
 
     async def _look(self) -> Shown:
         answers = await self._line.ask(opening())
@@ -158,7 +173,7 @@ class Pauser:
     def _refused(self, gate: HaltGate, sending: Sending, message: str) -> None:
         """The node does not take it. It stays in flight all the same: whoever has the bytes may still send them."""
         if _SIGNED_UNDERPRICED in message.lower():  # something waits at this nonce: more than its fee, at once
-            self._memory = replace(self._memory, sending=replace(sending, at=float("-inf")))
+            self._memory = replace(self._memory, sending=replace(sending, underpriced=True))
         self._tell(gate, "not taken", f"the node refuses the transaction: {message}")
 
     def _tell(self, gate: HaltGate, state: str, why: str, *, ok: bool = False, **facts: int) -> None:
@@ -166,14 +181,14 @@ class Pauser:
         waiting = 0.0 if self._stop_since is None else self._clock() - self._stop_since
         if self._stop_since is not None and state != "paused" and waiting > self._options.late_after_s:
             state, why, ok = f"late: {state}", f"a freeze covers it since {waiting:,.0f} s; {why}", False
-        self._board.tell(self._parties.contract, state, ok=ok, why=why, **facts)
+        self.board.tell(self._parties.contract, state, ok=ok, why=why, **facts)
 
     async def _rest(self, gate: HaltGate, began: float) -> None:
         busy = self._stop_since is not None or self._memory.sending is not None
         until = began + (self._options.every_s if busy else IDLE_S)
         await asyncio.sleep(SHORTEST_REST_S)
         while self._clock() < until and not self._wake.is_set():
-            gate.beat()
+            self._tell_line(gate, gate.may_send(amount_eth=0))
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(BEAT_S, max(0.0, until - self._clock()))):
                     await self._wake.wait()

@@ -105,6 +105,7 @@ async def test_a_freeze_pauses_the_contract_and_a_second_source_verifies_it(
         await until(lambda: floor.said("ready", vault), "it can pause")
         made = await freeze(floor.admin)
         await until(lambda: chain.nonce(signer.sender, "pending") == 1, "pause() is sent")
+        await until(lambda: floor.said("heard", "backend"), "the backend is heard")
         assert (await floor.proofs(made))[NAME].state in {HaltState.REQUESTED, HaltState.DELIVERED}
         before = chain.height()
         await floor.reaches(made, NAME, HaltState.VERIFIED, chain.mine)
@@ -156,6 +157,11 @@ async def test_a_key_that_may_not_pause_and_a_wrong_contract_are_said_at_once(
         assert said[0]["why"] == "there is no contract at the address"
 
 
+def unknown(chain: Anvil, ident: str) -> bool:
+    """Whether the chain has a transaction neither in a block nor in the pool."""
+    return chain.call("eth_getTransactionByHash", ident) is None
+
+
 class Noting:
     """A signer that keeps what it was asked for."""
 
@@ -183,7 +189,7 @@ async def test_a_transaction_that_is_not_mined_is_bid_higher_at_the_same_nonce(
     limits = Limits(bump_after_s=0.5, max_fee_wei=500 * GWEI)
     async with pausing(floor, chain, vault, signer, options(limits=limits)):
         made = await freeze(floor.admin)
-        await until(lambda: len(signer.made) > 1, "it is replaced")
+        await until(lambda: len(signer.made) > 1 and unknown(chain, signer.made[0]), "it is replaced")
         await floor.reaches(made, NAME, HaltState.QUIESCED, chain.mine)
     first, second, *_ = signer.asked
     assert (first.nonce, second.nonce) == (0, 0)
@@ -191,6 +197,38 @@ async def test_a_transaction_that_is_not_mined_is_bid_higher_at_the_same_nonce(
     assert chain.nonce(signer.sender) == 1
     assert chain.paused(vault)
     assert chain.call("eth_getTransactionReceipt", signer.made[0]) is None
+
+
+async def test_what_an_earlier_process_left_in_the_pool_is_replaced(floor: Floor, chain: Anvil, key_file: Path) -> None:
+    signer = Noting(KeySigner(key_file))
+    vault = chain.deploy_vault(owner=signer.sender)
+    left = chain.send(signer.sender, maxFeePerGas=hex(20 * GWEI), maxPriorityFeePerGas=hex(3 * GWEI))
+    async with pausing(floor, chain, vault, signer):
+        made = await freeze(floor.admin)
+        await until(lambda: floor.said("not taken", vault), "the node wants more for the place of the other")
+        await until(lambda: unknown(chain, left), "it bids more")
+        await floor.reaches(made, NAME, HaltState.QUIESCED, chain.mine)
+    assert {one.nonce for one in signer.asked} == {0}
+    assert chain.call("eth_getTransactionReceipt", left) is None
+
+
+async def test_a_backend_that_is_not_heard_is_said_and_pauses_nothing(
+    floor: Floor, chain: Anvil, key_file: Path
+) -> None:
+    signer = KeySigner(key_file)
+    vault = chain.deploy_vault(owner=signer.sender)
+    board = floor.board()
+    async with NodeLine(Address(chain.url), 5.0) as line:
+        pauser = Pauser(Parties(vault, signer.sender), line, signer, board, options())
+        gate = AsyncGate(
+            "http://127.0.0.1:9", "wfs_x", executor=NAME, chain="arbitrum", strategy="s", wallet=signer.sender
+        )
+        async with gate, running(partial(pauser.keep_going, gate)):
+            await until(lambda: floor.said("ready", vault), "the contract is looked at")
+            assert not board.health()[0]
+            assert floor.said("not heard")
+            assert not floor.said("heard", "backend")
+    assert chain.nonce(signer.sender, "pending") == 0
 
 
 async def test_a_lifted_freeze_unpauses_only_if_told_to_and_only_what_it_paused(

@@ -4,6 +4,7 @@ import functools
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -122,6 +123,8 @@ def _listening(process: subprocess.Popen[str]) -> Anvil:
     for line in process.stdout:
         if line.startswith(_LISTENING):
             chain = Anvil(process, f"http://{line.removeprefix(_LISTENING).strip()}")
+            # it writes a line for each call, and stands still once nobody reads them
+            threading.Thread(target=process.stdout.read, name="anvil's lines", daemon=True).start()
             chain.accounts = [name.lower() for name in chain.call("eth_accounts")]
             return chain
     raise RuntimeError("anvil did not start")

@@ -12,6 +12,7 @@ from adapters.pausable.contract import Parties, WrongContractError, questions, s
 from adapters.pausable.deciding import (
     AGAIN_AFTER_S,
     GWEI,
+    MISSING_LOOKS,
     Cost,
     Limits,
     Memory,
@@ -89,6 +90,19 @@ def test_each_bid_is_higher_until_the_most_it_may_pay() -> None:
     assert "the most it may pay is 100 gwei" in made.why
 
 
+def test_a_bid_is_higher_also_where_gas_costs_nothing() -> None:
+    free = replace(OPEN, base_fee_wei=0, tip_wei=0, at=1005.0)
+    made = plan(HELD, free, Memory(sending=replace(SENT, max_fee_wei=0, tip_wei=0)), LIMITS)
+    assert (made.step, made.max_fee_wei, made.tip_wei) == (Step.PAUSE, 1, 1)
+
+
+def test_a_node_that_wants_more_is_offered_more_at_once() -> None:
+    refused = replace(SENT, at=OPEN.at, underpriced=True)
+    made = plan(HELD, OPEN, Memory(sending=refused), LIMITS)
+    assert made.step is Step.PAUSE
+    assert made.max_fee_wei > 2 * SENT.max_fee_wei
+
+
 def test_little_money_still_buys_a_transaction_that_pays_little() -> None:
     made = plan(HELD, replace(OPEN, balance_wei=50_000 * 12 * GWEI), Memory(), LIMITS)
     assert (made.step, made.max_fee_wei) == (Step.PAUSE, 12 * GWEI)
@@ -106,10 +120,11 @@ def test_a_used_nonce_settles_all_its_hashes(worked: bool, ours: bool) -> None: 
 def test_nothing_is_settled_while_the_nonce_is_free_or_the_receipt_may_come() -> None:
     memory = Memory(sending=SENT)
     assert settle(memory, OPEN) == (memory, {})
-    assert settle(memory, replace(OPEN, nonce=4)) == (memory, {})
-    after, fates = settle(memory, replace(OPEN, nonce=4, at=SENT.at + AGAIN_AFTER_S))
+    for _ in range(MISSING_LOOKS):  # the fate is told once
+        memory, fates = settle(memory, replace(OPEN, nonce=4))
     assert fates == {"0x01": "replaced"}
-    assert not after.paused_by_us
+    assert not memory.paused_by_us
+    assert plan(HELD, replace(OPEN, nonce=4), memory, LIMITS).step is Step.PAUSE
 
 
 def test_a_new_freeze_waits_for_nothing_that_was_sent_for_an_earlier_one() -> None:
