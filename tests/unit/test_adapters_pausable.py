@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.pausable.contract import Parties, WrongContractError, questions, shown
@@ -177,6 +177,7 @@ ANSWER: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ANSWER, min_size=7, max_size=7), st.sampled_from([HELD, FREE, UNKNOWN, LIFTING]), st.booleans())
 def test_no_answers_crash_or_unpause(answers: list[Any], wish: Wish, ours: bool) -> None:  # noqa: FBT001  drawn
     try:

@@ -193,7 +193,7 @@ HOSTILE: st.SearchStrategy[Any] = st.sampled_from(
 ) | st.builds(Failure, st.text(max_size=5))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_no_answers_crash_a_look_or_make_a_wallet_stand_still(data: st.DataObject) -> None:
     node, wanted = Node(RULES), Wanted.of([WALLET], [TX])
@@ -250,6 +250,7 @@ def test_fates_need_as_many_voices_and_no_contradiction() -> None:
 SEEN = st.builds(Seen, st.integers(0, 5), st.none() | st.integers(0, 5), st.integers(0, 9))
 
 
+@settings(deadline=None)
 @given(st.lists(SEEN, min_size=1, max_size=5), st.integers(1, 3))
 def test_whatever_nodes_say_standing_still_means_that_enough_say_so_and_nobody_more(
     seen: list[Seen], agree: int

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.gate import MAX_SEQUENCE
@@ -69,12 +69,14 @@ def test_what_is_no_answer_to_the_batch_is_refused(raw: bytes) -> None:
         decode(raw, 2)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | ANY_JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_bytes_crash_the_reading_of_a_batch(raw: bytes) -> None:
     with suppress(MalformedError):
         assert len(decode(raw, 3)) == 3
 
 
+@settings(deadline=None)
 @given(ANY_JSON)
 def test_no_value_crashes_a_reader(value: Any) -> None:
     for read in (quantity, hash32, address, head):
@@ -129,6 +131,7 @@ def test_a_receipt_of_another_transaction_is_refused() -> None:
     assert transaction(None, HASH) is None
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_outside_text_is_short_and_printable(text: str) -> None:
     assert shown(text).isprintable()
