@@ -14,6 +14,12 @@ from tests.support.processes import until
 
 
 @pytest.fixture
+def peer() -> None:
+    """Real freqtrade; asked for before anything is started."""
+    freqtrade.needed()
+
+
+@pytest.fixture
 def floor(database_url: str, tmp_path: Path) -> Iterator[Floor]:
     with floors(database_url, tmp_path / "backend.log") as running:
         yield running
@@ -75,9 +81,8 @@ def login(tmp_path: Path) -> Path:
 
 
 def test_a_real_bot_is_halted_confirmed_stopped_again_after_a_restart_and_resumed(
-    floor: Floor, tmp_path: Path, login: Path
+    peer: None, floor: Floor, tmp_path: Path, login: Path
 ) -> None:
-    freqtrade.needed()
     with (
         BinanceMock(20, book_delay_s=0.05) as venue,
         freqtrade.bot(tmp_path / "bot", venue, initial_state="running") as bot,
@@ -110,9 +115,8 @@ def test_a_real_bot_is_halted_confirmed_stopped_again_after_a_restart_and_resume
 
 
 def test_a_real_bots_resting_orders_are_taken_back_and_modes_follow_one_another(
-    floor: Floor, tmp_path: Path, login: Path
+    peer: None, floor: Floor, tmp_path: Path, login: Path
 ) -> None:
-    freqtrade.needed()
     with (
         BinanceMock(4) as venue,
         freqtrade.bot(tmp_path / "bot", venue, price="0.6", initial_state="running") as bot,
@@ -131,6 +135,19 @@ def test_a_real_bots_resting_orders_are_taken_back_and_modes_follow_one_another(
         floor.thaw(first.ref)
         until_long(lambda: bot.ask("GET", "/locks")["lock_count"] == 0, "it is let go")
         assert bot.state == "stopped"
+
+        third = floor.freeze()
+        floor.becomes(third, "acked", "quiesced")
+
+        def started_by_hand() -> bool:
+            for lock in bot.ask("GET", "/locks")["locks"]:
+                bot.ask("DELETE", f"/locks/{lock['id']}")
+            bot.ask("POST", "/start")
+            return bool(bot.sent_at_ms())
+
+        until_long(started_by_hand, "somebody makes it trade under the hold")
+        assert "after it signed" in floor.becomes(third, "violation")["proof"]
+        until_long(lambda: bot.state == "stopped", "it is stopped again")
 
 
 def test_a_bot_that_does_not_answer_is_not_said_to_have_halted(floor: Floor, tmp_path: Path, login: Path) -> None:
