@@ -39,6 +39,7 @@ from backend.executors.socket import Gates
 from backend.freeze import routes as freeze_routes
 from backend.freeze import thaw_monitor
 from backend.freeze.draining import latching
+from backend.freeze.rollcall import attending
 from backend.guard import refuse_unguarded_routes
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
@@ -121,13 +122,14 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             await stack.enter_async_context(auditwatch.watching(runtime))
             await stack.enter_async_context(keeping_known(runtime))
             app.state.latch = await stack.enter_async_context(latching(runtime, keep_apart))
+            await stack.enter_async_context(attending(runtime, app.state.latch))
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
             broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.broker = broker
             app.state.desk = await stack.enter_async_context(Desk(runtime).running())
             broker.watch(frozenset({Topic.FREEZE}), app.state.desk.wake)
             runtime.holds_changed.connect(app.state.desk.wake)
-            app.state.fences = await stack.enter_async_context(Fences(runtime, app.state.desk.signer).running())
+            app.state.fences = await stack.enter_async_context(Fences(runtime, app.state.desk).running())
             broker.watch(frozenset({Topic.FREEZE}), app.state.fences.wake)
             runtime.holds_changed.connect(app.state.fences.wake)
             app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())

@@ -67,7 +67,9 @@ class Desk:
         self._listeners: set[Listener] = set()
         self._wake = asyncio.Event()
         self._urgent = False
-        self._looker = Looker()
+        self._looker = Looker(runtime.emitter.boot)
+        self.roll = freeze.RollCall()
+        """Whether what is read is all there is."""
         self._holds: tuple[freeze.Hold, ...] = ()
         self._connection: psycopg.AsyncConnection[Any] | None = None
         runtime.latched.on_latch(lambda hold: self.revoke_latched(hold.scope, hold.mode))
@@ -153,7 +155,7 @@ class Desk:
         if not self._waiting and not self._urgent:
             self._wake.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(LONGEST_GAP_S if self._listeners else None):
+                async with asyncio.timeout(LONGEST_GAP_S if self._listeners or not self.roll.clear else None):
                     await self._wake.wait()
 
     async def _pause(self, began: float) -> None:
@@ -166,8 +168,13 @@ class Desk:
             await asyncio.sleep(max(0.0, began + URGENT_GAP_S - self._monotonic()))
 
     async def _withhold(self) -> None:
-        """Nobody is answered; who has asked a moment ago may still be, from the next read."""
+        """Nobody is answered, and a freeze may have been latched elsewhere meanwhile."""
+        self.roll.doubt()
         await self._hang_up()
+        await self._put_off()
+
+    async def _put_off(self) -> None:
+        """Answer nobody; who has asked a moment ago may still be answered, from the next read."""
         await asyncio.sleep(RETRY_S)
         for waiting in list(self._waiting.values()):
             if self._monotonic() - waiting.since > FRESH_S:
@@ -199,6 +206,9 @@ class Desk:
             look = await self._looker.look(connection, [waiting.request for waiting in batch])
         self._runtime.metrics.permit_reads.observe(self._monotonic() - began)
         self._push(look)
+        if not self.roll.passes(look.now, look.oldest_check_in):
+            await self._put_off()
+            return
         before = {waiting: mode for waiting, mode in zip(batch, latched, strict=True) if mode is not None}
         known = self._receive(look, batch)
         await self._grant(look, [one for one in known if not one.must_write], before)

@@ -18,7 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.auth import service as auth
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
-from backend.executors.signing import FENCE_TYPE, PermitSigner
+from backend.executors.desk import Desk
+from backend.executors.signing import FENCE_TYPE
 from backend.freeze import service as freeze
 from backend.guard import needs_socket
 from contract.base import WireRequest
@@ -48,9 +49,10 @@ class WatchMessage(WireRequest):
 class Fences:
     """All checkers connected to one process."""
 
-    def __init__(self, runtime: Runtime, signer: PermitSigner) -> None:
+    def __init__(self, runtime: Runtime, desk: Desk) -> None:
         self._runtime = runtime
-        self._signer = signer
+        self._desk = desk
+        self._signer = signer = desk.signer
         self._open: set[WebSocket] = set()
         self._changed = asyncio.Event()
         self._hello = Hello(keys={signer.kid: signer.public_key}, backend=runtime.emitter.node).model_dump_json()
@@ -76,7 +78,7 @@ class Fences:
         """Answer one checker until its connection ends."""
         await websocket.accept(SUBPROTOCOL)
         if len(self._open) >= MAX_CHECKERS:
-            await _refuse(websocket, "No further checker can be connected here.", CloseCode.FULL)
+            await _refuse(websocket, "No further checker can be connected here.", CloseCode.FULL, ErrorCode.UNAVAILABLE)
             return
         self._open.add(websocket)
         try:
@@ -123,7 +125,7 @@ class Fences:
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             log.warning("fence_not_read", error=f"{type(error).__name__}: {error}"[:300])
             return None
-        return None if self._runtime.latched.pending() else state
+        return None if self._runtime.latched.pending() or not self._desk.roll.clear else state
 
     def _message(self, state: dict[str, Any], nonce: str | None) -> str:
         signed = self._signer.sign(state | {"nonce": nonce}, kind=FENCE_TYPE)
@@ -147,9 +149,11 @@ async def _tell(websocket: WebSocket, message: str) -> None:
             await websocket.send_text(message)
 
 
-async def _refuse(websocket: WebSocket, why: str, code: CloseCode) -> None:
-    await websocket.send_text(RefusalMessage(code=ErrorCode.INVALID_REQUEST.value, message=why).model_dump_json())
-    await websocket.close(code)
+async def _refuse(
+    websocket: WebSocket, why: str, close: CloseCode, code: ErrorCode = ErrorCode.INVALID_REQUEST
+) -> None:
+    await websocket.send_text(RefusalMessage(code=code.value, message=why).model_dump_json())
+    await websocket.close(close)
 
 
 @router.websocket("/v1/gate/watch", **needs_socket(Permission.RENEW_PERMIT))

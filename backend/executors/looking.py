@@ -12,7 +12,8 @@ from backend.roster import service as roster
 from contract.gate import RenewRequest
 
 _LOOK: Final = (
-    f"SELECT clock_timestamp(), pg_is_in_recovery(), {freeze.EPOCH_SQL}, {freeze.HOLDS_SQL}, {roster.ODD_SQL}"
+    f"SELECT clock_timestamp(), pg_is_in_recovery(), {freeze.EPOCH_SQL}, {freeze.HOLDS_SQL}, {roster.ODD_SQL},"
+    f" {freeze.OLDEST_SQL}"
 )
 
 
@@ -28,12 +29,16 @@ class Look:
     epoch: int
     holds: tuple[freeze.Hold, ...]
     odd: Mapping[int, roster.Odd]
+    oldest_check_in: datetime | None
+    """Of all other backends."""
 
 
 class Looker:
     """Reads, and spares itself the parsing of holds that read the same as last time."""
 
-    def __init__(self) -> None:
+    def __init__(self, boot: str) -> None:
+        """`boot`: this backend process; nobody waits for itself."""
+        self._me = boot
         self._text: str | None = None
         self._holds: tuple[freeze.Hold, ...] = ()
         self._epoch = 0
@@ -45,10 +50,10 @@ class Looker:
             psycopg.Error: the database does not answer, or not in time.
             UntrustworthyReadError: a standby answers, or a database that was put back to an older state.
         """
-        cursor = await connection.execute(_LOOK, roster.asking(requests), prepare=True)
+        cursor = await connection.execute(_LOOK, {**roster.asking(requests), "me": self._me}, prepare=True)
         row = await cursor.fetchone()
         assert row is not None  # noqa: S101  a SELECT without FROM gives one row
-        now, in_recovery, epoch, holds, odd = row
+        now, in_recovery, epoch, holds, odd, oldest = row
         if in_recovery:
             raise UntrustworthyReadError("a standby answers")
         if epoch < self._epoch:
@@ -56,4 +61,4 @@ class Looker:
         if holds != self._text:
             self._text, self._holds = holds, freeze.read_holds(holds)
         self._epoch = epoch
-        return Look(now=now, epoch=epoch, holds=self._holds, odd=roster.read_odd(odd))
+        return Look(now=now, epoch=epoch, holds=self._holds, odd=roster.read_odd(odd), oldest_check_in=oldest)

@@ -108,6 +108,14 @@ class Keeper:
 
     # what earlier processes have left
 
+    async def boots_that_wait(self) -> list[str]:
+        """Processes with this data directory whose journals are not empty: what they keep may not be in the database.
+
+        Raises:
+            SpoolError: the directory cannot be read.
+        """
+        return [other.path.stem for other in await self._own.journal.others()]
+
     async def read(self) -> None:
         """Take up what processes that have ended left; what cannot be read may be a freeze, so nobody gets a permit."""
         try:

@@ -15,6 +15,7 @@ from backend.freeze.holds import create, freeze_automatically
 from backend.freeze.milestones import follow
 from backend.freeze.observing import record as record_observations
 from backend.freeze.observing import to_watch
+from backend.freeze.rollcall import OLDEST_SQL, RollCall
 from backend.freeze.store import fence
 from backend.freeze.tables import FreezeDrillRow, FreezeRow
 from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
@@ -32,10 +33,12 @@ from backend.standins import replace_name
 __all__ = [
     "EPOCH_SQL",
     "HOLDS_SQL",
+    "OLDEST_SQL",
     "REPORT_EVERY",
     "Acknowledgement",
     "Floor",
     "Hold",
+    "RollCall",
     "approve_thaw",
     "at_least_as_strict",
     "blast_radius",

@@ -103,6 +103,17 @@ class FreezeDrillRow(Base):
     __table_args__ = (Index("ix_freeze_drills_time", "started_at", "id"),)
 
 
+class BackendCheckin(Base):
+    """When a backend last said that it keeps no freeze from the database: see `backend.freeze.rollcall`."""
+
+    __tablename__ = "backend_checkins"
+
+    boot: Mapped[str] = mapped_column(String(64), primary_key=True)
+    place: Mapped[str] = mapped_column(String(64))
+    """Machine and data directory: a process that is started there again speaks for the ones before it."""
+    checked_in_at: Mapped[UtcTime]
+
+
 class FreezeState(Base):
     """One row: the last epoch and the last freeze number, locked while either rises."""
 

@@ -25,6 +25,7 @@ def upgrade() -> None:
     _create_thaw()
     _create_confirmations()
     _create_drills()
+    _create_roll_call()
 
 
 def _create_proof() -> None:
@@ -161,3 +162,13 @@ def _create_drills() -> None:
     op.add_column("freezes", sa.Column("drill_id", sa.UUID(), nullable=True))
     op.create_foreign_key("fk_freezes_drill_id", "freezes", "freeze_drills", ["drill_id"], ["id"], ondelete="RESTRICT")
     op.create_index("ix_freezes_drill", "freezes", ["drill_id"], postgresql_where=sa.text("drill_id IS NOT NULL"))
+
+
+def _create_roll_call() -> None:
+    op.create_table(
+        "backend_checkins",
+        sa.Column("boot", sa.String(64), nullable=False),
+        sa.Column("place", sa.String(64), nullable=False),
+        sa.Column("checked_in_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("boot", name="pk_backend_checkins"),
+    )
