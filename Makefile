@@ -1,7 +1,7 @@
 # The commands of this repository. Owns names only: what they do is in scripts/.
 # ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
 .DEFAULT_GOAL := help
-.PHONY: help install develop peers demo test lint bench bench-audit soak bench-audit-search lock picture clean
+.PHONY: help install develop peers demo test lint bench bench-audit bench-freeze soak bench-audit-search lock picture clean
 ARGS ?=
 ENTRIES ?= 5000000
 
@@ -13,6 +13,7 @@ help:
 	@echo "make bench    measure; results in bench-results/"
 	@echo "make bench-audit-search  search in 5,000,000 entries (ENTRIES=…): ten gigabytes, half an hour"
 	@echo "make bench-audit  measure the audit ledger's write path; make soak  kill it 200 times under load"
+	@echo "make bench-freeze  time to halt, late orders and random histories; WATCHFLOOR_BENCH_RUNS=… for less than hours"
 	@echo "make install  set up .venv only"
 	@echo "make lock     resolve the lock files again (ARGS=--upgrade for newer versions)"
 	@echo "make picture  take the README's picture again"
@@ -45,6 +46,14 @@ bench-audit-search: develop
 
 bench-audit: develop
 	@exec .venv/bin/python -m tests.bench audit $(ARGS)
+
+# WATCHFLOOR_BENCH_RUNS: bots frozen under mishaps; WATCHFLOOR_BENCH_OUTAGES, WATCHFLOOR_BENCH_HISTORIES likewise
+bench-freeze: develop
+	@.venv/bin/python -m tests.bench freeze $(ARGS)
+	@[ ! -d .peers/freqtrade ] || .venv/bin/python -m tests.bench adapters
+	@.venv/bin/python -m tests.support.freeze_bound $${WATCHFLOOR_BENCH_RUNS:-504} 1
+	@.venv/bin/python -m tests.support.freeze_outage $${WATCHFLOOR_BENCH_OUTAGES:-100} 1
+	@exec .venv/bin/python -m tests.support.freeze_histories $${WATCHFLOOR_BENCH_HISTORIES:-10000} 1
 
 soak: develop
 	@exec .venv/bin/python -m tests.support.ledger_soak 200 $(ARGS)

@@ -50,6 +50,10 @@ class Reporter(Place, Protocol):
         """Its last stored report."""
 
     @property
+    def idle_ms(self) -> int | None:
+        """How long its own code had not asked its gate anything when it reported; None where nothing measures it."""
+
+    @property
     def permit_until(self) -> datetime | None:
         """No permit it was given is alive after this instant."""
 
@@ -216,9 +220,18 @@ def _gone(state: ThawState) -> Refusal | None:
 
 
 def executor_state(
-    reporter: Reporter, *, holds: Iterable[Hold], acknowledged: frozenset[UUID], now: datetime, permit_life: timedelta
+    reporter: Reporter,
+    *,
+    holds: Iterable[Hold],
+    acknowledged: frozenset[UUID],
+    now: datetime,
+    permit_life: timedelta,
+    wedged_after: timedelta,
 ) -> ExecutorState:
-    """How an executor is shown. Silence comes first: a dead executor is never shown as an obedient one."""
+    """How an executor is shown. Silence comes first: a dead executor is never shown as an obedient one.
+
+    One whose gate goes on while its own code has not asked it anything for `wedged_after` is wedged, not freezing.
+    """
     if reporter.last_seen_at + permit_life + REPORT_EVERY < now:
         return ExecutorState.SILENT
     held_by = covering(holds, reporter)
@@ -227,7 +240,8 @@ def executor_state(
     mode = effective_mode(held_by)
     obeyed = any(hold.mode is mode and hold.id in acknowledged for hold in held_by)
     if not obeyed:
-        return ExecutorState.FREEZING
+        idle = None if reporter.idle_ms is None else timedelta(milliseconds=reporter.idle_ms)
+        return ExecutorState.WEDGED if idle is not None and idle >= wedged_after else ExecutorState.FREEZING
     return ExecutorState.REDUCING if mode is FreezeMode.REDUCE_ONLY else ExecutorState.FROZEN
 
 

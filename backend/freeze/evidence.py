@@ -153,6 +153,7 @@ def _statement(ack: HaltAck) -> proof.Statement:
         in_flight=tuple(ack.in_flight_ids),
         in_flight_count=ack.in_flight,
         open_orders=ack.open_orders,
+        signed=ack.statement is not None,
     )
 
 

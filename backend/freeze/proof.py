@@ -24,6 +24,13 @@ class Statement:
     in_flight_count: int | None = 0
     """As many as were under way; more than are named when the list was cut. None: who signed does not see them."""
     open_orders: int | None = None
+    signed: bool = True
+    """False for a process without a key, which can only say so."""
+
+    @property
+    def how(self) -> str:
+        """By what it is known, in a word."""
+        return "signed" if self.signed else "said, unsigned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +101,10 @@ def judge(known: Known, *, verify_blocks: int) -> Verdict:
     resting = known.reported_open_orders if known.reported_open_orders is not None else said.open_orders
     if known.mode is FreezeMode.CANCEL_ALL and resting != 0:
         left = "an unknown number of" if resting is None else f"{resting:,}"
-        return Verdict(HaltState.ACKED, f"signed at #{said.last_order_seq:,}, {left} orders rest")
+        return Verdict(HaltState.ACKED, f"{said.how} at #{said.last_order_seq:,}, {left} orders rest")
     seen = _agreeing(known, said, verify_blocks)
     if seen is None:
-        return Verdict(HaltState.QUIESCED, "signed; no second source yet")
+        return Verdict(HaltState.QUIESCED, f"{said.how}; no second source yet")
     return Verdict(HaltState.VERIFIED, seen)
 
 
@@ -110,7 +117,7 @@ def _unsettled(known: Known, said: Statement) -> Verdict | None:
     if not unresolved and not unnamed:
         return None
     count = len(unresolved) + unnamed
-    return Verdict(HaltState.ACKED, f"signed at #{said.last_order_seq:,}, {count:,} in flight", unresolved)
+    return Verdict(HaltState.ACKED, f"{said.how} at #{said.last_order_seq:,}, {count:,} in flight", unresolved)
 
 
 def violations(known: Known) -> list[str]:

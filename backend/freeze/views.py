@@ -52,6 +52,7 @@ async def floor(session: AsyncSession, runtime: Runtime) -> Floor:
             acknowledged=frozenset(hold.id for hold in holds if facts.name in acks.get(hold.id, {})),
             now=people.now,
             permit_life=life,
+            wedged_after=timedelta(seconds=runtime.policy.freezes.wedged_after_seconds),
         )
         for facts in people.executors
     )

@@ -30,10 +30,12 @@ class Permits(PolicyTable):
 
 
 class Freezes(PolicyTable):
-    """What counts as proof of a halt."""
+    """What counts as proof of a halt, and what as the lack of it."""
 
     verify_blocks: PositiveCount
     """For how many blocks a wallet's nonce has to stand still."""
+    wedged_after_seconds: PositiveCount
+    """An executor under a hold whose own code has not stirred for so long is wedged."""
 
 
 class FreezeDrills(PolicyTable):

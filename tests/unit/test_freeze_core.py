@@ -28,6 +28,7 @@ class Bot:
     wallet: str = "0xab"
     last_seen_at: datetime = NOW
     permit_until: datetime | None = NOW + LIFE
+    idle_ms: int | None = None
 
 
 def hold(number: int, scope: str = "global", mode: FreezeMode = FreezeMode.HALT) -> core.Hold:
@@ -36,7 +37,12 @@ def hold(number: int, scope: str = "global", mode: FreezeMode = FreezeMode.HALT)
 
 def shown(bot: Bot, *holds: core.Hold, acked: tuple[core.Hold, ...] = ()) -> ExecutorState:
     return core.executor_state(
-        bot, holds=holds, acknowledged=frozenset(each.id for each in acked), now=NOW, permit_life=LIFE
+        bot,
+        holds=holds,
+        acknowledged=frozenset(each.id for each in acked),
+        now=NOW,
+        permit_life=LIFE,
+        wedged_after=timedelta(seconds=5),
     )
 
 
@@ -124,6 +130,10 @@ def test_an_executor_is_shown_by_what_it_said_itself() -> None:
     assert shown(Bot(), reduce, acked=(reduce,)) is ExecutorState.REDUCING
     assert shown(Bot(), halt, reduce, acked=(reduce,)) is ExecutorState.FREEZING
     assert shown(Bot(), halt, reduce, acked=(halt,)) is ExecutorState.FROZEN
+    assert shown(Bot(idle_ms=4_999), halt) is ExecutorState.FREEZING
+    assert shown(Bot(idle_ms=5_000), halt) is ExecutorState.WEDGED
+    assert shown(Bot(idle_ms=5_000), halt, acked=(halt,)) is ExecutorState.FROZEN
+    assert shown(Bot(idle_ms=5_000)) is ExecutorState.TRADING
     dead = Bot(last_seen_at=NOW - LIFE - core.REPORT_EVERY - timedelta(milliseconds=1))
     assert shown(dead, halt, acked=(halt,)) is ExecutorState.SILENT
 
