@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGES = (
+    "adapters",
     "backend",
     "console",
     "contract",
     "gate",
     "ledger",
     "simulator",
+    "watchers",
     "watchfloor",
     "witness",
     "scripts",

@@ -203,9 +203,10 @@ def test_freeze_show_list_thaw_and_approve(run: Commands) -> None:
     assert ref in run(ADMIN, "freezes", "list").out
     assert "odd fills" in run(ADMIN, "freezes", "show", ref).out
     assert run(OFFICER, "thaw", ref, "--reason", "explained").code == 0
-    own = run(OFFICER, "thaw", "approve", ref)
+    digest = run.digest_of(ADMIN, ref)
+    own = run(OFFICER, "thaw", "approve", ref, "--digest", digest)
     assert own.code in {ExitCode.REFUSED_BY_POLICY, ExitCode.NOT_ALLOWED}
-    assert run(ADMIN, "thaw", "approve", ref, "--json").body["status"] == "thawed"
+    assert run(ADMIN, "thaw", "approve", ref, "--digest", digest, "--json").body["status"] == "thawed"
     assert ref not in run(ADMIN, "freezes", "list").out
     assert ref in run(ADMIN, "freezes", "list", "--status", "all").out
 
@@ -213,7 +214,7 @@ def test_freeze_show_list_thaw_and_approve(run: Commands) -> None:
 def test_nobody_approves_their_own_thaw(run: Commands) -> None:
     ref = run(ADMIN, "freeze", "--scope", "chain:own", "--reason", "x", "--json").body["ref"]
     assert run(ADMIN, "thaw", ref, "--reason", "y").code == 0
-    assert run(ADMIN, "thaw", "approve", ref).code == ExitCode.REFUSED_BY_POLICY
+    assert run(ADMIN, "thaw", "approve", ref, "--digest", run.digest_of(ADMIN, ref)).code == ExitCode.REFUSED_BY_POLICY
     assert run(ADMIN, "thaw", "withdraw", ref, "--json").body["status"] == "active"
 
 

@@ -17,15 +17,11 @@ def asked(run: Commands, request: pytest.FixtureRequest) -> str:
     return ref
 
 
-def digest_of(run: Commands, ref: str) -> str:
-    return str(run(ADMIN, "freezes", "show", ref, "--json").body["thaw"]["digest"])
-
-
 def test_asking_tells_what_the_second_person_runs(run: Commands) -> None:
     ref = run(OFFICER, "freeze", "--scope", "chain:told", "--reason", "x", "--json").body["ref"]
     ran = run(OFFICER, "thaw", ref, "--reason", "explained")
     said = " ".join(ran.out.split())
-    assert f"watchfloor thaw approve {ref} --digest {digest_of(run, ref)[:8]}" in said
+    assert f"watchfloor thaw approve {ref} --digest {run.digest_of(ADMIN, ref)[:8]}" in said
 
 
 def test_a_script_names_the_digest_it_was_shown(run: Commands, asked: str) -> None:
@@ -34,7 +30,7 @@ def test_a_script_names_the_digest_it_was_shown(run: Commands, asked: str) -> No
     assert "--digest" in bare.err
     for line in ("open alert", "other holds that stay: none", "oscar asked for it: explained", "digest "):
         assert line in bare.err
-    ran = run(ADMIN, "thaw", "approve", asked, "--digest", digest_of(run, asked)[:8])
+    ran = run(ADMIN, "thaw", "approve", asked, "--digest", run.digest_of(ADMIN, asked)[:8])
     assert (ran.code, "is thawed" in ran.out) == (0, True)
 
 
@@ -46,7 +42,7 @@ def test_another_digest_is_refused(run: Commands, asked: str) -> None:
 
 
 def test_ones_own_request_is_refused_by_policy(run: Commands, asked: str) -> None:
-    ran = run(OFFICER, "thaw", "approve", asked, "--digest", digest_of(run, asked))
+    ran = run(OFFICER, "thaw", "approve", asked, "--digest", run.digest_of(ADMIN, asked))
     assert ran.code == ExitCode.REFUSED_BY_POLICY
 
 
@@ -54,7 +50,7 @@ def test_what_changed_is_said_before_anybody_approves(run: Commands) -> None:
     ref = run(OFFICER, "freeze", "--scope", "chain:changing", "--reason", "x", "--json").body["ref"]
     run(OFFICER, "thaw", ref, "--reason", "explained")
     run.floor.renew("late-bot", chain="changing")
-    ran = run(ADMIN2, "thaw", "approve", ref, "--digest", digest_of(run, ref))
+    ran = run(ADMIN2, "thaw", "approve", ref, "--digest", run.digest_of(ADMIN, ref))
     assert ran.code == ExitCode.CHECK_FAILED
     assert "CHANGED since it was asked for: executor joined: late-bot" in ran.err
     assert "CHANGED" in run(ADMIN, "freezes", "show", ref).out
@@ -65,11 +61,11 @@ def test_on_a_terminal_the_digest_is_typed(
     run: Commands, asked: str, monkeypatch: pytest.MonkeyPatch, typed: str, code: int
 ) -> None:
     monkeypatch.setattr(freezes, "_is_terminal", lambda: True)
-    digest = digest_of(run, asked)
+    digest = run.digest_of(ADMIN, asked)
     monkeypatch.setattr("click.prompt", lambda *_, **__: digest[:8] if typed == "right" else "no")
     assert run(ADMIN, "thaw", "approve", asked).code == code
 
 
 def test_a_lifted_freeze_has_nothing_to_approve(run: Commands, asked: str) -> None:
-    run(ADMIN, "thaw", "approve", asked, "--digest", digest_of(run, asked))
+    run(ADMIN, "thaw", "approve", asked, "--digest", run.digest_of(ADMIN, asked))
     assert run(ADMIN2, "thaw", "approve", asked).code == ExitCode.CHECK_FAILED

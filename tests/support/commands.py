@@ -50,3 +50,7 @@ class Commands:
         captured = self.capsys.readouterr()
         assert "Traceback" not in captured.err
         return Ran(code, captured.out, captured.err)
+
+    def digest_of(self, who: Person, ref: str) -> str:
+        """What lifting a freeze means now, as a person is shown it."""
+        return str(self(who, "freezes", "show", ref, "--json").body["thaw"]["digest"])
