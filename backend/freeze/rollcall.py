@@ -35,13 +35,16 @@ OLDEST_SQL: Final = "(SELECT min(checked_in_at) FROM backend_checkins WHERE boot
 _CHECK_IN = (
     text("SET LOCAL synchronous_commit = off"),  # one that a crash takes back is made again
     text(
-        "DELETE FROM backend_checkins WHERE place = :place AND boot <> :me AND NOT boot = ANY(CAST(:waiting AS text[]))"
-    ),
-    text(
         "INSERT INTO backend_checkins (boot, place, checked_in_at) VALUES (:me, :place, clock_timestamp())"
         " ON CONFLICT (boot) DO UPDATE SET checked_in_at = excluded.checked_in_at"
     ),
 )
+_SPEAK_FOR = text(
+    "DELETE FROM backend_checkins WHERE boot IN ("
+    " SELECT boot FROM backend_checkins"
+    " WHERE place = :place AND boot <> :me AND NOT boot = ANY(CAST(:waiting AS text[])) FOR UPDATE SKIP LOCKED)"
+)
+"""Of processes that ran here before. One that lives beside this one checks in again; its row is never waited for."""
 _FORGET = text("DELETE FROM backend_checkins WHERE checked_in_at < clock_timestamp() - make_interval(secs => :seconds)")
 _LEAVE = text("DELETE FROM backend_checkins WHERE boot = :me")
 
@@ -79,6 +82,8 @@ class Attendance:
         where = f"{socket.gethostname()}:{runtime.settings.data_dir.resolve()}"
         self._place = hashlib.sha256(where.encode()).hexdigest()[:16]
         self._seen_since = runtime.clock.monotonic()
+        self._has_spoken = False
+        """For the processes before it: once, so that two that share a directory do not go on deleting each other."""
 
     @property
     def _me(self) -> str:
@@ -103,11 +108,14 @@ class Attendance:
 
         async def check_in(session: AsyncSession) -> None:
             for statement in _CHECK_IN:
-                await session.execute(statement, {"me": self._me, "place": self._place, "waiting": waiting})
+                await session.execute(statement, {"me": self._me, "place": self._place})
+            if not self._has_spoken:
+                await session.execute(_SPEAK_FOR, {"me": self._me, "place": self._place, "waiting": waiting})
             if long_seen:
                 await session.execute(_FORGET, {"seconds": FORGOTTEN_AFTER_S})
 
         await self._runtime.reserve.attempt(check_in, _ATTEMPT_S)
+        self._has_spoken = True
 
     async def leave(self) -> None:
         """Say goodbye: nobody need wait for this backend. One that still keeps a freeze back does not."""
