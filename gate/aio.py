@@ -22,6 +22,7 @@ from gate.line import (
     ANSWER_LIMIT_S,
     CLOSE_TIMEOUT_S,
     LONELY_ANSWER_LIMIT_S,
+    LONELY_OPEN_TIMEOUT_S,
     LONGEST_WAIT_S,
     MAX_MESSAGE_BYTES,
     OPEN_TIMEOUT_S,
@@ -81,7 +82,9 @@ class AsyncGate:
         self._addresses = Addresses(url, jitter)
         self._headers = authorization(token)
         self._tls = tls
-        self._limit_s = LONELY_ANSWER_LIMIT_S if self._addresses.only_one else ANSWER_LIMIT_S
+        alone = self._addresses.only_one
+        self._limit_s = LONELY_ANSWER_LIMIT_S if alone else ANSWER_LIMIT_S
+        self._open_s = LONELY_OPEN_TIMEOUT_S if alone else OPEN_TIMEOUT_S
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -251,7 +254,7 @@ class AsyncGate:
             user_agent_header=USER_AGENT,
             compression=None,
             proxy=None,
-            open_timeout=OPEN_TIMEOUT_S,
+            open_timeout=self._open_s,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,
             max_size=MAX_MESSAGE_BYTES,

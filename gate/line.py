@@ -25,14 +25,16 @@ SUBPROTOCOL = Subprotocol("watchfloor.gate.1")
 USER_AGENT = "watchfloor-gate"
 MAX_MESSAGE_BYTES = 65_536
 OPEN_TIMEOUT_S = 2.0
-"""A permit's life: what takes longer is of no use."""
+"""A permit's life: there is another backend that may be quicker."""
+LONELY_OPEN_TIMEOUT_S = 10.0
+"""With one address, giving up only puts the bot at the end of a queue that its first try has made longer."""
 SEND_TIMEOUT_S = 1.0
 CLOSE_TIMEOUT_S = 0.5
 JOIN_TIMEOUT_S = 2.0
 """A little more than a close may take."""
 ANSWER_LIMIT_S = 1.0
 """Half a permit's life: a connection that hangs leaves time to ask elsewhere before the permit runs out."""
-LONELY_ANSWER_LIMIT_S = 2.0
+LONELY_ANSWER_LIMIT_S = 5.0
 """With one address there is nobody else to ask, and connecting anew to a backend that is slow makes it slower."""
 SHORTEST_WAIT_S, LONGEST_WAIT_S = 0.001, 0.5
 """Between two looks at the clock, which runs on while the machine sleeps as waiting does not."""
@@ -125,13 +127,13 @@ def describe(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def connected_socket(address: Address) -> socket.socket:
+def connected_socket(address: Address, timeout_s: float) -> socket.socket:
     """Return a socket connected to a backend: with one of its own the library follows no redirect with the token.
 
     Raises:
         OSError: nobody answers there.
     """
-    plain = socket.create_connection((address.host, address.port), timeout=OPEN_TIMEOUT_S)
+    plain = socket.create_connection((address.host, address.port), timeout=timeout_s)
     if os.name == "posix":  # so that a peer that stops reading cannot hold the writer up for good
         limit = struct.pack("ll", int(SEND_TIMEOUT_S), int(SEND_TIMEOUT_S % 1 * 1e6))
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
@@ -175,7 +177,9 @@ class Line:
         self._told = told
         self._clock = clock
         self._tls = tls
-        self._limit_s = LONELY_ANSWER_LIMIT_S if self._addresses.only_one else ANSWER_LIMIT_S
+        alone = self._addresses.only_one
+        self._limit_s = LONELY_ANSWER_LIMIT_S if alone else ANSWER_LIMIT_S
+        self._open_s = LONELY_OPEN_TIMEOUT_S if alone else OPEN_TIMEOUT_S
         self.lock = threading.Condition()
         self._stopping = False
         self._shown: str | None = None
@@ -279,14 +283,14 @@ class Line:
     def _connected(self, address: Address) -> ClientConnection:
         return connect(
             address.websocket(self._conversation.path),
-            sock=connected_socket(address),
+            sock=connected_socket(address, self._open_s),
             ssl=tls_context(self._tls) if address.secure else None,
             additional_headers=self._headers,
             subprotocols=[SUBPROTOCOL],
             user_agent_header=USER_AGENT,
             compression=None,
             proxy=None,
-            open_timeout=OPEN_TIMEOUT_S,
+            open_timeout=self._open_s,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=None,  # renewals that stay unanswered are noticed sooner than pings would be
             max_size=MAX_MESSAGE_BYTES,

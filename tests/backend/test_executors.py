@@ -18,7 +18,7 @@ from contract.executors import ExecutorState
 from contract.freeze import HaltState
 from gate.statements import Kind, read, read_key
 from tests.support.app import App
-from tests.support.holds import approve, ask_for_thaw, freeze, renew, renewal
+from tests.support.holds import approve, ask_for_thaw, freeze, renew, renew_over_http, renewal
 from tests.support.people import ADMIN, AUDITOR, EXECUTOR, OFFICER, OPERATOR, Person
 
 
@@ -59,7 +59,7 @@ async def tick(app: App) -> list[Any]:
 
 async def test_a_renewal_over_http_permits_and_registers(app: App) -> None:
     body = renewal(request_no=7).model_dump(mode="json")
-    answer = await (await app.as_(EXECUTOR)).post("/v1/gate/renew", json=body)
+    answer = await renew_over_http(await app.as_(EXECUTOR), body)
     assert answer.status_code == 200
     body = answer.json()
     claims = read(body.pop("permit"), Kind.PERMIT, trusted(app))
@@ -250,7 +250,7 @@ async def test_a_running_process_cannot_move_out_of_a_freeze(app: App) -> None:
     await renew(app.runtime)
     await freeze(await app.as_(ADMIN))
     body = renewal(chain="base").model_dump(mode="json")
-    answer = await (await app.as_(EXECUTOR)).post("/v1/gate/renew", json=body)
+    answer = await renew_over_http(await app.as_(EXECUTOR), body)
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
     [entry] = await fetch(app, "SELECT result FROM audit_logs WHERE event_type = 'executors.process.moved'")
     assert entry.result == "denied"

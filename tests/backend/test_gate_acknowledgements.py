@@ -54,14 +54,14 @@ async def test_a_signed_acknowledgement_is_stored_as_it_came_and_its_fates_after
         made = await freeze(await app.as_(ADMIN))
         await bot.until("revoke")
         said = bot.acknowledgement(made.epoch, made.ref)
-        answer = await bot.answer_to(await bot.send(seen_epoch=made.epoch, acknowledgement=said))
+        answer = await bot.answer(seen_epoch=made.epoch, acknowledgement=said)
         assert answer["acked_epoch"] == made.epoch
         [ack] = await rows(app, "SELECT * FROM halt_acks")
         assert (ack.executor, ack.statement, ack.last_order_seq, ack.in_flight) == ("bot-1", said, 7, 2)
         assert (ack.nonces, ack.in_flight_ids, ack.open_orders) == ({"0xabc": 3}, ["0x01", "0x02"], 0)
         fates = [{"id": "0x01", "fate": "landed"}, {"id": "0xother", "fate": "expired"}]
-        number = await bot.send(seen_epoch=made.epoch, acknowledgement=said, fates=fates)
-        assert (await bot.answer_to(number))["fates_taken"] == number
+        answer = await bot.answer(seen_epoch=made.epoch, acknowledgement=said, fates=fates)
+        assert answer["fates_taken"] == answer["request_no"]
         assert await rows(app, "SELECT in_flight_id, fate, source FROM halt_fates") == [("0x01", "landed", "executor")]
     [entry] = await rows(app, "SELECT * FROM audit_logs WHERE event_type = 'freeze.halt.acknowledged'")
     [told] = entry.new_value["executors"]
@@ -87,8 +87,7 @@ async def test_a_forged_acknowledgement_is_refused_told_and_never_counted(app: A
     for number, forge in enumerate(FORGERIES.values()):
         async with line(url, token, f"forger-{number}") as bot:
             await bot.renew()
-            await bot.send(acknowledgement=forge(bot, made.epoch, made.ref))
-            last, code = await bot.closed()
+            last, code = await bot.refused(acknowledgement=forge(bot, made.epoch, made.ref))
             assert last is not None
             assert (last["type"], last["code"], code) == ("refused", "not_allowed", CloseCode.REFUSED)
     assert await rows(app, "SELECT executor FROM halt_acks") == []
@@ -104,8 +103,7 @@ async def test_a_forger_that_goes_on_is_refused_each_time_and_told_of_once(app: 
     for _ in range(3):  # the old word again, from the process that took the name over
         async with line(url, token, boot_id="newer") as bot:
             bot.key = own.key
-            await bot.send(acknowledgement=word)
-            _, code = await bot.closed()
+            _, code = await bot.refused(acknowledgement=word)
             assert code == CloseCode.REFUSED
     assert await denied(app, "freeze.halt.acknowledged") == 1
 
@@ -116,10 +114,10 @@ async def test_an_acknowledgement_counts_only_for_holds_it_names_and_obeys(app: 
         await bot.renew()
         first, second = await freeze(admin), await freeze(admin, "strategy:arbitrage")
         mild = bot.acknowledgement(second.epoch, first.ref, second.ref, mode="reduce-only")
-        await bot.answer_to(await bot.send(acknowledgement=mild))
+        await bot.answer(acknowledgement=mild)
         assert await rows(app, "SELECT executor FROM halt_acks") == []
         early = bot.acknowledgement(first.epoch, first.ref, second.ref)
-        await bot.answer_to(await bot.send(acknowledgement=early))
+        await bot.answer(acknowledgement=early)
         assert await rows(app, "SELECT f.number FROM halt_acks a JOIN freezes f ON f.id = a.freeze_id") == [(1,)]
 
 
@@ -137,8 +135,7 @@ async def test_a_process_keeps_its_key(app: App, url: str, token: str) -> None:
     async with line(url, token) as bot:
         await bot.renew()
         bot.key = Ed25519PrivateKey.generate()
-        await bot.send()
-        last, code = await bot.closed()
+        last, code = await bot.refused()
         assert (last or {})["code"] == "conflict"
         assert code == CloseCode.REFUSED
     assert await denied(app, "executors.process.moved") == 1
@@ -162,10 +159,10 @@ async def test_what_is_repeated_while_it_is_stored_is_answered_and_stored_once(
         word = bot.acknowledgement(made.epoch, made.ref)
         await bot.send(acknowledgement=word)
         for _ in range(3):  # a halt is told also while the word for it is on its way
-            answer = await bot.answer_to(await bot.send(acknowledgement=word))
+            answer = await bot.answer(acknowledgement=word)
             assert (bot.claims(answer)["mode"], answer["acked_epoch"]) == ("halt", 0)
         go_on.set()
-        while (await bot.answer_to(await bot.send(acknowledgement=word)))["acked_epoch"] != made.epoch:
+        while (await bot.answer(acknowledgement=word))["acked_epoch"] != made.epoch:
             pass
     assert batches == [1]
 
@@ -185,7 +182,7 @@ async def test_many_who_come_at_once_all_get_permits_and_halt_with_few_audit_ent
 
         async def obey(bot: Line) -> int:
             said = bot.acknowledgement(made.epoch, made.ref)
-            return int((await bot.answer_to(await bot.send(acknowledgement=said)))["acked_epoch"])
+            return int((await bot.answer(acknowledgement=said))["acked_epoch"])
 
         assert set(await asyncio.gather(*map(obey, bots))) == {made.epoch}
     assert await rows(app, "SELECT count(*) FROM halt_acks") == [(count,)]

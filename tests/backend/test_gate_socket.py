@@ -56,7 +56,7 @@ async def denied(app: App, event_type: str) -> int:
 
 async def test_a_permit_is_signed_and_says_what_was_asked(url: str, token: str) -> None:
     async with line(url, token) as bot:
-        answer = await bot.answer_to(await bot.send())
+        answer = await bot.answer()
         claims = bot.claims(answer)
         assert (answer["acked_epoch"], answer["fates_taken"]) == (0, 0)
         said = {"v": 1, "executor": "bot-1", "boot_id": bot.boot_id, "request_no": 1, "mode": None, "epoch": 0}
@@ -121,8 +121,7 @@ async def test_a_takeover_ends_the_old_process_on_whichever_backend_it_is(
     ):
         await old.renew()
         await new.renew()
-        await old.send()
-        last, code = await old.closed()
+        last, code = await old.refused()
         assert "newer process" in (last or {})["message"]
         assert code == CloseCode.REFUSED
         assert (await new.renew())["mode"] is None

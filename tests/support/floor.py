@@ -13,6 +13,7 @@ from contract.gate import Permit, RenewRequest
 from tests.support import databases
 from tests.support.app import App, started_app
 from tests.support.backends import Backend, backend
+from tests.support.holds import ASKED_TIMES
 from tests.support.ledger import settled
 from tests.support.people import EXECUTOR, PEOPLE, Person, sign_in
 
@@ -55,11 +56,11 @@ class Floor:
         request = RenewRequest(
             executor=name, chain=chain, strategy=strategy, wallet="0xabc", boot_id="b1", halted_epoch=halted_epoch
         )
-        answer = httpx.post(
-            f"{self.url}/v1/gate/renew",
-            content=request.model_dump_json(),
-            headers={"authorization": f"Bearer {self.token(EXECUTOR)}", "content-type": "application/json"},
-        )
+        headers = {"authorization": f"Bearer {self.token(EXECUTOR)}", "content-type": "application/json"}
+        for _ in range(ASKED_TIMES):
+            answer = httpx.post(f"{self.url}/v1/gate/renew", content=request.model_dump_json(), headers=headers)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
         answer.raise_for_status()
         return Permit.model_validate_json(answer.content)
 

@@ -20,6 +20,8 @@ from tests.support.holds import renewal
 
 LIMIT_S = 30.0
 """For things that must happen; how soon is measured elsewhere."""
+ASK_ANEW_S = 1.5
+"""A backend drops what it could not answer within a second, and of two requests the older one."""
 
 
 @dataclass
@@ -63,14 +65,33 @@ class Line:
         return message
 
     async def answer_to(self, number: int) -> dict[str, Any]:
-        """The answer to a renewal."""
-        while (message := await self.until("permit"))["request_no"] != number:
+        """The answer to a renewal, or to one after it."""
+        while (message := await self.until("permit"))["request_no"] < number:
             pass
         return message
 
+    async def answer(self, **changes: Any) -> dict[str, Any]:
+        """Send a renewal, as often as a gate would, until one is answered."""
+        number = await self.send(**changes)
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ASK_ANEW_S):
+                        return await self.answer_to(number)
+                await self.send(**changes)
+
     async def renew(self, **changes: Any) -> dict[str, Any]:
         """What the permit says that a renewal is answered with."""
-        return self.claims(await self.answer_to(await self.send(**changes)))
+        return self.claims(await self.answer(**changes))
+
+    async def refused(self, **changes: Any) -> tuple[dict[str, Any] | None, int]:
+        """Send a renewal, as often as a gate would, until the backend hangs up; see `closed`."""
+        end = asyncio.create_task(self.closed())
+        with suppress(ConnectionClosed):
+            while not end.done():
+                await self.send(**changes)
+                await asyncio.wait([end], timeout=ASK_ANEW_S)
+        return await end
 
     def claims(self, message: dict[str, Any]) -> dict[str, Any]:
         """What the permit in an answer says."""

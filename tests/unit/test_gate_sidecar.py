@@ -193,11 +193,12 @@ def test_a_body_that_ends_early_is_no_question(bot: Bot) -> None:
     bot.connection.connect()
     assert bot.connection.sock is not None
     with contextlib.closing(bot.connection.sock) as line:
-        head = "POST /may-send HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n"
-        line.sendall(head.encode() + b'{"cancels"')
-        line.sendall(b"")
+        head = "POST /may-send HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n"
+        line.sendall(head.encode() + b'{"cancels":true}')
         line.shutdown(socket.SHUT_WR)
-        assert b" 400 " in b"".join(iter(lambda: line.recv(65_536), b""))
+        answer = b"".join(iter(lambda: line.recv(65_536), b""))
+    assert b" 400 " in answer
+    assert b"the body ended early" in answer
 
 
 def test_health_is_no_sign_of_life_of_the_bot(bot: Bot, server: GateServer) -> None:
