@@ -63,7 +63,7 @@ EXIT_MEANINGS = {
     ExitCode.CONFIGURATION: "Settings, address or stored session are wrong, or something is not installed.",
     ExitCode.NOT_ALLOWED: "Not signed in, or the role may not do this.",
     ExitCode.NOT_FOUND: "There is no such thing.",
-    ExitCode.REFUSED_BY_POLICY: "The policy refuses: a second person is missing, or it is one's own request.",
+    ExitCode.REFUSED_BY_POLICY: "The policy refuses: a second person is missing, one's own request, lapsed or changed.",
     ExitCode.UNREACHABLE: "No backend answers.",
     ExitCode.REFUSED_BY_FREEZE: "A freeze covers it.",
     ExitCode.TIMED_OUT: "No answer in time: whether it took effect is not known.",

@@ -95,6 +95,8 @@ class Refusal:
     reason: str
     hint: str | None = None
     needs_second_person: bool = False
+    by_rule: bool = False
+    """The rules for thaws forbid it; otherwise it is only not to be done as things stand."""
 
 
 def ref_of(number: int) -> str:
@@ -173,7 +175,9 @@ def approve_thaw(state: ThawState, *, by: str, seen_version: int | None) -> Thaw
     if gone := _gone(state):
         return gone
     if state.status is FreezeStatus.ACTIVE:
-        return Refusal("nobody has asked for its thaw", hint="Ask for the thaw first; a second person then approves.")
+        return Refusal(
+            "nobody has asked for its thaw", hint="Ask for the thaw first; a second person then approves.", by_rule=True
+        )
     if same_person(state.requested_by, by):
         return Refusal(
             "you asked for its thaw, so another person has to approve",
@@ -181,7 +185,7 @@ def approve_thaw(state: ThawState, *, by: str, seen_version: int | None) -> Thaw
             needs_second_person=True,
         )
     if seen_version is not None and seen_version != state.version:
-        return Refusal("it has changed since you looked at it", hint="Look at it again, then approve.")
+        return Refusal("it has changed since you looked at it", hint="Look at it again, then approve.", by_rule=True)
     return replace(state, status=FreezeStatus.THAWING, lifted_by=by, version=state.version + 1)
 
 

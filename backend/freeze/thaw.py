@@ -52,8 +52,8 @@ async def approve_thaw(
 
     Raises:
         WatchfloorError: NOT_FOUND; NOT_ALLOWED for anything but a person; SECOND_PERSON_REQUIRED for the requester;
-            CONFLICT if nobody asked, the request lapsed, it is lifted already, or anything changed since it was asked
-            for or shown; INVALID_REQUEST without a digest; REFUSED_BY_POLICY before the hold has stood long enough.
+            REFUSED_BY_POLICY if nobody asked, the request lapsed, anything changed since it was asked for or shown, or
+            the hold has not stood long enough; CONFLICT if it is lifted already; INVALID_REQUEST without a digest.
     """
     row = await store.row_by_ident(session, ident, lock=True)
     _only_people(caller, row, steps.APPROVED)
@@ -98,15 +98,20 @@ def _only_people(caller: Caller, row: FreezeRow, event_type: str) -> None:
 def _or_refuse(row: FreezeRow, event_type: str, outcome: core.ThawState | core.Refusal) -> core.ThawState:
     if isinstance(outcome, core.ThawState):
         return outcome
-    code = ErrorCode.SECOND_PERSON_REQUIRED if outcome.needs_second_person else ErrorCode.CONFLICT
-    raise _refusal(row, event_type, code, outcome.reason, outcome.hint)
+    raise _refusal(row, event_type, _code_of(outcome), outcome.reason, outcome.hint)
+
+
+def _code_of(refusal: core.Refusal) -> ErrorCode:
+    if refusal.needs_second_person:
+        return ErrorCode.SECOND_PERSON_REQUIRED
+    return ErrorCode.REFUSED_BY_POLICY if refusal.by_rule else ErrorCode.CONFLICT
 
 
 def _only_in_time(runtime: Runtime, row: FreezeRow, facts: thaw_facts.Facts) -> None:
     if _lapsed(row, facts):
         minutes = runtime.policy.thaw.request_minutes
         reason = f"the request of {row.thaw_requested_by} has lapsed after {minutes} min"
-        raise _refusal(row, steps.APPROVED, ErrorCode.CONFLICT, reason, _ASK_AGAIN)
+        raise _refusal(row, steps.APPROVED, ErrorCode.REFUSED_BY_POLICY, reason, _ASK_AGAIN)
     left = thawing.seconds_left(thaw_facts.earliest_approval(row, runtime.policy.thaw), facts.now)
     if left:
         reason = f"it has to stand for {left} s more before it may be lifted"
@@ -121,10 +126,10 @@ def _only_what_was_shown(row: FreezeRow, facts: thaw_facts.Facts, digest: str | 
         raise _refusal(row, steps.APPROVED, ErrorCode.INVALID_REQUEST, reason, hint)
     if changed := thaw_facts.differences(row, facts.subject):
         reason = f"it is not what it was when the thaw was asked for ({'; '.join(changed)})"
-        raise _refusal(row, steps.APPROVED, ErrorCode.CONFLICT, reason, _ASK_AGAIN)
+        raise _refusal(row, steps.APPROVED, ErrorCode.REFUSED_BY_POLICY, reason, _ASK_AGAIN)
     if digest != facts.subject.digest:
         reason = "what you were shown is not what stands now"
-        raise _refusal(row, steps.APPROVED, ErrorCode.CONFLICT, reason, "Look at it again, then approve.")
+        raise _refusal(row, steps.APPROVED, ErrorCode.REFUSED_BY_POLICY, reason, "Look at it again, then approve.")
 
 
 def _refusal(row: FreezeRow, event_type: str, code: ErrorCode, reason: str, hint: str | None) -> WatchfloorError:

@@ -112,16 +112,18 @@ class Histories(RuleBasedStateMachine):
         now = self.world.shown.get(ref, "0" * 64)
         sent = {"shown now": now, "shown before": before, "none": None}[digest]
         answer = self.run(self.world.approve(by, ref, sent))
-        if hold.status is not FreezeStatus.THAW_REQUESTED:
+        if hold.status is FreezeStatus.ACTIVE:
+            assert answer is ErrorCode.REFUSED_BY_POLICY
+        elif hold.status is not FreezeStatus.THAW_REQUESTED:
             assert answer is ErrorCode.CONFLICT
         elif hold.asked_by == by:
             assert answer is ErrorCode.SECOND_PERSON_REQUIRED
         elif hold.lapsed:
-            assert answer is ErrorCode.CONFLICT
+            assert answer is ErrorCode.REFUSED_BY_POLICY
         elif sent is None:
             assert answer is ErrorCode.INVALID_REQUEST
         elif hold.asked_about != Seen.of(shown) or sent != now:
-            assert answer is ErrorCode.CONFLICT
+            assert answer is ErrorCode.REFUSED_BY_POLICY
         else:
             self._let_go(hold, Seen.of(shown), answer)
 

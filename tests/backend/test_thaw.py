@@ -127,6 +127,7 @@ async def test_an_approval_names_what_it_approves(desk: App) -> None:
     assert "thaw.digest" in bare.json()["hint"]
     wrong = await approve(officer, REF, digest="0" * 64)
     assert (wrong.status_code, "what you were shown" in wrong.json()["message"]) == (409, True)
+    assert wrong.json()["code"] == ErrorCode.REFUSED_BY_POLICY
     assert await trading(desk, ["bot-1"]) == []
     assert (await approve(officer, REF)).json()["status"] == "thawing"
 
@@ -154,6 +155,7 @@ async def test_what_changed_since_it_was_asked_for_is_said_and_has_to_be_asked_f
     for digest in (shown, await shown_digest(officer, REF)):
         refused = await approve(officer, REF, digest=digest)
         assert (refused.status_code, words in refused.json()["message"]) == (409, True)
+        assert refused.json()["code"] == ErrorCode.REFUSED_BY_POLICY
     now = await detail(officer)
     assert now.status is FreezeStatus.THAW_REQUESTED
     assert now.thaw is not None
@@ -178,6 +180,7 @@ async def test_a_request_lapses_at_once_for_approvers_and_then_for_everybody(des
     await pass_time(desk, 15 * 60 + 1, "thaw_expires_at")
     late = await approve(officer, REF)
     assert (late.status_code, "lapsed after 15 min" in late.json()["message"]) == (409, True)
+    assert late.json()["code"] == ErrorCode.REFUSED_BY_POLICY
     await tick(desk)
     after = await detail(officer)
     assert (after.status, after.thaw_requested_by, after.thaw_reason) == (FreezeStatus.ACTIVE, None, None)

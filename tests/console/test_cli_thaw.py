@@ -1,5 +1,6 @@
 """`watchfloor thaw`: what an approval covers is printed, and its digest is named or typed."""
 
+import psycopg
 import pytest
 
 from console.commands import freezes
@@ -51,9 +52,23 @@ def test_what_changed_is_said_before_anybody_approves(run: Commands) -> None:
     run(OFFICER, "thaw", ref, "--reason", "explained")
     run.floor.renew("late-bot", chain="changing")
     ran = run(ADMIN2, "thaw", "approve", ref, "--digest", run.digest_of(ADMIN, ref))
-    assert ran.code == ExitCode.CHECK_FAILED
+    assert ran.code == ExitCode.REFUSED_BY_POLICY
     assert "CHANGED since it was asked for: executor joined: late-bot" in ran.err
     assert "CHANGED" in run(ADMIN, "freezes", "show", ref).out
+
+
+def test_a_request_that_lapsed_meanwhile_is_refused_by_policy(run: Commands, asked: str) -> None:
+    with psycopg.connect(run.floor.database_url) as floor:
+        past = "UPDATE freezes SET thaw_expires_at = now() - interval '1 s' WHERE number = %s"
+        assert floor.execute(past, (int(asked.removeprefix("FRZ-")),)).rowcount == 1
+    ran = run(ADMIN, "thaw", "approve", asked, "--digest", run.digest_of(ADMIN, asked))
+    assert (ran.code, "lapsed" in ran.err) == (ExitCode.REFUSED_BY_POLICY, True)
+
+
+def test_one_person_alone_is_refused_by_policy(run: Commands) -> None:
+    ref = run(OFFICER, "freeze", "--scope", "chain:alone", "--reason", "x", "--json").body["ref"]
+    ran = run(ADMIN, "thaw", "approve", ref, "--digest", run.digest_of(ADMIN, ref))
+    assert (ran.code, "nobody has asked" in ran.err) == (ExitCode.REFUSED_BY_POLICY, True)
 
 
 @pytest.mark.parametrize(("typed", "code"), [("right", 0), ("wrong", ExitCode.REFUSED_BY_POLICY)])
