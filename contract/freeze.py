@@ -59,6 +59,10 @@ class HaltProof(Wire):
     """When every permit it can have is dead, while it has neither answered nor lost it; the database's clock."""
     open_ids: list[str] = []
     """What it had under way when it halted and has not ended yet; at most 50."""
+    bounded: bool = True
+    """Whether a dead permit stops it. False behind an adapter: unless it acknowledges, nothing is known to have."""
+    exercised: bool = True
+    """False under a drill's hold that it leaves alone: it neither halts nor has missed anything."""
 
 
 class Freeze(Wire):
@@ -83,7 +87,7 @@ class Freeze(Wire):
     thawed_by: str | None = None
     thawed_at: UtcDatetime | None = None
     covered: int = 0
-    """Executors the scope covers."""
+    """Executors the scope covers; under a drill's hold without those that take no part in drills."""
     halted: int = 0
     """Of these, how many have acknowledged or lost their permit."""
     verified: int = 0

@@ -37,6 +37,8 @@ class CanaryOutcome(Wire):
     """Orders beyond the last it signed for; None where nothing was signed."""
     orders_until_halt_at_most: int | None = None
     """Orders between its last report before the freeze and the last it signed for; None where nothing was signed."""
+    exercised: bool = True
+    """False for one that takes no part in drills: nothing was tried, nothing is shown and nothing was missed."""
 
 
 class HaltTimes(Wire):
@@ -66,7 +68,7 @@ class FreezeDrill(Wire):
     """Refs of its holds."""
     covered: int
     missed: int
-    """Executors that never acknowledged; None has been missed while the drill runs."""
+    """Executors that took part and never acknowledged; None has been missed while the drill runs."""
     orders_after_halt: int
     times: HaltTimes
     outcomes: list[CanaryOutcome] = []

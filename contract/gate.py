@@ -31,6 +31,8 @@ MAX_FATES = 50
 """Told in one renewal."""
 MAX_NONCES = 50
 """Wallets of one executor."""
+MAX_CONTRACTS = 10
+"""Contracts that one acknowledgement says are paused."""
 MAX_ACKNOWLEDGEMENT_CHARS = 48 * 1024
 """Two hundred ids of transactions, signed and encoded, with room to spare."""
 PUBLIC_KEY_CHARS = 43
@@ -98,6 +100,10 @@ class RenewRequest(WireRequest):
     """Repeated until an answer's `fates_taken` is the number of a request that carried them."""
     idle_ms: _Count | None = None
     """Since the executor's own code last asked its gate anything; None where nothing measures it."""
+    bounded: bool = True
+    """Whether what trades asks before each send. False behind an adapter: a dead permit stops nothing there."""
+    in_drills: bool = True
+    """Whether it obeys a drill's hold as one in earnest. False: it does nothing, and its proof says so."""
 
     @property
     def name(self) -> str:
@@ -112,6 +118,8 @@ class Hold(Wire):
     epoch: int | None
     """None for one that is latched: it gets its epoch when the database takes it."""
     mode: FreezeMode
+    drill: bool = False
+    """Whether a drill put it on. It holds all the same; what must not be tried out may leave it alone."""
 
 
 class PermitClaims(Wire):
@@ -157,6 +165,10 @@ class HaltClaims(WireRequest):
     in_flight_count: _Count | None = 0
     """None: who signs stands for software whose orders it does not see."""
     open_orders: _Count | None = None
+    paused: dict[Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(storable)], _Sequence] = Field(
+        default={}, max_length=MAX_CONTRACTS
+    )
+    """Contracts on its chain that it has read back as paused, by address; at which block."""
     at: str = Field(default="", max_length=40)
     """By the executor's wall clock: for people."""
 

@@ -20,21 +20,25 @@ class Looked(StrEnum):
     """How many transactions a wallet has on its chain, and in the pending pool."""
     OPEN_ORDERS = "open_orders"
     """How many orders of an executor rest at its venue."""
+    PAUSED = "paused"
+    """Whether a contract is paused."""
 
 
 class Observation(Wire):
-    """What was seen of one wallet or one executor."""
+    """What was seen of one wallet, one executor or one contract."""
 
     looked_at: Looked
     chain: GateName
     subject: GateName
-    """The wallet's address, or the executor's name."""
+    """The wallet's or the contract's address, or the executor's name."""
     value: int = Field(ge=0, le=MAX_SEQUENCE)
-    """Transactions on the chain, or orders at the venue."""
+    """Transactions on the chain, orders at the venue, or 1 for a contract that is paused and 0 for one that is not."""
     pending: int | None = Field(default=None, ge=0, le=MAX_SEQUENCE)
     """Transactions on the chain and in the pool together; None where no pool can be seen."""
     unchanged_blocks: int | None = Field(default=None, ge=0, le=MAX_COUNT)
     """For how many blocks the source has seen this value; None where nothing counts blocks."""
+    block: int | None = Field(default=None, ge=0, le=MAX_SEQUENCE)
+    """The block at which it was seen; None where nothing counts blocks."""
 
 
 class ObservedFate(Wire):
@@ -55,6 +59,8 @@ class ToWatch(Wire):
     """What second sources should look at now, because a hold covers it."""
 
     wallets: list["WatchedWallet"]
+    contracts: list["WatchedContract"] = []
+    """Contracts that are said to be paused."""
     executors: list[str]
     in_flight: list[InFlightId]
     as_of: UtcDatetime
@@ -65,6 +71,13 @@ class WatchedWallet(Wire):
 
     chain: str
     wallet: str
+
+
+class WatchedContract(Wire):
+    """One contract on one chain."""
+
+    chain: str
+    contract: str
 
 
 class Observed(Wire):

@@ -85,7 +85,7 @@ class HaltState(StrEnum):
     VERIFIED = "verified"
     """Another party than the executor agrees."""
     EXPIRED = "expired"
-    """It has not answered, but its permit has run out: it may not send."""
+    """It has not answered, but its permit has run out: it may not send. Never of one that no permit bounds."""
     VIOLATION = "violation"
     """It, or somebody with its wallet, did more than was acknowledged."""
 

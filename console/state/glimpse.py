@@ -166,6 +166,8 @@ _PROOF: Final = _record(
     proof=_text,
     permit_dead_at=_or_none(_time),
     open_ids=_list(_text),
+    bounded=_flag,
+    exercised=_flag,
 )
 _THAW_ALERT: Final = _record(id=_text, rule=_text, severity=_one_of(Severity), message=_text)
 _THAW_STAGE: Final = _record(executors=_count, executor_names=_list(_text), watch_seconds=_count)
