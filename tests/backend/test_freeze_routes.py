@@ -182,7 +182,7 @@ async def test_a_machine_is_no_person(app: App) -> None:
 async def test_asking_again_repeats_and_others_conflict(app: App) -> None:
     admin, officer = await app.as_(ADMIN), await app.as_(OFFICER)
     await freeze(admin)
-    assert (await approve(officer, "FRZ-0001")).json()["code"] == "conflict"
+    assert (await approve(officer, "FRZ-0001")).json()["code"] == "refused_by_policy"
     first = (await ask_for_thaw(admin, "FRZ-0001")).json()
     assert (await ask_for_thaw(admin, "FRZ-0001")).json() == first
     again = await ask_for_thaw(officer, "FRZ-0001", "me too")
