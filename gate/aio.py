@@ -145,6 +145,7 @@ class AsyncGate:
         open_orders: int | None = None,
         in_flight: int | None = None,
         last_order_seq: int | None = None,
+        nonces: Mapping[str, int] | None = None,
     ) -> None:
         """Say what the executor is doing, as `Gate.report`."""
         given = {
@@ -152,6 +153,7 @@ class AsyncGate:
             "open_orders": open_orders,
             "in_flight": in_flight,
             "last_order_seq": last_order_seq,
+            "nonces": nonces,
         }
         self._session.report(self._clock(), given)
 

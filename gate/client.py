@@ -140,16 +140,22 @@ class Gate:
         open_orders: int | None = None,
         in_flight: int | None = None,
         last_order_seq: int | None = None,
+        nonces: Mapping[str, int] | None = None,
     ) -> None:
         """Say what the executor is doing; it travels with the next renewal. What is left out stays as it was.
 
-        `in_flight` and `last_order_seq` are for executors that do not tell of each order with `sent`.
+        `in_flight` and `last_order_seq` are for executors that do not tell of each order with `sent`. `nonces`: the
+        last one of each wallet as its chain has it, told at the start, so that a halt before any order can be verified.
+
+        Raises:
+            ValueError: a nonce or the number of wallets is out of bounds.
         """
         given = {
             "position_eth": None if position_eth is None else format(position_eth, "f"),
             "open_orders": open_orders,
             "in_flight": in_flight,
             "last_order_seq": last_order_seq,
+            "nonces": nonces,
         }
         with self._lock:
             self._session.report(self._clock(), given)

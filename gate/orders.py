@@ -58,8 +58,15 @@ class Orders:
         self.counts = True
         self.last_seq += 1
         self._in_flight[_checked(order_id)] = None
-        if nonce is None:
-            return
+        if nonce is not None:
+            self.used(wallet, nonce)
+
+    def used(self, wallet: str, nonce: int) -> None:
+        """Note a nonce that a wallet has used, here or before this process began; the highest counts.
+
+        Raises:
+            ValueError: the nonce or the number of wallets is out of bounds.
+        """
         if type(nonce) is not int or not 0 <= nonce <= MAX_NONCE:
             raise ValueError(f"{nonce!r} is not a nonce")
         wallet = wallet.lower()

@@ -101,11 +101,17 @@ class Session:
         self._hurried |= self.book.mode is not None
 
     def report(self, now: float, given: Mapping[str, Any]) -> None:
-        """Note what the executor is doing; what is None stays as it was."""
+        """Note what the executor is doing; what is None stays as it was.
+
+        Raises:
+            ValueError: a nonce or the number of wallets is out of bounds.
+        """
         self._called_at = now
         if given["last_order_seq"] is not None:
             self._reported_seq = max(self._reported_seq, given["last_order_seq"])
         self._reported |= {name: given[name] for name in self._reported if given[name] is not None}
+        for wallet, nonce in (given.get("nonces") or {}).items():
+            self.orders.used(wallet, nonce)
 
     def confirm_halted(self, now: float, wall: datetime, obeyed: Decision) -> bool:
         """State, signed, that the executor obeys the holds of a decision; False if it has said so before."""

@@ -88,12 +88,15 @@ class Sidecar:
         return {}
 
     def _report(self, body: Body) -> Body:
-        given = _members(body, optional=_COUNTS | {"position_eth"})
+        given = _members(body, optional=_COUNTS | {"position_eth", "nonces"})
         for name in _COUNTS & given.keys():
             if type(given[name]) is not int or not 0 <= given[name] <= _MAX_COUNT:
                 raise BadRequestError(f"{name} is a whole number of at least 0")
+        nonces = given.get("nonces")
+        if not isinstance(nonces, dict | None):
+            raise BadRequestError("nonces is an object of the last nonce by wallet")
         position = _amount(given, "position_eth")
-        self._running_gate().report(position_eth=position, **{name: given.get(name) for name in _COUNTS})
+        self._running_gate().report(position_eth=position, nonces=nonces, **{name: given.get(name) for name in _COUNTS})
         return {}
 
     def _confirm_halted(self, body: Body) -> Body:

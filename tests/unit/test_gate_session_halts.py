@@ -45,6 +45,21 @@ def test_an_acknowledgement_is_a_signed_statement_repeated_until_it_is_confirmed
     assert talk.ask()["acknowledgement"] is None
 
 
+def test_nonces_of_before_the_start_are_acknowledged_and_count_no_order() -> None:
+    talk = Talk().open()
+    told = {"position_eth": None, "open_orders": None, "in_flight": None, "last_order_seq": None}
+    talk.session.report(talk.now, told | {"nonces": {"0xAb": 41, "0xcd": 5}})
+    talk.session.report(talk.now, told | {"nonces": {"0xab": 40}})
+    with pytest.raises(ValueError, match="not a nonce"):
+        talk.session.report(talk.now, told | {"nonces": {"0xab": -1}})
+    talk.renew()
+    talk.freeze()
+    talk.renew()
+    talk.session.confirm_halted(talk.now, WALL, talk.decide())
+    said = talk.acknowledgement(talk.renew())
+    assert (said["nonces"], said["last_order_seq"], said["in_flight_count"]) == ({"0xab": 41, "0xcd": 5}, 0, 0)
+
+
 def test_an_acknowledgement_is_due_at_once_and_made_once() -> None:
     talk = Talk().open()
     talk.freeze()

@@ -94,7 +94,7 @@ def test_a_bot_trades_stops_and_says_so(bot: Bot, server: GateServer, parts: tup
     assert 0 < answer["remaining_ms"] <= 2000
     eventually(lambda: bot.ask("/check", {"permit": bot.ask("/may-send")[1]["permit"], "wallet": "0xab"})[1]["allowed"])
     assert bot.ask("/sent", {"id": "0xaa", "nonce": 3}) == (200, {})
-    assert bot.ask("/report", {"position_eth": "-2.5", "open_orders": 4}) == (200, {})
+    assert bot.ask("/report", {"position_eth": "-2.5", "open_orders": 4, "nonces": {"0xCD": 9}}) == (200, {})
     assert bot.ask("/beat") == (200, {})
     server.freeze("cancel-all")
     eventually(lambda: bot.ask("/may-send")[1]["held"])
@@ -104,7 +104,7 @@ def test_a_bot_trades_stops_and_says_so(bot: Bot, server: GateServer, parts: tup
     assert bot.ask("/confirm-halted", {"held_epoch": answer["held_epoch"]}) == (200, {})
     server.wait_for(lambda: with_a(server, "acknowledgement"))
     said = server.acknowledgement(with_a(server, "acknowledgement")[0])
-    assert (said["in_flight"], said["nonces"], said["open_orders"]) == (["0xaa"], {"0xab": 3}, 4)
+    assert (said["in_flight"], said["nonces"], said["open_orders"]) == (["0xaa"], {"0xab": 3, "0xcd": 9}, 4)
     assert bot.ask("/settled", {"id": "0xaa", "fate": "landed"}) == (200, {})
     server.wait_for(lambda: with_a(server, "fates"))
     assert with_a(server, "fates")[0]["fates"] == [{"id": "0xaa", "fate": "landed"}]
@@ -144,6 +144,8 @@ BAD: dict[str, tuple[str, Any, dict[str, str]]] = {
     "fate unknown": ("/settled", {"id": "a", "fate": "eaten"}, {}),
     "count negative": ("/report", {"open_orders": -1}, {}),
     "count true": ("/report", {"open_orders": True}, {}),
+    "nonces as list": ("/report", {"nonces": [7]}, {}),
+    "nonce negative": ("/report", {"nonces": {"0xab": -1}}, {}),
     "epoch unknown": ("/confirm-halted", {"held_epoch": 9}, {}),
     "epoch as text": ("/confirm-halted", {"held_epoch": "1"}, {}),
     "permit a number": ("/check", {"permit": 7}, {}),
