@@ -1,9 +1,12 @@
 """Wire types of alerts: what was raised, about what, and who has seen it."""
 
 from contract.base import UtcDatetime, Wire, WireRequest
-from contract.scope import Scope
+from contract.scope import MAX_STORED_CHARS, Scope
 from contract.states import AlertStatus as AlertStatus  # noqa: PLC0414  part of what this module offers
 from contract.states import Severity as Severity  # noqa: PLC0414  part of what this module offers
+
+MAX_FINGERPRINT_CHARS = MAX_STORED_CHARS + 150
+"""What tells one crossing from another: a rule, a scope at its longest, and a period."""
 
 
 class Link(Wire):

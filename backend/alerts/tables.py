@@ -8,6 +8,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, IdColumn, Json, UtcTime
+from contract.alerts import MAX_FINGERPRINT_CHARS
+from contract.scope import MAX_STORED_CHARS
 
 
 class AlertRow(Base):
@@ -16,13 +18,13 @@ class AlertRow(Base):
     __tablename__ = "alerts"
 
     id: Mapped[IdColumn]
-    fingerprint: Mapped[str] = mapped_column(String(300))
+    fingerprint: Mapped[str] = mapped_column(String(MAX_FINGERPRINT_CHARS))
     """rule|scope|period: at most one alert with it is not cleared."""
     rule: Mapped[str] = mapped_column(String(50))
     severity: Mapped[str] = mapped_column(String(20))
     status: Mapped[str] = mapped_column(String(20))
     scope_kind: Mapped[str] = mapped_column(String(20))
-    scope_name: Mapped[str] = mapped_column(String(100), default="")
+    scope_name: Mapped[str] = mapped_column(String(MAX_STORED_CHARS), default="")
     message: Mapped[str] = mapped_column(Text)
     facts: Mapped[Json]
     links: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)

@@ -113,7 +113,8 @@ class Granter:
 
 
 def _shown(hold: freeze.Hold) -> dict[str, Any]:
-    return {"freeze_ref": hold.ref, "epoch": hold.epoch, "mode": hold.mode.value}
+    shown = {"freeze_ref": hold.ref, "epoch": hold.epoch, "mode": hold.mode.value}
+    return shown | {"drill": True} if hold.drill else shown
 
 
 def revocation(holds: tuple[freeze.Hold, ...], *, latched: FreezeMode | None = None) -> Revocation:

@@ -29,6 +29,8 @@ class Process:
     wallet: str
     public_key: str | None
     """What it was registered with."""
+    bounded: bool = True
+    in_drills: bool = True
     reported: tuple[Any, ...] | None = None
     written_at: datetime | None = None
     changed_at: datetime | None = None
@@ -46,13 +48,14 @@ class Process:
     def of(cls, request: RenewRequest, public_key: str | None) -> "Process":
         """The process that asks."""
         return cls(
-            request.executor, request.boot_id, request.chain, request.strategy, request.wallet, public_key=public_key
-        )
+            request.executor, request.boot_id, request.chain, request.strategy, request.wallet, public_key=public_key,
+            bounded=request.bounded, in_drills=request.in_drills,
+        )  # fmt: skip
 
     def is_asking(self, request: RenewRequest, public_key: str | None) -> bool:
         """Whether this is the process that asks, where it always was."""
-        asks = (request.boot_id, request.chain, request.strategy, request.wallet, public_key)
-        return asks == (self.boot_id, self.chain, self.strategy, self.wallet, self.public_key)
+        mine = (self.boot_id, self.chain, self.strategy, self.wallet, self.bounded, self.in_drills)
+        return mine == standing(request) and public_key == self.public_key
 
     def held_by(self, holds: tuple[freeze.Hold, ...]) -> tuple[freeze.Hold, ...]:
         """Those of the holds that cover it; the same holds, as the very same object, are gone through once."""
@@ -100,6 +103,11 @@ class Process:
             self.reported = _reported(report.request)
         if report.permit_until is not None:
             self.permit_until = report.permit_until
+
+
+def standing(of: roster.Odd | RenewRequest) -> tuple[Any, ...]:
+    """What a process says of itself at its start and may never change: which it is, where, and what stops it."""
+    return (of.boot_id, of.chain, of.strategy, of.wallet, of.bounded, of.in_drills)
 
 
 def _reported(request: RenewRequest) -> tuple[Any, ...]:
@@ -163,6 +171,7 @@ def _signed(hold: freeze.Hold, request: RenewRequest, claims: HaltClaims) -> fre
         open_orders=claims.open_orders,
         nonces={wallet.lower(): nonce for wallet, nonce in claims.nonces.items()},
         in_flight_ids=tuple(dict.fromkeys(claims.in_flight)),
+        paused={contract.lower(): block for contract, block in claims.paused.items()},
         statement=request.acknowledgement,
     )
 
@@ -185,6 +194,12 @@ def refusal_of(odd: roster.Odd, request: RenewRequest) -> WatchfloorError | None
             ErrorCode.CONFLICT,
             f"{request.executor} trades {odd.strategy} on {odd.chain}; a running process cannot move.",
             hint="Restart the executor to move it.",
+        )
+    if (odd.bounded, odd.in_drills) != (request.bounded, request.in_drills):
+        return WatchfloorError(
+            ErrorCode.CONFLICT,
+            f"{request.executor} has said otherwise whether a permit bounds it and whether drills do.",
+            hint="Restart the executor to change that.",
         )
     return WatchfloorError(
         ErrorCode.CONFLICT,

@@ -18,7 +18,7 @@ from backend.executors import storing
 from backend.executors.collecting import Collector
 from backend.executors.granting import Granted
 from backend.executors.looking import Look
-from backend.executors.process import Answered, Process, acknowledged, refusal_of
+from backend.executors.process import Answered, Process, acknowledged, refusal_of, standing
 from backend.executors.signing import StatementError
 from backend.freeze import service as freeze
 from backend.roster import service as roster
@@ -148,8 +148,7 @@ class Reception:
             refusal = refusal_of(odd, request)
             if refusal is None:
                 return None
-            same = (odd.boot_id, odd.chain, odd.strategy, odd.wallet)
-            if key is not None or same != (request.boot_id, request.chain, request.strategy, request.wallet):
+            if key is not None or standing(odd) != standing(request):
                 raise self._with_denial(refusal, request, odd)
             key = odd.public_key  # it does not repeat its key, and is still taken at its signature alone
         known = self._processes.get(request.executor)

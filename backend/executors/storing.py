@@ -87,7 +87,7 @@ def draft(
 
 
 def _identity(of: roster.Odd | RenewRequest) -> dict[str, Any]:
-    names = ("chain", "strategy", "wallet", "boot_id", "public_key")
+    names = ("chain", "strategy", "wallet", "boot_id", "public_key", "bounded", "in_drills")
     return {name: getattr(of, name) for name in names}
 
 

@@ -26,8 +26,8 @@ FATES_KEPT_DAYS = 1
 
 EPOCH_SQL = "(SELECT coalesce(max(epoch), 0) FROM freeze_state)"
 HOLDS_SQL = """
-(SELECT jsonb_agg(jsonb_build_array(id, number, epoch, scope_kind, scope_name, mode, held_since, thaw_released)
-                  ORDER BY epoch)::text
+(SELECT jsonb_agg(jsonb_build_array(id, number, epoch, scope_kind, scope_name, mode, held_since, thaw_released,
+                                    drill_id IS NOT NULL) ORDER BY epoch)::text
  FROM freezes WHERE status <> 'thawed')
 """
 """Every hold in force as one text, for a statement that asks more; NULL without any. Never limited: a hold left out
@@ -45,6 +45,8 @@ class Acknowledgement:
     open_orders: int | None = None
     nonces: Mapping[str, int] = field(default_factory=dict)
     in_flight_ids: Sequence[str] = ()
+    paused: Mapping[str, int] = field(default_factory=dict)
+    """Contracts it has read back as paused, and at which block."""
     statement: str | None = None
     """What the executor signed; None for one that signs nothing."""
 
@@ -60,24 +62,26 @@ def read_holds(text_of_holds: str | None) -> tuple[core.Hold, ...]:
             mode=FreezeMode(mode),
             created_at=datetime.fromisoformat(created_at),
             released=frozenset(released or ()),
+            drill=drill,
         )
-        for ident, number, epoch, kind, name, mode, created_at, released in orjson.loads(text_of_holds or "[]")
+        for ident, number, epoch, kind, name, mode, created_at, released, drill in orjson.loads(text_of_holds or "[]")
     )
 
 
 _STORE = text("""
 INSERT INTO halt_acks (freeze_id, executor, acked_at, last_order_seq, in_flight, open_orders, nonces, in_flight_ids,
-                       statement)
+                       paused, statement)
 SELECT freeze_id, executor, clock_timestamp(), last_order_seq, in_flight, open_orders, nonces::jsonb,
-       in_flight_ids::jsonb, statement
+       in_flight_ids::jsonb, paused::jsonb, statement
 FROM unnest(CAST(:freezes AS uuid[]), CAST(:executors AS text[]), CAST(:orders AS bigint[]), CAST(:flying AS int[]),
-            CAST(:open AS int[]), CAST(:nonces AS text[]), CAST(:ids AS text[]), CAST(:statements AS text[]))
-     AS said(freeze_id, executor, last_order_seq, in_flight, open_orders, nonces, in_flight_ids, statement)
+            CAST(:open AS int[]), CAST(:nonces AS text[]), CAST(:ids AS text[]), CAST(:paused AS text[]),
+            CAST(:statements AS text[]))
+     AS said(freeze_id, executor, last_order_seq, in_flight, open_orders, nonces, in_flight_ids, paused, statement)
 ORDER BY freeze_id, executor
 ON CONFLICT (freeze_id, executor) DO UPDATE SET
     acked_at = excluded.acked_at, last_order_seq = excluded.last_order_seq, in_flight = excluded.in_flight,
     open_orders = excluded.open_orders, nonces = excluded.nonces, in_flight_ids = excluded.in_flight_ids,
-    statement = excluded.statement
+    paused = excluded.paused, statement = excluded.statement
 WHERE halt_acks.statement IS NULL AND excluded.statement IS NOT NULL
 RETURNING freeze_id, executor, acked_at
 """)
@@ -101,6 +105,7 @@ async def store_acknowledgements(
             "open": [one.open_orders for one in said],
             "nonces": [_json(dict(one.nonces)) for one in said],
             "ids": [_json(list(one.in_flight_ids)) for one in said],
+            "paused": [_json(dict(one.paused)) for one in said],
             "statements": [one.statement for one in said],
         },
     )

@@ -71,6 +71,8 @@ class Hold:
     """Since when it covers what it covers: its creation, or the break-off of a thaw that had let some go."""
     released: frozenset[str] = frozenset()
     """Executors that a thaw under way has let go first: the hold covers everybody else under its scope."""
+    drill: bool = False
+    """Whether a drill put it on."""
 
     @property
     def ref(self) -> str:

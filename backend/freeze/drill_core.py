@@ -39,7 +39,7 @@ def signer_of(statement: str) -> str | None:
 
 def is_settled(judged: Iterable[Judged]) -> bool:
     """Whether more waiting would show nothing new."""
-    return all(one.verdict.state in _ENDED for one in judged)
+    return all(one.verdict.state in _ENDED or not one.exercised for one in judged)
 
 
 def outcome(one: Judged, reported_before: Mapping[str, int]) -> CanaryOutcome:
@@ -57,6 +57,7 @@ def outcome(one: Judged, reported_before: Mapping[str, int]) -> CanaryOutcome:
         halted_after_seconds=core.in_seconds(one.halted_after) if acked and one.halted_after is not None else None,
         orders_after_halt=after,
         orders_until_halt_at_most=until,
+        exercised=one.exercised,
     )
 
 
@@ -79,8 +80,8 @@ def nearest_rank(ordered: Sequence[Decimal], percent: int) -> Decimal:
 
 
 def missed(outcomes: Iterable[CanaryOutcome]) -> int:
-    """How many never acknowledged."""
-    return sum(one.halted_after_seconds is None for one in outcomes)
+    """How many took part and never acknowledged."""
+    return sum(one.exercised and one.halted_after_seconds is None for one in outcomes)
 
 
 def orders_after_halt(outcomes: Iterable[CanaryOutcome]) -> int:

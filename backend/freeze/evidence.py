@@ -48,7 +48,9 @@ class Judged:
     halted_after: timedelta | None
     """How long the halt took, or the bound by which every permit was dead."""
     permit_dead_at: datetime | None = None
-    """When every permit it can have is dead; None once that no longer matters."""
+    """When every permit it can have is dead; None once that no longer matters, and where none bounds it."""
+    exercised: bool = True
+    """False under a drill's hold that it leaves alone."""
 
 
 async def read(session: AsyncSession, freezes: Sequence[UUID]) -> Mapping[UUID, Evidence]:
@@ -100,9 +102,16 @@ def judge(
         else:
             known = _known(row, facts, ack, evidence, now=now, permit_life=permit_life)
             verdict = proof.judge(known, verify_blocks=verify_blocks)
-            ends = known.permits_dead_at if verdict.state in _UNANSWERED else None
-        judged.append(Judged(name, facts, ack, verdict, _halted_after(row, ack, verdict, permit_life), ends))
+            matters = verdict.state in _UNANSWERED and known.bounded and known.exercised
+            ends = known.permits_dead_at if matters else None
+        after = _halted_after(row, ack, verdict, permit_life)
+        took_part = ack is not None or facts is None or _takes_part(row, facts)
+        judged.append(Judged(name, facts, ack, verdict, after, ends, exercised=took_part))
     return judged
+
+
+def _takes_part(row: FreezeRow, facts: roster.Facts) -> bool:
+    return facts.in_drills or row.drill_id is None
 
 
 def _as_it_was(ack: HaltAck | None, reached: HaltMilestone | None) -> proof.Verdict:
@@ -142,6 +151,8 @@ def _known(
         reported_open_orders=facts.open_orders,
         fates=evidence.fates.get(facts.name, {}),
         observations=[_observation(look) for look in evidence.observations if _concerns(look, facts, said)],
+        bounded=facts.bounded,
+        exercised=_takes_part(row, facts),
     )
 
 
@@ -153,6 +164,7 @@ def _statement(ack: HaltAck) -> proof.Statement:
         in_flight=tuple(ack.in_flight_ids),
         in_flight_count=ack.in_flight,
         open_orders=ack.open_orders,
+        paused=ack.paused,
         signed=ack.statement is not None,
     )
 
@@ -160,6 +172,8 @@ def _statement(ack: HaltAck) -> proof.Statement:
 def _concerns(look: HaltObservation, facts: roster.Facts, said: proof.Statement | None) -> bool:
     if look.looked_at == Looked.OPEN_ORDERS.value:
         return look.subject == facts.name.casefold()
+    if look.looked_at == Looked.PAUSED.value:
+        return look.chain == facts.chain.casefold() and said is not None and look.subject in said.paused
     wallets = {facts.wallet.casefold(), *(said.nonces if said else ())}
     return look.chain == facts.chain.casefold() and look.subject in wallets
 
@@ -174,4 +188,5 @@ def _observation(look: HaltObservation) -> proof.Observation:
         unchanged_blocks=look.unchanged_blocks,
         at=look.seen_at,
         ceiling=look.ceiling,
+        block=look.block,
     )

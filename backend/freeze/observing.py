@@ -12,20 +12,30 @@ from backend.freeze import core, evidence, store
 from backend.freeze.views import permit_life
 from backend.roster import service as roster
 from contract.errors import ErrorCode
-from contract.observing import Looked, Observation, ObservationRequest, Observed, ObservedFate, ToWatch, WatchedWallet
+from contract.observing import (
+    Looked,
+    Observation,
+    ObservationRequest,
+    Observed,
+    ObservedFate,
+    ToWatch,
+    WatchedContract,
+    WatchedWallet,
+)
 from contract.permissions import Permission
 
 _KEEP = text(
     "INSERT INTO halt_observations AS kept"
-    " (freeze_id, source, looked_at, chain, subject, value, pending, unchanged_blocks, seen_at, ceiling)"
-    " SELECT freeze_id, :source, looked_at, chain, subject, value, pending, unchanged_blocks, clock_timestamp(),"
+    " (freeze_id, source, looked_at, chain, subject, value, pending, unchanged_blocks, block, seen_at, ceiling)"
+    " SELECT freeze_id, :source, looked_at, chain, subject, value, pending, unchanged_blocks, block, clock_timestamp(),"
     "  CASE WHEN after THEN greatest(value, coalesce(pending, 0)) END"
     " FROM unnest(CAST(:freezes AS uuid[]), CAST(:after AS boolean[]), CAST(:looked AS text[]),"
     "  CAST(:chains AS text[]), CAST(:subjects AS text[]), CAST(:values AS bigint[]), CAST(:pending AS bigint[]),"
-    "  CAST(:blocks AS integer[]))"
-    "  AS q(freeze_id, after, looked_at, chain, subject, value, pending, unchanged_blocks)"
+    "  CAST(:blocks AS integer[]), CAST(:at AS bigint[]))"
+    "  AS q(freeze_id, after, looked_at, chain, subject, value, pending, unchanged_blocks, block)"
     " ON CONFLICT (freeze_id, source, looked_at, chain, subject) DO UPDATE SET value = excluded.value,"
-    "  pending = excluded.pending, unchanged_blocks = excluded.unchanged_blocks, seen_at = excluded.seen_at,"
+    "  pending = excluded.pending, unchanged_blocks = excluded.unchanged_blocks, block = excluded.block,"
+    "  seen_at = excluded.seen_at,"
     "  ceiling = coalesce(kept.ceiling, excluded.ceiling)"
 )
 _KEEP_FATES = text(
@@ -77,8 +87,10 @@ async def to_watch(session: AsyncSession) -> ToWatch:
         for name, ack in found[hold.id].acks.items():
             waiting |= set(ack.in_flight_ids) - set(found[hold.id].fates.get(name, {}))
     wallets = sorted((chain, subject) for kind, chain, subject in places if kind == Looked.NONCE.value)
+    contracts = sorted((chain, subject) for kind, chain, subject in places if kind == Looked.PAUSED.value)
     return ToWatch(
         wallets=[WatchedWallet(chain=chain, wallet=wallet) for chain, wallet in wallets],
+        contracts=[WatchedContract(chain=chain, contract=contract) for chain, contract in contracts],
         executors=sorted(subject for kind, _, subject in places if kind == Looked.OPEN_ORDERS.value),
         in_flight=sorted(waiting),
         as_of=people.now,
@@ -94,6 +106,7 @@ def _watched(hold: core.Hold, people: roster.Roster, found: evidence.Evidence) -
         chain, ack = facts.chain.casefold(), found.acks.get(facts.name)
         wallets = {facts.wallet.casefold(), *(ack.nonces if ack else ())}
         places |= {(Looked.NONCE.value, chain, wallet) for wallet in wallets}
+        places |= {(Looked.PAUSED.value, chain, contract) for contract in (ack.paused if ack else ())}
         places.add((Looked.OPEN_ORDERS.value, chain, facts.name.casefold()))
     return places
 
@@ -116,6 +129,7 @@ async def _keep(session: AsyncSession, source: str, kept: Sequence[tuple[UUID, b
         "values": [seen.value for _, _, seen in rows],
         "pending": [seen.pending for _, _, seen in rows],
         "blocks": [seen.unchanged_blocks for _, _, seen in rows],
+        "at": [seen.block for _, _, seen in rows],
     }
     await session.execute(_KEEP, {"source": source, **columns})
 

@@ -24,6 +24,8 @@ class Statement:
     in_flight_count: int | None = 0
     """As many as were under way; more than are named when the list was cut. None: who signed does not see them."""
     open_orders: int | None = None
+    paused: Mapping[str, int] = field(default_factory=dict)
+    """Contracts read back as paused, by address in lower case; at which block."""
     signed: bool = True
     """False for a process without a key, which can only say so."""
 
@@ -40,9 +42,9 @@ class Observation:
     source: str
     looked_at: Looked
     subject: str
-    """A wallet in lower case, or the executor."""
+    """A wallet or a contract in lower case, or the executor."""
     value: int
-    """Transactions on the chain, or orders at the venue."""
+    """Transactions on the chain, orders at the venue, or 1 for a contract that is paused and 0 for one that is not."""
     pending: int | None
     """Transactions on the chain and in the pool together; None where the source cannot see a pool."""
     unchanged_blocks: int | None
@@ -50,6 +52,8 @@ class Observation:
     at: datetime
     ceiling: int | None = None
     """The most used or pending at this source's first look after every permit was dead; None before such a look."""
+    block: int | None = None
+    """At which it was seen; None where nothing counts blocks."""
 
     @property
     def used(self) -> int:
@@ -75,6 +79,10 @@ class Known:
     fates: Mapping[str, Fate] = field(default_factory=dict)
     observations: Sequence[Observation] = ()
     """The newest of each source and subject."""
+    bounded: bool = True
+    """Whether what trades asks before each send: a dead permit stops nothing else."""
+    exercised: bool = True
+    """False under a drill's hold that it leaves alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +133,9 @@ def violations(known: Known) -> list[str]:
 
     Only under a hold that stops: one that lets positions shrink lets orders be sent.
     """
-    if not known.mode.stops:
+    if not known.mode.stops or (known.statement is None and not known.exercised):
         return []
-    said, found = known.statement, []
+    said, found = known.statement, _lifted(known)
     if said is not None and known.reported_order_seq > said.last_order_seq:
         found.append(f"order #{known.reported_order_seq:,} after it signed that #{said.last_order_seq:,} was its last")
     for seen in known.observations:
@@ -139,11 +147,36 @@ def violations(known: Known) -> list[str]:
                 f"nonce {seen.used - 1:,} of {seen.subject} seen by {seen.source}, {last:,} was the last signed"
             )
         if said is None and seen.ceiling is not None and seen.used > seen.ceiling:
-            found.append(f"nonce {seen.used - 1:,} of {seen.subject} seen by {seen.source} with every permit dead")
+            late = "with every permit dead" if known.bounded else "while nothing says that it has stopped"
+            found.append(f"nonce {seen.used - 1:,} of {seen.subject} seen by {seen.source} {late}")
     return found
 
 
+def _lifted(known: Known) -> list[str]:
+    """Contracts seen unpaused at a later block than that at which they were read back as paused."""
+    said = known.statement
+    if said is None:
+        return []
+    return [
+        f"{seen.subject} is not paused at block {seen.block:,}, says {seen.source}"
+        for seen in known.observations
+        if seen.looked_at is Looked.PAUSED
+        and seen.value == 0
+        and seen.block is not None
+        and seen.block > said.paused.get(seen.subject, seen.block)
+    ]
+
+
+def _heard(known: Known) -> HaltState:
+    return HaltState.DELIVERED if known.told else HaltState.REQUESTED
+
+
 def _without_statement(known: Known) -> Verdict:
+    if not known.exercised:
+        return Verdict(_heard(known), "not exercised: takes no part in drills")
+    if not known.bounded:
+        why = "has not said that it obeys" if known.told else "not heard of since the freeze"
+        return Verdict(_heard(known), f"no permit bounds it; {why}")
     if known.permits_dead_at < known.now:
         return Verdict(HaltState.EXPIRED, "no acknowledgement; every permit it had is dead")
     if known.told:
@@ -168,13 +201,26 @@ def _agreeing(known: Known, said: Statement, verify_blocks: int) -> str | None:
         and _reaches(seen, said, known.fates)
     }
     empty = [seen for seen in fresh if seen.looked_at is Looked.OPEN_ORDERS and seen.value == 0]
-    if wallets and set(still) != wallets:
+    paused = {seen.subject: seen for seen in fresh if _stays_paused(seen, said, verify_blocks)}
+    if set(still) != wallets or set(paused) != set(said.paused):
         return None
-    if not wallets and not empty:
+    if not wallets and not paused and not empty:
         return None
     if known.mode is FreezeMode.CANCEL_ALL and not empty and said.open_orders:
         return None
-    return "; ".join([*map(_nonce_words, still.values()), *(f"no order rests, says {seen.source}" for seen in empty)])
+    words = [*map(_paused_words, paused.values()), *map(_nonce_words, still.values())]
+    return "; ".join([*words, *(f"no order rests, says {seen.source}" for seen in empty)])
+
+
+def _stays_paused(seen: Observation, said: Statement, verify_blocks: int) -> bool:
+    """Whether a contract that the executor has read back as paused was seen so at that block or later, and stays so."""
+    return (
+        seen.looked_at is Looked.PAUSED
+        and seen.value == 1
+        and seen.block is not None
+        and seen.block >= said.paused.get(seen.subject, seen.block + 1)
+        and (seen.unchanged_blocks or 0) >= verify_blocks
+    )
 
 
 def _stands_still(seen: Observation, verify_blocks: int) -> bool:
@@ -193,6 +239,10 @@ def _reaches(seen: Observation, said: Statement, fates: Mapping[str, Fate]) -> b
 def _nonce_words(seen: Observation) -> str:
     last = "no transaction" if seen.value == 0 else f"nonce {seen.value - 1:,}"
     return f"{last} unchanged ×{seen.unchanged_blocks}, says {seen.source}"
+
+
+def _paused_words(seen: Observation) -> str:
+    return f"paused ×{seen.unchanged_blocks}, says {seen.source}"
 
 
 def times_to_halt(frozen_at: datetime, halted_at: Iterable[datetime | None]) -> list[timedelta]:

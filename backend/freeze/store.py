@@ -68,12 +68,13 @@ _HOLD_COLUMNS = (
     _FREEZES.mode,
     _FREEZES.held_since,
     _FREEZES.thaw_released,
+    _FREEZES.drill_id,
 )
 _HOLDS_IN_FORCE = select(*_HOLD_COLUMNS).where(_FREEZES.status != FreezeStatus.THAWED.value).order_by(_FREEZES.epoch)
 
 
 def _hold(row: Sequence[Any]) -> core.Hold:
-    ident, number, epoch, kind, name, mode, created_at, released = row
+    ident, number, epoch, kind, name, mode, created_at, released, drill = row
     return core.Hold(
         id=ident,
         number=number,
@@ -82,6 +83,7 @@ def _hold(row: Sequence[Any]) -> core.Hold:
         mode=FreezeMode(mode),
         created_at=created_at,
         released=frozenset(released or ()),
+        drill=drill is not None,
     )
 
 

@@ -140,6 +140,8 @@ class HaltAck(Base):
     in_flight_ids: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
     statement: Mapped[str | None] = mapped_column(Text)
     """What the executor signed, as it came."""
+    paused: Mapped[Json] = mapped_column(server_default=text("'{}'"))
+    """Contracts it has read back as paused, by address in lower case; at which block."""
 
     __table_args__ = (
         Index("ix_halt_acks_in_flight", "executor", postgresql_where=text("in_flight_ids <> '[]'::jsonb")),
@@ -180,6 +182,8 @@ class HaltObservation(Base):
     value: Mapped[int] = mapped_column(BigInteger)
     pending: Mapped[int | None] = mapped_column(BigInteger)
     unchanged_blocks: Mapped[int | None] = mapped_column(Integer)
+    block: Mapped[int | None] = mapped_column(BigInteger)
+    """At which it was seen."""
     seen_at: Mapped[UtcTime]
     ceiling: Mapped[int | None] = mapped_column(BigInteger)
     """The most used or pending at the first look after every permit was dead."""

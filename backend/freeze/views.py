@@ -79,6 +79,8 @@ def _proof(one: Judged) -> HaltProof:
         in_flight=in_flight,
         permit_dead_at=one.permit_dead_at,
         open_ids=list(one.verdict.open_ids[:MAX_NAMES_SHOWN]),
+        bounded=facts is None or facts.bounded,
+        exercised=one.exercised,
     )
 
 
@@ -100,7 +102,7 @@ def _wire(row: FreezeRow, judged: Sequence[Judged], *, with_proofs: bool) -> Fre
         thaw_reason=row.thaw_reason,
         thawed_by=None if row.thawed_at is None else row.thawed_by,
         thawed_at=row.thawed_at,
-        covered=len(judged),
+        covered=sum(one.exercised for one in judged),
         halted=sum(state.is_halted for state in states),
         verified=states.count(HaltState.VERIFIED),
         violations=states.count(HaltState.VIOLATION),

@@ -9,6 +9,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, IdColumn, Json, UtcTime
+from contract.alerts import MAX_FINGERPRINT_CHARS
+from contract.scope import MAX_STORED_CHARS
 
 
 class Assessment(Base):
@@ -26,11 +28,11 @@ class Confirmation(Base):
 
     __tablename__ = "risk_confirmations"
 
-    fingerprint: Mapped[str] = mapped_column(String(500), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(MAX_FINGERPRINT_CHARS), primary_key=True)
     """That of the alert: rule, scope and, for daily figures, day."""
     rule: Mapped[str] = mapped_column(String(50))
     scope_kind: Mapped[str] = mapped_column(String(20))
-    scope_name: Mapped[str] = mapped_column(String(100))
+    scope_name: Mapped[str] = mapped_column(String(MAX_STORED_CHARS))
     alert_id: Mapped[UUID] = mapped_column(ForeignKey("alerts.id", ondelete="RESTRICT"))
     """The newest alert of that fingerprint."""
     looks: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
@@ -46,7 +48,7 @@ class StrategyReview(Base):
 
     id: Mapped[IdColumn]
     scope_kind: Mapped[str] = mapped_column(String(20))
-    scope_name: Mapped[str] = mapped_column(String(100))
+    scope_name: Mapped[str] = mapped_column(String(MAX_STORED_CHARS))
     alert_id: Mapped[UUID] = mapped_column(ForeignKey("alerts.id", ondelete="RESTRICT"))
     requested_at: Mapped[UtcTime]
     closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

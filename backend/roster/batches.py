@@ -35,22 +35,26 @@ class Odd:
     """Whether the asking process is or was registered."""
     public_key: str | None
     """What the asking process was registered with."""
+    bounded: bool | None = None
+    in_drills: bool | None = None
 
 
 ODD_SQL = """
 (SELECT jsonb_agg(jsonb_build_array(asks.place, own.boot_id, own.chain, own.strategy, own.wallet,
-                                    boot.boot_id IS NOT NULL, boot.public_key))
+                                    boot.boot_id IS NOT NULL, boot.public_key, own.bounded, own.in_drills))
  FROM unnest(%(names)s::text[], %(boots)s::text[], %(chains)s::text[], %(strategies)s::text[], %(wallets)s::text[],
-             %(keys)s::text[]) WITH ORDINALITY AS asks(name, boot_id, chain, strategy, wallet, public_key, place)
+             %(keys)s::text[], %(bounded)s::bool[], %(in_drills)s::bool[]) WITH ORDINALITY
+      AS asks(name, boot_id, chain, strategy, wallet, public_key, bounded, in_drills, place)
  LEFT JOIN executors AS own ON own.name = asks.name
  LEFT JOIN executor_boots AS boot ON boot.executor = asks.name AND boot.boot_id = asks.boot_id
  WHERE own.name IS NULL OR own.boot_id <> asks.boot_id OR boot.public_key IS DISTINCT FROM asks.public_key
-    OR (own.chain, own.strategy, own.wallet) IS DISTINCT FROM (asks.chain, asks.strategy, asks.wallet))
+    OR (own.chain, own.strategy, own.wallet, own.bounded, own.in_drills)
+       IS DISTINCT FROM (asks.chain, asks.strategy, asks.wallet, asks.bounded, asks.in_drills))
 """
 """Those of the asking processes that need a closer look, for a statement that asks more; NULL as a rule."""
 
 
-def asking(requests: Sequence[RenewRequest]) -> dict[str, list[str | None]]:
+def asking(requests: Sequence[RenewRequest]) -> dict[str, list[Any]]:
     """The parameters of `ODD_SQL`."""
     return {
         "names": [request.executor for request in requests],
@@ -59,6 +63,8 @@ def asking(requests: Sequence[RenewRequest]) -> dict[str, list[str | None]]:
         "strategies": [request.strategy for request in requests],
         "wallets": [request.wallet for request in requests],
         "keys": [request.public_key for request in requests],
+        "bounded": [request.bounded for request in requests],
+        "in_drills": [request.in_drills for request in requests],
     }
 
 
@@ -113,7 +119,8 @@ async def write_reports(connection: psycopg.AsyncConnection[Any], reports: Seque
 
 _SAID = """
 unnest(CAST(:names AS text[]), CAST(:boots AS text[]), CAST(:chains AS text[]), CAST(:strategies AS text[]),
-       CAST(:wallets AS text[]), CAST(:keys AS text[])) AS said(name, boot_id, chain, strategy, wallet, public_key)
+       CAST(:wallets AS text[]), CAST(:keys AS text[]), CAST(:bounded AS bool[]), CAST(:in_drills AS bool[]))
+  AS said(name, boot_id, chain, strategy, wallet, public_key, bounded, in_drills)
 """
 _LOCK_NAMES = text(
     """
@@ -133,6 +140,7 @@ _GIVE_NAMES = text(
     """
 UPDATE executors AS own SET
     chain = said.chain, strategy = said.strategy, wallet = said.wallet, boot_id = said.boot_id,
+    bounded = said.bounded, in_drills = said.in_drills,
     last_order_seq = 0, halted_epoch = 0, seen_epoch = 0, idle_ms = NULL, last_seen_at = clock_timestamp()
 FROM SAID WHERE own.name = said.name AND said.name = ANY(CAST(:new AS text[]))
 """.replace("SAID", _SAID)

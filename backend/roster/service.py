@@ -39,6 +39,8 @@ _COLUMNS = (  # in the order of the fields of `Facts`
     _EXECUTORS.permit_until,
     _EXECUTORS.seen_epoch,
     _EXECUTORS.idle_ms,
+    _EXECUTORS.bounded,
+    _EXECUTORS.in_drills,
     ExecutorShown.__table__.c.told,
 )
 _NOW = select(func.clock_timestamp())
@@ -78,6 +80,10 @@ class Facts:
     """The newest hold over it that it says it was told of."""
     idle_ms: int | None
     """How long its own code had not asked its gate anything when it reported; None where nothing measures it."""
+    bounded: bool
+    """Whether what trades asks before each send; a dead permit stops nothing else."""
+    in_drills: bool
+    """Whether it obeys drills' holds."""
     shown: str | None
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, String, text
+from sqlalchemy import BigInteger, Boolean, DateTime, ForeignKey, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import ETH_COLUMN, Base, UtcTime
@@ -29,6 +29,10 @@ class ExecutorRow(Base):
     """The newest hold over it that it says it was told of."""
     idle_ms: Mapped[int | None] = mapped_column(Integer)
     """How long its own code had not asked its gate anything when it reported."""
+    bounded: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    """Whether what trades asks before each send; false behind an adapter, where a dead permit stops nothing."""
+    in_drills: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    """Whether it obeys drills' holds."""
     registered_at: Mapped[UtcTime]
     last_seen_at: Mapped[UtcTime]
     changed_at: Mapped[UtcTime]

@@ -77,6 +77,16 @@ async def test_one_crossing_is_one_alert_until_it_clears(app: App) -> None:
     assert await events(app) == ["open", "cleared", "open"]
 
 
+async def test_an_alert_may_be_about_the_longest_scope_there_is(app: App) -> None:
+    name = "x" * 100
+    widest = Scope.parse(f"chain:{name}+strategy:{name}+wallet:{name}+executor:{name}")
+    mark = f"DAILY_LOSS_LIMIT|{widest}|2026-01-01"
+    [(first, is_new), (again, _)] = await raised(app, draft(mark, scope=widest), draft(mark, scope=widest))
+    assert is_new
+    assert (again.id, again.scope) == (first.id, widest)
+    assert len(str(widest)) > 400
+
+
 async def test_its_response_is_due_by_the_policy(app: App) -> None:
     [(one, _)] = await raised(app, draft(severity=Severity.CRITICAL))
     assert one.due_at == one.raised_at + timedelta(minutes=15)

@@ -31,6 +31,15 @@ EMPTY = Observation("venue", Looked.OPEN_ORDERS, "bot", value=0, pending=None, u
 NOTHING = Known(mode=FreezeMode.HALT, frozen_at=FROZEN, now=FROZEN + timedelta(seconds=1), permits_dead_at=DEAD)
 HALTED = replace(NOTHING, now=NOW, told=True, statement=SIGNED, reported_order_seq=40)
 QUIET = replace(HALTED, fates={"a": Fate.LANDED, "b": Fate.EXPIRED})
+CONTRACT = "0xc0"
+STOPPED = replace(
+    QUIET, statement=replace(SIGNED, nonces={}, in_flight=(), in_flight_count=0, paused={CONTRACT: 100}), bounded=False
+)
+PAUSED = Observation(
+    "watcher", Looked.PAUSED, CONTRACT, value=1, pending=None, unchanged_blocks=BLOCKS, at=NOW, block=103
+)
+ADAPTER = replace(NOTHING, now=NOW, bounded=False)
+SPARED = replace(ADAPTER, exercised=False)
 VENUE = replace(QUIET, statement=replace(SIGNED, nonces={}, open_orders=2), mode=FreezeMode.CANCEL_ALL)
 
 
@@ -66,6 +75,41 @@ VENUE = replace(QUIET, statement=replace(SIGNED, nonces={}, open_orders=2), mode
         (replace(NOTHING, now=NOW, observations=(replace(NONCE, ceiling=8),)), HaltState.EXPIRED),
         (replace(NOTHING, now=NOW, observations=(replace(NONCE, value=9, ceiling=8),)), HaltState.VIOLATION),
         (replace(NOTHING, now=NOW, observations=(replace(NONCE, value=9),)), HaltState.EXPIRED),
+        (ADAPTER, HaltState.REQUESTED),
+        (replace(ADAPTER, told=True), HaltState.DELIVERED),
+        (replace(ADAPTER, observations=(replace(NONCE, value=9, ceiling=8),)), HaltState.VIOLATION),
+        (replace(QUIET, bounded=False, observations=(NONCE,)), HaltState.VERIFIED),
+        (SPARED, HaltState.REQUESTED),
+        (replace(SPARED, told=True, observations=(replace(NONCE, value=9, ceiling=8),)), HaltState.DELIVERED),
+        (replace(QUIET, exercised=False), HaltState.QUIESCED),
+        (STOPPED, HaltState.QUIESCED),
+        (replace(STOPPED, observations=(PAUSED,)), HaltState.VERIFIED),
+        (replace(STOPPED, observations=(replace(PAUSED, block=100),)), HaltState.VERIFIED),
+        (replace(STOPPED, observations=(replace(PAUSED, block=99),)), HaltState.QUIESCED),
+        (replace(STOPPED, observations=(replace(PAUSED, block=None),)), HaltState.QUIESCED),
+        (replace(STOPPED, observations=(replace(PAUSED, unchanged_blocks=BLOCKS - 1),)), HaltState.QUIESCED),
+        (replace(STOPPED, observations=(replace(PAUSED, at=FROZEN),)), HaltState.QUIESCED),
+        (replace(STOPPED, observations=(replace(PAUSED, subject="0xc1"),)), HaltState.QUIESCED),
+        (replace(STOPPED, observations=(replace(PAUSED, value=0),)), HaltState.VIOLATION),
+        (replace(STOPPED, observations=(replace(PAUSED, value=0, block=100),)), HaltState.QUIESCED),
+        (replace(STOPPED, observations=(PAUSED, replace(PAUSED, source="two", value=0))), HaltState.VIOLATION),
+        (replace(QUIET, observations=(PAUSED,)), HaltState.QUIESCED),
+        (replace(QUIET, observations=(replace(PAUSED, value=0),)), HaltState.QUIESCED),
+        (
+            replace(STOPPED, statement=replace(SIGNED, paused={CONTRACT: 100}), observations=(PAUSED,)),
+            HaltState.QUIESCED,
+        ),
+        (
+            replace(
+                QUIET, statement=replace(SIGNED, paused={CONTRACT: 100, "0xc1": 100}), observations=(NONCE, PAUSED)
+            ),
+            HaltState.QUIESCED,
+        ),
+        (replace(QUIET, statement=replace(SIGNED, paused={CONTRACT: 100}), observations=(NONCE,)), HaltState.QUIESCED),
+        (
+            replace(QUIET, statement=replace(SIGNED, paused={CONTRACT: 100}), observations=(NONCE, PAUSED)),
+            HaltState.VERIFIED,
+        ),
     ],
 )
 def test_each_word_rests_on_its_statements(known: Known, state: HaltState) -> None:
@@ -76,6 +120,20 @@ def test_each_word_rests_on_its_statements(known: Known, state: HaltState) -> No
 
 def test_what_is_still_open_is_named() -> None:
     assert judge(replace(HALTED, fates={"b": Fate.REPLACED}), verify_blocks=BLOCKS).open_ids == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("known", "proof"),
+    [
+        (ADAPTER, "no permit bounds it; not heard of since the freeze"),
+        (replace(ADAPTER, told=True), "no permit bounds it; has not said that it obeys"),
+        (SPARED, "not exercised: takes no part in drills"),
+        (replace(STOPPED, observations=(PAUSED,)), "paused ×3, says watcher"),
+        (replace(STOPPED, observations=(replace(PAUSED, value=0),)), "0xc0 is not paused at block 103, says watcher"),
+    ],
+)
+def test_the_sentence_says_by_what(known: Known, proof: str) -> None:
+    assert judge(known, verify_blocks=BLOCKS).proof == proof
 
 
 IDS = st.sampled_from(["a", "b", "c"])
@@ -89,17 +147,19 @@ STATEMENTS = st.builds(
     in_flight=st.lists(IDS, unique=True).map(tuple),
     in_flight_count=COUNTS,
     open_orders=st.none() | COUNTS,
+    paused=st.dictionaries(st.sampled_from([CONTRACT, "0xc1"]), COUNTS),
 )
 OBSERVATIONS = st.builds(
     Observation,
     source=st.sampled_from(["watcher", "venue"]),
     looked_at=st.sampled_from(Looked),
-    subject=st.sampled_from([WALLET, "0xdef", "bot"]),
+    subject=st.sampled_from([WALLET, "0xdef", "bot", CONTRACT]),
     value=COUNTS,
     pending=st.none() | COUNTS,
     unchanged_blocks=st.none() | st.integers(0, 6),
     at=TIMES,
     ceiling=st.none() | COUNTS,
+    block=st.none() | COUNTS,
 )
 ANYTHING = st.builds(
     Known,
@@ -113,6 +173,8 @@ ANYTHING = st.builds(
     reported_open_orders=st.none() | COUNTS,
     fates=st.dictionaries(IDS, st.sampled_from(Fate)),
     observations=st.lists(OBSERVATIONS, max_size=4).map(tuple),
+    bounded=st.booleans(),
+    exercised=st.booleans(),
 )
 
 
@@ -120,7 +182,8 @@ ANYTHING = st.builds(
 def test_nobody_counts_as_halted_without_a_signature_or_a_dead_permit(known: Known) -> None:
     verdict = judge(known, verify_blocks=BLOCKS)
     if verdict.state.is_halted:
-        assert known.statement is not None or known.now > known.permits_dead_at
+        dead = known.now > known.permits_dead_at
+        assert known.statement is not None or (known.bounded and known.exercised and dead)
     if verdict.state in {HaltState.QUIESCED, HaltState.VERIFIED}:
         assert known.statement is not None
         assert set(known.statement.in_flight) <= set(known.fates)
@@ -136,6 +199,8 @@ def test_verified_needs_somebody_else_who_looked_afterwards(known: Known) -> Non
     assert judge(replace(known, observations=()), verify_blocks=BLOCKS).state is HaltState.QUIESCED
     for wallet in known.statement.nonces:
         assert any(seen.subject == wallet and (seen.unchanged_blocks or 0) >= BLOCKS for seen in late)
+    for contract, block in known.statement.paused.items():
+        assert any(seen.subject == contract and seen.value == 1 and (seen.block or 0) >= block for seen in late)
 
 
 @given(known=ANYTHING, seen=OBSERVATIONS)

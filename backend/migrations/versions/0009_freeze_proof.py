@@ -16,10 +16,14 @@ depends_on = None
 _TIME = sa.DateTime(timezone=True)
 _SCOPE_NAME = sa.String(450)
 """Four terms at their longest."""
+_FINGERPRINT = sa.String(600)
+"""A rule, such a scope and a period."""
 
 
 def upgrade() -> None:
-    op.alter_column("freezes", "scope_name", type_=_SCOPE_NAME)
+    for table in ("freezes", "alerts", "strategy_reviews"):
+        op.alter_column(table, "scope_name", type_=_SCOPE_NAME)
+    op.alter_column("alerts", "fingerprint", type_=_FINGERPRINT)
     _create_proof()
     _create_permits()
     _create_thaw()
@@ -34,6 +38,7 @@ def _create_proof() -> None:
         sa.Column("nonces", postgresql.JSONB(), nullable=False, server_default=sa.text("'{}'")),
         sa.Column("in_flight_ids", postgresql.JSONB(), nullable=False, server_default=sa.text("'[]'")),
         sa.Column("statement", sa.Text(), nullable=True),
+        sa.Column("paused", postgresql.JSONB(), nullable=False, server_default=sa.text("'{}'")),
     ):
         op.add_column("halt_acks", column)
     op.create_table(
@@ -62,6 +67,7 @@ def _create_proof() -> None:
         sa.Column("value", sa.BigInteger(), nullable=False),
         sa.Column("pending", sa.BigInteger(), nullable=True),
         sa.Column("unchanged_blocks", sa.Integer(), nullable=True),
+        sa.Column("block", sa.BigInteger(), nullable=True),
         sa.Column("seen_at", _TIME, nullable=False),
         sa.Column("ceiling", sa.BigInteger(), nullable=True),
         _of_freeze("halt_observations"),
@@ -102,10 +108,10 @@ def _create_thaw() -> None:
 def _create_confirmations() -> None:
     op.create_table(
         "risk_confirmations",
-        sa.Column("fingerprint", sa.String(500), nullable=False),
+        sa.Column("fingerprint", _FINGERPRINT, nullable=False),
         sa.Column("rule", sa.String(50), nullable=False),
         sa.Column("scope_kind", sa.String(20), nullable=False),
-        sa.Column("scope_name", sa.String(100), nullable=False),
+        sa.Column("scope_name", _SCOPE_NAME, nullable=False),
         sa.Column("alert_id", sa.UUID(), nullable=False),
         sa.Column("looks", postgresql.JSONB(), nullable=False),
         sa.Column("acted_at", _TIME, nullable=True),
@@ -119,6 +125,8 @@ def _create_confirmations() -> None:
 def _create_permits() -> None:
     op.add_column("executors", sa.Column("seen_epoch", sa.BigInteger(), nullable=False, server_default=sa.text("0")))
     op.add_column("executors", sa.Column("idle_ms", sa.Integer(), nullable=True))
+    for name in ("bounded", "in_drills"):
+        op.add_column("executors", sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.text("true")))
     op.drop_column("executors", "shown")
     op.execute("ALTER TABLE executors SET (fillfactor = 50)")  # rewritten every second: room for it on the same page
     op.add_column("executor_boots", sa.Column("public_key", sa.String(43), nullable=True))
