@@ -8,30 +8,18 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
 
 from backend.errors import ConfigurationError
 from backend.logging import configure_logging
 from backend.main import create_app
 from backend.settings import Settings
+from backend.wire import Wire
 from contract.gate import MAX_MESSAGE_BYTES
 
 STOP_LIMIT_S = 3
 """Requests still running this long after the signal are cancelled, so that the process is gone within five seconds."""
 _BACKLOG = 2_048
 """A thousand executors that come back at once are all heard; the kernel may keep fewer."""
-
-
-class GateProtocol(WebSocketsSansIOProtocol):
-    """Hands the transport on, so that a client that does not read can be dropped: to close in order waits for it."""
-
-    def handle_connect(self, event: Request) -> None:
-        """Start the application for a connection that asks to be upgraded."""
-        super().handle_connect(event)
-        scope = getattr(self, "scope", None)  # there is none if the request was refused
-        if scope is not None:
-            scope["extensions"]["watchfloor.transport"] = self.transport
 
 
 class BackendServer(uvicorn.Server):
@@ -49,7 +37,7 @@ class BackendServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,  # on by default: who sits on this machine could then name any address as its own
                 timeout_graceful_shutdown=STOP_LIMIT_S,
-                ws=GateProtocol,
+                ws=Wire,
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_ping_interval=None,  # executors renew twice a second; one that is silent is noticed by that
                 ws_per_message_deflate=False,

@@ -30,8 +30,11 @@ def storable(value: str) -> str:
     """
     if "\x00" in value:
         raise ValueError("text cannot contain NUL")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError("text cannot contain half of a surrogate pair")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("text cannot contain half of a surrogate pair") from None
     return value
 
 

@@ -5,6 +5,7 @@ confirmed. Reads no clock, opens no connection, holds no lock.
 """
 
 import json
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ MAX_KEYS = 16
 """That a backend may name; it has one, and two while it changes them."""
 MAX_SHOWN_CHARS = 300
 MAX_IDLE_MS = 2**31 - 1
+SOONEST = 0.2
+"""Of an interval: when a renewal follows a hurried one at the earliest."""
 _NEVER = float("inf")
 
 
@@ -68,6 +71,10 @@ class Session:
         """Whether this connection has brought a permit, of whatever mode."""
         self._sent_at = -_NEVER
         self._hurried = False
+        self._was_hurried = False
+        # a freeze hurries a thousand processes in one instant: each goes on at a time of its own, or they would all
+        # renew in one instant ever after
+        self._own_share = SOONEST + (1 - SOONEST) * zlib.crc32(identity.boot_id.encode()) / 2**32
         self._unanswered: OrderedDict[int, float] = OrderedDict()
 
     # -- what the executor's own code calls
@@ -165,6 +172,7 @@ class Session:
     def opened(self, now: float) -> None:  # noqa: ARG002  what every conversation is told
         """A connection stands: a renewal is due."""
         self._open = True
+        self._hurried = True
         self.answered = False
         self._sent_at = -_NEVER
         self._unanswered.clear()
@@ -186,7 +194,9 @@ class Session:
         """When there is something to send; never while no connection stands."""
         if not self._open:
             return _NEVER
-        return self._sent_at + (MIN_RENEW_S if self._hurried else self.book.renew_s)
+        if self._hurried:
+            return self._sent_at + MIN_RENEW_S
+        return self._sent_at + self.book.renew_s * (self._own_share if self._was_hurried else 1)
 
     def overdue_since(self) -> float:
         """Return when the oldest request was sent that this connection has not answered; infinity if it owes none."""
@@ -198,7 +208,7 @@ class Session:
             return None
         number = self.book.sent(now)
         self._unanswered[number] = self._sent_at = now
-        self._hurried = False
+        self._was_hurried, self._hurried = self._hurried, False
         return json.dumps({"type": "renew", **self._body(now, number)}, separators=(",", ":"))
 
     def _body(self, now: float, number: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from backend.executors.looking import Look, Looker, UntrustworthyReadError
 from backend.executors.reception import Known, Listener, Outcome, Reception, Waiting, unavailable
 from backend.executors.signing import PermitSigner
 from backend.freeze import service as freeze
-from contract.gate import RenewRequest, Revocation
+from contract.gate import RenewRequest
 from contract.scope import Scope
 from contract.states import FreezeMode
 
@@ -210,14 +210,14 @@ class Desk:
             await self._put_off()
             return
         before = {waiting: mode for waiting, mode in zip(batch, latched, strict=True) if mode is not None}
-        known = self._receive(look, batch)
+        known = await self._receive(look, batch)
         await self._grant(look, [one for one in known if not one.must_write], before)
         if to_write := [one for one in known if one.must_write]:
             with _cut_off(connection):
                 written = await self._reception.write(connection, look, to_write)
             await self._grant(look, written, before)
 
-    def _receive(self, look: Look, batch: Sequence[Waiting]) -> list[Known]:
+    async def _receive(self, look: Look, batch: Sequence[Waiting]) -> list[Known]:
         found = []
         for place, waiting in enumerate(batch):
             if self._waiting.get(waiting.key) is waiting:
@@ -225,6 +225,8 @@ class Desk:
             known = self._reception.receive(waiting, look, look.odd.get(place))
             if known is not None:
                 found.append(known)
+            if place % ANSWERS_IN_A_ROW == ANSWERS_IN_A_ROW - 1:
+                await asyncio.sleep(0)
         return found
 
     async def _grant(self, look: Look, some: Sequence[Known], latched: dict[Waiting, FreezeMode]) -> None:
@@ -246,7 +248,8 @@ class Desk:
         changed, self._holds = look.holds is not self._holds, look.holds
         if not changed:
             return
-        messages: dict[tuple[freeze.Hold, ...], Revocation] = {}
+        messages: dict[tuple[freeze.Hold, ...], bytes] = {}
+        told = 0
         for listener in self._listeners:
             over = freeze.covering(look.holds, listener.request)
             ids = frozenset(hold.id for hold in over)
@@ -254,8 +257,9 @@ class Desk:
                 message = messages.get(over) or revocation(over)
                 messages[over] = message
                 listener.push(message)
-                self._runtime.metrics.permit_revocations.inc()
+                told += 1
             listener.told = ids
+        self._runtime.metrics.permit_revocations.inc(told)
 
     def _again(self, some: Iterable[Waiting]) -> None:
         """Have renewals answered from a fresh read, unless their connections have asked anew."""

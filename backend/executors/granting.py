@@ -26,7 +26,7 @@ class Granted:
     acked_epoch: int
     fates_taken: int
 
-    def message(self) -> str:
+    def message(self) -> bytes:
         """The answer over the connection."""
         return orjson.dumps(
             {
@@ -36,7 +36,7 @@ class Granted:
                 "acked_epoch": self.acked_epoch,
                 "fates_taken": self.fates_taken,
             }
-        ).decode()
+        )
 
     def spelled_out(self) -> Permit:
         """The answer over HTTP."""
@@ -117,8 +117,12 @@ def _shown(hold: freeze.Hold) -> dict[str, Any]:
     return shown | {"drill": True} if hold.drill else shown
 
 
-def revocation(holds: tuple[freeze.Hold, ...], *, latched: FreezeMode | None = None) -> Revocation:
+def revocation(holds: tuple[freeze.Hold, ...], *, latched: FreezeMode | None = None) -> bytes:
     """What an executor under these holds is told at once; `latched` is a freeze that has no epoch yet."""
+    return _revocation(holds, latched).model_dump_json().encode()
+
+
+def _revocation(holds: tuple[freeze.Hold, ...], latched: FreezeMode | None) -> Revocation:
     shown = [Hold.model_validate(_shown(hold)) for hold in holds]
     mode = freeze.effective_mode(holds)
     if latched is not None:

@@ -23,7 +23,7 @@ from backend.executors.signing import StatementError
 from backend.freeze import service as freeze
 from backend.roster import service as roster
 from contract.errors import ErrorCode
-from contract.gate import RenewRequest, Revocation
+from contract.gate import RenewRequest
 
 MAX_PROCESSES: Final = 10_000
 """Remembered; a forgotten one costs a write."""
@@ -43,8 +43,8 @@ class Listener(Protocol):
     def request(self) -> RenewRequest:
         """The newest renewal: who and where it is."""
 
-    def push(self, message: Revocation) -> None:
-        """Have something sent; must not wait."""
+    def push(self, message: bytes) -> None:
+        """Have a revocation sent; must not wait."""
 
 
 @dataclass(eq=False, slots=True)

@@ -1,14 +1,14 @@
 """The connection of an executor's gate: renewals up, permits and revocations down.
 
-Must never let one connection hold up another: what is sent to one waits in its own short queue, and a client that does
-not read is cut. Every refusal is a message, then a close code, never a traceback.
+Must never let one connection hold up another: what a client does not read waits in its own short queue, and a client
+that goes on not reading is cut. Every refusal is a message, then a close code, never a traceback.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -25,6 +25,7 @@ from backend.executors.granting import Granted
 from backend.executors.reception import Outcome, Waiting
 from backend.guard import needs_socket
 from backend.http import record_refusal
+from backend.wire import Wire, wire_of
 from contract.errors import ErrorCode
 from contract.gate import (
     MAX_MESSAGE_BYTES,
@@ -34,7 +35,6 @@ from contract.gate import (
     RefusalMessage,
     RenewMessage,
     RenewRequest,
-    Revocation,
 )
 from contract.permissions import Permission
 
@@ -60,15 +60,17 @@ CLOSE_LIMIT_S: Final = 1.0
 class Connection:
     """One open connection and what has still to be sent through it."""
 
-    def __init__(self, caller: Caller, now: float) -> None:
+    def __init__(self, caller: Caller, now: float, wire: Wire) -> None:
         self.caller = caller
+        self.wire = wire
         self.known_request: RenewRequest | None = None
         self.heard_at = now
         self.sending_since: float | None = None
         self.told: frozenset[UUID] = frozenset()
         self.ended = asyncio.Event()
         """Nothing is taken from the client any more."""
-        self._queue: deque[str] = deque()
+        self._queue: deque[bytes] = deque()
+        """What the wire did not take."""
         self._wake = asyncio.Event()
         self._refusal: WatchfloorError | None = None
         self._code: CloseCode | None = None
@@ -79,15 +81,15 @@ class Connection:
         assert self.known_request is not None  # noqa: S101  a connection is attached once it has one
         return self.known_request
 
-    def push(self, message: Revocation) -> None:
+    def push(self, message: bytes) -> None:
         """Send a revocation before anything else that waits: permits in the queue are older than it."""
         self._queue.clear()
-        self._put(message.model_dump_json())
+        self.say(message)
 
     def answer(self, outcome: Outcome) -> None:
         """Take the desk's answer to a renewal."""
         if isinstance(outcome, Granted):
-            self._put(outcome.message())
+            self.say(outcome.message())
         elif (
             outcome.code is not ErrorCode.UNAVAILABLE
         ):  # without an answer the permit runs out, and the gate asks again
@@ -106,25 +108,32 @@ class Connection:
             self.ended.set()
             self._wake.set()
 
-    def _put(self, text: str) -> None:
+    def say(self, text: bytes) -> None:
+        """Send a message, now if the client reads."""
+        if self._code is not None or (not self._is_behind and self.wire.write(text)):
+            return
         if len(self._queue) >= MAX_QUEUED:
             self._queue.clear()
             self.close(CloseCode.TOO_SLOW)
-        elif self._code is None:
+        else:
             self._queue.append(text)
             self._wake.set()
+
+    @property
+    def _is_behind(self) -> bool:
+        return bool(self._queue) or self.sending_since is not None
 
     def is_stuck(self, now: float) -> bool:
         """Whether the client has not read for too long."""
         return self.sending_since is not None and now - self.sending_since > SEND_LIMIT_S
 
     async def send_all(self, websocket: WebSocket, runtime: Runtime) -> None:
-        """Send what comes, until the connection is to be closed."""
+        """Send what waits, until the connection is to be closed."""
         monotonic = runtime.clock.monotonic
         while True:
             while self._queue:
                 self.sending_since = monotonic()
-                await websocket.send_text(self._queue.popleft())
+                await websocket.send_text(self._queue.popleft().decode())
                 self.sending_since = None
             if self._code is not None:
                 break
@@ -144,12 +153,12 @@ class Gates:
     def __init__(self, runtime: Runtime, desk: Desk) -> None:
         self._runtime = runtime
         self._desk = desk
-        self._open: dict[Connection, WebSocket] = {}
+        self._open: set[Connection] = set()
         self._closing = False
         self._none_open = asyncio.Event()
         self._none_open.set()
         hello = Hello(keys={desk.signer.kid: desk.signer.public_key}, backend=runtime.emitter.node)
-        self._hello = hello.model_dump_json()
+        self._hello = hello.model_dump_json().encode()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Gates"]:
@@ -173,7 +182,8 @@ class Gates:
 
     async def serve(self, websocket: WebSocket, caller: Caller) -> None:
         """Serve one connection until it ends."""
-        connection = Connection(caller, self._runtime.clock.monotonic())
+        connection = Connection(caller, self._runtime.clock.monotonic(), wire_of(websocket))
+        connection.wire.listen(lambda text: self._take(connection, text))
         await websocket.accept(SUBPROTOCOL)
         if self._closing or len(self._open) >= MAX_CONNECTIONS:
             full = WatchfloorError(ErrorCode.UNAVAILABLE, "No further executor can be connected here.")
@@ -181,14 +191,15 @@ class Gates:
             with suppress(WebSocketDisconnect):
                 await connection.send_all(websocket, self._runtime)
             return
-        self._open[connection] = websocket
+        self._open.add(connection)
         self._count()
         try:
-            await websocket.send_text(self._hello)
+            connection.say(self._hello)
             await self._converse(websocket, connection)
         finally:
+            connection.ended.set()
             self._desk.detach(connection)
-            del self._open[connection]
+            self._open.remove(connection)
             self._count()
 
     def _count(self) -> None:
@@ -199,48 +210,41 @@ class Gates:
             self._none_open.set()
 
     async def _converse(self, websocket: WebSocket, connection: Connection) -> None:
-        """Send and receive until either ends."""
+        """Wait until either side ends it."""
         sending = asyncio.create_task(connection.send_all(websocket, self._runtime))
-        receiving = asyncio.create_task(self._receive(websocket, connection))
+        leaving = asyncio.create_task(_gone(websocket))
         try:
-            await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done() and connection.ended.is_set():  # it said something wrong: that is still told
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if connection.ended.is_set():  # it was refused and has gone: that is still written down
                 await asyncio.wait({sending}, timeout=SEND_LIMIT_S)
         finally:
-            for task in (sending, receiving):
+            for task in (sending, leaving):
                 task.cancel()
-            results = await asyncio.gather(sending, receiving, return_exceptions=True)
+            results = await asyncio.gather(sending, leaving, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
                 log.error("gate_connection_failed", exc_info=result)
 
-    async def _receive(self, websocket: WebSocket, connection: Connection) -> None:
-        monotonic = self._runtime.clock.monotonic
-        while not connection.ended.is_set():
-            message = await websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            early_s = connection.heard_at + MIN_RENEW_GAP_S - monotonic()
-            if connection.known_request is not None and early_s > 0:
-                await asyncio.sleep(early_s)
-            connection.heard_at = monotonic()
-            self._take(connection, message.get("text"))
-
-    def _take(self, connection: Connection, text: str | None) -> None:
-        """Hand a renewal to the desk."""
+    def _take(self, connection: Connection, text: str | None) -> float:
+        """Hand a renewal to the desk; returns for how many seconds this client is not to be read."""
+        if connection.ended.is_set():
+            return 0.0
+        before, connection.heard_at = connection.heard_at, self._runtime.clock.monotonic()
+        first = connection.known_request is None
+        too_early = not first and connection.heard_at - before < MIN_RENEW_GAP_S
         try:
             request = _read(connection, text)
         except ValueError as error:
             refusal = WatchfloorError(ErrorCode.INVALID_REQUEST, str(error))
             connection.refuse(refusal, CloseCode.MALFORMED)
-            return
-        first = connection.known_request is None
+            return 0.0
         connection.known_request = request
         if first:
             self._desk.attach(connection)
         self._desk.submit(
             Waiting(connection.caller, request, connection.heard_at, connection.answer, listener=connection)
         )
+        return MIN_RENEW_GAP_S if too_early else 0.0
 
     async def _look_for_ever(self) -> None:
         checking: asyncio.Task[None] | None = None
@@ -265,9 +269,9 @@ class Gates:
 
     def _cut_the_stuck(self) -> None:
         now = self._runtime.clock.monotonic()
-        for connection, websocket in list(self._open.items()):
+        for connection in list(self._open):
             if connection.is_stuck(now):
-                _cut(websocket)
+                connection.wire.cut()
             elif now - connection.heard_at > SILENCE_LIMIT_S:
                 connection.close(CloseCode.SILENT)
 
@@ -302,11 +306,10 @@ def _read(connection: Connection, text: str | None) -> RenewRequest:
     return request
 
 
-def _cut(websocket: WebSocket) -> None:
-    """Drop a connection whose client does not read; closing it in order would wait for the client."""
-    transport: Any = websocket.scope.get("extensions", {}).get("watchfloor.transport")
-    if transport is not None:
-        transport.abort()
+async def _gone(websocket: WebSocket) -> None:
+    """Wait for the client to leave."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
 
 
 @router.websocket("/v1/gate/connect", **needs_socket(Permission.RENEW_PERMIT))

@@ -19,7 +19,7 @@ from backend.auth.tables import ServiceToken
 from backend.executors import socket
 from backend.executors.signing import PERMIT_TYPE
 from backend.guard import refuse_unguarded_routes
-from contract.gate import CloseCode, Revocation
+from contract.gate import CloseCode
 from contract.states import FreezeMode
 from tests.support.app import App, started_app
 from tests.support.backends import serving
@@ -232,11 +232,11 @@ async def test_a_client_that_does_not_read_is_cut_and_holds_up_nobody(
         await asyncio.gather(deaf.renew(), fine.renew())
         [connection] = [one for one in app.app.state.gates._open if one.request.executor == "deaf"]
         deaf.connection.transport.pause_reading()
-        filler = Revocation(epoch=1, mode=FreezeMode.HALT, holds=[]).model_dump_json() + " " * 60_000
+        filler = b'{"type":"revoke","epoch":1,"mode":"halt","holds":[]}' + b" " * 60_000
         async with asyncio.timeout(LIMIT_S):
             while connection in app.app.state.gates._open:
                 for _ in range(4):
-                    connection._put(filler)
+                    connection.say(filler)
                 await asyncio.sleep(0.01)
         assert (await fine.renew())["mode"] is None
         deaf.connection.transport.resume_reading()
@@ -295,3 +295,23 @@ async def test_a_thaw_reaches_the_connection_with_the_next_permit(app: App, url:
         [(status,)] = await rows(app, "SELECT status FROM freezes")
         held = status != "thawed" and not await rows(app, "SELECT 1 FROM freezes WHERE thaw_released ? 'bot-1'")
         assert (await bot.renew())["mode"] == ("halt" if held else None)
+
+
+async def test_of_what_comes_too_fast_the_newest_is_answered(app: App, url: str, token: str) -> None:
+    async with line(url, token) as bot:
+        await bot.renew()
+        numbers = [await bot.send() for _ in range(200)]
+        answered = []
+        async with asyncio.timeout(LIMIT_S):
+            while not answered or answered[-1] != numbers[-1]:
+                answered.append((await bot.until("permit"))["request_no"])
+    assert answered == sorted(set(answered))
+    assert len(answered) < len(numbers)
+
+
+async def test_bytes_are_no_message(url: str, token: str) -> None:
+    async with line(url, token) as bot:
+        await bot.renew()
+        await bot.connection.send(b"{}")
+        last, code = await bot.closed()
+    assert ((last or {})["type"], code) == ("refused", CloseCode.MALFORMED)

@@ -18,20 +18,30 @@ POLL_EVERY_S: Final = 1.0
 START_EVERY_S: Final = 0.02
 """Between the starts of two executors of one process: renewals are spread as those of a floor that has run for long."""
 _LOOK_EVERY_S: Final = 0.05
+_PRINT_EVERY_S: Final = 0.5
+
+
+_told: list[dict[str, Any]] = []
 
 
 def tell(event: str, **facts: Any) -> None:
-    """Print an event."""
-    sys.stdout.write(json.dumps({"event": event, "at": time.monotonic()} | facts) + "\n")
-    sys.stdout.flush()
+    """Note an event; it is printed in a while, so that hundreds at once are not measured being printed."""
+    _told.append({"event": event, "at": time.monotonic()} | facts)
+
+
+async def _print_told() -> None:
+    while True:
+        await asyncio.sleep(_PRINT_EVERY_S)
+        lines = [json.dumps(each) + "\n" for each in _told]
+        _told.clear()
+        sys.stdout.write("".join(lines))
+        sys.stdout.flush()
 
 
 def _gate(url: str, token: str, number: int) -> AsyncGate:
     name = f"bench-{number:05}"
-    halts: list[float] = []
 
     def halted() -> bool:
-        halts.append(time.monotonic())
         tell("halted", executor=name)
         return True
 
@@ -71,6 +81,7 @@ async def _run(url: str, token: str, numbers: range, *, port: int, pollers: int)
         gates.append(_gate(url, token, number).start())
         await asyncio.sleep(START_EVERY_S)
     tasks = [asyncio.create_task(_poll(port, number)) for number in range(pollers)]
+    tasks.append(asyncio.create_task(_print_told()))
     tasks.append(asyncio.create_task(_say_when_free(gates)))
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     for task in tasks:

@@ -1,6 +1,7 @@
 """A gate's session and the other end of its line, in the test's hands: no connection, no clock."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,9 +23,9 @@ HELLO = {"type": "hello", "keys": {KID: encode(PUBLIC)}, "backend": "b"}
 class Talk:
     """A session and the other end of its line, in the test's hands."""
 
-    def __init__(self, *, pinned: dict[str, bytes] | None = None) -> None:
+    def __init__(self, *, pinned: dict[str, bytes] | None = None, boot_id: str = ME.boot_id) -> None:
         self.now = 100.0
-        self.session = Session(ME, OWN, permit_keys=pinned, now=self.now)
+        self.session = Session(replace(ME, boot_id=boot_id), OWN, permit_keys=pinned, now=self.now)
         self.epoch, self.ttl_ms = 0, 2000
         self.mode: str | None = None
         self.holds: list[dict[str, Any]] = []

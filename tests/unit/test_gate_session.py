@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.permits import DEFAULT_RENEW_S, MIN_RENEW_S, Mode, Reason
-from gate.session import MAX_MESSAGE_BYTES
+from gate.session import MAX_MESSAGE_BYTES, SOONEST
 from gate.statements import encode, key_id
 from tests.support.gate_talk import KID, OWN, PUBLIC, WALL, Talk
 
@@ -24,8 +24,9 @@ def test_nothing_is_said_before_a_connection_stands_and_at_once_when_it_does() -
 
 def test_renewals_are_due_at_an_interval_from_the_last_one_sent() -> None:
     talk = Talk().open()
-    sent_at = talk.now
+    talk.answer(talk.ask())
     asked = talk.ask()
+    sent_at = talk.now
     talk.now += 0.4  # a slow answer neither delays nor hurries the next
     talk.answer(asked)
     assert talk.session.due_at == sent_at + DEFAULT_RENEW_S
@@ -238,3 +239,24 @@ def test_a_halt_that_takes_resting_orders_back_says_so() -> None:
     talk.say(talk.freeze("cancel-all"))
     assert talk.decide().cancel_resting
     assert talk.decide().mode is Mode.CANCEL_ALL
+
+
+def test_processes_that_are_hurried_in_one_instant_go_on_at_different_ones() -> None:
+    first, second = Talk().open(), Talk(boot_id="b2").open()
+    for talk in (first, second):
+        talk.answer(talk.ask())
+        talk.say({"type": "revoke", "epoch": 3, "mode": "halt", "holds": []})
+        talk.ask()  # at once
+        talk.answer(talk.ask())
+    assert first.now != second.now
+    for talk in (first, second):
+        before = talk.now
+        talk.ask()
+        assert talk.now - before == pytest.approx(DEFAULT_RENEW_S)
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=100))
+def test_what_follows_a_hurried_renewal_comes_no_later_than_any_other(boot_id: str) -> None:
+    talk = Talk(boot_id=boot_id).open()
+    talk.ask()
+    assert SOONEST * DEFAULT_RENEW_S <= talk.session.due_at - talk.now <= DEFAULT_RENEW_S
