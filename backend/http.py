@@ -155,7 +155,9 @@ def _away(request: Request, cause: BaseException | None) -> JSONResponse:
         hint = "Whoever runs the database has to make room."
         return envelope(request, ErrorCode.UNAVAILABLE, "The database's disk is full; nothing was changed.", hint=hint)
     log.warning("database_unavailable", error=_first_line(cause))
-    return envelope(request, ErrorCode.UNAVAILABLE, "The database is not answering.", hint=_RETRY)
+    runtime: Runtime = request.app.state.runtime
+    hint = runtime.latched.sentence() or _RETRY
+    return envelope(request, ErrorCode.UNAVAILABLE, "The database is not answering.", hint=hint)
 
 
 def _is_away(error: Exception, cause: BaseException | None) -> bool:

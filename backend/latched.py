@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+from contract.freeze import Freeze
 from contract.scope import Scope
 from contract.states import FreezeMode
 
@@ -39,6 +40,10 @@ class Latched:
     """Lines of journals that no process of ours had written, since this one started."""
     journal_problem: str | None = None
     """Why the next freeze could not be kept on the disk, as far as is known."""
+    journals_elsewhere: int = 0
+    """Journals of other processes or databases in the same data directory in which freezes wait, as last looked."""
+    tell: Callable[[], list[Freeze]] = list
+    """The freezes that wait, oldest first, as the wire shows them; set by whoever keeps them."""
     _waiting: dict[UUID, LatchedHold] = field(default_factory=dict)
     _revokers: list[Revoke] = field(default_factory=list)
 
@@ -49,6 +54,13 @@ class Latched:
         put into the database in between is in neither otherwise.
         """
         return bool(self._waiting) or self.unread is not None
+
+    def sentence(self) -> str | None:
+        """What waits here, for whoever finds the database away; None when nothing does."""
+        if not (count := len(self._waiting)):
+            return None
+        what = "1 latched freeze waits" if count == 1 else f"{count} latched freezes wait"
+        return f"{what} for the database; no permit is given meanwhile."
 
     def latched_holds(self) -> tuple[LatchedHold, ...]:
         """The freezes that are not in the database yet, oldest first."""

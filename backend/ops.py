@@ -67,6 +67,7 @@ def _freeze_state(runtime: Runtime) -> dict[str, int | str | None]:
         "unread": latched.unread,
         "journal_problem": latched.journal_problem,
         "refused_lines": latched.refused_lines,
+        "journals_elsewhere": latched.journals_elsewhere,
     }
 
 
@@ -74,8 +75,7 @@ def _waiting_freezes(runtime: Runtime) -> str | None:
     latched = runtime.latched
     if latched.unread is not None:
         return f"No permit is given: {latched.unread}."
-    count = len(latched.latched_holds())
-    return f"{count} latched freezes wait for the database; no permit is given meanwhile." if count else None
+    return latched.sentence()
 
 
 def _audit_state(runtime: Runtime) -> dict[str, float | str | None]:

@@ -72,7 +72,7 @@ def _after(floor: "Floor", update: "Update") -> "Floor":
     from console.client.stream import ConnectionState, Line, Snapshot
     from console.state import floor as reducers
     from contract.alerts import Alert
-    from contract.freeze import Freeze
+    from contract.freeze import Freeze, LatchedFreezes
     from contract.risk import RiskSnapshot
     from contract.stream import ExecutorsChanged
 
@@ -88,6 +88,8 @@ def _after(floor: "Floor", update: "Update") -> "Floor":
             floor = reducers.with_alert(floor, alert, at)
         case Freeze() as freeze:
             floor = reducers.with_freeze(floor, freeze, at)
+        case LatchedFreezes() as latched:
+            floor = reducers.with_latched(floor, latched, at)
         case RiskSnapshot() as risk:
             floor = reducers.with_risk(floor, risk, at)
         case ExecutorsChanged() as changed:

@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_serializer, field_validator
 
-from contract.base import Money, UtcDatetime, Wire, WireRequest, storable
+from contract.base import Money, Page, UtcDatetime, Wire, WireRequest, storable
 from contract.reasons import MAX_REASON_CHARS, has_words
 from contract.scope import Scope
 from contract.states import FreezeMode as FreezeMode  # noqa: PLC0414  part of what this module offers
@@ -117,6 +117,23 @@ class Freeze(Wire):
     @field_serializer("ref")
     def _told(self, value: str) -> str | None:
         return None if self.status is FreezeStatus.LATCHED else value
+
+
+class FreezeList(Page[Freeze]):
+    """Freezes, newest first; the first page begins with those that the answering backend has latched."""
+
+    partial: str | None = None
+    """Why these are only the latched ones, in one sentence; None when the database was read."""
+    journals_elsewhere: int = 0
+    """As in `LatchedFreezes`."""
+
+
+class LatchedFreezes(Wire):
+    """All freezes that one backend has latched, in place of what it said of them before."""
+
+    items: list[Freeze]
+    journals_elsewhere: int = 0
+    """Journals of other backends or databases in the backend's data directory in which freezes wait as well."""
 
 
 class BlastRadius(Wire):

@@ -18,10 +18,12 @@ class Overview(Wire):
     """The 50 most urgent alerts that are not cleared."""
     alert_counts: AlertCounts
     freezes: list[Freeze]
-    """All holds in force."""
+    """All holds in force, those among them that the answering backend has latched."""
     executors: list[Executor]
     """At most 500."""
     executors_total: int
+    journals_elsewhere: int = 0
+    """Journals of other backends or databases in the backend's data directory in which freezes wait."""
 
 
 class Status(Wire):
@@ -31,6 +33,10 @@ class Status(Wire):
     version: str
     alert_counts: AlertCounts
     freezes: int
+    latched: int = 0
+    """Of these, how many the answering backend has latched: the database has not taken them yet."""
+    journals_elsewhere: int = 0
+    """As in the overview."""
     executors_total: int
     executors_trading: int
     executors_silent: int

@@ -19,6 +19,8 @@ class Topic(StrEnum):
     """data: ExecutorsChanged"""
     TRANSACTIONS = "transactions"
     """data: TransactionsStored"""
+    LATCHED = "latched"
+    """data: contract.freeze.LatchedFreezes; carries no id: the backend that sends it is the only one to know"""
     RESET = "reset"
     """The requested resume point is gone: load the overview again. data: {}"""
     BEAT = "beat"

@@ -1,7 +1,8 @@
 """Callers while the database is away: a token counts by its signature and expiry, and by what was last known of it.
 
-For freezing alone: refusing a freeze for lack of a database would be the wrong way to fail. What could not be looked
-up, a session ended elsewhere in the last seconds, is accepted until the token expires, and every entry says so.
+For freezing, and for seeing what is latched, alone: refusing a freeze for lack of a database would be the wrong way to
+fail. What could not be looked up, a session ended elsewhere in the last seconds, is accepted until the token expires,
+and every entry says so.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ LOOK_LIMIT_S: Final = 3.0
 """A database that takes longer is away."""
 _PAUSE_S: Final = 0.2
 """A burst of sign-ins is looked at together."""
+_ACTS: Final = {Permission.FREEZE_OPERATIONS: "freeze", Permission.VIEW_FREEZES: "see freezes"}
 MAX_KNOWN: Final = 20_000
 """Accounts, ended sessions and machines each; several times what a large floor has."""
 
@@ -71,25 +73,25 @@ async def _look(session: AsyncSession, runtime: Runtime) -> Known:
     )
 
 
-def caller_by_token_alone(runtime: Runtime, request: Request, token: str) -> Caller:
+def caller_by_token_alone(runtime: Runtime, request: Request, token: str, permission: Permission) -> Caller:
     """Who sends a token, as far as can be told without the database.
 
     Raises:
-        WatchfloorError: UNAVAILABLE if it cannot be told, or if they may not freeze: what concerns security is refused
-            while nothing can be recorded of it.
+        WatchfloorError: UNAVAILABLE if it cannot be told, or if they do not hold the permission: what concerns security
+            is refused while nothing can be recorded of it.
     """
     try:
-        return _told(runtime, token, caller_of(request))
+        return _told(runtime, token, caller_of(request), permission)
     except tokens.BadTokenError as error:
         log.warning("caller_not_known_by_token", why=str(error))
         raise WatchfloorError(
             ErrorCode.UNAVAILABLE,
-            f"The database is not answering, and without it your token does not let you freeze: it {error}.",
+            f"The database is not answering; without it your token does not let you {_ACTS[permission]}: it {error}.",
             hint="Ask somebody who is signed in, or try again in a moment.",
         ) from error
 
 
-def _told(runtime: Runtime, token: str, anonymous: Caller) -> Caller:
+def _told(runtime: Runtime, token: str, anonymous: Caller, permission: Permission) -> Caller:
     if not token:
         raise tokens.BadTokenError("was not sent")
     known, now = runtime.callers.known, runtime.clock.now()
@@ -98,8 +100,13 @@ def _told(runtime: Runtime, token: str, anonymous: Caller) -> Caller:
         if machine is None or now >= machine.expires_at:
             raise tokens.BadTokenError("is no machine's token that may freeze, or has ended")
         held = frozenset({Permission.FREEZE_OPERATIONS})
+        if permission not in held:
+            raise tokens.BadTokenError("is a machine's, of which only is known that it may freeze")
         return replace(anonymous, subject=f"executor:{machine.name}", kind="service", role="service", permissions=held)
-    return _person(runtime, known, token, anonymous, now)
+    person = _person(runtime, known, token, anonymous, now)
+    if permission not in person.permissions:
+        raise tokens.BadTokenError(f"belongs to somebody who may not {_ACTS[permission]}")
+    return person
 
 
 def _person(runtime: Runtime, known: Known, token: str, anonymous: Caller, now: datetime) -> Caller:
@@ -116,8 +123,6 @@ def _person(runtime: Runtime, known: Known, token: str, anonymous: Caller, now: 
     role = runtime.policy.roles.get(role_name)
     if role is None or not may_come_from(role, runtime.policy.sign_in.watchfloor, anonymous.ip):
         raise tokens.BadTokenError("may not be used from there")
-    if Permission.FREEZE_OPERATIONS not in role.permissions:
-        raise tokens.BadTokenError("belongs to somebody who may not freeze")
     return replace(
         anonymous, subject=name, kind="user", role=role_name, permissions=role.permissions,
         session_id=str(claimed.session_id),

@@ -110,13 +110,15 @@ async def authenticate(session: AsyncSession, runtime: Runtime, request: Request
     return caller
 
 
-def admit_by_token_alone(runtime: Runtime, request: Request) -> Caller:
-    """Let a caller freeze while the database is away: by the token's signature and what was last known of it.
+def admit_by_token_alone(
+    runtime: Runtime, request: Request, permission: Permission = Permission.FREEZE_OPERATIONS
+) -> Caller:
+    """Let a caller freeze, or see freezes, while the database is away: by the token's signature and what was known.
 
     Raises:
-        WatchfloorError: UNAVAILABLE if they cannot be told, or may not freeze.
+        WatchfloorError: UNAVAILABLE if they cannot be told, or do not hold the permission.
     """
-    caller = caller_by_token_alone(runtime, request, bearer_of(request))
+    caller = caller_by_token_alone(runtime, request, bearer_of(request), permission)
     request.state.caller = caller
     return caller
 

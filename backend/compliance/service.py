@@ -17,6 +17,7 @@ from backend.risk import service as risk
 from backend.stream import service as stream
 from contract.alerts import Alert
 from contract.executors import ExecutorState
+from contract.freeze import FreezeStatus
 from contract.overview import Overview, Status
 from contract.version import __version__
 
@@ -39,9 +40,10 @@ async def overview(session: AsyncSession, runtime: Runtime) -> Overview:
         risk=await risk.latest(session, runtime),
         alerts=await alerts.most_urgent(session, MAX_ALERTS),
         alert_counts=await alerts.counts(session),
-        freezes=await freeze.list_in_force(session, runtime),
+        freezes=await freeze.all_in_force(session, runtime),
         executors=known[:MAX_EXECUTORS],
         executors_total=len(known),
+        journals_elsewhere=runtime.latched.journals_elsewhere,
     )
 
 
@@ -49,11 +51,14 @@ async def status(session: AsyncSession, runtime: Runtime) -> Status:
     """One line's worth of the overview."""
     known = await executors.list_executors(session, runtime)
     states = [one.state for one in known]
+    holds = await freeze.all_in_force(session, runtime)
     return Status(
         server_time=runtime.clock.now(),
         version=__version__,
         alert_counts=await alerts.counts(session),
-        freezes=len(await freeze.list_in_force(session, runtime)),
+        freezes=len(holds),
+        latched=sum(one.status is FreezeStatus.LATCHED for one in holds),
+        journals_elsewhere=runtime.latched.journals_elsewhere,
         executors_total=len(known),
         executors_trading=states.count(ExecutorState.TRADING),
         executors_silent=states.count(ExecutorState.SILENT),

@@ -65,6 +65,9 @@ class Keeper:
         self._waiting: dict[UUID, _Waiting] = {}
         self._keeping = 0
         self._woken = asyncio.Event()
+        self.one_reader = asyncio.Semaphore(1)
+        """Held by whoever reads freezes on a reserved connection: another one stays for who freezes."""
+        runtime.latched.tell = lambda: [_shown(one) for one in self._waiting.values()]
         runtime.latched.unread = "the journal of freezes has not been read yet"
 
     async def latch(self, entry: Entry) -> Freeze:
@@ -188,6 +191,9 @@ class Keeper:
     async def _look(self) -> None:
         runtime, journal = self._runtime, self._own.journal
         await self.read()
+        with suppress(SpoolError):  # said by `read` already
+            beside = {other.path for other in await journal.others()} - {one.journal.path for one in self._taken}
+            runtime.latched.journals_elsewhere = len(beside) + await journal.elsewhere()
         await journal.spool.probe(runtime.clock.random_bytes(PROBE_BYTES))
         runtime.latched.journal_problem = journal.spool.problem
         for waiting in [one for one in self._waiting.values() if not one.kept]:

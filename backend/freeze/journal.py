@@ -210,7 +210,14 @@ class Journal:
 
 def _elsewhere(own: Path) -> int:
     found = own.parent.glob(f"*/*{SUFFIX}")
-    return sum(path.parent != own and path.stat().st_size > 0 for path in found)
+    return sum(path.parent != own and _holds_something(path) for path in found)
+
+
+def _holds_something(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # its process has just taken it away
+        return False
 
 
 def _add(path: Path, held: bytes) -> None:

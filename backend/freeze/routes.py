@@ -2,18 +2,17 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.errors import WatchfloorError
-from backend.freeze import drills, latch, service
+from backend.freeze import drills, latch, reading, service
 from backend.freeze.latch import CurrentFreezer, CurrentKeeper
 from backend.guard import CurrentCaller, needs, states
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
-from contract.base import Page
 from contract.errors import ErrorCode
-from contract.freeze import BlastRadius, Freeze, FreezeRequest, FreezeStatus, ThawApproval, ThawRequest
+from contract.freeze import BlastRadius, Freeze, FreezeList, FreezeRequest, FreezeStatus, ThawApproval, ThawRequest
 from contract.freeze_drills import DrillEvidence, DrillHistory, FreezeDrill, FreezeDrillRequest
 from contract.observing import ObservationRequest, Observed, ToWatch
 from contract.permissions import Permission
@@ -69,16 +68,23 @@ async def create_freeze(
     return frozen
 
 
-@router.get("", **needs(Permission.VIEW_FREEZES))
-async def list_freezes(
-    session: Tx,
+@router.get("", **states(Permission.VIEW_FREEZES))
+async def list_freezes(  # noqa: PLR0917  FastAPI hands these in by name
+    request: Request,
     runtime: CurrentRuntime,
+    keeper: CurrentKeeper,
     status: Literal["in-force", "all"] = "in-force",
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = DEFAULT_PAGE_ROWS,
-) -> Page[Freeze]:
-    """Holds, newest first."""
-    return await service.list_freezes(session, runtime, status=status, cursor=cursor, limit=limit)
+) -> FreezeList:
+    """Holds, newest first; those that this backend has latched also without a database."""
+    listed = await reading.read(
+        request,
+        runtime,
+        keeper,
+        lambda session: service.list_freezes(session, runtime, status=status, cursor=cursor, limit=limit),
+    )
+    return listed or service.list_latched(runtime)
 
 
 @router.get("/preview", **needs(Permission.VIEW_FREEZES))
@@ -106,10 +112,12 @@ async def record_observations(
     return await service.record_observations(session, runtime, caller, request)
 
 
-@router.get("/{ident}", **needs(Permission.VIEW_FREEZES))
-async def get_freeze(session: Tx, runtime: CurrentRuntime, keeper: CurrentKeeper, ident: str) -> Freeze:
-    """One hold by id or ref, with every covered executor's answer."""
-    return keeper.find(ident) or await service.get_freeze(session, runtime, ident)
+@router.get("/{ident}", **states(Permission.VIEW_FREEZES))
+async def get_freeze(request: Request, runtime: CurrentRuntime, keeper: CurrentKeeper, ident: str) -> Freeze:
+    """One hold by id or ref, with every covered executor's answer; one that is latched here also without a database."""
+    return await reading.find(
+        request, runtime, keeper, ident, lambda session: service.get_freeze(session, runtime, ident)
+    )
 
 
 @router.post("/{ident}/thaw", **needs(Permission.FREEZE_OPERATIONS))

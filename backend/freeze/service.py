@@ -21,11 +21,13 @@ from backend.freeze.tables import FreezeDrillRow, FreezeRow
 from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
 from backend.freeze.views import (
     Floor,
+    all_in_force,
     blast_radius,
     floor,
     get_freeze,
     list_freezes,
     list_in_force,
+    list_latched,
     permit_life,
 )
 from backend.standins import replace_name
@@ -39,6 +41,7 @@ __all__ = [
     "Floor",
     "Hold",
     "RollCall",
+    "all_in_force",
     "approve_thaw",
     "at_least_as_strict",
     "blast_radius",
@@ -54,6 +57,7 @@ __all__ = [
     "get_freeze",
     "list_freezes",
     "list_in_force",
+    "list_latched",
     "permit_life",
     "read_holds",
     "record_observations",

@@ -16,9 +16,8 @@ from backend.freeze.evidence import Judged
 from backend.freeze.tables import FreezeRow
 from backend.paging import MAX_PAGE_ROWS, decode_cursor, encode_cursor
 from backend.roster import service as roster
-from contract.base import Page
 from contract.executors import ExecutorState
-from contract.freeze import BlastRadius, Freeze, FreezeMode, FreezeStatus, HaltProof, HaltState
+from contract.freeze import BlastRadius, Freeze, FreezeList, FreezeMode, FreezeStatus, HaltProof, HaltState
 from contract.scope import Scope
 from contract.stream import Topic
 
@@ -169,16 +168,28 @@ def _progress(freeze: Freeze) -> str:
     return f"{freeze.covered}/{freeze.halted}/{freeze.verified}/{freeze.violations}/{freeze.still_open}"
 
 
+def latched(runtime: Runtime, stored: Sequence[Freeze] = ()) -> list[Freeze]:
+    """The freezes that this process has latched, newest first, apart from those that were read as stored."""
+    known = {one.id for one in stored}
+    return [one for one in reversed(runtime.latched.tell()) if one.id not in known]
+
+
 async def list_in_force(session: AsyncSession, runtime: Runtime) -> list[Freeze]:
-    """The holds in force, newest first."""
+    """The holds in force that the database has, newest first."""
     rows = await session.execute(store.newest_first(in_force_only=True, after=None, limit=MAX_PAGE_ROWS))
     return await show(session, runtime, rows.scalars().all())
 
 
+async def all_in_force(session: AsyncSession, runtime: Runtime) -> list[Freeze]:
+    """The holds in force, newest first, after those that this process has latched."""
+    stored = await list_in_force(session, runtime)
+    return [*latched(runtime, stored), *stored]
+
+
 async def list_freezes(
     session: AsyncSession, runtime: Runtime, *, status: Literal["in-force", "all"], cursor: str | None, limit: int
-) -> Page[Freeze]:
-    """One page of holds, newest first.
+) -> FreezeList:
+    """One page of holds, newest first; before the first one those that this process has latched.
 
     Raises:
         WatchfloorError: INVALID_REQUEST for a cursor that is not ours.
@@ -188,8 +199,23 @@ async def list_freezes(
     rows = (await session.execute(query)).scalars().all()
     page = rows[:limit]
     more = encode_cursor(page[-1].created_at, page[-1].id) if len(rows) > limit else None
-    items = await show(session, runtime, page)
-    return Page[Freeze](items=items, next_cursor=more, as_of=await roster.database_now(session))
+    stored = await show(session, runtime, page)
+    return FreezeList(
+        items=[*([] if cursor else latched(runtime, stored)), *stored],
+        next_cursor=more,
+        as_of=await roster.database_now(session),
+        journals_elsewhere=runtime.latched.journals_elsewhere,
+    )
+
+
+def list_latched(runtime: Runtime) -> FreezeList:
+    """What can be listed without the database."""
+    return FreezeList(
+        items=latched(runtime),
+        as_of=runtime.clock.now(),
+        partial="The database cannot be read: these are the freezes that this backend has latched, there may be more.",
+        journals_elsewhere=runtime.latched.journals_elsewhere,
+    )
 
 
 async def get_freeze(session: AsyncSession, runtime: Runtime, ident: str) -> Freeze:

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 
+from contract.freeze import LatchedFreezes
 from contract.stream import Beat, Topic
 
 _LINE_BREAKS_OF_SOME_READERS = re.compile("[\x7f-\x9f\u2028\u2029]")
@@ -22,6 +23,12 @@ def event_frame(ident: int, topic: str, payload_json: str) -> bytes:
 def reset_frame(ident: int) -> bytes:
     """Tells the console to load the overview again; `ident` is where the stream goes on."""
     return event_frame(ident, Topic.RESET.value, "{}")
+
+
+def latched_frame(latched: LatchedFreezes) -> bytes:
+    """What this backend has latched. Without an id, like a sign of life: no other backend could resume after it."""
+    data = _LINE_BREAKS_OF_SOME_READERS.sub(_escaped, latched.model_dump_json())
+    return f"event: {Topic.LATCHED.value}\ndata: {data}\n\n".encode()
 
 
 def beat_frame(now: datetime) -> bytes:

@@ -13,8 +13,10 @@ from backend.context import Caller, CurrentRuntime, Runtime
 from backend.guard import CurrentCaller, needs
 from backend.stream import service
 from backend.stream.broker import Broker, Subscription
-from backend.stream.frames import beat_frame, reset_frame
+from backend.stream.frames import beat_frame, latched_frame, reset_frame
+from contract.freeze import LatchedFreezes
 from contract.permissions import Permission
+from contract.stream import Topic
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["stream"])
@@ -50,6 +52,24 @@ class _Session:
         return not signed_in
 
 
+class _Latched:
+    """What this backend has latched, told whenever it is something else than before."""
+
+    def __init__(self, runtime: Runtime, topics: frozenset[Topic]) -> None:
+        self._runtime = runtime
+        self._may_hear = Topic.LATCHED in topics
+        self._told = LatchedFreezes(items=[])
+
+    def news(self) -> bytes:
+        """A frame, or nothing."""
+        latched = self._runtime.latched
+        now = LatchedFreezes(items=latched.tell(), journals_elsewhere=latched.journals_elsewhere)
+        if not self._may_hear or now == self._told:
+            return b""
+        self._told = now
+        return latched_frame(now)
+
+
 async def _first_part(runtime: Runtime, subscription: Subscription, after: int) -> AsyncIterator[tuple[int, bytes]]:
     """What was committed before the subscription: positions and frames."""
     async with runtime.database.read() as session:
@@ -68,6 +88,7 @@ async def _live(
 ) -> AsyncIterator[bytes]:
     """What is committed from now on, until the session ends or the server stops."""
     beat_s = runtime.policy.stream.beat_seconds
+    latched = _Latched(runtime, subscription.topics)
     while True:
         events = await subscription.take(beat_s)
         if subscription.closed or await session.ended():
@@ -78,8 +99,8 @@ async def _live(
             runtime.metrics.stream_resets.inc()
             yield reset_frame(position)
             continue
-        frames = [event.frame for event in events if event.id > position]
-        yield b"".join(frames) if frames else beat_frame(runtime.clock.now())
+        frames = [*(event.frame for event in events if event.id > position), latched.news()]
+        yield b"".join(frames) or beat_frame(runtime.clock.now())
 
 
 async def _stream(runtime: Runtime, broker: Broker, caller: Caller, after: int | None) -> AsyncIterator[bytes]:

@@ -18,6 +18,7 @@ from contract.stream import Topic
 TOPIC_PERMISSION: dict[Topic, Permission] = {
     Topic.ALERT: Permission.VIEW_ALERTS,
     Topic.FREEZE: Permission.VIEW_FREEZES,
+    Topic.LATCHED: Permission.VIEW_FREEZES,
     Topic.RISK: Permission.VIEW_RISK,
     Topic.EXECUTORS: Permission.VIEW_EXECUTORS,
     Topic.TRANSACTIONS: Permission.VIEW_TRANSACTIONS,

@@ -20,7 +20,7 @@ from contract.audit import AuditEntry, AuditPage, RelatedBy, SavedSearch, SavedS
 from contract.auth import LoginAnswer, LoginRequest, WhoAmI
 from contract.base import Page
 from contract.executors import Executor
-from contract.freeze import BlastRadius, Freeze, FreezeRequest, ThawApproval, ThawRequest
+from contract.freeze import BlastRadius, Freeze, FreezeList, FreezeRequest, ThawApproval, ThawRequest
 from contract.heads import LedgerHeads, LedgerKeys, Readiness
 from contract.overview import ComplianceMetrics, Overview, Status
 from contract.privacy import Revealed, RevealRequest
@@ -141,9 +141,9 @@ class Api(Exchange):
 
     async def freezes(
         self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Freeze]:
-        """Freezes, newest first."""
-        return await self._get("/v1/freezes", Page[Freeze], {"status": status, "limit": limit, "cursor": cursor})
+    ) -> FreezeList:
+        """Freezes, newest first; only those that the backend has latched while it cannot read its database."""
+        return await self._get("/v1/freezes", FreezeList, {"status": status, "limit": limit, "cursor": cursor})
 
     async def freeze_detail(self, ident: str) -> Freeze:
         """One freeze with the answer of every executor it covers; takes the id or the reference."""

@@ -21,7 +21,7 @@ from console.client.errors import ApiError, ClientError, NotUnderstood, TimedOut
 from console.client.sse import Parser, ServerSentEvent, StreamTooLarge
 from contract.alerts import Alert
 from contract.errors import ErrorCode
-from contract.freeze import Freeze
+from contract.freeze import Freeze, FreezeStatus, LatchedFreezes
 from contract.overview import Overview
 from contract.risk import RiskSnapshot
 from contract.stream import Beat, ExecutorsChanged, Topic, TransactionsStored
@@ -45,8 +45,10 @@ MODELS: Final[dict[Topic, type[BaseModel]]] = {
     Topic.RISK: RiskSnapshot,
     Topic.EXECUTORS: ExecutorsChanged,
     Topic.TRANSACTIONS: TransactionsStored,
+    Topic.LATCHED: LatchedFreezes,
     Topic.BEAT: Beat,
 }
+_UNNUMBERED: Final = frozenset({Topic.BEAT, Topic.LATCHED})
 _EVENT_ID: Final = re.compile("[0-9]{1,19}")
 _SIGNED_OUT: Final = frozenset({ErrorCode.NOT_AUTHENTICATED, ErrorCode.NOT_ALLOWED})
 
@@ -83,7 +85,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One event; `event_id` is None for beats."""
+    """One event; `event_id` is None for beats and for what one backend alone knows."""
 
     event_id: int | None
     topic: Topic
@@ -116,6 +118,8 @@ class Feed:
     _failures: int = 0
     _openings: int = 0
     """Streams opened since one last gave a byte."""
+    _latched: bool = False
+    """Whether freezes are shown that a backend had latched: only a new overview tells what has become of them."""
 
     async def updates(self) -> AsyncGenerator[Update, None]:
         """Every update until the caller stops; a lost line is reported and found again by itself.
@@ -142,7 +146,7 @@ class Feed:
 
     async def _connected(self) -> AsyncGenerator[Update, None]:
         """One life of the stream."""
-        if self._seen is None:
+        if self._seen is None or self._latched:
             yield await self._snapshot()
         self._openings += 1
         parser = Parser()
@@ -166,7 +170,7 @@ class Feed:
         except ValueError:
             return None
         ident = None
-        if topic is not Topic.BEAT:
+        if topic not in _UNNUMBERED:
             if not _EVENT_ID.fullmatch(event.last_event_id):
                 raise NotUnderstood("The backend sent an event without a number.")
             ident = int(event.last_event_id)
@@ -178,6 +182,8 @@ class Feed:
             raise NotUnderstood(f"The backend sent a {topic} event this version does not understand.") from error
         if ident is not None:
             self._seen = ident
+        if isinstance(model, LatchedFreezes):
+            self._latched = bool(model.items)
         return Change(ident, topic, model, self.now())
 
     async def _snapshot(self) -> Snapshot:
@@ -185,6 +191,7 @@ class Feed:
         if overview is None:
             overview = await self.api.overview(timeout_s=OVERVIEW_TIMEOUT_S)
         self._seen = overview.event_id
+        self._latched = any(one.status is FreezeStatus.LATCHED for one in overview.freezes)
         return Snapshot(overview, self.now())
 
     async def _fallen_back(self, failure: ClientError) -> AsyncGenerator[Update, None]:
@@ -199,6 +206,20 @@ class Feed:
             yield state
         if snapshot is not None:
             yield snapshot
+        elif isinstance(failure, ApiError) and failure.code is ErrorCode.UNAVAILABLE:
+            async for change in self._known_without_database():
+                yield change
+
+    async def _known_without_database(self) -> AsyncGenerator[Change, None]:
+        """What a backend that has lost its database has latched: the one thing it can tell."""
+        try:
+            page = await self.api.freezes()
+        except ClientError:
+            return  # the line is lost already, and said to be
+        if page.partial is not None:
+            self._latched = bool(page.items)
+            told = LatchedFreezes(items=page.items, journals_elsewhere=page.journals_elsewhere)
+            yield Change(None, Topic.LATCHED, told, self.now())
 
     def _streamless(self, failure: ClientError) -> bool:
         refused = isinstance(failure, NotUnderstood) or (

@@ -21,7 +21,7 @@ from console.state.freezing import Outcome, Wanted, effect_of, latched_text, unm
 from console.widgets import words
 from console.widgets.thaw import stage_text
 from contract.errors import ExitCode
-from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus
+from contract.freeze import Freeze, FreezeMode, FreezeRequest, FreezeStatus, LatchedFreezes
 from contract.scope import Scope
 from contract.stream import Topic
 from contract.thaw import DIGEST_CHARS
@@ -156,18 +156,24 @@ def list_freezes(call: Call, status: str, limit: int, cursor: str | None) -> Non
 
     def lines() -> list[str]:
         if not page.items:
-            return [f"No freezes ({status}). As of {instant(now)}."]
+            return [page.partial or f"No freezes ({status}). As of {instant(now)}."]
         return [line for one in page.items for line in _entry(one, age(one.created_at, now))]
 
     call.answer_page(page, lines)
+    if page.partial is not None and page.items:
+        output.note(page.partial)
+    if page.journals_elsewhere:
+        output.note(f"Freezes wait in {counted(page.journals_elsewhere, 'journal')} beside this backend's as well.")
 
 
 def _entry(one: Freeze, created: str) -> list[str]:
     g = glyph_set()
     in_force = one.status is not FreezeStatus.THAWED
     mark = output.painted(g.frozen if in_force else g.done, "frozen" if in_force else "ok")
-    halted = f"{one.halted} of {one.covered} halted"
-    head = f"{mark} {outside(one.ref, 12)}  {outside(str(one.scope), 30)}  {one.mode}  {_word(one.status)}  {halted}"
+    stands = f"{_word(one.status)}  {one.halted} of {one.covered} halted"
+    if one.status is FreezeStatus.LATCHED:
+        mark, stands = output.painted(g.near, "near"), "waiting for the database"
+    head = f"{mark} {outside(one.ref, 12)}  {outside(str(one.scope), 30)}  {one.mode}  {stands}"
     by = f"by {outside(one.automatic_rule or one.created_by, 40)} {created} ago: {outside(one.reason, 300)}"
     return [head, *wrapped(by, 2)]
 
@@ -229,6 +235,8 @@ async def _watch(call: Call, api: Api, ident: str | None) -> None:
                 changed = update.overview.freezes
             case Change(topic=Topic.FREEZE, model=Freeze() as one):
                 changed = [one]
+            case Change(model=LatchedFreezes() as latched):
+                changed = latched.items
             case _:
                 continue
         if isinstance(update, ConnectionState):

@@ -69,18 +69,27 @@ def as_lines(body: dict[str, Any]) -> list[str]:
     """
     counts = {name: int(body["alert_counts"][name]) for name in _SEVERITIES if body["alert_counts"][name]}
     freezes, total = int(body["freezes"]), int(body["executors_total"])
+    latched, elsewhere = int(body.get("latched", 0)), int(body.get("journals_elsewhere", 0))
     trading, silent = int(body["executors_trading"]), int(body["executors_silent"])
     burning = sum(counts.values())
-    urgent = bool(counts.get("critical") or counts.get("high") or silent)
+    urgent = bool(counts.get("critical") or counts.get("high") or silent or latched)
     ascii_only = not (sys.stdout.encoding or "ascii").lower().startswith("utf")
-    glyph = (_CRITICAL_GLYPHS if urgent else _NEAR_GLYPHS if burning or freezes else _OK_GLYPHS)[ascii_only]
+    glyph = (_CRITICAL_GLYPHS if urgent else _NEAR_GLYPHS if burning or freezes or elsewhere else _OK_GLYPHS)[
+        ascii_only
+    ]
     named = ", ".join(f"{number} {name}" for name, number in counts.items())
     alerts = f"{_counted(burning, 'alert')} ({named})" if burning else "no alerts"
     now = _instant(body["server_time"])
     assessed = body.get("assessed_at")
     risk = f"risk assessed {_age(_instant(assessed), now)} ago" if assessed else "risk never assessed"
+    waiting = []
+    if latched:
+        waiting.append(f"  {_counted(latched, 'freeze')} LATCHED, waiting for the database: no permit until then")
+    if elsewhere:
+        waiting.append(f"  freezes wait in {_counted(elsewhere, 'journal')} beside this backend's")
     return [
         f"{glyph} {alerts}, {_counted(freezes, 'freeze') if freezes else 'no freeze'} in force",
+        *waiting,
         f"  {trading} of {_counted(total, 'executor')} trading, {f'{silent} SILENT' if silent else 'none silent'}",
         f"  {risk}; {now:%H:%M:%S} UTC",
     ]

@@ -19,7 +19,7 @@ from contract.states import AlertStatus, ExecutorState, FreezeStatus, Severity
 if TYPE_CHECKING:
     from contract.alerts import Alert
     from contract.executors import Executor
-    from contract.freeze import Freeze
+    from contract.freeze import Freeze, LatchedFreezes
     from contract.overview import Overview
     from contract.risk import RiskSnapshot
 
@@ -94,6 +94,8 @@ class Floor:
     counts: Counts = Counts()
     freezes: Mapping[str, Freeze] = field(default_factory=_nothing)
     """Holds in force, by id."""
+    journals_elsewhere: int = 0
+    """Journals beside the backend's own in which freezes wait for a database."""
     executors: Mapping[str, Executor] = field(default_factory=_nothing)
     executors_total: int = 0
 
@@ -139,6 +141,7 @@ def load(floor: Floor, overview: Overview, desk_now: datetime) -> Floor:
         freezes=MappingProxyType({freeze.id: freeze for freeze in overview.freezes}),
         executors=MappingProxyType({executor.name: executor for executor in overview.executors}),
         executors_total=overview.executors_total,
+        journals_elsewhere=overview.journals_elsewhere,
     )
 
 
@@ -161,6 +164,19 @@ def with_freeze(floor: Floor, freeze: Freeze, desk_now: datetime) -> Floor:
     """Take in one changed freeze; a thawed one leaves the board."""
     kept = None if freeze.status is FreezeStatus.THAWED else freeze
     return replace(floor, freezes=_with(floor.freezes, freeze.id, kept), data_at=desk_now)
+
+
+def with_latched(floor: Floor, latched: LatchedFreezes, desk_now: datetime) -> Floor:
+    """Take in all that the backend has latched; what it had latched before is in the database, or gone with it."""
+    kept = {hold.id: hold for hold in floor.freezes.values() if hold.status is not FreezeStatus.LATCHED}
+    new = {hold.id: hold for hold in latched.items if hold.id not in kept}
+    freezes = MappingProxyType(kept | new)
+    return replace(floor, freezes=freezes, journals_elsewhere=latched.journals_elsewhere, data_at=desk_now)
+
+
+def latched_holds(floor: Floor) -> list[Freeze]:
+    """Holds that wait for the database."""
+    return [hold for hold in floor.freezes.values() if hold.status is FreezeStatus.LATCHED]
 
 
 def with_risk(floor: Floor, risk: RiskSnapshot, desk_now: datetime) -> Floor:

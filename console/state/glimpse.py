@@ -236,4 +236,5 @@ _OVERVIEW: Final = _record(
     freezes=_list(_FREEZE),
     executors=_list(_EXECUTOR),
     executors_total=_count,
+    journals_elsewhere=_count,
 )

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from console.state.floor import Floor, Link, all_executors, urgent
+from console.state.floor import Floor, Link, all_executors, latched_holds, urgent
 from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
 from contract.states import (
     AlertStatus,
@@ -50,6 +50,7 @@ def headline(floor: Floor, desk_now: datetime) -> Headline:
     now = floor.now(desk_now)
     for found in (
         _line(floor, desk_now),
+        _latched(floor),
         _crossed(floor, desk_now),
         _critical(floor, now),
         _silent(floor),
@@ -69,6 +70,10 @@ MODE_WORDS = {
     FreezeMode.CANCEL_ALL: "cancel all",
 }
 """What a hold leaves to do, in the words of the screens."""
+
+
+WAITING = "LATCHED, waiting for the database"
+"""What is said of a freeze that the database has not taken, in place of how many have halted."""
 
 
 def scope_words(scope: Scope) -> str:
@@ -107,7 +112,24 @@ def _line(floor: Floor, desk_now: datetime) -> Headline | None:
     heard_s = floor.heard_s(desk_now)
     since = f" for {exact_age(heard_s)}" if heard_s is not None else ""
     shown = floor.now(floor.connection.heard_at or desk_now).strftime("%H:%M:%S")
+    if waiting := latched_holds(floor):
+        return Headline("bad", f"{_latched_text(waiting)}; this is the floor as of {shown} UTC.")
     return Headline("bad", f"Backend unreachable{since}; this is the floor as of {shown} UTC.")
+
+
+def _latched(floor: Floor) -> Headline | None:
+    waiting = latched_holds(floor)
+    if waiting:
+        return Headline("bad", f"{_latched_text(waiting)}; no permit until then.")
+    if floor.journals_elsewhere:
+        journals = "A journal" if floor.journals_elsewhere == 1 else f"{floor.journals_elsewhere} journals"
+        return Headline("near", f"{journals} beside this backend's: freezes wait there for a database.")
+    return None
+
+
+def _latched_text(waiting: list[Freeze]) -> str:
+    names = ", ".join(scope_words(hold.scope) for hold in waiting[:3]) + ("…" if len(waiting) > 3 else "")  # noqa: PLR2004  as above
+    return f"LATCHED: freeze of {names} waits for the database"
 
 
 def _crossed(floor: Floor, desk_now: datetime) -> Headline | None:

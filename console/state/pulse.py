@@ -5,7 +5,7 @@ from typing import Final
 
 from console.state.floor import Floor, Link
 from console.state.freshness import SECONDS_SHOWN_FOR_S, STALE_AFTER_INTERVALS, seconds_between
-from console.state.headline import MODE_WORDS, scope_words
+from console.state.headline import MODE_WORDS, WAITING, scope_words
 from contract.states import FreezeStatus
 
 _ALARM_S: Final = 1.0
@@ -44,5 +44,8 @@ def hold_texts(floor: Floor) -> list[str]:
     for hold in holds:
         mode = MODE_WORDS[hold.mode]
         asked = _THAWS.get(hold.status, "")
+        if hold.status is FreezeStatus.LATCHED:
+            texts.append(f"{scope_words(hold.scope)} {mode} {WAITING}")
+            continue
         texts.append(f"{scope_words(hold.scope)} {mode} {hold.halted}/{hold.covered} halted{asked}")
     return texts

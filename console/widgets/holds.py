@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from console.state.floor import Floor
 from console.state.freshness import Freshness
-from console.state.headline import MODE_WORDS
+from console.state.headline import MODE_WORDS, WAITING
+from console.widgets.glyphs import Glyphs
 from console.widgets.lines import Line, dimmed, left, line, outside, titled_rule, width_of
 from console.widgets.overview import scope_text
 from console.widgets.view import View
@@ -14,6 +15,10 @@ from contract.states import FreezeStatus
 
 if TYPE_CHECKING:
     from contract.freeze import Freeze
+
+
+_WIDE_COLUMNS: Final = 100
+"""From here on there is room for whole names."""
 
 
 def freezes_lines(floor: Floor, view: View, rows: int) -> list[Line]:
@@ -38,7 +43,7 @@ def freeze_row(hold: Freeze, view: View) -> Line:
     proof, style = proof_text(hold, view)
     mode = MODE_WORDS[hold.mode].partition(" ")[0]
     who = outside(hold.automatic_rule or hold.created_by, 40)
-    wide = view.width >= 100  # noqa: PLR2004  room for whole names
+    wide = view.width >= _WIDE_COLUMNS
     head = line(
         (f"{g.frozen} ", "frozen"),
         (left(outside(hold.ref, 20), 9, g), "bold"),
@@ -58,8 +63,14 @@ def proof_text(hold: Freeze, view: View) -> tuple[str, str]:
     count = f"{hold.halted} of {hold.covered}"
     if hold.violations:
         return f"{g.bad} {hold.violations} WENT ON", "bad"
+    if hold.status is FreezeStatus.LATCHED:
+        return f"{g.near} {WAITING if view.width >= _WIDE_COLUMNS else 'waits for database'}", "near"
     if hold.status is FreezeStatus.THAWING:
         return f"{g.near} lifting, {hold.covered} held", "near"
+    return _halted_text(hold, count, g)
+
+
+def _halted_text(hold: Freeze, count: str, g: Glyphs) -> tuple[str, str]:
     if hold.halted < hold.covered:
         return f"{g.bad} {count} halted", "bad"
     if hold.still_open:

@@ -21,6 +21,7 @@ from contract.permissions import Permission
 from contract.stream import ExecutorsChanged, Topic, TransactionsStored
 from tests.support.app import App
 from tests.support.backends import backends, serving
+from tests.support.latching import until
 from tests.support.people import ADMIN, sign_in
 from tests.support.sse import open_stream
 
@@ -132,7 +133,8 @@ async def test_a_stream_holds_no_connection_and_no_transaction(app: App, databas
     await _publish(app.runtime, 1)
     async with serving(app.app) as url, open_stream(url, token, after=0) as stream:
         await stream.next()
-        assert app.runtime.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        pool = app.runtime.database.engine.pool
+        await until(lambda: pool.checkedout() == 0, "the connection given back")  # type: ignore[attr-defined]
         with psycopg.connect(database_url) as connection:
             states = connection.execute(
                 "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

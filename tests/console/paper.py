@@ -13,7 +13,7 @@ from contract.alerts import Alert, AlertStatus
 from contract.audit import AuditEntry, AuditPage, SavedSearch, SavedSearches
 from contract.auth import LoginAnswer, WhoAmI
 from contract.base import Page
-from contract.freeze import BlastRadius, Freeze
+from contract.freeze import BlastRadius, Freeze, FreezeList, FreezeStatus, LatchedFreezes
 from contract.heads import LedgerHeads, Readiness
 from contract.overview import Overview
 from contract.permissions import Permission
@@ -63,6 +63,8 @@ class Paper:
     """By "METHOD path": what to answer instead."""
     signed_in: bool = True
     up: bool = True
+    database_up: bool = True
+    """Without it only what is latched can be told."""
     _queues: list["asyncio.Queue[bytes | None]"] = field(default_factory=list)
     _event: int = 100
 
@@ -95,9 +97,17 @@ class Paper:
     def drop(self) -> None:
         """End every stream and refuse new ones."""
         self.up = False
+        self.end_streams()
+
+    def end_streams(self) -> None:
+        """End every stream; new ones are opened as before."""
         for queue in self._queues:
             queue.put_nowait(None)
         self._queues.clear()
+
+    def tell_latched(self, *holds: Freeze) -> None:
+        """Say to every open stream what the backend has latched."""
+        self._send(f"event: latched\ndata: {LatchedFreezes(items=list(holds)).model_dump_json()}\n\n")
 
     def _send(self, text: str) -> None:
         for queue in self._queues:
@@ -115,7 +125,7 @@ class Paper:
             if isinstance(planned, Exception):
                 raise planned
             return planned
-        if path == "/v1/stream":
+        if path == "/v1/stream" and self.database_up:
             queue: asyncio.Queue[bytes | None] = asyncio.Queue()
             self._queues.append(queue)
             self.beat()
@@ -128,6 +138,8 @@ class Paper:
             return _json(LoginAnswer(token="t" * 20, expires_at=models.NOW + timedelta(hours=8)))
         if not self.signed_in:
             return refusal(401, "not_authenticated", "Your session has ended.", "Log in again.")
+        if not self.database_up and not path.startswith("/v1/freezes"):
+            return refusal(503, "unavailable", "The database is not answering.")
         routes: dict[str, Callable[[], httpx.Response]] = {
             "/v1/auth/whoami": lambda: _json(WhoAmI(username="officer1", role=self.role, permissions=self.permissions)),
             "/v1/auth/logout": lambda: httpx.Response(204),
@@ -290,7 +302,10 @@ class Paper:
         parts = path.split("/")
         if len(parts) == 3:
             if method == "GET":
-                return _json(Page[Freeze](items=list(self.freezes.values())))
+                waiting = [one for one in self.freezes.values() if one.status is FreezeStatus.LATCHED]
+                if self.database_up:
+                    return _json(FreezeList(items=list(self.freezes.values())))
+                return _json(FreezeList(items=waiting, partial="The database cannot be read."))
             blast = self.blast(str(Scope.model_validate(body["scope"])))
             made = models.freeze("freeze-2", scope=str(blast.scope), covered=blast.executors, halted=0)
             made = made.model_copy(update={"ref": "FRZ-0032", "reason": body["reason"], "created_at": models.NOW})

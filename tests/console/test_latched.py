@@ -5,11 +5,24 @@ import threading
 
 import pytest
 
+from console.commands.status import as_lines
+from console.state import floor as reducers
+from console.state.floor import Floor, Link
 from console.state.freezing import Outcome, Wanted, effect_of, latched_text, unmet
+from console.state.headline import headline
+from console.state.pulse import hold_texts
 from console.widgets.freezes import board_sentence
+from console.widgets.holds import freeze_row
+from console.widgets.lines import text_of
 from contract.errors import ExitCode
-from contract.freeze import Freeze, FreezeStatus
+from contract.freeze import Freeze, FreezeStatus, LatchedFreezes
+from contract.risk import MeasureState
+from contract.scope import Scope
 from tests.console import floor_models as models
+from tests.console.driving import running
+from tests.console.floor_models import NOW
+from tests.console.paper import Paper
+from tests.console.views import view
 from tests.support.commands import Commands
 from tests.support.latching import lock_held
 from tests.support.people import OFFICER
@@ -43,6 +56,106 @@ def test_one_that_would_be_lost_says_so(revoked: int, told: str) -> None:
     assert "NOT KEPT" in text
     assert told in text
     assert board_sentence(latched(kept=False), effect_of(latched(), 1.0), None)[0] == "bad"
+
+
+def floor_with(*holds: Freeze, link: Link = Link.LIVE) -> Floor:
+    """A floor that knows of some freezes, told by the backend alone."""
+    known = reducers.load(Floor(), models.overview().model_copy(update={"freezes": [models.freeze()]}), NOW)
+    told = LatchedFreezes(items=list(holds))
+    return reducers.connected(reducers.with_latched(known, told, NOW), link, NOW, heard=True)
+
+
+def other(ident: str = "freeze-9", scope: str = "chain:base") -> Freeze:
+    return latched().model_copy(update={"id": ident, "scope": Scope.parse(scope), "created_at": NOW})
+
+
+def test_what_is_latched_stands_beside_the_holds_and_goes_with_the_next_word() -> None:
+    floor = floor_with(other(), other("freeze-10", "chain:mantle"))
+    assert set(floor.freezes) == {"freeze-1", "freeze-9", "freeze-10"}
+    floor = reducers.with_freeze(floor, models.freeze("freeze-9"), NOW)
+    floor = reducers.with_latched(floor, LatchedFreezes(items=[other()]), NOW)
+    assert floor.freezes["freeze-9"].status is FreezeStatus.ACTIVE, "what the database has is no longer latched"
+    assert set(reducers.with_latched(floor, LatchedFreezes(items=[]), NOW).freezes) == {"freeze-1", "freeze-9"}
+
+
+def test_banner_list_and_sentence_say_latched() -> None:
+    floor = floor_with(other())
+    assert hold_texts(floor) == ["zksync halt 4/4 halted", "base halt LATCHED, waiting for the database"]
+    assert "▲ LATCHED, waiting for the database" in text_of(freeze_row(other(), view(120)))
+    narrow = text_of(freeze_row(other(), view(78))).rstrip()
+    assert ("LATCHED" in narrow, narrow.endswith("▲ waits for database"), len(narrow) <= 78) == (True, True, True)
+    said = headline(floor, NOW)
+    assert said.mood == "bad"
+    assert said.text == "LATCHED: freeze of base waits for the database; no permit until then."
+    lost = headline(floor_with(other(), link=Link.LOST), NOW).text
+    assert lost == "LATCHED: freeze of base waits for the database; this is the floor as of 03:12:09 UTC."
+
+
+def test_journals_of_others_are_said_when_nothing_is_worse() -> None:
+    calm = models.overview(MeasureState.OK).model_copy(update={"alerts": [], "freezes": [], "journals_elsewhere": 1})
+    floor = reducers.connected(reducers.load(Floor(), calm, NOW), Link.LIVE, NOW, heard=True)
+    said = headline(floor, NOW)
+    assert (said.mood, said.text) == (
+        "near",
+        "A journal beside this backend's: freezes wait there for a database.",
+    )
+    status = {
+        "alert_counts": dict.fromkeys(("critical", "high", "medium", "low"), 0),
+        "freezes": 2, "latched": 1, "journals_elsewhere": 3, "executors_total": 4, "executors_trading": 0,
+        "executors_silent": 0, "server_time": NOW.isoformat(), "assessed_at": None,
+    }  # fmt: skip
+    lines = as_lines(status)
+    assert lines[1:3] == [
+        "  1 freeze LATCHED, waiting for the database: no permit until then",
+        "  freezes wait in 3 journals beside this backend's",
+    ]
+    assert not any(
+        "LATCHED" in line or "journal" in line for line in as_lines(status | {"latched": 0, "journals_elsewhere": 0})
+    )
+
+
+async def test_a_console_hears_of_it_and_forgets_it_with_the_next_word() -> None:
+    async with running() as run:
+        run.paper.tell_latched(other())
+        await run.shows("base halt LATCHED, waiting for the database")
+        await run.press("2")
+        await run.at("Alerts")
+        await run.shows("FROZEN 2")
+        run.paper.tell_latched()
+        await run.shows("FROZEN 1")
+
+
+async def test_without_a_database_the_console_shows_what_the_backend_has_latched() -> None:
+    paper = Paper()
+    async with running(paper) as run:
+        paper.freezes["freeze-9"] = other()
+        paper.database_up = False
+        paper.end_streams()
+        await run.shows("base halt LATCHED, waiting for the database")
+        assert run.app.pulse().link == "lost"
+        del paper.freezes["freeze-9"]  # not kept, and the backend has died
+        paper.database_up = True
+        await run.until(lambda: run.app.pulse().link == "live", "the line is back")
+        await run.shows("FROZEN 1")
+
+
+async def test_its_board_is_read_from_the_backend_that_latched_it() -> None:
+    paper = Paper(freezes={"freeze-9": other()}, overview=models.overview().model_copy(update={"freezes": [other()]}))
+    async with running(paper) as run:
+        await run.press("3")
+        await run.at("Operations")
+        await run.press("tab", "enter")
+        await run.shows("LATCHED: kept by this backend, not yet in the database")
+
+
+def test_lists_show_it(run: Commands) -> None:
+    with lock_held(run.floor.database_url):
+        assert run(OFFICER, "freeze", "--scope", "chain:listed", "--reason", "x").code == ExitCode.OK
+        ran = run(OFFICER, "freezes", "list")
+        assert any("LATCHED  chain:listed  halt  waiting for the database" in line for line in ran.out.splitlines())
+        body = run(OFFICER, "freezes", "list", "--json").body
+        assert (body["partial"], body["journals_elsewhere"]) == (None, 0)
+        assert "1 freeze LATCHED, waiting for the database" in run(OFFICER, "status").out
 
 
 def test_the_command_says_latched_and_waits_for_the_database_if_asked(run: Commands) -> None:

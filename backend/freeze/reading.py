@@ -1,0 +1,80 @@
+"""Reading freezes while the database may be away: what this process has latched can be told without it.
+
+Owns who may read then, and how long the database is tried. Must never wait longer than whoever freezes, or take both
+reserved connections.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.auth import service as auth
+from backend.context import Runtime
+from backend.errors import WatchfloorError
+from backend.freeze.draining import Keeper
+from backend.guard import Admit
+from contract.errors import ErrorCode
+from contract.freeze import Freeze
+from contract.permissions import Permission
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+TRY_S: Final = 1.4
+"""How long the database is tried while freezes wait for it; as long as by a freeze."""
+
+
+async def read(
+    request: Request, runtime: Runtime, keeper: Keeper, work: Callable[[AsyncSession], Awaitable[T]]
+) -> T | None:
+    """What the database says to a caller who may see freezes; None if it cannot be asked and some are latched here.
+
+    Raises:
+        WatchfloorError: the caller may not, or it cannot be told whether they may.
+        Exception: what the database or its driver raises while nothing is latched.
+    """
+    admit: Admit = request.app.state.admit
+
+    async def admitted(session: AsyncSession) -> T:
+        await admit(session, runtime, request, Permission.VIEW_FREEZES)
+        return await work(session)
+
+    if not runtime.latched.tell():
+        async with runtime.database.transaction() as session:
+            return await admitted(session)
+    try:
+        async with asyncio.timeout(TRY_S), keeper.one_reader:
+            return await runtime.reserve.attempt(admitted, TRY_S)
+    except WatchfloorError:
+        raise
+    # the boundary to the database: whatever keeps it from being read, what is latched here can be told
+    except Exception as error:  # noqa: BLE001  named above
+        log.info("freezes_not_read", error=f"{type(error).__name__}: {error}"[:300])
+        auth.admit_by_token_alone(runtime, request, Permission.VIEW_FREEZES)
+        return None
+
+
+async def find(
+    request: Request, runtime: Runtime, keeper: Keeper, ident: str, look: Callable[[AsyncSession], Awaitable[Freeze]]
+) -> Freeze:
+    """One freeze: the latched one of this id, else what the database says.
+
+    Raises:
+        WatchfloorError: NOT_FOUND; UNAVAILABLE if the database cannot be asked and it is not latched here.
+    """
+
+    async def looked(session: AsyncSession) -> Freeze:
+        return keeper.find(ident) or await look(session)
+
+    found = await read(request, runtime, keeper, looked) or keeper.find(ident)
+    if found is None:
+        raise WatchfloorError(
+            ErrorCode.UNAVAILABLE,
+            "The database is not answering, and this backend has not latched that freeze.",
+            hint="Try again in a moment.",
+        )
+    return found
