@@ -33,6 +33,8 @@ URGENT_GAP_S: Final = 0.002
 """The same once a freeze has been committed."""
 LONGEST_GAP_S: Final = 0.25
 """While anybody is connected: finds a freeze whose notification was lost."""
+IDLE_GAP_S: Final = 1.0
+"""While nobody is: who comes then must not be answered by a backend that has slept through an outage."""
 READ_LIMIT_MS: Final = 1_000
 """Half a permit's life: what takes longer helps nobody."""
 GIVE_UP_S: Final = 1.2
@@ -155,7 +157,7 @@ class Desk:
         if not self._waiting and not self._urgent:
             self._wake.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(LONGEST_GAP_S if self._listeners or not self.roll.clear else None):
+                async with asyncio.timeout(LONGEST_GAP_S if self._listeners or not self.roll.clear else IDLE_GAP_S):
                     await self._wake.wait()
 
     async def _pause(self, began: float) -> None:
@@ -206,7 +208,7 @@ class Desk:
             look = await self._looker.look(connection, [waiting.request for waiting in batch])
         self._runtime.metrics.permit_reads.observe(self._monotonic() - began)
         self._push(look)
-        if not self.roll.passes(look.now, look.oldest_check_in):
+        if not self.roll.passes(look.check_ins, at=began):
             await self._put_off()
             return
         before = {waiting: mode for waiting, mode in zip(batch, latched, strict=True) if mode is not None}

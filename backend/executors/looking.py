@@ -13,7 +13,7 @@ from contract.gate import RenewRequest
 
 _LOOK: Final = (
     f"SELECT clock_timestamp(), pg_is_in_recovery(), {freeze.EPOCH_SQL}, {freeze.HOLDS_SQL}, {roster.ODD_SQL},"
-    f" {freeze.OLDEST_SQL}"
+    f" {freeze.CHECK_INS_SQL}"
 )
 
 
@@ -29,8 +29,8 @@ class Look:
     epoch: int
     holds: tuple[freeze.Hold, ...]
     odd: Mapping[int, roster.Odd]
-    oldest_check_in: datetime | None
-    """Of all other backends."""
+    check_ins: Mapping[str, Any]
+    """The last one of every other backend."""
 
 
 class Looker:
@@ -53,7 +53,7 @@ class Looker:
         cursor = await connection.execute(_LOOK, {**roster.asking(requests), "me": self._me}, prepare=True)
         row = await cursor.fetchone()
         assert row is not None  # noqa: S101  a SELECT without FROM gives one row
-        now, in_recovery, epoch, holds, odd, oldest = row
+        now, in_recovery, epoch, holds, odd, check_ins = row
         if in_recovery:
             raise UntrustworthyReadError("a standby answers")
         if epoch < self._epoch:
@@ -61,4 +61,4 @@ class Looker:
         if holds != self._text:
             self._text, self._holds = holds, freeze.read_holds(holds)
         self._epoch = epoch
-        return Look(now=now, epoch=epoch, holds=self._holds, odd=roster.read_odd(odd), oldest_check_in=oldest)
+        return Look(now=now, epoch=epoch, holds=self._holds, odd=roster.read_odd(odd), check_ins=check_ins or {})

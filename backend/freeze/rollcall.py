@@ -2,17 +2,19 @@
 
 A freeze may have been latched at one backend while none could read the database. When it comes back, the others would
 read a state without that freeze. So each backend checks in, while it keeps none back, and whoever lost the database
-for a moment gives no permit until all others have checked in since. One that never does is waited for `LONGEST`.
+for a moment gives no permit until all others have checked in since. One that never does is waited for `LONGEST_S`.
+
+No wall clock takes part: whether somebody has checked in since is seen from the check-in having changed, because the
+database's clock may have been put back or forward meanwhile, or be another server's.
 """
 
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import text
@@ -25,13 +27,16 @@ log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 0.5
 """How often a backend checks in: who has to wait for it waits about so long."""
-LONGEST: Final = timedelta(seconds=10)
+LONGEST_S: Final = 10.0
 """A backend that has not come back by then is taken for dead: what it latched is in force once it is started again."""
+UNSEEN_S: Final = 2.0
+"""Who has not looked for so long cannot know whether the database was away: twice the gap between looks of a backend
+to which nobody is connected."""
 FORGOTTEN_AFTER_S: Final = 60.0
 """A backend that others have not seen for so long, with the database there all the time, is waited for no more."""
 _ATTEMPT_S: Final = 2.0
-OLDEST_SQL: Final = "(SELECT min(checked_in_at) FROM backend_checkins WHERE boot <> %(me)s)"
-"""When that backend checked in last that did so longest ago, of all but the one that asks."""
+CHECK_INS_SQL: Final = "(SELECT jsonb_object_agg(boot, checked_in_at) FROM backend_checkins WHERE boot <> %(me)s)"
+"""The last check-in of every backend but the one that asks, by boot; NULL when there is no other."""
 _CHECK_IN = (
     text("SET LOCAL synchronous_commit = off"),  # one that a crash takes back is made again
     text(
@@ -45,7 +50,8 @@ _SPEAK_FOR = text(
     " WHERE place = :place AND boot <> :me AND NOT boot = ANY(CAST(:waiting AS text[])) FOR UPDATE SKIP LOCKED)"
 )
 """Of processes that ran here before. One that lives beside this one checks in again; its row is never waited for."""
-_FORGET = text("DELETE FROM backend_checkins WHERE checked_in_at < clock_timestamp() - make_interval(secs => :seconds)")
+_LIST = text("SELECT boot, checked_in_at FROM backend_checkins WHERE boot <> :me")
+_FORGET = text("DELETE FROM backend_checkins WHERE boot = ANY(CAST(:boots AS text[]))")
 _LEAVE = text("DELETE FROM backend_checkins WHERE boot = :me")
 
 
@@ -54,23 +60,50 @@ class RollCall:
     """Whether permits may be given again, pure. In doubt from the start: nobody knows what was before."""
 
     clear: bool = False
-    _since: datetime | None = None
+    _waiting_for: Mapping[str, Any] | None = None
+    """The check-ins as they were at the first look since the doubt began."""
+    _since: float = 0.0
+    _looked_at: float | None = None
 
     def doubt(self) -> None:
         """A read has failed: while nothing could be read, a freeze may have been latched elsewhere."""
-        self.clear, self._since = False, None
+        self.clear, self._waiting_for = False, None
 
-    def passes(self, now: datetime, oldest: datetime | None) -> bool:
-        """Whether a state read at `now` is all there is. Both times are the database's.
+    def passes(self, check_ins: Mapping[str, Any], *, at: float) -> bool:
+        """Whether a state that was just read is all there is.
 
-        `oldest`: the check-in that lies back furthest, of all other backends; None when there is no other.
+        `check_ins` are those of all other backends, of the same read; `at` is this process's monotonic clock (seconds).
         """
+        if self._looked_at is not None and at - self._looked_at > UNSEEN_S:
+            self.doubt()
+        self._looked_at = at
         if self.clear:
             return True
-        if self._since is None or now < self._since:
-            self._since = now
-        self.clear = oldest is None or oldest > self._since or now - self._since > LONGEST
+        if self._waiting_for is None:
+            self._waiting_for, self._since = check_ins, at
+        missing = any(check_ins.get(boot) == last for boot, last in self._waiting_for.items())
+        self.clear = not missing or at - self._since > LONGEST_S
         return self.clear
+
+
+@dataclass
+class _Memory:
+    """How long the check-ins of others have been the same, by this process's own clock."""
+
+    _seen: dict[str, tuple[Any, float]] = field(default_factory=dict)
+
+    def unchanged(self, check_ins: Mapping[str, Any], *, at: float, for_s: float) -> list[str]:
+        """Those that have not checked in again for so long."""
+        for boot in self._seen.keys() - check_ins.keys():
+            del self._seen[boot]
+        for boot, last in check_ins.items():
+            if boot not in self._seen or self._seen[boot][0] != last:
+                self._seen[boot] = last, at
+        return [boot for boot, (_, since) in self._seen.items() if at - since > for_s]
+
+    def forget(self) -> None:
+        """What was seen before counts no more: the database was away, for others too."""
+        self._seen.clear()
 
 
 class Attendance:
@@ -81,7 +114,7 @@ class Attendance:
         self._keeper = keeper
         where = f"{socket.gethostname()}:{runtime.settings.data_dir.resolve()}"
         self._place = hashlib.sha256(where.encode()).hexdigest()[:16]
-        self._seen_since = runtime.clock.monotonic()
+        self._others = _Memory()
         self._has_spoken = False
         """For the processes before it: once, so that two that share a directory do not go on deleting each other."""
 
@@ -96,7 +129,7 @@ class Attendance:
                 await self._once()
             # the task's boundary: a database that is away is what this is for
             except Exception as error:  # noqa: BLE001  named above
-                self._seen_since = self._runtime.clock.monotonic()
+                self._others.forget()
                 log.warning("not_checked_in", error=f"{type(error).__name__}: {error}"[:300])
             await asyncio.sleep(EVERY_S)
 
@@ -104,18 +137,22 @@ class Attendance:
         if self._runtime.latched.pending():
             return
         waiting = await self._keeper.boots_that_wait()
-        long_seen = self._runtime.clock.monotonic() - self._seen_since > FORGOTTEN_AFTER_S
 
         async def check_in(session: AsyncSession) -> None:
             for statement in _CHECK_IN:
                 await session.execute(statement, {"me": self._me, "place": self._place})
             if not self._has_spoken:
                 await session.execute(_SPEAK_FOR, {"me": self._me, "place": self._place, "waiting": waiting})
-            if long_seen:
-                await session.execute(_FORGET, {"seconds": FORGOTTEN_AFTER_S})
+            await self._forget_the_dead(session)
 
         await self._runtime.reserve.attempt(check_in, _ATTEMPT_S)
         self._has_spoken = True
+
+    async def _forget_the_dead(self, session: AsyncSession) -> None:
+        others = {row.boot: row.checked_in_at for row in await session.execute(_LIST, {"me": self._me})}
+        gone = self._others.unchanged(others, at=self._runtime.clock.monotonic(), for_s=FORGOTTEN_AFTER_S)
+        if gone:
+            await session.execute(_FORGET, {"boots": gone})
 
     async def leave(self) -> None:
         """Say goodbye: nobody need wait for this backend. One that still keeps a freeze back does not."""

@@ -15,7 +15,7 @@ from backend.freeze.holds import create, freeze_automatically
 from backend.freeze.milestones import follow
 from backend.freeze.observing import record as record_observations
 from backend.freeze.observing import to_watch
-from backend.freeze.rollcall import OLDEST_SQL, RollCall
+from backend.freeze.rollcall import CHECK_INS_SQL, RollCall
 from backend.freeze.store import fence
 from backend.freeze.tables import FreezeDrillRow, FreezeRow
 from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
@@ -33,9 +33,9 @@ from backend.freeze.views import (
 from backend.standins import replace_name
 
 __all__ = [
+    "CHECK_INS_SQL",
     "EPOCH_SQL",
     "HOLDS_SQL",
-    "OLDEST_SQL",
     "REPORT_EVERY",
     "Acknowledgement",
     "Floor",

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from backend.errors import WatchfloorError
 from backend.freeze import rollcall
-from tests.support.app import App, started_app
-from tests.support.holds import renew
+from tests.support.app import DESKS, App, started_app
+from tests.support.holds import MACHINE, renewal
 from tests.support.latching import latched, rows, signed_in
 from tests.support.outage import outage
 from tests.support.people import ADMIN
@@ -34,10 +35,17 @@ async def pair(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             yield first, second
 
 
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no reason to be taken for dead."""
+    monkeypatch.setattr(rollcall, "LONGEST_S", 3_600.0)
+    monkeypatch.setattr(rollcall, "FORGOTTEN_AFTER_S", 3_600.0)
+
+
 async def may_send(app: App) -> bool:
+    """Whether one renewal is answered with a permit that allows sending."""
     try:
-        return (await renew(app.runtime, "bot-1")).may_trade
-    except Exception:  # noqa: BLE001  no permit is given: what is asked here
+        return (await DESKS[id(app.runtime)].renew(MACHINE, renewal("bot-1"))).spelled_out().may_trade
+    except WatchfloorError:
         return False
 
 
@@ -45,7 +53,7 @@ async def test_what_one_has_latched_holds_at_the_other_when_the_database_comes_b
     pair: tuple[App, App], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = pair
-    monkeypatch.setattr(rollcall, "LONGEST", timedelta(hours=1))  # a busy machine is no reason to be taken for dead
+    patient(monkeypatch)
     (admin,) = await signed_in(first, ADMIN)
     await until(lambda: may_send(second), "it may send while all is well")
     keeper, drained = first.app.state.latch, asyncio.Event()
@@ -79,6 +87,27 @@ async def test_when_nobody_has_latched_anything_permits_are_soon_given_again(
     with outage(database_url):
         await until(lambda: refused(second), "it may not while the database is away")
     await until(lambda: may_send(second), "it may send again")
+
+
+async def test_an_old_check_in_that_bears_a_later_time_ends_no_wait(
+    pair: tuple[App, App], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = pair
+    patient(monkeypatch)
+    (admin,) = await signed_in(first, ADMIN)
+    await until(lambda: may_send(second), "it may send while all is well")
+    monkeypatch.setattr(first.app.state.latch, "drain", _never)
+    with outage(database_url):
+        await latched(admin, "executor:bot-1")
+        assert not await may_send(second)
+    with psycopg.connect(database_url) as connection:  # as after a restart on a host whose clock is an hour behind
+        connection.execute("UPDATE backend_checkins SET checked_in_at = checked_in_at + interval '1 hour'")
+    for _ in range(3):
+        assert not await may_send(second), "what bears a later time is an old check-in all the same"
+
+
+async def _never() -> None:
+    return
 
 
 async def refused(app: App) -> bool:
