@@ -66,7 +66,8 @@ class Behaviour:
     counting: Counting = Counting.GROWS
     delay_s: float = 0.0
     """How long the touch takes."""
-    refuses: bool = False
+    refuses: frozenset[str] = frozenset()
+    """Types of keys that it does not sign with, as if they were not plugged in."""
     other_flags: int = 0
     """Bits put into the flags beside the two."""
 
@@ -208,7 +209,7 @@ class SoftwareAgent:
         reader.end()
         kind = next((each for each in (SK_ED25519, SK_ECDSA) if self._key.blob(each) == blob), None)
         await asyncio.sleep(self._behaviour.delay_s)
-        if kind is None or self._behaviour.refuses:
+        if kind is None or kind in self._behaviour.refuses:
             return bytes([_FAILURE])
         return bytes([_SIGN_RESPONSE]) + string(self._key.sign(kind, message, self._behaviour))
 
@@ -276,7 +277,7 @@ async def _run(given: argparse.Namespace) -> None:
         verified=given.verified,
         counting=Counting(given.counting),
         delay_s=given.delay,
-        refuses=given.refuse,
+        refuses=frozenset(HARDWARE_KEY_TYPES if given.refuse else ()),
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -25,16 +25,7 @@ _ED25519_BYTES = 32
 _P256_POINT_BYTES = 65  # uncompressed: 4, x, y
 _UNCOMPRESSED = 4
 _ED25519_PRIME = 2**255 - 19
-_SMALL_ORDER_Y = frozenset(
-    {
-        0,
-        1,
-        _ED25519_PRIME - 1,
-        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
-        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7,
-    }
-)
-"""Of the eight points under which a signature can be made without any secret."""
+_ED25519_D = -121_665 * pow(121_666, -1, _ED25519_PRIME) % _ED25519_PRIME
 _MAKE_ONE = "Make one with: ssh-keygen -t ed25519-sk"
 
 
@@ -128,9 +119,25 @@ def _ed25519(reader: Reader) -> Ed25519PublicKey:
     if len(raw) != _ED25519_BYTES:
         raise reader.malformed("has a point of the wrong length")
     y = int.from_bytes(raw, "little") & (2**255 - 1)  # the highest bit is the sign of x
-    if y >= _ED25519_PRIME or y in _SMALL_ORDER_Y:
+    if y >= _ED25519_PRIME or _has_small_order(y) or not _on_ed25519(y):
         raise reader.malformed("has a point that is none of a real key")
     return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def _has_small_order(y: int) -> bool:
+    """Whether it is one of the eight points under which anybody can sign: their order divides 8.
+
+    Those of order 1, 2 and 4 have y = 1, -1 and 0. The double of one of order 8 has y = 0, so that x² = -y² there, and
+    the equation of the curve leaves d·y⁴ + 2·y² = 1.
+    """
+    square = y * y % _ED25519_PRIME
+    return square in (0, 1) or (_ED25519_D * square * square + 2 * square - 1) % _ED25519_PRIME == 0
+
+
+def _on_ed25519(y: int) -> bool:
+    square = y * y
+    x_squared = (square - 1) * pow(_ED25519_D * square + 1, -1, _ED25519_PRIME)  # never 1/0: -1/d is no square
+    return pow(x_squared, (_ED25519_PRIME - 1) // 2, _ED25519_PRIME) == 1
 
 
 def _p256(reader: Reader) -> EllipticCurvePublicKey:
