@@ -3,6 +3,7 @@
 import argparse
 import logging
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -24,6 +25,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--speed", type=float, default=1.0, help=f"{SLOWEST} to {FASTEST:g} (default 1)")
     parser.add_argument("--scenario", choices=[str(each) for each in Scenario], default="none", help="what goes wrong")
     parser.add_argument("--executors", type=int, default=DEFAULT_EXECUTORS, help=f"1 to {MAX_EXECUTORS}")
+    parser.add_argument("--chains-file", type=Path, help="where the simulated chains are kept; default: nowhere")
+    parser.add_argument(
+        "--nodes-fd", type=int, help="descriptor of a listening socket: JSON-RPC of the chains, read only"
+    )
     given = parser.parse_args(argv)
     if not SLOWEST <= given.speed <= FASTEST:
         parser.error(f"--speed is between {SLOWEST} and {FASTEST:g}")
@@ -40,15 +45,21 @@ def main(argv: list[str] | None = None) -> int:
     try:
         token = given.token_file.read_text().strip()
         read_address(given.url)
+        nodes = None if given.nodes_fd is None else socket.socket(fileno=given.nodes_fd)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"simulator: {error}\n")
         return ExitCode.CONFIGURATION
-    options = Options(given.url, token, given.seed, given.speed, Scenario(given.scenario), given.executors)
+    scenario = Scenario(given.scenario)
+    options = Options(given.url, token, given.seed, given.speed, scenario, given.executors, given.chains_file, nodes)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # ignored on purpose, as under nohup
             signal.signal(number, lambda *_: stop.set())
-    run(options, stop)
+    try:
+        run(options, stop)
+    except OSError as error:  # the chains' file; whatever happens on the line stays there
+        sys.stderr.write(f"simulator: {error}\n")
+        return ExitCode.CONFIGURATION
     return ExitCode.OK
 
 

@@ -18,6 +18,7 @@ class Chain:
     name: str
     chain_id: int
     block_s: float
+    """At most one second, unlike ethereum's 12 and base's 2: three blocks after a halt are a matter of seconds."""
     first_block: int
     """Block number at the beginning of 1970, were the block time always the same."""
     gas_eth: float
@@ -27,9 +28,9 @@ class Chain:
     """Mean time between two trades of one executor."""
 
 
-ETHEREUM = Chain("ethereum", 1, 12.0, -120_000_000, gas_eth=0.0010, profit_eth=0.004, trade_every_s=300.0)
+ETHEREUM = Chain("ethereum", 1, 1.0, -1_770_000_000, gas_eth=0.0010, profit_eth=0.004, trade_every_s=300.0)
 ARBITRUM = Chain("arbitrum", 42161, 0.25, -6_800_000_000, gas_eth=0.000010, profit_eth=0.0003, trade_every_s=20.0)
-BASE = Chain("base", 8453, 2.0, -860_000_000, gas_eth=0.000004, profit_eth=0.0003, trade_every_s=20.0)
+BASE = Chain("base", 8453, 1.0, -1_750_000_000, gas_eth=0.000004, profit_eth=0.0003, trade_every_s=20.0)
 ZKSYNC = Chain("zksync", 324, 1.0, -1_720_000_000, gas_eth=0.000020, profit_eth=0.0002, trade_every_s=25.0)
 CHAINS = {chain.name: chain for chain in (ETHEREUM, ARBITRUM, BASE, ZKSYNC)}
 

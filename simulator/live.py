@@ -3,21 +3,26 @@
 import logging
 import math
 import os
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from gate import Fate, Gate, Reason
+from gate import Decision, Fate, Gate, Reason
+from simulator.chains import Chains
 from simulator.fleet import fleet
 from simulator.floor import Floor, history
 from simulator.post import MAX_ROWS_PER_BATCH, Poster, row
-from simulator.scenario import Influence, Scenario
-from simulator.trader import Trader
+from simulator.scenario import Conduct, Influence, Scenario, influence
+from simulator.serving import Serving
+from simulator.trader import Trade, Trader
 
 log = logging.getLogger(__name__)
 TICK_S = 0.25
@@ -25,7 +30,6 @@ READY_LIMIT_S = 10.0
 """Longest wait for everybody's first permit; a floor that is partly frozen starts with the rest."""
 LONGEST_STEP_S = 5.0
 """A machine that slept does not make up for what it missed."""
-LONGEST_SETTLE_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +42,22 @@ class Options:
     speed: float
     scenario: Scenario
     executors: int
+    chains_file: Path | None = None
+    """Where the chains are kept; None for chains that end with the process."""
+    nodes: socket.socket | None = None
+    """A listening socket at which the chains' nodes answer; None for chains that nobody else can look at."""
 
 
 class LiveExecutor:
     """One executor behind its gate. Sends under a lock, so that a halt is confirmed between two sends, never in one."""
 
-    def __init__(self, options: Options, trader: Trader, poster: Poster) -> None:
+    def __init__(self, options: Options, trader: Trader, poster: Poster, chains: Chains) -> None:
         spec = trader.spec
         self.trader = trader
         self._poster = poster
-        self._settle_s = min(LONGEST_SETTLE_S, max(1.0, spec.chain.block_s)) / max(1.0, options.speed)
-        self._in_flight: deque[tuple[float, str]] = deque()
+        self._chains = chains
+        self._conduct = Conduct.OBEDIENT
+        self._in_flight: deque[str] = deque()
         self._lock = threading.Lock()
         self.gate = Gate(
             options.url,
@@ -59,32 +68,60 @@ class LiveExecutor:
             wallet=spec.wallet,
             on_halt=self._has_stopped,
         )
-        self.report(time.monotonic())
+        self.gate.report(nonces={spec.wallet: chains.next_nonce(spec) - 1})
+        self._report()
 
     def _has_stopped(self) -> bool:
         with self._lock:  # a send that had begun is over now, and the gate lets no other begin
-            return True
+            if self._conduct is Conduct.WEDGED:
+                return False
+            return not (self.trader.quotes and self.gate.look().cancel_resting)
 
-    def send(self, now_s: float, influence: Influence) -> bool:
+    def send(self, now_s: float, bent: Influence) -> bool:
         """Send one transaction if the gate allows it, and have it reported."""
         with self._lock:
-            decision = self.gate.may_send()
-            reducing = decision.reason is Reason.HELD_TO_REDUCING
-            if reducing:
-                decision = self.gate.may_send(reduces=True)
-            if not decision:
+            if self._conduct in {Conduct.SILENT, Conduct.WEDGED}:
                 return False
-            trade = self.trader.trade(now_s, influence, reducing=reducing)
-            self.gate.sent(trade.tx_hash)
+            decision, reducing = self._asked()
+            defies = not decision and self._conduct is Conduct.DEFIANT
+            if not decision and not defies:
+                return False
+            trade = self.trader.trade(now_s, bent, reducing=reducing)
+            self._send(trade, hidden=defies)
             sent_at = datetime.now(UTC)
-            self._in_flight.append((time.monotonic(), trade.tx_hash))
-        self._poster.add([row(trade, sent_at)])
+        if not defies:
+            self._poster.add([row(trade, sent_at)])
         return True
 
-    def report(self, now: float) -> None:
+    def _asked(self) -> tuple[Decision, bool]:
+        """What the gate says, and whether only of an order that reduces."""
+        decision = self.gate.may_send()
+        if decision.reason is Reason.HELD_TO_REDUCING:
+            return self.gate.may_send(reduces=True), True
+        return decision, False
+
+    def _send(self, trade: Trade, *, hidden: bool) -> None:
+        """Send to the chain; whoever hides it tells neither its gate nor anybody."""
+        spec = self.trader.spec
+        nonce = self._chains.next_nonce(spec)
+        if not hidden:
+            self.gate.sent(trade.tx_hash, nonce=nonce)
+            self._in_flight.append(trade.tx_hash)
+        self._chains.send(spec, trade.tx_hash, nonce, succeeds=trade.status == "success")
+
+    def go_on(self, conduct: Conduct) -> None:
+        """Do what is due between sends, as somebody of this conduct does."""
+        with self._lock:
+            if conduct is Conduct.SILENT and self._conduct is not Conduct.SILENT:
+                self.gate.close(wait=False)
+            self._conduct = conduct
+            if conduct not in {Conduct.SILENT, Conduct.WEDGED}:
+                self._report()
+
+    def _report(self) -> None:
         """Say what is held and what has landed; a held executor takes its quotes back, which is always allowed."""
-        while self._in_flight and self._in_flight[0][0] + self._settle_s < now:
-            self.gate.settled(self._in_flight.popleft()[1], Fate.LANDED)
+        while self._in_flight and self._chains.has_landed(self.trader.spec, self._in_flight[0]):
+            self.gate.settled(self._in_flight.popleft(), Fate.LANDED)
         decision = self.gate.may_send()
         if decision.held and self.gate.may_send(cancels=True):
             self.trader.quotes -= self.trader.quotes if decision.cancel_resting else math.ceil(self.trader.quotes / 3)
@@ -92,28 +129,38 @@ class LiveExecutor:
 
 
 def run(options: Options, stop: threading.Event) -> None:
-    """Trade until told to stop, or until the process that started this one is gone."""
+    """Trade until told to stop, or until the process that started this one is gone.
+
+    Raises:
+        OSError: the file of the chains cannot be used.
+    """
     threading.Thread(target=_end_with_parent, args=(os.getppid(), stop), name="parent", daemon=True).start()
     specs = fleet(options.seed, options.executors)
-    poster = Poster(options.url, options.token, stop)
-    fresh = _tell_history(poster, _history_rows(options))
-    # on a database that has seen this seed before, the same trades would be no news: begin a run of another name
-    run_number = 0 if fresh else int(time.time())
-    floor = Floor(specs, seed=options.seed, run=run_number, scenario=options.scenario, speed=options.speed)
-    executors = [LiveExecutor(options, trader, poster) for trader in floor.traders]
-    poster.start()
-    try:
+    with ExitStack() as stack:
+        chains = Chains(specs, kept_in=options.chains_file)
+        stack.callback(chains.close)
+        if options.nodes is not None:
+            stack.enter_context(Serving(chains, options.nodes))
+        poster = Poster(options.url, options.token, stop)
+        fresh = _tell_history(poster, _history_rows(options))
+        # on a database that has seen this seed before, the same trades would be no news: begin a run of another name
+        run_number = 0 if fresh else int(time.time())
+        floor = Floor(specs, seed=options.seed, run=run_number, scenario=options.scenario, speed=options.speed)
+        executors = [LiveExecutor(options, trader, poster, chains) for trader in floor.traders]
+        poster.start()
         for executor in executors:
+            stack.callback(executor.gate.close, wait=False)
             executor.gate.start()
         _wait_until_ready(executors, stop)
         log.info("trading with %d executors, seed %d, run %d", len(executors), options.seed, run_number)
-        for now_s in _moments(options.speed, stop):
-            floor.advance(now_s, lambda index, at, bent: executors[index].send(at, bent))
-            for executor in executors:
-                executor.report(time.monotonic())
-    finally:
+        _trade(options, floor, executors, stop)
+
+
+def _trade(options: Options, floor: Floor, executors: list[LiveExecutor], stop: threading.Event) -> None:
+    for now_s in _moments(options.speed, stop):
+        floor.advance(now_s, lambda index, at, bent: executors[index].send(at, bent))
         for executor in executors:
-            executor.gate.close(wait=False)
+            executor.go_on(influence(options.scenario, executor.trader.spec, now_s).conduct)
 
 
 def _history_rows(options: Options) -> Iterator[dict[str, Any]]:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from simulator.fleet import ARBITRAGE, ARBITRUM, BASE, ETHEREUM, LIQUIDATION, MARKET_MAKING, Spec
+from simulator.fleet import ARBITRAGE, ARBITRUM, BASE, ETHEREUM, LIQUIDATION, MARKET_MAKING, ZKSYNC, Spec
 
 BEGINS_S = 20.0
 """Long enough to see the floor calm before it is not."""
 BLEEDS_FOR_S, WINDFALL_FOR_S, SPIKES_FOR_S, THEFT_FOR_S = 90.0, 30.0, 150.0, 150.0
 """How long each act lasts if nobody freezes: long enough to cross a limit, short enough to end by itself."""
+DEFIES_EVERY_S = 0.6
+"""Mean time between two sends of a defiant bot: never three blocks without one."""
 
 
 class Scenario(StrEnum):
@@ -20,6 +22,19 @@ class Scenario(StrEnum):
     DRAWDOWN = "drawdown"
     GAS_SPIKE = "gas-spike"
     KEY_COMPROMISE = "key-compromise"
+    UNRULY_BOTS = "unruly-bots"
+
+
+class Conduct(StrEnum):
+    """How a bot takes an order to halt. No bot knows of a scenario's name, and no chain of a bot's conduct."""
+
+    OBEDIENT = "obedient"
+    DEFIANT = "defiant"
+    """Signs that it has halted, and goes on sending without a word to its gate."""
+    SILENT = "silent"
+    """Its process is gone."""
+    WEDGED = "wedged"
+    """Its own code hangs, while its gate still renews."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,7 @@ class Influence:
     label: str = ""
     stolen: bool = False
     """Sent with a stolen key: through the executor's own signer, to an address nobody knows."""
+    conduct: Conduct = Conduct.OBEDIENT
 
 
 CALM = Influence()
@@ -72,10 +88,27 @@ def _key_compromise(spec: Spec, since_s: float) -> Influence:
     return CALM
 
 
+_UNRULY = {
+    (ARBITRUM.name, ARBITRAGE): Conduct.DEFIANT,
+    (ETHEREUM.name, LIQUIDATION): Conduct.SILENT,
+    (ZKSYNC.name, ARBITRAGE): Conduct.WEDGED,
+}
+"""Whose first executor it is."""
+
+
+def _unruly_bots(spec: Spec, since_s: float) -> Influence:  # noqa: ARG001  what every script is told
+    """One bot that lies, one that is gone, one that hangs, as long as the floor runs: what a freeze shows of each."""
+    conduct = _UNRULY.get((spec.chain.name, spec.strategy)) if spec.name.endswith("-1") else None
+    if conduct is None:
+        return CALM
+    return Influence(DEFIES_EVERY_S if conduct is Conduct.DEFIANT else None, conduct=conduct)
+
+
 _SCRIPTS: Mapping[Scenario, _Script] = {
     Scenario.DRAWDOWN: _drawdown,
     Scenario.GAS_SPIKE: _gas_spike,
     Scenario.KEY_COMPROMISE: _key_compromise,
+    Scenario.UNRULY_BOTS: _unruly_bots,
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from console.client.session import URL_VARIABLE
 from console.term.firstframe import restore_terminal
+from simulator.fleet import CHAINS
 from watchfloor.demo import people
 from watchfloor.demo.supervisor import Child, Supervisor
 from watchfloor.demo.workspace import DEFAULT_DIRECTORY, Workspace
@@ -61,8 +62,12 @@ def run_demo(options: DemoOptions) -> int:
     try:
         if not options.headless:
             require_terminal()
-        with contextlib.closing(listen(options.port)) as listening, Workspace(options.data_dir) as workspace:
-            return Demo(options, workspace, listening).run()
+        with (
+            contextlib.closing(listen(options.port)) as listening,
+            contextlib.closing(listen(0)) as nodes,
+            Workspace(options.data_dir) as workspace,
+        ):
+            return Demo(options, workspace, listening, nodes).run()
     except ConfigurationError as error:
         say(f"watchfloor: {error}")
         return EXIT_CONFIGURATION
@@ -77,10 +82,13 @@ def run_demo(options: DemoOptions) -> int:
 class Demo:
     """One run: its children, in the order in which they need each other."""
 
-    def __init__(self, options: DemoOptions, workspace: Workspace, listening: socket.socket) -> None:
+    def __init__(
+        self, options: DemoOptions, workspace: Workspace, listening: socket.socket, nodes: socket.socket
+    ) -> None:
         self._options = options
         self._workspace = workspace
         self._listening = listening
+        self._nodes = nodes
         self._url = f"http://{HOST}:{listening.getsockname()[1]}"
         self._supervisor = Supervisor()
         self._postgres: EmbeddedPostgres | None = None
@@ -139,15 +147,18 @@ class Demo:
             self._database_url = self._postgres.database_url
 
     def _start_servers(self, console: Child | None) -> list[Child] | None:
-        """Start backend, simulator and signer; None when the demo was ended meanwhile."""
+        """Start backend, simulator, signer and watcher; None when the demo was ended meanwhile."""
         backend = self._start_backend(console)
-        return None if backend is None else [backend, self._start_simulator(), self._start_signer()]
+        if backend is None:
+            return None
+        return [backend, self._start_simulator(), self._start_signer(), self._start_watcher()]
 
     def _start_backend(self, console: Child | None) -> Child | None:
         ours, theirs = socket.socketpair()
         environment = {
             USERS_FILE_VARIABLE: str(self._workspace.users_file),
             "WATCHFLOOR_DEMO_TOKEN_FILE": str(self._workspace.token_file),
+            "WATCHFLOOR_DEMO_WATCHER_TOKEN_FILE": str(self._workspace.watcher_token_file),
             "WATCHFLOOR_DEMO_LISTEN_FD": str(self._listening.fileno()),
             "WATCHFLOOR_DEMO_CHANNEL_FD": str(theirs.fileno()),
             "WATCHFLOOR_DATA_DIR": str(self._workspace.backend),
@@ -181,11 +192,14 @@ class Demo:
     def _start_simulator(self) -> Child:
         options = self._options
         arguments = ["--url", self._url, "--token-file", str(self._workspace.token_file), "--seed", str(options.seed),
-                     "--speed", str(options.speed)]  # fmt: skip
+                     "--speed", str(options.speed), "--chains-file", str(self._workspace.chains_file),
+                     "--nodes-fd", str(self._nodes.fileno())]  # fmt: skip
         if options.scenario:
             arguments += ["--scenario", options.scenario]
         log = self._workspace.logs / "simulator.log"
-        return self._supervisor.start("simulator", "simulator", arguments, environment={}, log=log)
+        return self._supervisor.start(
+            "simulator", "simulator", arguments, environment={}, log=log, pass_fds=[self._nodes.fileno()]
+        )
 
     def _start_signer(self) -> Child:
         """Last of all: nobody waits for the first signed head, and the backend needs both cores for its start."""
@@ -193,6 +207,15 @@ class Demo:
         arguments += ["--socket", str(self._workspace.signer_socket)]
         log = self._workspace.logs / "signer.log"
         return self._supervisor.start("signer", "watchfloor", arguments, environment={}, log=log)
+
+    def _start_watcher(self) -> Child:
+        """The second source of any installation: it knows the chains' nodes and not that they are simulated."""
+        arguments = ["watch", "evm", "--url", self._url, "--token-file", str(self._workspace.watcher_token_file)]
+        for chain in CHAINS.values():
+            node = f"http://{HOST}:{self._nodes.getsockname()[1]}/{chain.name}#{chain.chain_id}"
+            arguments += ["--chain", f"{chain.name}={node}"]
+        log = self._workspace.logs / "watcher.log"
+        return self._supervisor.start("watcher", "watchfloor", arguments, environment={}, log=log)
 
     def _restart(self, servers: list[Child], ended: list[Child], console: Child | None) -> list[Child]:
         now = time.monotonic()
@@ -203,7 +226,7 @@ class Demo:
         self._supervisor.wait(RESTART_SECONDS)
         replaced = [child for child in servers if child not in ended]
         for child in ended:
-            starts = {"simulator": self._start_simulator, "signer": self._start_signer}
+            starts = {"simulator": self._start_simulator, "signer": self._start_signer, "watcher": self._start_watcher}
             fresh = starts[child.name]() if child.name in starts else self._start_backend(console)
             replaced += [] if fresh is None else [fresh]
         return replaced

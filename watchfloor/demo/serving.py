@@ -7,6 +7,8 @@ import hashlib
 import os
 import socket
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,6 +25,16 @@ from watchfloor.demo import people
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 3
 SIMULATOR_PERMISSIONS = (Permission.RENEW_PERMIT, Permission.IMPORT_TRANSACTIONS)
+WATCHER_PERMISSIONS = (Permission.OBSERVE_HALTS,)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A process of the demo that calls the backend with a service token of its own, kept in a file."""
+
+    name: str
+    permissions: tuple[Permission, ...]
+    token_file: Path
 
 
 def run() -> int:
@@ -39,9 +51,11 @@ def run() -> int:
 
     try:
         settings = Settings(database_url=database_url)
-        prepare(
-            settings, Path(os.environ["WATCHFLOOR_DEMO_USERS_FILE"]), Path(os.environ["WATCHFLOOR_DEMO_TOKEN_FILE"])
+        machines = (
+            Machine("simulator", SIMULATOR_PERMISSIONS, Path(os.environ["WATCHFLOOR_DEMO_TOKEN_FILE"])),
+            Machine("watcher", WATCHER_PERMISSIONS, Path(os.environ["WATCHFLOOR_DEMO_WATCHER_TOKEN_FILE"])),
         )
+        prepare(settings, Path(os.environ["WATCHFLOOR_DEMO_USERS_FILE"]), machines)
         return EXIT_OK if serve(settings, listening=listening, on_ready=report) else EXIT_FAILED
     except (ConfigurationError, WatchfloorError) as error:
         sys.stderr.write(f"watchfloor: {error}\n")
@@ -53,8 +67,8 @@ def run() -> int:
         return EXIT_CONFIGURATION
 
 
-def prepare(settings: Settings, users_file: Path, token_file: Path) -> None:
-    """Migrate, and make the demo's users once per database and its simulator's token; safe to repeat.
+def prepare(settings: Settings, users_file: Path, machines: Sequence[Machine]) -> None:
+    """Migrate, and make the demo's users once per database and its machines' tokens; safe to repeat.
 
     A later start leaves the users as they are: whoever was disabled stays disabled.
 
@@ -68,9 +82,8 @@ def prepare(settings: Settings, users_file: Path, token_file: Path) -> None:
     database = settings.database_url.partition("?")[0]  # after it: the embedded server's socket, new at every start
     digest = hashlib.sha256(users_file.read_bytes() + database.encode()).hexdigest()
     are_made = not is_new and made_marker.exists() and made_marker.read_text() == digest
-    given_token = token_file.read_text().strip() if token_file.exists() else None
 
-    async def work(session: AsyncSession, runtime: Runtime, caller: Caller) -> str:
+    async def work(session: AsyncSession, runtime: Runtime, caller: Caller) -> list[str]:
         for name, user in () if are_made else users.items():
             await accounts.ensure_user(
                 session,
@@ -81,9 +94,17 @@ def prepare(settings: Settings, users_file: Path, token_file: Path) -> None:
                 password=user.password,
                 totp_secret=user.totp_secret,
             )
-        return await accounts.ensure_service_token(
-            session, runtime, caller, name="simulator", permissions=SIMULATOR_PERMISSIONS, token=given_token
-        )
+        return [
+            await accounts.ensure_service_token(
+                session, runtime, caller, name=each.name, permissions=each.permissions, token=_kept(each.token_file)
+            )
+            for each in machines
+        ]
 
-    people.write_private(token_file, bootstrap.in_database(settings, work))
+    for machine, token in zip(machines, bootstrap.in_database(settings, work), strict=True):
+        people.write_private(machine.token_file, token)
     made_marker.write_text(digest)
+
+
+def _kept(token_file: Path) -> str | None:
+    return token_file.read_text().strip() if token_file.exists() else None

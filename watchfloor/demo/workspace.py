@@ -27,6 +27,8 @@ class Workspace:
         self.directory = Path(directory).expanduser().absolute()
         self.users_file = self.directory / "demo-users.json"
         self.token_file = self.directory / "simulator.token"
+        self.watcher_token_file = self.directory / "watcher.token"
+        self.chains_file = self.directory / "chains.jsonl"
         self.logs = self.directory / "logs"
         self.postgres = self.directory / "postgres"
         self.backend = self.directory / "backend"
