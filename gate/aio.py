@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +16,7 @@ from websockets.asyncio.client import connect as open_connection
 from websockets.exceptions import ConnectionClosed
 
 from gate.addresses import Address, Addresses
+from gate.asking import Asking
 from gate.line import (
     ANSWER_LIMIT_S,
     CLOSE_TIMEOUT_S,
@@ -42,13 +41,13 @@ from gate.line import (
     tls_context,
     wire_log,
 )
-from gate.permits import Decision, Identity, Reason, refusal
-from gate.session import Session
+from gate.permits import Decision, Identity
+from gate.session import Nature, Session
 
 log = logging.getLogger("gate")
 
 
-class AsyncGate:
+class AsyncGate(Asking):
     """What an executor asks before each send, for code that runs in one event loop. Never waits; fails closed.
 
     `on_halt` may be a function or a coroutine function; it is called when a freeze comes to cover the executor, again
@@ -69,6 +68,9 @@ class AsyncGate:
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = monotonic_s,
         boot_id: str | None = None,
+        sees_orders: bool = True,
+        bounded: bool = True,
+        in_drills: bool = True,
     ) -> None:
         """Prepare, without connecting. Parameters as of `Gate`.
 
@@ -76,9 +78,10 @@ class AsyncGate:
             ValueError: an address or the token is none, or the line would carry the token in the clear.
         """
         identity = Identity(executor, chain, strategy, wallet, boot_id or secrets.token_hex(16))
-        self._clock = clock
+        nature = Nature(sees_orders=sees_orders, bounded=bounded, in_drills=in_drills)
+        key = Ed25519PrivateKey.generate()
+        super().__init__(Session(identity, key, permit_keys=permit_keys, now=clock(), nature=nature), clock)
         self._on_halt = on_halt
-        self._session = Session(identity, Ed25519PrivateKey.generate(), permit_keys=permit_keys, now=clock())
         self._addresses = Addresses(url, jitter)
         self._headers = authorization(token)
         self._tls = tls
@@ -89,8 +92,6 @@ class AsyncGate:
         self._task: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._shown: str | None = None
-        self._closed = False
-        self._pid = os.getpid()
 
     def start(self) -> Self:
         """Begin renewing in the running event loop. Nothing is permitted before the first answer."""
@@ -116,60 +117,11 @@ class AsyncGate:
     ) -> None:
         await self.close()
 
-    def may_send(
-        self, *, reduces: bool = False, cancels: bool = False, amount_eth: Decimal | int | None = None
-    ) -> Decision:
-        """Whether this very send is allowed, as `Gate.may_send`. An `await` before the send is time that passes."""
-        decision = self._session.may_send(self._clock(), reduces=reduces, cancels=cancels, amount_eth=amount_eth)
-        gone = self._closed or os.getpid() != self._pid  # closed, or a forked copy
-        return refusal(Reason.NO_PERMIT) if gone and decision.allowed and not cancels else decision
+    def _guard(self) -> contextlib.nullcontext[None]:
+        return contextlib.nullcontext()  # one event loop: nobody else
 
-    @property
-    def permit(self) -> str | None:
-        """The newest permit as it was signed, to be shown to a checker; None without one."""
-        return self._session.permit
-
-    def sent(self, order_id: str, *, wallet: str | None = None, nonce: int | None = None) -> None:
-        """Note an order just before it leaves, as `Gate.sent`."""
-        self._session.sent(self._clock(), order_id, wallet, nonce)
-
-    def settled(self, order_id: str, fate: str) -> None:
-        """Note what became of an order, as `Gate.settled`."""
-        self._session.settled(self._clock(), order_id, fate)
+    def _stir(self) -> None:
         self._wake.set()
-
-    def report(
-        self,
-        *,
-        position_eth: Decimal | None = None,
-        open_orders: int | None = None,
-        in_flight: int | None = None,
-        last_order_seq: int | None = None,
-        nonces: Mapping[str, int] | None = None,
-    ) -> None:
-        """Say what the executor is doing, as `Gate.report`."""
-        given = {
-            "position_eth": None if position_eth is None else format(position_eth, "f"),
-            "open_orders": open_orders,
-            "in_flight": in_flight,
-            "last_order_seq": last_order_seq,
-            "nonces": nonces,
-        }
-        self._session.report(self._clock(), given)
-
-    def confirm_halted(self, obeyed: Decision) -> None:
-        """State, signed and at once, that the executor obeys a decision's holds, as `Gate.confirm_halted`."""
-        if self._session.confirm_halted(self._clock(), datetime.now(UTC), obeyed):
-            self._wake.set()
-
-    def beat(self) -> None:
-        """Say that the executor's own code is running, where it has nothing to ask."""
-        self._session.beat(self._clock())
-
-    @property
-    def last_error(self) -> str | None:
-        """Why there is no permit or the newest answer was of no use; None if nothing is wrong."""
-        return self._session.last_error
 
     async def _keep_going(self) -> None:
         while not self._closed:  # a cancellation may be lost where two come together

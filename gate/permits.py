@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
@@ -72,6 +72,8 @@ class Decision:
     """Whether orders that rest have to be taken back now."""
     mode: Mode | None = None
     """What the holds leave to do; None without any."""
+    spared: tuple[str, ...] = ()
+    """Refs of the holds of drills that are left out of all this: see `Gate.look`."""
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -113,6 +115,8 @@ class Hold:
     ref: str
     epoch: int
     mode: Mode
+    drill: bool = False
+    """Whether a drill put it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,7 @@ def read_holds(value: Any) -> tuple[Hold, ...]:
                 ref=_text(each["freeze_ref"]),
                 epoch=0 if each["epoch"] is None else whole(each["epoch"]),
                 mode=read_mode(each["mode"]) or Mode.HALT,
+                drill=each.get("drill") is True,
             )
             for each in value
         )
@@ -235,7 +240,8 @@ class PermitBook:
         self._lost_by = Reason.NO_PERMIT
         self._max_trade_eth: Decimal | None = None
         self.mode: Mode | None = None
-        self.holds: tuple[str, ...] = ()
+        self._holds: tuple[Hold, ...] = ()
+        self._refs: tuple[str, ...] = ()
         self.held_epoch = 0
         self.seen_epoch = 0
         """Highest epoch of a hold over the executor that it has ever been told of."""
@@ -295,7 +301,8 @@ class PermitBook:
 
     def _know(self, mode: Mode | None, holds: tuple[Hold, ...], held_epoch: int) -> None:
         self.mode = mode
-        self.holds = tuple(hold.ref for hold in holds)
+        self._holds = holds
+        self._refs = tuple(hold.ref for hold in holds)
         self.is_latched = any(hold.epoch == 0 for hold in holds)
         self.held_epoch = held_epoch
         self.seen_epoch = max(self.seen_epoch, held_epoch)
@@ -310,10 +317,26 @@ class PermitBook:
             allowed=reason in _ALLOWING,
             reason=reason,
             remaining_s=remaining,
-            holds=self.holds,
+            holds=self._refs,
             held_epoch=self.held_epoch,
             cancel_resting=self.mode is Mode.CANCEL_ALL,
             mode=self.mode,
+        )
+
+    def without_drills(self, decision: Decision) -> Decision:
+        """Leave drills' holds out of what there is to obey. A mode that no hold named accounts for is in earnest."""
+        spared = tuple(hold.ref for hold in self._holds if hold.drill)
+        if not spared or strictest(*(hold.mode for hold in self._holds)) is not self.mode:
+            return decision
+        meant = [hold for hold in self._holds if not hold.drill]
+        mode = strictest(*(hold.mode for hold in meant))
+        return replace(
+            decision,
+            holds=tuple(hold.ref for hold in meant),
+            held_epoch=max((hold.epoch for hold in meant), default=0),
+            cancel_resting=mode is Mode.CANCEL_ALL,
+            mode=mode,
+            spared=spared,
         )
 
     def _reason(self, remaining: float, *, reduces: bool, amount_eth: Decimal | None) -> Reason:

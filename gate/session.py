@@ -8,6 +8,7 @@ import json
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -40,19 +41,40 @@ SOONEST = 0.2
 _NEVER = float("inf")
 
 
+@dataclass(frozen=True, slots=True)
+class Nature:
+    """What an executor is, said once by each process."""
+
+    sees_orders: bool = True
+    """False for who stands for software and sees none of its orders: there may be some that it does not tell of."""
+    bounded: bool = True
+    """False for who stands for software that does not ask before each send: a dead permit stops nothing there."""
+    in_drills: bool = True
+    """False for what must not be stopped for practice: a drill's hold is told and not obeyed."""
+
+    def told(self) -> dict[str, bool]:
+        """What the backend has to know of it; what is left out is true."""
+        return {name: False for name in ("bounded", "in_drills") if not getattr(self, name)}
+
+
 class Session:
     """What one process of an executor says and is told. Every `now` is a reading of one monotonic clock, in seconds."""
 
     path = "/v1/gate/connect"
 
     def __init__(
-        self, identity: Identity, key: Ed25519PrivateKey, *, permit_keys: Mapping[str, bytes] | None, now: float
+        self,
+        identity: Identity,
+        key: Ed25519PrivateKey,
+        *,
+        permit_keys: Mapping[str, bytes] | None,
+        now: float,
+        nature: Nature = Nature(),
     ) -> None:
         self.identity = identity
         self.book = PermitBook(identity)
         self.orders = Orders()
-        self.sees_orders = True
-        """False for who stands for software and sees none of its orders: there may be some that it does not tell of."""
+        self.nature = nature
         self.last_error: str | None = None
         """Why there is no permit or the newest message was of no use; None if nothing is wrong."""
         self._key = key
@@ -90,7 +112,8 @@ class Session:
 
     def look(self, now: float) -> Decision:
         """What a send would be told; says nothing about whether the executor's own code runs."""
-        return self.book.decide(now)
+        decision = self.book.decide(now)
+        return decision if self.nature.in_drills else self.book.without_drills(decision)
 
     def beat(self, now: float) -> None:
         """Note that the executor's own code is running."""
@@ -120,16 +143,18 @@ class Session:
         for wallet, nonce in (given.get("nonces") or {}).items():
             self.orders.used(wallet, nonce)
 
-    def confirm_halted(self, now: float, wall: datetime, obeyed: Decision) -> bool:
+    def confirm_halted(
+        self, now: float, wall: datetime, obeyed: Decision, paused: Mapping[str, int] | None = None
+    ) -> bool:
         """State, signed, that the executor obeys the holds of a decision; False if it has said so before."""
         self._called_at = now
-        return self._confirm(wall, obeyed)
+        return self._confirm(wall, obeyed, paused)
 
     def stopped_by_callback(self, wall: datetime, obeyed: Decision) -> bool:
         """The same, found out by asking the executor: says nothing about whether its own code runs."""
         return self._confirm(wall, obeyed)
 
-    def _confirm(self, wall: datetime, obeyed: Decision) -> bool:
+    def _confirm(self, wall: datetime, obeyed: Decision, paused: Mapping[str, int] | None = None) -> bool:
         if self.book.is_latched:
             self._latch_obeyed = obeyed.mode
         if obeyed.held_epoch <= self._confirmed_epoch:
@@ -138,7 +163,7 @@ class Session:
         said = self.orders.acknowledged()
         said["last_order_seq"] = self._last_order_seq()
         if not self.orders.counts:
-            said["in_flight_count"] = self._reported["in_flight"] or (0 if self.sees_orders else None)
+            said["in_flight_count"] = self._reported["in_flight"] or (0 if self.nature.sees_orders else None)
         payload = {
             "v": 1,
             "executor": self.identity.executor,
@@ -148,6 +173,7 @@ class Session:
             "holds": list(obeyed.holds),
             **said,
             "open_orders": self._reported["open_orders"],
+            **({"paused": dict(paused)} if paused else {}),
             "at": wall.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         }
         self._acknowledgement = sign(Kind.HALT, self.identity.boot_id, self._key, payload)
@@ -157,10 +183,11 @@ class Session:
 
     def unconfirmed(self, now: float) -> Decision | None:
         """Return the hold that the executor has yet to say it obeys, if any."""
-        if self.book.mode is None:
+        told = self.look(now)
+        if told.mode is None:
             return None
         latched = self.book.is_latched and strictest(self._latch_obeyed, self.book.mode) is not self._latch_obeyed
-        return self.book.decide(now) if latched or self.book.held_epoch > self._confirmed_epoch else None
+        return told if latched or told.held_epoch > self._confirmed_epoch else None
 
     @property
     def permit(self) -> str | None:
@@ -230,6 +257,7 @@ class Session:
             "acknowledgement": self._acknowledgement,
             "fates": self.orders.fates_for(number),
             "idle_ms": min(MAX_IDLE_MS, max(0, int((now - self._called_at) * 1000))),
+            **self.nature.told(),
         }
 
     def _last_order_seq(self) -> int:

@@ -98,10 +98,11 @@ class GateServer:
         for name, value in state.items():
             setattr(self.state, name, value)
 
-    def freeze(self, mode: str = "halt", scope: str = "global", *, push: bool = True) -> int:
+    def freeze(self, mode: str = "halt", scope: str = "global", *, push: bool = True, drill: bool = False) -> int:
         """Put everybody under a hold; returns its epoch."""
         epoch = self.state.epoch + 1
-        hold = {"freeze_ref": f"FRZ-{epoch:04d}", "epoch": epoch, "mode": mode, "scope": scope}
+        hold: dict[str, Any] = {"freeze_ref": f"FRZ-{epoch:04d}", "epoch": epoch, "mode": mode, "scope": scope}
+        hold |= {"drill": True} if drill else {}
         self.change(epoch=epoch, mode=mode, holds=[*self.state.holds, hold])
         if push:
             self.say({"type": "revoke", "epoch": epoch, "mode": mode, "holds": self._shown_holds()}, "/v1/gate/connect")
@@ -155,7 +156,8 @@ class GateServer:
         return payload | {"sig": sign(Kind.FENCE, self.kid, self.key, payload)}
 
     def _shown_holds(self) -> list[dict[str, Any]]:
-        return [{name: hold[name] for name in ("freeze_ref", "epoch", "mode")} for hold in self.state.holds]
+        names = ("freeze_ref", "epoch", "mode", "drill")
+        return [{name: hold[name] for name in names if name in hold} for hold in self.state.holds]
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()

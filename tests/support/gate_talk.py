@@ -8,7 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gate.permits import Identity
-from gate.session import Session
+from gate.session import Nature, Session
 from gate.statements import Kind, encode, key_id, read, sign
 
 ME = Identity(executor="bot-1", chain="arbitrum", strategy="arbitrage", wallet="0xAb", boot_id="b1")
@@ -23,9 +23,11 @@ HELLO = {"type": "hello", "keys": {KID: encode(PUBLIC)}, "backend": "b"}
 class Talk:
     """A session and the other end of its line, in the test's hands."""
 
-    def __init__(self, *, pinned: dict[str, bytes] | None = None, boot_id: str = ME.boot_id) -> None:
+    def __init__(
+        self, *, pinned: dict[str, bytes] | None = None, boot_id: str = ME.boot_id, nature: Nature | None = None
+    ) -> None:
         self.now = 100.0
-        self.session = Session(replace(ME, boot_id=boot_id), OWN, permit_keys=pinned, now=self.now)
+        self.session = Session(replace(ME, boot_id=boot_id), OWN, permit_keys=pinned, now=self.now, nature=nature or Nature())
         self.epoch, self.ttl_ms = 0, 2000
         self.mode: str | None = None
         self.holds: list[dict[str, Any]] = []
@@ -79,10 +81,11 @@ class Talk:
         self.answer(asked)
         return asked
 
-    def freeze(self, mode: str = "halt") -> dict[str, Any]:
+    def freeze(self, mode: str = "halt", **more: Any) -> dict[str, Any]:
         self.epoch += 1
         self.mode = mode
-        self.holds = [*self.holds, {"freeze_ref": f"FRZ-{self.epoch:04d}", "epoch": self.epoch, "mode": mode}]
+        hold = {"freeze_ref": f"FRZ-{self.epoch:04d}", "epoch": self.epoch, "mode": mode}
+        self.holds = [*self.holds, hold | more]
         return {"type": "revoke", "epoch": self.epoch, "mode": mode, "holds": self.holds}
 
     def decide(self, **options: Any) -> Any:

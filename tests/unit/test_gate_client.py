@@ -248,7 +248,7 @@ def test_a_forked_copy_answers_even_if_the_lock_was_held_at_the_fork(
     server: GateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = gate_on(server)
-    monkeypatch.setattr("gate.client.os.getpid", lambda: -1)
+    monkeypatch.setattr("gate.asking.os.getpid", lambda: -1)
     with gate._lock:
         asking = threading.Thread(target=gate.may_send, daemon=True)
         asking.start()
