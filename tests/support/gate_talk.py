@@ -27,7 +27,9 @@ class Talk:
         self, *, pinned: dict[str, bytes] | None = None, boot_id: str = ME.boot_id, nature: Nature | None = None
     ) -> None:
         self.now = 100.0
-        self.session = Session(replace(ME, boot_id=boot_id), OWN, permit_keys=pinned, now=self.now, nature=nature or Nature())
+        self.session = Session(
+            replace(ME, boot_id=boot_id), OWN, permit_keys=pinned, now=self.now, nature=nature or Nature()
+        )
         self.epoch, self.ttl_ms = 0, 2000
         self.mode: str | None = None
         self.holds: list[dict[str, Any]] = []
