@@ -5,7 +5,7 @@ The console never signs bytes it was sent: it builds them itself, so that no bac
 
 import hashlib
 import json
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -39,6 +39,13 @@ _Blob = Annotated[str, Field(max_length=MAX_BLOB_CHARS, pattern=_BASE64)]
 _Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
+def _in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("no instant of the calendar") from error
+
+
 class HardwareAct(StrEnum):
     """What a hardware key is asked for."""
 
@@ -61,7 +68,7 @@ class HardwareStatement(Wire):
     """What exactly the act is done to, such as a hold and its thaw digest; empty for a sign-in."""
     nonce: _Id
     """Random text that is given once."""
-    expires_at: UtcDatetime
+    expires_at: Annotated[UtcDatetime, AfterValidator(_in_utc)]
 
 
 class EnrolledKey(Wire):
@@ -99,7 +106,7 @@ def statement_bytes(statement: HardwareStatement) -> bytes:
         "about": statement.about,
         "act": str(statement.act),
         "challenge": statement.challenge_id,
-        "expires": statement.expires_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "expires": statement.expires_at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "nonce": statement.nonce,
         "origin": statement.origin,
         "user": statement.user,

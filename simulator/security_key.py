@@ -118,6 +118,11 @@ class SecurityKey:
             proof = b"".join(mpint(each) for each in decode_dss_signature(self._p256.sign(signed, ECDSA(SHA256()))))
         return string(kind.encode()) + string(proof) + tail
 
+    @property
+    def counter(self) -> int:
+        """What it counted last."""
+        return int(self._read()["counter"])
+
     def set_counter(self, counter: int) -> None:
         """Let the next signature count from here."""
         self._write(self._read() | {"counter": counter})
@@ -125,12 +130,9 @@ class SecurityKey:
     def _count(self, counting: Counting) -> int:
         if counting is Counting.ABSENT:
             return 0
-        kept = self._read()
-        counter = int(kept["counter"])
         if counting is Counting.GROWS:
-            counter = min(counter + 1, _MAX_COUNTER)
-            self._write(kept | {"counter": counter})
-        return counter
+            self.set_counter(min(self.counter + 1, _MAX_COUNTER))
+        return self.counter
 
     def _read(self) -> dict[str, Any]:
         if stat.S_IMODE(self._state.stat().st_mode) & _OTHERS:
@@ -221,13 +223,7 @@ async def listening(path: Path, key: SecurityKey, behaviour: Behaviour) -> Async
     Raises:
         OSError: the address is taken, or cannot be made.
     """
-    _clear(path)
-    agent = SoftwareAgent(key, behaviour)
-    before = os.umask(_PRIVATE_UMASK)
-    try:
-        server = await asyncio.start_unix_server(agent.serve, path)
-    finally:
-        os.umask(before)
+    server = await asyncio.start_unix_server(SoftwareAgent(key, behaviour).serve, sock=_bound(path))
     try:
         yield
     finally:
@@ -237,6 +233,20 @@ async def listening(path: Path, key: SecurityKey, behaviour: Behaviour) -> Async
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
+
+
+def _bound(path: Path) -> socket.socket:
+    _clear(path)
+    bound = socket.socket(socket.AF_UNIX)
+    before = os.umask(_PRIVATE_UMASK)
+    try:
+        bound.bind(str(path))  # asyncio's own way would take the address from an agent that still answers
+    except OSError:
+        bound.close()
+        raise
+    finally:
+        os.umask(before)
+    return bound
 
 
 def _clear(path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.auth.hardware.errors import KeyRefusedError, SignatureRefusedError
@@ -26,6 +26,7 @@ def _p256(point: bytes, curve: bytes = b"nistp256") -> bytes:
     return b"".join(string(each) for each in (SK_ECDSA.encode(), curve, point, b"ssh:"))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(secret=st.binary(min_size=32, max_size=32))
 def test_every_ed25519_key_of_a_device_is_taken(secret: bytes) -> None:
     blob = _ed25519(Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw())
@@ -162,6 +163,7 @@ def test_a_key_with_any_bit_flipped_is_refused_or_another_key(kind: str) -> None
             verify(other, signature, b"message")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(number=st.integers(1, 2**256 - 1))
 def test_numbers_have_one_spelling(number: int) -> None:
     spelt = mpint(number)
@@ -178,6 +180,7 @@ def test_other_spellings_of_numbers_are_malformed(raw: bytes) -> None:
         Reader(string(raw), "it").positive(max_bytes=32)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(raw=st.binary(max_size=200))
 def test_base64_has_one_spelling(raw: bytes) -> None:
     text = encode64(raw)

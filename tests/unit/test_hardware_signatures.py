@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, deriv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.auth.hardware.errors import SignatureRefusedError
@@ -40,6 +40,7 @@ def _refused(held: Desk, kind: str, signature: bytes, message: bytes = MESSAGE) 
 
 
 @pytest.mark.parametrize("kind", HARDWARE_KEY_TYPES)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     message=st.binary(max_size=300), touched=st.booleans(), verified=st.booleans(), counter=st.integers(0, 2**32 - 1)
 )
