@@ -301,7 +301,7 @@ async def test_of_what_comes_too_fast_the_newest_is_answered(app: App, url: str,
     async with line(url, token) as bot:
         await bot.renew()
         numbers = [await bot.send() for _ in range(200)]
-        answered = []
+        answered: list[int] = []
         async with asyncio.timeout(LIMIT_S):
             while not answered or answered[-1] != numbers[-1]:
                 answered.append((await bot.until("permit"))["request_no"])
