@@ -40,7 +40,7 @@ async def healthz() -> dict[str, str]:
     "/readyz", responses={503: {"description": "The error envelope: what is missing"}}, response_model=None, **public()
 )
 async def readyz(request: Request, runtime: CurrentRuntime) -> Response:
-    """The database answers, holds this version's schema, and its events are heard."""
+    """The database answers, is no standby, holds this version's schema, and its events are heard."""
     broker: Broker = request.app.state.broker
     reason = await _schema_problem(runtime)
     if reason is None and not broker.listening:
@@ -102,11 +102,14 @@ async def _ledger_state(runtime: Runtime) -> str:
 async def _schema_problem(runtime: Runtime) -> str | None:
     try:
         async with asyncio.timeout(READY_LIMIT_S), runtime.database.read() as session:
-            revision = await session.scalar(text("SELECT version_num FROM alembic_version"))
+            asked = text("SELECT version_num, pg_is_in_recovery() FROM alembic_version")
+            revision, in_recovery = (await session.execute(asked)).one_or_none() or (None, False)
     except (SQLAlchemyError, psycopg.Error, OSError, TimeoutError):
         return "The database is not answering, or was never migrated."
     if revision != _head_revision():
         return f"The database is at schema {revision}; this version needs {_head_revision()}."
+    if in_recovery:
+        return "The database is a standby, which may lag behind: no permit is given from it until it is promoted."
     return None
 
 

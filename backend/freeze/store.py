@@ -97,14 +97,18 @@ LONGEST_PERMIT = timedelta(seconds=10)
 """No gate lets a permit live longer, whatever it says: what is older has ended without a fence."""
 
 
-async def fence(session: AsyncSession) -> dict[str, Any]:
+async def fence(session: AsyncSession) -> dict[str, Any] | None:
     """What a choke point has to know, in one statement: the epoch, the holds, and what was frozen a moment ago.
+
+    None if a standby answers: it may not have the newest freeze yet.
 
     Permits older than `LONGEST_PERMIT` are dead. So one floor over everything stands for all freezes before that,
     and a freeze since then is named with its scope, also if it was lifted again.
     """
     rows = (await session.execute(_FENCE, {"longest": LONGEST_PERMIT})).all()
     first = rows[0]
+    if first.in_recovery:
+        return None
     holds, lifted = [], [{"scope": str(GLOBAL), "epoch": first.floor}] if first.floor else []
     for row in rows:
         if row.number is None:
@@ -119,6 +123,7 @@ async def fence(session: AsyncSession) -> dict[str, Any]:
 
 _LONG_AGO = func.clock_timestamp() - bindparam("longest", type_=Interval())
 _STATE = select(
+    func.pg_is_in_recovery().label("in_recovery"),
     func.coalesce(select(func.max(FreezeState.__table__.c.epoch)).scalar_subquery(), 0).label("last"),
     func.coalesce(
         select(func.max(_FREEZES.epoch))
@@ -129,8 +134,8 @@ _STATE = select(
 ).subquery("state")
 _FENCE = (
     select(
-        _STATE.c.last, _STATE.c.floor, _FREEZES.number, _FREEZES.epoch, _FREEZES.scope_kind, _FREEZES.scope_name,
-        _FREEZES.mode, _FREEZES.status,
+        _STATE.c.in_recovery, _STATE.c.last, _STATE.c.floor, _FREEZES.number, _FREEZES.epoch, _FREEZES.scope_kind,
+        _FREEZES.scope_name, _FREEZES.mode, _FREEZES.status,
     )
     .select_from(_STATE)
     .outerjoin(
