@@ -204,7 +204,7 @@ def test_a_key_that_can_be_copied_is_no_hardware_key(held: Desk, flags: int) -> 
 
 
 def test_of_two_copies_the_one_that_is_behind_shows(held: Desk) -> None:
-    """Whoever copies the state answers once more unseen at most; from then on one of the two is refused."""
+    """Whoever copies the state answers unseen until the owner does: then one of the two is refused."""
     first = _check(held, _answer(held, statement())).counter
     with desk() as thief:
         shutil.copy(held.directory / "state", thief.directory / "copy")

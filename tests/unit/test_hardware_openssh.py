@@ -193,3 +193,16 @@ def _private_file(held: Desk) -> str:
     raw = b"openssh-key-v1\x00" + string(b"none") + string(b"none") + string(b"") + struct.pack(">I", 1)
     raw += string(public) + string(private)
     return f"-----BEGIN OPENSSH PRIVATE KEY-----\n{encode64(raw)}\n-----END OPENSSH PRIVATE KEY-----\n"
+
+
+async def test_a_key_restricted_to_destinations_signs_logins_only(agent: str, tmp_path: Path) -> None:
+    """A limit that the decision names: `ssh-add -h` and our statements exclude each other."""
+    known, file = tmp_path / "known_hosts", str(tmp_path / "ed25519")
+    known.write_text(f"floor.example {(tmp_path / 'ecdsa.pub').read_text()}")
+    for options in (("-d",), ("-H", str(known), "-h", "floor.example")):
+        done = await run("ssh-add", "-q", *options, file, agent=agent)
+        if done.code != 0:
+            pytest.skip(f"this ssh-add knows no restriction: {done.said.strip()}")
+    key = next(each for each in await _agent(agent).keys() if each.kind == "ssh-ed25519")
+    with pytest.raises(AgentRefusedError):
+        await _agent(agent).sign(key, bytes_to_sign(statement()))
