@@ -2,7 +2,7 @@
 
 from datetime import UTC
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -35,8 +35,12 @@ async def create(
     scope = core.normalised(request.scope)
     if request.idempotency_key:
         earlier = await store.row_by_key(session, caller.subject, request.idempotency_key)
-        if earlier is not None:
-            return await _repeat(session, runtime, earlier, scope=scope, mode=request.mode)
+        if earlier is not None and not _is_same(earlier, scope, request.mode):
+            raise _taken(earlier)
+        if earlier is not None and _stands(earlier):
+            [freeze] = await views.show(session, runtime, [earlier])
+            return freeze
+        ident = await _passed_on(session, earlier, ident)
     row = await _add(
         session, runtime, caller, counters, scope=scope, mode=request.mode, reason=request.reason,
         idempotency_key=request.idempotency_key or None, ident=ident,
@@ -56,17 +60,28 @@ async def create_for_drill(
 async def store_latched(session: AsyncSession, runtime: Runtime, entry: Entry) -> None:
     """Have the database take a freeze that was latched, once: an attempt in doubt may have stored it before.
 
-    It is in force even if its idempotency key has come to belong to another freeze: people were told that it is.
+    It is in force even if its idempotency key has come to belong to another freeze: people were told that it is. So it
+    is if the key was used before, for a freeze that was lifted before this one was asked for.
     """
     counters = await store.lock_counters(session)
-    if await session.get(FreezeRow, entry.id) is not None:
-        return
-    request, key = entry.request, entry.request.idempotency_key or None
-    if key is not None and await store.row_by_key(session, entry.caller.subject, key) is not None:
-        key = None
+    request, key, ident = entry.request, entry.request.idempotency_key or None, entry.id
+    scope = core.normalised(request.scope)
+    for ident in (entry.id, uuid5(entry.id, entry.at.isoformat())):
+        known = await session.get(FreezeRow, ident)
+        if known is None:
+            break
+        if not _lifted_before(known, entry):
+            return
+    if key is not None and (earlier := await store.row_by_key(session, entry.caller.subject, key)) is not None:
+        if _stands(earlier) and _is_same(earlier, scope, request.mode):
+            return
+        if _stands(earlier):
+            key = None
+        else:
+            await _passed_on(session, earlier, None)
     row = await _add(
-        session, runtime, entry.caller, counters, scope=core.normalised(request.scope), mode=request.mode,
-        reason=request.reason, idempotency_key=key, ident=entry.id, latched=entry,
+        session, runtime, entry.caller, counters, scope=scope, mode=request.mode,
+        reason=request.reason, idempotency_key=key, ident=ident, latched=entry,
     )  # fmt: skip
     await views.announce(session, runtime, row)
 
@@ -98,17 +113,33 @@ async def freeze_automatically(
     return await views.announce(session, runtime, row)
 
 
-async def _repeat(
-    session: AsyncSession, runtime: Runtime, earlier: FreezeRow, *, scope: Scope, mode: FreezeMode
-) -> Freeze:
-    if store.scope_of(earlier) != scope or earlier.mode != mode.value:
-        raise WatchfloorError(
-            ErrorCode.CONFLICT,
-            f"This idempotency key belongs to {core.ref_of(earlier.number)}, a freeze of {store.scope_of(earlier)}.",
-            hint="Send a fresh key with every new freeze.",
-        )
-    [freeze] = await views.show(session, runtime, [earlier])
-    return freeze
+def _is_same(earlier: FreezeRow, scope: Scope, mode: FreezeMode) -> bool:
+    return store.scope_of(earlier) == scope and earlier.mode == mode.value
+
+
+def _stands(row: FreezeRow) -> bool:
+    """Whether it holds everything it covers: one that is lifted, or being lifted, is no answer to who freezes now."""
+    return row.status not in {FreezeStatus.THAWED.value, FreezeStatus.THAWING.value}
+
+
+def _lifted_before(row: FreezeRow, entry: Entry) -> bool:
+    return not _stands(row) and (row.thawed_at is None or row.thawed_at < entry.at)
+
+
+def _taken(earlier: FreezeRow) -> WatchfloorError:
+    return WatchfloorError(
+        ErrorCode.CONFLICT,
+        f"This idempotency key belongs to {core.ref_of(earlier.number)}, a freeze of {store.scope_of(earlier)}.",
+        hint="Send a fresh key with every new freeze.",
+    )
+
+
+async def _passed_on(session: AsyncSession, earlier: FreezeRow | None, ident: UUID | None) -> UUID | None:
+    """Take the key from a freeze that no longer stands; returns the id that the next one under the key may have."""
+    if earlier is not None:
+        earlier.idempotency_key = None
+        await session.flush()  # before the next one is added: the key is unique
+    return None if ident is not None and await session.get(FreezeRow, ident) is not None else ident
 
 
 async def _add(

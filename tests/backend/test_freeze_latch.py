@@ -19,11 +19,11 @@ from backend.freeze.draining import Keeper
 from backend.freeze.journal import Entry
 from backend.latched import LatchedHold
 from backend.spool import SpoolError
-from contract.freeze import FreezeMode, FreezeStatus
+from contract.freeze import Freeze, FreezeMode, FreezeStatus
 from tests.support.app import App, started_app
 from tests.support.cutting import Where, through_a_line
 from tests.support.freeze_outage import ground, one_run
-from tests.support.holds import ask_for_thaw, renew, stored
+from tests.support.holds import approve, ask_for_thaw, renew, stored
 from tests.support.latching import latched, lock_held, post, rows, signed_in, until
 from tests.support.ledger import settled
 from tests.support.ledger_check import look
@@ -291,3 +291,42 @@ def test_the_server_dies_or_hangs_the_backend_dies_and_the_hold_is_there_once() 
     with ground() as made:
         for number in range(1, RUNS + 1):
             one_run(made, number, chance)
+
+
+async def lifted(app: App, ref: str) -> None:
+    asking, approving = await app.as_(ADMIN), await app.as_(OFFICER)
+    assert (await ask_for_thaw(asking, ref)).is_success
+    assert (await approve(approving, ref)).json()["status"] == "thawed"
+
+
+async def test_a_key_that_is_used_again_after_its_freeze_was_lifted_freezes_again(app: App, database_url: str) -> None:
+    (officer, _) = await signed_in(app, OFFICER, ADMIN)
+    key = {"idempotency_key": "the-watchdogs-only-one"}
+    first = await stored(officer, Freeze.model_validate((await post(officer, **key)).json()))
+    await lifted(app, first.ref)
+    assert (await renew(app.runtime)).may_trade
+    second = await post(officer, **key)
+    assert (second.status_code, second.json()["ref"], second.json()["status"]) == (201, "FRZ-0002", "active")
+    assert (await post(officer, **key)).json()["id"] == second.json()["id"]
+    assert not (await renew(app.runtime)).may_trade
+    await lifted(app, "FRZ-0002")
+    with lock_held(database_url):
+        again = await latched(officer, **key)
+        assert again.id == (await latched(officer, **key)).id
+    await until(lambda: not app.runtime.latched.pending(), "the hold in the database")
+    in_force = "SELECT number, idempotency_key FROM freezes WHERE status <> 'thawed'"
+    assert rows(database_url, in_force) == [(3, key["idempotency_key"])]
+    assert not (await renew(app.runtime)).may_trade, "people were told that it is in force"
+
+
+async def test_a_journal_that_outlived_its_freeze_does_not_freeze_again(app: App, database_url: str) -> None:
+    (officer, _) = await signed_in(app, OFFICER, ADMIN)
+    keeper: Keeper = app.app.state.latch
+    with lock_held(database_url):
+        made = await latched(officer, idempotency_key="once")
+        (left,) = (await keeper._own.journal.read()).entries
+    await stored(officer, made)
+    await lifted(app, "FRZ-0001")
+    async with app.runtime.database.transaction() as session:
+        await holds.store_latched(session, app.runtime, left)
+    assert rows(database_url, "SELECT status FROM freezes") == [("thawed",)]
