@@ -45,7 +45,7 @@ async def create(
         session, runtime, caller, counters, scope=scope, mode=request.mode, reason=request.reason,
         idempotency_key=request.idempotency_key or None, ident=ident,
     )  # fmt: skip
-    return await views.announce(session, runtime, row)
+    return await views.announce(session, runtime, row, new=True)
 
 
 async def create_for_drill(
@@ -54,7 +54,7 @@ async def create_for_drill(
     """Put a drill's hold on a scope, in the same way as one in earnest."""
     counters = await store.lock_counters(session)
     row = await _add(session, runtime, caller, counters, scope=scope, mode=mode, reason=drill.reason, drill_id=drill.id)
-    return await views.announce(session, runtime, row)
+    return await views.announce(session, runtime, row, new=True)
 
 
 async def store_latched(session: AsyncSession, runtime: Runtime, entry: Entry) -> None:
@@ -83,7 +83,7 @@ async def store_latched(session: AsyncSession, runtime: Runtime, entry: Entry) -
         session, runtime, entry.caller, counters, scope=scope, mode=request.mode,
         reason=request.reason, idempotency_key=key, ident=ident, latched=entry,
     )  # fmt: skip
-    await views.announce(session, runtime, row)
+    await views.announce(session, runtime, row, new=True)
 
 
 async def freeze_automatically(
@@ -110,7 +110,7 @@ async def freeze_automatically(
     row = await _add(
         session, runtime, caller, counters, scope=scope, mode=mode, reason=reason, rule=rule, alert_id=alert_id
     )
-    return await views.announce(session, runtime, row)
+    return await views.announce(session, runtime, row, new=True)
 
 
 def _is_same(earlier: FreezeRow, scope: Scope, mode: FreezeMode) -> bool:
