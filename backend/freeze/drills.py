@@ -20,7 +20,7 @@ from backend.freeze.tables import FreezeDrillRow, FreezeRow, HaltAck
 from backend.paging import cut_page, newest_first
 from backend.roster import service as roster
 from contract.errors import ErrorCode
-from contract.freeze import FreezeMode
+from contract.freeze import FreezeMode, FreezeStatus
 from contract.freeze_drills import (
     CanaryOutcome,
     DrillEvidence,
@@ -101,17 +101,28 @@ async def _by_key(session: AsyncSession, caller: Caller, key: str) -> FreezeDril
 async def end_if_due(
     session: AsyncSession, runtime: Runtime, followed: Sequence[tuple[FreezeRow, Sequence[Judged]]], now: datetime
 ) -> None:
-    """End the drills among these holds that have shown enough or have run for long enough. Called by one leader."""
-    for ident in {row.drill_id for row, _ in followed if row.drill_id is not None}:
-        found = await session.execute(
-            select(FreezeDrillRow).where(FreezeDrillRow.id == ident).with_for_update(skip_locked=True)
-        )
-        drill = found.scalar_one_or_none()
-        mine = [(row, judged) for row, judged in followed if row.drill_id == ident]
-        if drill is None or drill.ended_at is not None:
-            continue
-        if drill.ends_at <= now or all(drill_core.is_settled(judged) for _, judged in mine):
-            await _end(session, runtime, drill, mine, now)
+    """End the drills that have shown enough or have run for long enough, given the holds in force.
+
+    Called by one leader. A drill with a hold that somebody is just changing is left for the next time; one whose holds
+    people have lifted is over.
+    """
+    still = select(FreezeDrillRow).where(FreezeDrillRow.ended_at.is_(None)).with_for_update(skip_locked=True)
+    for drill in (await session.scalars(still)).all():
+        rows = await _holds(session, drill.id)
+        in_force = [row for row in rows if row.status != FreezeStatus.THAWED.value]
+        mine = [judged for row, judged in followed if row.drill_id == drill.id]
+        settled = len(mine) == len(in_force) and all(map(drill_core.is_settled, mine))
+        if (settled or drill.ends_at <= now) and await _locked(session, in_force) == {row.id for row in in_force}:
+            await _end(session, runtime, drill, await views.judged(session, runtime, rows), now)
+
+
+async def _locked(session: AsyncSession, rows: Sequence[FreezeRow]) -> set[UUID]:
+    """Those of the rows that could be locked at once, read anew."""
+    wanted = select(FreezeRow).where(FreezeRow.id.in_([row.id for row in rows]))
+    found = await session.scalars(
+        wanted.with_for_update(key_share=True, skip_locked=True).execution_options(populate_existing=True)
+    )
+    return {row.id for row in found if row.status != FreezeStatus.THAWED.value}
 
 
 async def _end(
@@ -128,7 +139,7 @@ async def _end(
     outcomes = sorted(worst.values(), key=lambda one: one.executor)
     drill.ended_at = now
     drill.outcomes = [one.model_dump(mode="json") for one in outcomes]
-    for row, _ in mine:
+    for row in [row for row, _ in mine if row.status != FreezeStatus.THAWED.value]:
         await steps.end_drill(session, runtime, CALLER, row, now=now)
     told = {
         "executors": len(outcomes),

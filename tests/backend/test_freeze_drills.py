@@ -18,8 +18,8 @@ from contract.freeze_drills import CanaryOutcome, DrillEvidence, DrillHistory, F
 from contract.scope import Scope
 from contract.states import HaltState
 from tests.support.app import App
-from tests.support.holds import freeze, renew
-from tests.support.people import ADMIN, AUDITOR, OPERATOR
+from tests.support.holds import approve, ask_for_thaw, freeze, renew
+from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR
 
 CANARY = {"kind": "executor", "name": "bot-1"}
 
@@ -112,6 +112,22 @@ async def test_a_drill_lifts_nothing_but_its_own_hold(app: App) -> None:
     assert not (await renew(app.runtime)).may_trade
     shown = [Freeze.model_validate(one) for one in (await admin.get("/v1/freezes")).json()["items"]]
     assert [(one.ref, one.drill) for one in shown] == [("FRZ-0002", False)]
+
+
+async def test_a_drill_whose_hold_people_have_lifted_is_over(app: App) -> None:
+    admin, officer = await app.as_(ADMIN), await app.as_(OFFICER)
+    await renew(app.runtime)
+    await started(admin)
+    await started(admin, scopes=[CANARY, {"kind": "executor", "name": "bot-2"}])
+    await follow(app)
+    assert (await ask_for_thaw(admin, "FRZ-0001")).is_success
+    assert (await approve(officer, "FRZ-0001")).json()["status"] == "thawed"
+    await follow(app)
+    answers = [await admin.get(f"/v1/freezes/drills/{ref}") for ref in ("FD-0001", "FD-0002")]
+    first, second = (FreezeDrill.model_validate(answer.json()) for answer in answers)
+    assert first.ended_at is not None
+    assert [one.executor for one in first.outcomes] == ["bot-1"]
+    assert second.ended_at is None
 
 
 async def test_the_same_key_starts_one_drill(app: App) -> None:
