@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import psycopg
 import pyotp
 import pytest
 
+from simulator.fleet import DEFAULT_EXECUTORS
 from tests.support import databases
 from tests.support.demo import HeadlessDemo, command, environment, headless_demo, refused
 from tests.support.places import public_directory
@@ -114,10 +116,36 @@ def test_a_stop_during_the_start(data_dir: Path) -> None:
 
 
 def test_a_part_that_is_killed_comes_back(demo: HeadlessDemo, data_dir: Path) -> None:
-    for module in ("watchfloor.demo.backend", "simulator", "signer"):
+    for module in ("watchfloor.demo.backend", "simulator", "signer", "evm"):
         kill_and_await_successor(data_dir, module)
     until(lambda: answers(demo.url), "the new backend's answer")
     until(lambda: "held by 1 of 1" in ledger_state(demo.url), "a head that is signed and witnessed")
+
+
+def test_a_freeze_of_everything_is_verified_by_the_demos_second_source(demo: HeadlessDemo, data_dir: Path) -> None:
+    user = demo.ready["users"]["officer1"]
+    code = pyotp.TOTP(user["totp_secret"]).now()
+    beside = environment(data_dir, {"XDG_STATE_HOME": str(data_dir / "state")})
+
+    def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-P", "-m", "watchfloor", *arguments, "--url", demo.url]
+        return subprocess.run(argv, env=beside, input=given, capture_output=True, text=True, check=False, timeout=120)
+
+    signed_in = run("login", "--user", "officer1", "--password-file", "-", "--totp", code, given=user["password"])
+    assert signed_in.returncode == 0, signed_in.stderr
+    until(lambda: executors_trading(demo.ready["database_url"]) == DEFAULT_EXECUTORS, "everybody trades")
+    frozen = run("freeze", "--scope", "global", "--reason", "test", "--wait", "verified", "--json")
+    watcher = (data_dir / "logs" / "watcher.log").read_text()
+    assert frozen.returncode == 0, f"{frozen.stdout}{frozen.stderr}{watcher}"
+    body = json.loads(frozen.stdout)
+    assert (body["covered"], body["verified"], body["not_confirmed"]) == (DEFAULT_EXECUTORS, DEFAULT_EXECUTORS, [])
+
+
+def executors_trading(database_url: str) -> int:
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM executors WHERE permit_until > now()").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def ledger_state(url: str) -> str:
