@@ -5,7 +5,7 @@ look has shown.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -91,6 +91,7 @@ class Adapter:
         self._clock = clock
         self._permitted_at = clock()
         self._shown: Phase | None = None
+        self._spared: tuple[str, ...] = ()
 
     def run(self, over: threading.Event, woken: threading.Event) -> None:
         """Go on until `over` is set. `woken` is set by whoever hears of a hold."""
@@ -119,11 +120,23 @@ class Adapter:
     def _wanted(self, now: float) -> Wanted | None:
         """Read the gates; None while nothing has been heard yet, or permits have been missing for a moment only."""
         told = [Held(name, gate.look()) for name, gate in self._gates.items()]
+        self._note_drills(told)
         mode = strictest(*(one.decision.mode for one in told))
-        if mode is not None or all(one.decision.remaining_s > 0 for one in told):
+        if mode is not None or all(self._is_heard(one) for one in told):
             self._permitted_at = now
             return Wanted(mode, tuple(one for one in told if one.decision.mode is not None))
         return Wanted(Mode.HALT, lost=True) if now - self._permitted_at > self._lost_after_s else None
+
+    def _is_heard(self, one: Held) -> bool:
+        """Whether a hold would be known: by a living permit or, under a drill that is spared, by a line that stands."""
+        stands = self._gates[one.executor].last_error is None
+        return one.decision.remaining_s > 0 or (bool(one.decision.spared) and stands)
+
+    def _note_drills(self, told: Sequence[Held]) -> None:
+        spared = tuple(sorted({ref for one in told for ref in one.decision.spared}))
+        if spared and spared != self._spared:
+            self._journal.write("drill", "left alone: it takes no part in drills", holds=spared)
+        self._spared = spared
 
     def _do(self, step: Step) -> None:
         match step:

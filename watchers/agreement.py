@@ -36,6 +36,12 @@ def together(chain: str, looks: Sequence[Look], agree: int) -> Together:
         if one.unchanged_blocks == 0 and len({(each.value, each.pending) for each in seen}) > 1:
             doubts.append(f"{wallet}: the nodes do not agree")
         observations.append(one)
+    for contract in sorted({name for look in looks for name in look.contracts}):
+        told = [(look.contracts[contract], look.head.number) for look in looks if contract in look.contracts]
+        if (found := _contract(chain, contract, told, agree)) is None:
+            doubts.append(f"{contract}: fewer than {agree} nodes say the same of it")
+        else:
+            observations.append(found)
     return Together(observations, _fates([look.fates for look in looks], agree), doubts)
 
 
@@ -52,6 +58,30 @@ def _wallet(chain: str, wallet: str, seen: Sequence[Seen], agree: int) -> Observ
         value=value,
         pending=None if all(one.pending is None for one in seen) else max(value, used[agree - 1]),
         unchanged_blocks=min(still[agree - 1], MAX_COUNT) if stands else 0,
+    )
+
+
+def _contract(chain: str, contract: str, told: Sequence[tuple[Seen, int]], agree: int) -> Observation | None:
+    """What enough nodes say of the latest block; it stays so only if nobody says otherwise of any block.
+
+    Of the same block both ways, it is not paused.
+    """
+    says: list[tuple[int, int, int]] = []
+    for value in (0, 1):
+        blocks = sorted((block for one, block in told if one.value == value), reverse=True)
+        still = sorted((one.blocks for one, _ in told if one.value == value), reverse=True)
+        if len(blocks) >= agree:
+            says.append((blocks[agree - 1], value, still[agree - 1] if len(blocks) == len(told) else 0))
+    if not says:
+        return None
+    block, value, stands = max(says, key=lambda said: (said[0], -said[1]))
+    return Observation(
+        looked_at=Looked.PAUSED,
+        chain=chain,
+        subject=contract,
+        value=value,
+        unchanged_blocks=min(stands, MAX_COUNT),
+        block=block,
     )
 
 

@@ -116,7 +116,7 @@ class Chain:
 
     async def _rest(self, began: float, changed: asyncio.Event) -> None:
         """Wait for the next round, or less when what is wanted has changed."""
-        pause = self._pace.every_s if self._wanted.wallets else IDLE_S
+        pause = self._pace.every_s if self._wanted else IDLE_S
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, began + pause - time.monotonic())):
                 await changed.wait()
@@ -134,7 +134,7 @@ class Chain:
     def _usable(self) -> list[Look]:
         """Looks of this chain that are not older than a round may take."""
         oldest = time.monotonic() - self._pace.every_s - 2 * self._pace.limit_s
-        if self._chain_id is None or not self._wanted.wallets:
+        if self._chain_id is None or not self._wanted:
             return []
         return [look for at, look in self._looks.values() if at >= oldest and look.chain_id == self._chain_id]
 
@@ -178,14 +178,16 @@ class Watcher:
             await asyncio.sleep(pause)
 
     def _share(self, wanted: ToWatch) -> None:
-        state = "watching" if wanted.wallets or wanted.in_flight else "nothing to watch"
+        state = "watching" if wanted.wallets or wanted.contracts or wanted.in_flight else "nothing to watch"
         self._board.tell("backend", state, ok=True, wallets=len(wanted.wallets), in_flight=len(wanted.in_flight))
         named = {chain.name for chain in self._chains}
         for chain in self._chains:
             wallets = [one.wallet for one in wanted.wallets if one.chain.casefold() == chain.name]
-            chain.want(Wanted.of(wallets, wanted.in_flight))
+            contracts = [one.contract for one in wanted.contracts if one.chain.casefold() == chain.name]
+            chain.want(Wanted.of(wallets, wanted.in_flight, contracts))
         self._leave("other chains", {one.chain for one in wanted.wallets if one.chain.casefold() not in named})
-        ours = (one.wallet for one in wanted.wallets if one.chain.casefold() in named)
+        ours = {one.wallet for one in wanted.wallets if one.chain.casefold() in named}
+        ours |= {one.contract for one in wanted.contracts if one.chain.casefold() in named}
         self._leave("names that are no addresses", {name for name in ours if not is_address(name)})
 
     def _leave(self, what: str, names: set[str]) -> None:

@@ -18,13 +18,17 @@ from watchers.wire import (
     head,
     is_address,
     is_hash,
+    paused_call,
     quantity,
     receipt,
     transaction,
+    yes_or_no,
 )
 
 MAX_ID: Final = 2**63 - 1
 """Of a chain; larger ones are not in use."""
+_CONTRACT: Final = "contract "
+"""Before the address of a contract, which may be a wallet as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +39,25 @@ class Wanted:
     """Addresses in lower case."""
     in_flight: tuple[str, ...] = ()
     """Hashes of transactions, spelled as their executors spell them."""
+    contracts: tuple[str, ...] = ()
+    """Addresses of what is said to be paused, in lower case."""
 
     @classmethod
-    def of(cls, wallets: Sequence[str], in_flight: Sequence[str]) -> "Wanted":
+    def of(cls, wallets: Sequence[str], in_flight: Sequence[str], contracts: Sequence[str] = ()) -> "Wanted":
         """Take what can be looked at on an EVM chain; names of other kinds are left out.
 
         Without a wallet there is nothing to look at: a fate is told only of a watched wallet's transaction.
         """
-        addresses = tuple(sorted({name.lower() for name in wallets if is_address(name)}))
-        return cls(addresses, tuple(sorted({one for one in in_flight if is_hash(one)})) if addresses else ())
+        addresses = _addresses(wallets)
+        hashes = tuple(sorted({one for one in in_flight if is_hash(one)})) if addresses else ()
+        return cls(addresses, hashes, _addresses(contracts))
+
+    def __bool__(self) -> bool:
+        return bool(self.wallets or self.contracts)
+
+
+def _addresses(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({name.lower() for name in names if is_address(name)}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +74,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One wallet at one block."""
+    """One wallet or one contract at one block."""
 
     value: int
     pending: int | None
@@ -78,6 +92,8 @@ class Look:
     """Why it can verify nothing; empty if it can."""
     wallets: Mapping[str, Seen] = field(default_factory=dict)
     fates: Mapping[str, Fate] = field(default_factory=dict)
+    contracts: Mapping[str, Seen] = field(default_factory=dict)
+    """1 for one that is paused, 0 for one that is not."""
 
 
 @dataclass(slots=True)
@@ -123,6 +139,7 @@ class Node:
             calls.append(Call("eth_getTransactionCount", (wallet, hex(newest.number))))
             if self._rules.pool:
                 calls.append(Call("eth_getTransactionCount", (wallet, "pending")))
+        calls += [paused_call(contract, newest) for contract in wanted.contracts]
         for ident in wanted.in_flight:
             calls += [Call("eth_getTransactionReceipt", (ident,)), Call("eth_getTransactionByHash", (ident,))]
         return calls
@@ -140,6 +157,9 @@ class Node:
         for wallet in wanted.wallets:
             mined, waiting = next(rest), next(rest) if self._rules.pool else None
             self._see(wallets, wallet, mined, waiting, newest=newest, counts=is_new and not doubt, now=now)
+        contracts: dict[str, Seen] = {}
+        for contract in wanted.contracts:
+            self._see_contract(contracts, contract, next(rest), newest=newest, counts=is_new and not doubt, now=now)
         fates: dict[str, Fate] = {}
         for ident in wanted.in_flight:
             found = self._fate(ident, next(rest), next(rest), wallets, newest, counts=is_new and not doubt)
@@ -147,7 +167,7 @@ class Node:
                 fates[ident] = found
         self._forget(wanted)
         self._last = newest
-        return Look(chain_id, newest, doubt, wallets, fates)
+        return Look(chain_id, newest, doubt, wallets, fates, contracts)
 
     def _continuity(self, newest: Head, earlier: Outcome) -> str:
         """Why the chain is not the one of the last look; empty if it is."""
@@ -184,17 +204,33 @@ class Node:
         except MalformedError:
             self._streaks.pop(wallet, None)  # nobody knows what it was at this block
             return
-        streak = self._streaks.get(wallet)
-        if streak is None or streak.value != value:
-            streak = self._streaks[wallet] = _Streak(streak.since if streak else now, value)
-        elif counts and newest.at >= streak.since:
-            streak.blocks += 1
+        streak = self._stands(wallet, value, newest=newest, counts=counts, now=now)
         try:
             pending = quantity(waiting) if self._rules.pool else None
         except MalformedError:
             into[wallet] = Seen(value, None, 0)
             return
         into[wallet] = Seen(value, pending, streak.blocks)
+
+    def _see_contract(
+        self, into: dict[str, Seen], contract: str, answer: Outcome, *, newest: Head, counts: bool, now: float
+    ) -> None:
+        mark = f"{_CONTRACT}{contract}"
+        try:
+            value = int(yes_or_no(answer))
+        except MalformedError:
+            self._streaks.pop(mark, None)
+            return
+        into[contract] = Seen(value, None, self._stands(mark, value, newest=newest, counts=counts, now=now).blocks)
+
+    def _stands(self, mark: str, value: int, *, newest: Head, counts: bool, now: float) -> _Streak:
+        """For how many blocks it has been so."""
+        streak = self._streaks.get(mark)
+        if streak is None or streak.value != value:
+            streak = self._streaks[mark] = _Streak(streak.since if streak else now, value)
+        elif counts and newest.at >= streak.since:
+            streak.blocks += 1
+        return streak
 
     def _fate(
         self,
@@ -226,8 +262,9 @@ class Node:
         return Fate.REPLACED if self._missing[ident] >= self._rules.depth else None
 
     def _forget(self, wanted: Wanted) -> None:
-        for wallet in set(self._streaks) - set(wanted.wallets):
-            del self._streaks[wallet]
+        marks = {*wanted.wallets, *(f"{_CONTRACT}{contract}" for contract in wanted.contracts)}
+        for mark in set(self._streaks) - marks:
+            del self._streaks[mark]
         for ident in set(self._sent) - set(wanted.in_flight):
             self._sent.pop(ident)
             self._missing.pop(ident, None)

@@ -15,6 +15,9 @@ from contract.gate import MAX_SEQUENCE
 MAX_SHOWN_CHARS: Final = 120
 MAX_CALLS: Final = 90
 """Of one batch: public nodes take a hundred."""
+PAUSED: Final = "0x5c975abb"
+"""Selector of `paused()`."""
+_YES, _NO = f"0x{1:064x}", f"0x{0:064x}"
 _QUANTITY = re.compile(r"0x(?:0|[1-9a-f][0-9a-f]{0,63})", re.IGNORECASE | re.ASCII)
 _HASH = re.compile(r"0x[0-9a-f]{64}", re.IGNORECASE | re.ASCII)
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.IGNORECASE | re.ASCII)
@@ -143,6 +146,18 @@ def data(value: Outcome) -> str:
     return value.lower()
 
 
+def yes_or_no(value: Outcome) -> bool:
+    """Read what a contract answers to a question that has two answers.
+
+    Raises:
+        MalformedError: it answers something else, or nothing.
+    """
+    said = data(value)
+    if said not in {_YES, _NO}:
+        raise MalformedError("neither yes nor no")
+    return said == _YES
+
+
 def address(value: Outcome) -> str:
     """Read an address, in lower case.
 
@@ -204,6 +219,11 @@ class Receipt:
     block: int
     sender: str
     succeeded: bool
+
+
+def paused_call(contract: str, at: Head) -> Call:
+    """Ask whether a contract is paused at a block."""
+    return Call("eth_call", ({"to": contract, "data": PAUSED}, hex(at.number)))
 
 
 def receipt(value: Outcome, ident: str) -> Receipt | None:

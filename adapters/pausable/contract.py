@@ -5,12 +5,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.pausable.deciding import GWEI, Cost, Shown
-from watchers.wire import Call, Failure, Head, MalformedError, Outcome, Receipt, data, head, quantity, receipt
+from watchers.wire import (
+    Call,
+    Failure,
+    Head,
+    MalformedError,
+    Outcome,
+    Receipt,
+    data,
+    head,
+    paused_call,
+    quantity,
+    receipt,
+    yes_or_no,
+)
 
 PAUSE: Final = "0x8456cb59"
 UNPAUSE: Final = "0x3f4ba83a"
-PAUSED: Final = "0x5c975abb"
-"""Selectors of `pause()`, `unpause()` and `paused()`."""
+"""Selectors of `pause()` and `unpause()`."""
 GAS_MARGIN_PERCENT: Final = 150
 """Of the node's estimate: what it meets in its block may differ from what it met when asked."""
 MAX_GAS: Final = 2_000_000
@@ -26,7 +38,6 @@ _KNOWN_REFUSALS: Final = {
     "0x8dfc202b": "the contract is not paused",
 }
 """Selectors of OpenZeppelin's errors."""
-_TRUE, _FALSE = f"0x{1:064x}", f"0x{0:064x}"
 
 
 class WrongContractError(Exception):
@@ -55,7 +66,7 @@ def questions(parties: Parties, newest: Head, hashes: Sequence[str]) -> list[Cal
     act = {"from": parties.sender, "to": parties.contract}
     return [
         Call("eth_getCode", (parties.contract, at)),
-        Call("eth_call", ({"to": parties.contract, "data": PAUSED}, at)),
+        paused_call(parties.contract, newest),
         Call("eth_getTransactionCount", (parties.sender, at)),
         Call("eth_getBalance", (parties.sender, at)),
         Call("eth_estimateGas", (act | {"data": PAUSE}, at)),
@@ -94,12 +105,9 @@ def _paused(code: Outcome, answer: Outcome) -> bool:
     if isinstance(answer, Failure) and "revert" not in answer.message.lower():
         raise MalformedError(answer.message)
     try:
-        said = data(answer)
+        return yes_or_no(answer)
     except MalformedError as error:
-        raise WrongContractError("the contract does not answer paused()") from error
-    if said not in {_TRUE, _FALSE}:
-        raise WrongContractError("the contract answers paused() with neither yes nor no")
-    return said == _TRUE
+        raise WrongContractError(f"the contract does not answer paused(): {error}") from error
 
 
 def _cost(estimate: Outcome) -> Cost:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -39,8 +39,8 @@ class HaltGate(Protocol):
     def last_error(self) -> str | None:
         """Why there is no permit; None if nothing is wrong."""
 
-    def may_send(self, *, amount_eth: int) -> Decision:
-        """Say what is permitted now."""
+    def look(self) -> Decision:
+        """Say what is permitted now, and what there is to obey."""
 
     def sent(self, order_id: str, *, wallet: str | None = None, nonce: int | None = None) -> None:
         """Note a transaction that is about to leave."""
@@ -48,7 +48,7 @@ class HaltGate(Protocol):
     def settled(self, order_id: str, fate: str) -> None:
         """Note what became of it."""
 
-    def confirm_halted(self, obeyed: Decision) -> None:
+    def confirm_halted(self, obeyed: Decision, *, paused: Mapping[str, int]) -> None:
         """State, signed, that what is held has stopped."""
 
     def beat(self) -> None:
@@ -108,8 +108,7 @@ class Pauser:
             await self._rest(gate, began)
 
     async def _round(self, gate: HaltGate) -> None:
-        # before the look: what is read back was so after the freeze was known; what is sent carries no value
-        decision = gate.may_send(amount_eth=0)
+        decision = gate.look()  # before looking at the chain: what is read back was so after the freeze was known
         self._tell_line(gate, decision)
         wish = self._wish(decision)
         self._memory = turned(self._memory, wish)
@@ -122,7 +121,7 @@ class Pauser:
         if found.step is not Step.NOTHING:
             await self._send(gate, found)
         elif wish.stop and found.state == "paused":
-            gate.confirm_halted(decision)
+            gate.confirm_halted(decision, paused={self._parties.contract: seen.block})
 
     def _wish(self, decision: Decision) -> Wish:
         stop = decision.mode in _STOPPING
@@ -131,7 +130,12 @@ class Pauser:
         return Wish(stop=stop, free=free, unpause=self._options.unpause)
 
     def _tell_line(self, gate: HaltGate, decision: Decision) -> None:
-        """Say whether a freeze would be heard of."""
+        """Say whether a freeze would be heard of, and which drills are left alone."""
+        if decision.spared:
+            why = f"{', '.join(decision.spared)}: nothing is paused for a drill without --in-drills"
+            self.board.tell("drill", "left alone", ok=True, why=why)
+        else:
+            self.board.forget("drill")
         if decision.remaining_s > 0 or (decision.held and gate.last_error is None):
             self.board.tell("backend", "heard", ok=True)
         else:
@@ -188,7 +192,8 @@ class Pauser:
         until = began + (self._options.every_s if busy else IDLE_S)
         await asyncio.sleep(SHORTEST_REST_S)
         while self._clock() < until and not self._wake.is_set():
-            self._tell_line(gate, gate.may_send(amount_eth=0))
+            self._tell_line(gate, gate.look())
+            gate.beat()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(BEAT_S, max(0.0, until - self._clock()))):
                     await self._wake.wait()

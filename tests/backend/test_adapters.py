@@ -68,8 +68,33 @@ def test_what_cannot_be_checked_is_delivered_and_never_more(floor: Floor, tmp_pa
     with adapter(floor, tmp_path, *arguments) as running:
         made = floor.freeze()
         until(lambda: running.wrote("stop"), "it was told")
-        floor.becomes(made, "delivered", "expired")
+        proof = floor.becomes(made, "delivered")
+        assert (proof["bounded"], proof["proof"]) == (False, "no permit bounds it; has not said that it obeys")
         assert floor.said() == []
+
+
+def test_a_drill_stops_it_unless_it_takes_no_part(floor: Floor, tmp_path: Path) -> None:
+    runs, commands = switch(tmp_path)
+    with adapter(floor, tmp_path, "command", *commands, "--not-in-drills", "--lost-after", "1") as running:
+        drill = floor.drill()
+        until(lambda: running.wrote("drill", "left alone"), "it says so")
+        over = floor.ended(drill)
+        [outcome] = over["outcomes"]
+        assert (outcome["proof"], over["missed"]) == ("not exercised: takes no part in drills", 0)
+        assert runs.exists()
+        floor.freeze()
+        until(lambda: not runs.exists(), "it is halted in earnest")
+        stops = [line for line in running.lines() if line["what"] == "stop"]
+        assert {tuple(line["holds"]) for line in stops} == {("FRZ-0002",)}
+
+
+def test_a_drill_stops_software_behind_an_adapter_as_a_freeze_does(floor: Floor, tmp_path: Path) -> None:
+    runs, commands = switch(tmp_path)
+    with adapter(floor, tmp_path, "command", *commands):
+        drill = floor.drill()
+        until(lambda: not runs.exists(), "it is halted")
+        [proof] = floor.proofs(drill["holds"][0])
+        assert proof["exercised"]
 
 
 @pytest.fixture
@@ -92,7 +117,7 @@ def test_a_real_bot_is_halted_confirmed_stopped_again_after_a_restart_and_resume
         assert bot.process is not None
         bot.process.send_signal(signal.SIGSTOP)
         made = floor.freeze()
-        floor.becomes(made, "expired")
+        assert "no permit bounds it" in floor.becomes(made, "delivered")["proof"]
         assert floor.said() == []
         bot.process.send_signal(signal.SIGCONT)
         floor.becomes(made, "acked", "quiesced")
@@ -154,6 +179,6 @@ def test_a_bot_that_does_not_answer_is_not_said_to_have_halted(floor: Floor, tmp
     api = ["--api", "http://127.0.0.1:9", "--login-file", str(login)]
     with adapter(floor, tmp_path, "freqtrade", *api) as running:
         made = floor.freeze()
-        floor.becomes(made, "expired")
         until(lambda: running.wrote("stop", "Connect"), "it says so")
+        assert floor.becomes(made, "delivered")["bounded"] is False
         assert floor.said() == []

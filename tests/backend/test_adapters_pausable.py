@@ -16,7 +16,8 @@ from adapters.pausable.contract import Parties
 from adapters.pausable.deciding import GWEI, Limits
 from adapters.pausable.process import Options, Pauser
 from adapters.pausable.signing import CommandSigner, KeySigner, Signed, Signer, Transaction
-from contract.freeze import HaltState
+from contract.freeze import Freeze, HaltState
+from contract.freeze_drills import FreezeDrill
 from gate import AsyncGate
 from tests.support.anvil import CHAIN_ID, Anvil, anvil
 from tests.support.app import App
@@ -74,7 +75,13 @@ def options(**changes: Any) -> Options:
 
 @asynccontextmanager
 async def pausing(
-    floor: Floor, chain: Anvil, contract: str, signer: Signer, chosen: Options | None = None
+    floor: Floor,
+    chain: Anvil,
+    contract: str,
+    signer: Signer,
+    chosen: Options | None = None,
+    *,
+    in_drills: bool = False,
 ) -> AsyncIterator[None]:
     """The adapter of a contract, for as long as the block runs."""
     token = await sign_in(floor.app.runtime, EXECUTOR)
@@ -88,6 +95,8 @@ async def pausing(
             strategy="contracts",
             wallet=signer.sender,
             on_halt=pauser.wake,
+            bounded=False,
+            in_drills=in_drills,
         )
         async with gate, running(partial(pauser.keep_going, gate)):
             await until(gate.may_send, "the adapter has a permit")
@@ -108,7 +117,9 @@ async def test_a_freeze_pauses_the_contract_and_a_second_source_verifies_it(
         await until(lambda: floor.said("heard", "backend"), "the backend is heard")
         assert (await floor.proofs(made))[NAME].state in {HaltState.REQUESTED, HaltState.DELIVERED}
         before = chain.height()
-        await floor.reaches(made, NAME, HaltState.VERIFIED, chain.mine)
+        verified = await floor.reaches(made, NAME, HaltState.VERIFIED, chain.mine)
+        assert verified.proof.startswith("paused ×")
+        assert "nonce 0 unchanged" in verified.proof
         assert chain.paused(vault)
         assert chain.call("eth_getBlockByNumber", hex(before + 1), False)["transactions"]
         assert KEY not in json.dumps(floor.lines)
@@ -124,6 +135,55 @@ async def test_what_is_paused_already_is_acknowledged_without_a_transaction(
     async with pausing(floor, chain, vault, signer):
         await floor.reaches(await freeze(floor.admin), NAME, HaltState.QUIESCED)
         assert chain.nonce(signer.sender, "pending") == 1
+
+
+async def test_a_contract_is_verified_by_what_it_answers_and_whoever_unpauses_it_is_seen(
+    floor: Floor, chain: Anvil, key_file: Path
+) -> None:
+    signer = KeySigner(key_file)
+    vault = chain.deploy_vault(owner=signer.sender)
+    chain.send(signer.sender, to=vault, value="0x0", data="0x8456cb59")
+    chain.mine()
+    watched = [("arbitrum", f"{chain.url}#{CHAIN_ID}")]
+    async with floor.watching(watched):
+        async with pausing(floor, chain, vault, signer):
+            made = await freeze(floor.admin)
+            verified = await floor.reaches(made, NAME, HaltState.VERIFIED, chain.mine)
+            assert verified.proof.startswith("paused ×"), "no transaction was needed"
+        chain.send(signer.sender, to=vault, value="0x0", data="0x3f4ba83a")
+        lifted = await floor.reaches(made, NAME, HaltState.VIOLATION, chain.mine)
+        assert f"{vault} is not paused at block" in lifted.proof
+
+
+async def test_a_drill_pauses_nothing_unless_told_to(floor: Floor, chain: Anvil, key_file: Path) -> None:
+    signer = KeySigner(key_file)
+    vault = chain.deploy_vault(owner=signer.sender)
+    async with pausing(floor, chain, vault, signer):
+        drill = await practise(floor)
+        await until(lambda: floor.said("left alone", "drill"), "it says so")
+        assert not floor.said("pausing", vault)
+        made = Freeze.model_validate((await floor.admin.get(f"/v1/freezes/{drill.holds[0]}")).json())
+        one = (await floor.proofs(made))[NAME]
+        assert (one.exercised, one.proof) == (False, "not exercised: takes no part in drills")
+        assert chain.nonce(signer.sender, "pending") == 0
+        await floor.reaches(await freeze(floor.admin), NAME, HaltState.QUIESCED, chain.mine)
+        assert chain.nonce(signer.sender, "pending") == 1
+
+
+async def test_a_drill_pauses_a_contract_that_takes_part(floor: Floor, chain: Anvil, key_file: Path) -> None:
+    signer = KeySigner(key_file)
+    vault = chain.deploy_vault(owner=signer.sender)
+    async with pausing(floor, chain, vault, signer, in_drills=True):
+        await practise(floor)
+        await until(lambda: mined_until(chain, vault, paused=True), "it is paused for practice")
+
+
+async def practise(floor: Floor) -> FreezeDrill:
+    """Begin a freeze drill of the contract."""
+    body = {"scopes": [{"kind": "executor", "name": NAME}], "reason": "quarterly drill"}
+    answer = await floor.admin.post("/v1/freezes/drills", json=body)
+    assert answer.is_success, answer.text
+    return FreezeDrill.model_validate(answer.json())
 
 
 async def test_without_gas_money_it_says_so_before_and_during_a_freeze(

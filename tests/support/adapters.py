@@ -50,6 +50,28 @@ class Floor:
         [proof] = [one for one in found["proofs"] if one["executor"] == "bot-1"] or [{"state": "none"}]
         return dict(proof)
 
+    def proofs(self, ref: str) -> list[dict[str, Any]]:
+        """What the board says under a hold."""
+        found = asyncio.run(self._as(self.admin, lambda client: client.get(f"/v1/freezes/{ref}")))
+        return list(found.json()["proofs"])
+
+    def drill(self) -> dict[str, Any]:
+        """Begin a freeze drill of the executor."""
+        body = {"scopes": [{"kind": "executor", "name": "bot-1"}], "reason": "quarterly drill"}
+        answer = asyncio.run(self._as(self.admin, lambda client: client.post("/v1/freezes/drills", json=body)))
+        assert answer.is_success, answer.text
+        return dict(answer.json())
+
+    def ended(self, drill: dict[str, Any]) -> dict[str, Any]:
+        """A drill once it has ended."""
+        end, path = time.monotonic() + LIMIT_S, f"/v1/freezes/drills/{drill['ref']}"
+        while True:
+            found = asyncio.run(self._as(self.admin, lambda client: client.get(path))).json()
+            if found["ended_at"] is not None:
+                return dict(found)
+            assert time.monotonic() < end, found
+            time.sleep(0.1)
+
     def becomes(self, made: Freeze, *states: str) -> dict[str, Any]:
         end = time.monotonic() + LIMIT_S
         while (proof := self.proof(made))["state"] not in states:

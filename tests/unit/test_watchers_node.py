@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.observing import Fate
+from contract.observing import Fate, Looked
 from watchers.agreement import together
 from watchers.node import Look, Node, Rules, Seen, Wanted
-from watchers.wire import Call, Failure, Head
+from watchers.wire import PAUSED, Call, Failure, Head
 
 WALLET = "0x" + "ab" * 20
 TX = "0x" + "11" * 32
+VAULT = "0x" + "cd" * 20
+YES, NO = f"0x{1:064x}", f"0x{0:064x}"
 START = 1_800_000_000
 RULES = Rules(stale_after_s=60, depth=2)
 
@@ -36,6 +38,7 @@ class FakeChain:
     age_s: int = 0
     receipts: dict[str, Any] = field(default_factory=dict)
     known: dict[str, Any] = field(default_factory=dict)
+    paused: Any = YES
 
     def mine(self, blocks: int = 1) -> None:
         self.number += blocks
@@ -54,13 +57,14 @@ class FakeChain:
             case "eth_getTransactionCount":
                 pending = hex(self.value) if self.pending is None else self.pending
                 return pending if call.params[1] == "pending" else hex(self.value)
-            case "eth_getTransactionReceipt":
-                return self.receipts.get(call.params[0])
+            case "eth_call":
+                return self.paused if call.params == ({"to": VAULT, "data": PAUSED}, hex(self.number)) else None
             case _:
-                return self.known.get(call.params[0])
+                found = self.receipts if call.method == "eth_getTransactionReceipt" else self.known
+                return found.get(call.params[0])
 
-    def look(self, node: Node, *wallets: str, in_flight: Sequence[str] = ()) -> Look:
-        wanted = Wanted.of(wallets or (WALLET,), in_flight)
+    def look(self, node: Node, *wallets: str, in_flight: Sequence[str] = (), contracts: Sequence[str] = ()) -> Look:
+        wanted = Wanted.of(wallets or (WALLET,), in_flight, contracts)
         opened = node.opened([self.answer(call) for call in node.opening()])
         answers = [self.answer(call) for call in node.questions(wanted, opened[1])]
         return node.looked(wanted, opened, answers, now=self.now)
@@ -188,6 +192,71 @@ def test_a_transaction_that_was_never_seen_is_never_guessed() -> None:
         chain.mine()
 
 
+def test_a_contract_is_seen_paused_for_as_many_blocks_as_nobody_said_otherwise() -> None:
+    chain, node = FakeChain(), Node(RULES)
+
+    def seen(*contracts: str) -> Seen | None:
+        return chain.look(node, contracts=contracts or [VAULT.upper().replace("X", "x")]).contracts.get(VAULT)
+
+    assert seen() == Seen(1, None, 0)
+    for blocks_since in (1, 2):
+        chain.mine()
+        assert seen() == Seen(1, None, blocks_since)
+    for answer in ("0x", Failure("execution reverted"), "0x01", None, 1, f"0x{2:064x}"):
+        chain.paused = answer
+        assert seen() is None, "nobody knows"
+    chain.paused = YES
+    assert seen() == Seen(1, None, 0), "it is counted anew"
+    chain.paused = NO
+    chain.mine()
+    assert seen() == Seen(0, None, 0)
+    assert chain.look(node, contracts=["bundle", WALLET]).contracts == {}
+
+
+def test_a_contract_alone_is_looked_at_and_an_unfit_name_is_not() -> None:
+    assert Wanted.of([], [TX], [VAULT]) == Wanted((), (), (VAULT,))
+    assert Wanted.of([], [], [VAULT])
+    assert not Wanted.of(["venue account"], [TX], ["not an address"])
+
+
+@pytest.mark.parametrize("happens", [_back, _forked, _stale])
+def test_a_chain_that_does_not_go_on_counts_no_block_of_a_contract(happens: Any) -> None:
+    chain, node = FakeChain(), Node(RULES)
+    for _ in range(3):
+        chain.look(node, contracts=[VAULT])
+        chain.mine()
+    assert chain.look(node, contracts=[VAULT]).contracts[VAULT].blocks == 3
+    happens(chain)
+    assert chain.look(node, contracts=[VAULT]).contracts[VAULT] == Seen(1, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("agree", "told", "expected"),
+    [
+        (1, [(1, 5, 100)], (1, 5, 100)),
+        (1, [(0, 5, 100)], (0, 5, 100)),
+        (1, [(1, 5, 100), (0, 9, 98)], (1, 0, 100)),  # who lags keeps it from standing
+        (1, [(1, 5, 100), (0, 9, 101)], (0, 0, 101)),
+        (1, [(1, 5, 100), (0, 9, 100)], (0, 0, 100)),
+        (2, [(1, 5, 100), (1, 3, 99)], (1, 3, 99)),
+        (2, [(1, 5, 100), (1, 3, 99), (0, 1, 101)], (1, 0, 99)),  # one alone says nothing that happened
+        (2, [(1, 5, 100), (0, 5, 100)], None),
+        (2, [(1, 5, 100)], None),
+    ],
+)
+def test_nodes_together_about_a_contract(
+    agree: int, told: list[tuple[int, int, int]], expected: tuple[int, int, int] | None
+) -> None:
+    looks = [
+        Look(1, Head(block, TX, START), contracts={VAULT: Seen(value, None, count)}) for value, count, block in told
+    ]
+    found = together("arbitrum", looks, agree)
+    one = found.observations[0] if found.observations else None
+    assert (one and (one.value, one.unchanged_blocks, one.block)) == expected
+    assert bool(found.doubts) == (expected is None)
+    assert one is None or (one.looked_at, one.subject) == (Looked.PAUSED, VAULT)
+
+
 HOSTILE: st.SearchStrategy[Any] = st.sampled_from(
     [None, 1, -1, True, "", "0x", "0xff", "0x" + "f" * 16, "0x" + "f" * 64, TX, WALLET, [], {}, [[]], {"number": {}}]
 ) | st.builds(Failure, st.text(max_size=5))
@@ -196,7 +265,7 @@ HOSTILE: st.SearchStrategy[Any] = st.sampled_from(
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_no_answers_crash_a_look_or_make_a_wallet_stand_still(data: st.DataObject) -> None:
-    node, wanted = Node(RULES), Wanted.of([WALLET], [TX])
+    node, wanted = Node(RULES), Wanted.of([WALLET], [TX], [VAULT])
     for number in range(4):
         opened = (1, Head(number, block_hash(number), START + number))
         count = len(node.questions(wanted, opened[1]))
@@ -204,6 +273,7 @@ def test_no_answers_crash_a_look_or_make_a_wallet_stand_still(data: st.DataObjec
         look = node.looked(wanted, opened, answers, now=START)
         assert set(look.fates.values()) == set()
         assert all(seen.blocks <= number for seen in look.wallets.values())
+        assert look.contracts == {}
 
 
 def shown_by(*seen: Seen, fates: Sequence[dict[str, Fate]] = ()) -> list[Look]:

@@ -32,9 +32,11 @@ scope. It stops every function that the contract guards with whenNotPaused, for 
 if they are guarded. It acknowledges the freeze, signed, once paused() has been read back as true at a block made
 public by its node; the watcher of its wallet is the second source. It bids more for a transaction that is not mined
 after --bump-after seconds, shows as late after --timeout, and never gives up. It cannot know whether its node lies or
-a reorganisation will undo the block, nor stop functions without whenNotPaused. It never unpauses by itself: best
-practice is that the pausing key cannot. With --unpause it lifts, while a living permit says that nothing is held,
-a pause that this very process made; whoever gets hold of that key or of this machine can then unpause as well.
+a reorganisation will undo the block, nor stop functions without whenNotPaused. A freeze drill is left alone, said so,
+and shown as not exercised, unless --in-drills is given: pausing for practice costs its users the contract. It never
+unpauses by itself: best practice is that the pausing key cannot. With --unpause it lifts, while a living permit says
+that nothing is held, a pause that this very process made; whoever gets hold of that key or of this machine can then
+unpause as well.
 """
 
 
@@ -63,6 +65,7 @@ for _one in (freqtrade, webhook, run_commands):
 @click.option("--bump-after", type=click.FloatRange(0.5, 600), default=15.0, show_default=True, help="Bid more, s.")
 @click.option("--max-fee", type=click.IntRange(1, 1_000_000), default=500, show_default=True, help="Of gas, gwei.")
 @click.option("--timeout", type=click.FloatRange(1, 3600), default=60.0, show_default=True, help="Then it is late, s.")
+@click.option("--in-drills", is_flag=True, help="Pause it for drills too; without this a drill is left alone.")
 @click.option("--unpause", is_flag=True, help="Lift what this process paused. Dangerous: see --describe.")
 @click.option("--listen", metavar="127.0.0.1:PORT", help="Answer GET /healthz there.")
 @click.option("--describe", is_flag=True, help="Say what this stops and can prove, and end.")
@@ -83,6 +86,7 @@ def pausable(
     bump_after: float,
     max_fee: int,
     timeout: float,
+    in_drills: bool,
     unpause: bool,
     listen: str | None,
     describe: bool,
@@ -116,8 +120,9 @@ def pausable(
     pauser = Pauser(parties, line, signer, Board(lambda: datetime.now(UTC)), options)
     try:
         gate = AsyncGate(
-            url, token, executor=name, chain=chain, strategy=strategy, wallet=signer.sender, on_halt=pauser.wake
-        )
+            url, token, executor=name, chain=chain, strategy=strategy, wallet=signer.sender, on_halt=pauser.wake,
+            bounded=False, in_drills=in_drills,
+        )  # fmt: skip
     except ValueError as error:  # the gate's words for an address or a token that is none
         raise ConfigurationError(f"{error}.") from error
     asyncio.run(_keep(pauser, gate, line, health))

@@ -59,6 +59,12 @@ def _common(description: str) -> Callable[[Callable[..., None]], Callable[..., N
             help="Seconds without any permit after which it is stopped as under a hold.",
         ),
         click.option(
+            "--in-drills/--not-in-drills",
+            default=True,
+            show_default=True,
+            help="Whether a freeze drill stops it as a freeze does.",
+        ),
+        click.option(
             "--describe",
             is_flag=True,
             is_eager=True,
@@ -179,6 +185,7 @@ def _run(
     permit_keys: Path | None,
     evidence: Path | None,
     lost_after_s: float,
+    in_drills: bool,
 ) -> None:
     over, woken = threading.Event(), threading.Event()
 
@@ -203,6 +210,8 @@ def _run(
                     wallet=wallet,
                     on_halt=heard_of_a_hold,
                     sees_orders=software.sees_orders,
+                    bounded=False,
+                    in_drills=in_drills,
                     permit_keys=keys,
                 )
                 for name in dict.fromkeys(executors)
