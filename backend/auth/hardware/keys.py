@@ -23,7 +23,6 @@ _MAX_TYPE_BYTES = 64
 _MAX_APPLICATION_BYTES = 255
 _ED25519_BYTES = 32
 _P256_POINT_BYTES = 65  # uncompressed: 4, x, y
-_UNCOMPRESSED = 4
 _ED25519_PRIME = 2**255 - 19
 _ED25519_D = -121_665 * pow(121_666, -1, _ED25519_PRIME) % _ED25519_PRIME
 _MAKE_ONE = "Make one with: ssh-keygen -t ed25519-sk"
@@ -144,7 +143,7 @@ def _p256(reader: Reader) -> EllipticCurvePublicKey:
     if reader.string(max_bytes=_MAX_TYPE_BYTES) != b"nistp256":
         raise reader.malformed("is on another curve than nistp256")
     raw = reader.string(max_bytes=_P256_POINT_BYTES)
-    if len(raw) != _P256_POINT_BYTES or raw[0] != _UNCOMPRESSED:
+    if len(raw) != _P256_POINT_BYTES:
         raise reader.malformed("has a point that is not spelt in full")
     try:
         return EllipticCurvePublicKey.from_encoded_point(SECP256R1(), raw)
