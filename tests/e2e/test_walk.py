@@ -127,7 +127,7 @@ def test_the_main_job(walk: Walk, tmp_path: Path) -> None:
 
     _freeze(terminal, "strategy:arbitrage", "arbitrage")
     terminal.wait_for("FROZEN", "arbitrage", "PROOF")
-    halted = terminal.wait_for("halted in", "QUIET")
+    halted = terminal.wait_for("halted in", "VERIFIED")
     assert "NO ANSWER" not in halted
     terminal.press("esc")  # alone: with a key right behind it a terminal means Alt+key
     terminal.wait_for("Alerts", gone="PROOF")
