@@ -51,11 +51,14 @@ SELECT name, '', 0, 'epoch' FROM unnest(%(names)s::text[]) AS monitor(name) ON C
 _CLAIM = """
 WITH free AS (
     SELECT name FROM leader_leases
-    WHERE name = ANY(%(names)s) AND expires_at < clock_timestamp() FOR UPDATE SKIP LOCKED)
+    WHERE name = ANY(%(names)s) AND (expires_at < clock_timestamp()
+        OR expires_at > clock_timestamp() + make_interval(secs => 2 * %(lease_s)s)) FOR UPDATE SKIP LOCKED)
 UPDATE leader_leases AS lease
 SET holder = %(holder)s, fence = fence + 1, expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
 FROM free WHERE lease.name = free.name RETURNING lease.name, lease.fence
 """
+"""A lease that ends later than any that is given now was given before the clock was put back: who holds it may be gone,
+and who lives is told apart by its fence."""
 _RENEW = """
 UPDATE leader_leases AS lease SET expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
 FROM unnest(%(names)s::text[], %(fences)s::bigint[]) AS held(name, fence)

@@ -72,8 +72,8 @@ class Process:
         row an executor and second and no more. A permit that was read before a freeze committed, and whose bound is
         not stored yet, is dead one life after that commit: `core.halt_state` waits for both.
         """
-        if self.written_at is None or self.written_at + freeze.REPORT_EVERY <= now:
-            return True
+        if self.written_at is None or not self.written_at <= now < self.written_at + freeze.REPORT_EVERY:
+            return True  # also on a clock that was put back: nothing would be written until it has caught up
         if request.seen_epoch > self.seen_epoch:
             return True
         if permit_life is not None and (self.permit_until is None or self.permit_until < now + permit_life):

@@ -238,8 +238,8 @@ def executor_state(
 
     One whose gate goes on while its own code has not asked it anything for `wedged_after` is wedged, not freezing.
     """
-    if reporter.last_seen_at + permit_life + REPORT_EVERY < now:
-        return ExecutorState.SILENT
+    if reporter.last_seen_at + permit_life + REPORT_EVERY < now or reporter.last_seen_at > now + REPORT_EVERY:
+        return ExecutorState.SILENT  # seen later than now: before the clock was put back, and not since
     held_by = covering(holds, reporter)
     if not held_by:
         return ExecutorState.TRADING

@@ -135,9 +135,12 @@ def seconds_left(until: datetime, now: datetime) -> int:
 
 
 def watched_until(until: datetime, *, looked_at: datetime, now: datetime) -> datetime:
-    """When the watch ends: time in which no backend looked does not count as watched."""
+    """When the watch ends: time in which no backend looked does not count as watched.
+
+    Nor does a step of the clock: put forward it looks like such a time, put back it moves the end along.
+    """
     gap = now - looked_at
-    return until + gap if gap > MAX_GAP else until
+    return until + gap if gap > MAX_GAP or gap < timedelta(0) else until
 
 
 def held_from(created_at: datetime, held_since: datetime, acked_at: datetime) -> datetime:

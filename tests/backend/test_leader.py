@@ -131,3 +131,24 @@ async def test_a_monitor_may_ask_to_be_called_again_soon(database_url: str) -> N
             await enough.wait()
     finally:
         await runtime.database.close()
+
+
+async def test_a_lease_from_before_the_clock_was_put_back_keeps_nobody_from_leading(database_url: str) -> None:
+    runtime = build_runtime(Settings(database_url=database_url, pool_size=1))
+    ticked = asyncio.Event()
+
+    async def tick(_session: AsyncSession, _runtime: Runtime) -> float | None:
+        ticked.set()
+        return None
+
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO leader_leases (name, holder, fence, expires_at)"
+            " VALUES ('orphan', 'a leader that died', 7, clock_timestamp() + interval '1 hour')"
+        )
+    try:
+        orphan = Monitor(name="orphan", interval_s=1, tick=tick)
+        async with run_monitors(runtime, Broker(runtime), (orphan,)), asyncio.timeout(SLACK_S):
+            await ticked.wait()
+    finally:
+        await runtime.database.close()
