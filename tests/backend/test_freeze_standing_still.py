@@ -1,0 +1,125 @@
+"""The whole of PostgreSQL stands still for seconds while executors renew and a freeze is made, and goes on.
+
+`WATCHFLOOR_TEST_STILL_S=30 pytest tests/backend/test_freeze_standing_still.py` has it stand still for longer.
+"""
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from backend import migrate, reserve
+from gate import AsyncGate
+from tests.support.app import App, started_app
+from tests.support.backends import serving
+from tests.support.freeze_bound import BOUND_S
+from tests.support.gate_line import ASK_ANEW_S, Line, line
+from tests.support.holds import stored
+from tests.support.lasting import LastingPostgres
+from tests.support.latching import latched, signed_in, until
+from tests.support.people import EXECUTOR, OFFICER, sign_in
+from tests.support.places import public_directory
+
+STILL_S = float(os.environ.get("WATCHFLOOR_TEST_STILL_S", "5"))
+TRIES = 3
+"""Renewals within which a backend answers again."""
+PLACE: dict[str, Any] = {"strategy": "arbitrage", "wallet": "0xAB"}
+_OURS = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LastingPostgres]:
+    with public_directory() as home:
+        one = LastingPostgres(home / "pg", tmp_path / "socket")
+        one.start()
+        try:
+            migrate.upgrade(one.url("watchfloor").replace("postgresql://", "postgresql+psycopg://", 1))
+            yield one
+        finally:
+            one.go_on()
+            one.stop()
+
+
+@pytest.fixture
+async def app(server: LastingPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[App]:
+    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path / "data"))
+    async with started_app(server.url("watchfloor")) as running:
+        yield running
+
+
+@asynccontextmanager
+async def bots(url: str, token: str) -> AsyncIterator[tuple[AsyncGate, AsyncGate, Line]]:
+    """One on the chain that will be frozen, one on another, and one that counts its renewals."""
+    async with (
+        AsyncGate(url, token, executor="bot-1", chain="arbitrum", **PLACE) as covered,
+        AsyncGate(url, token, executor="bot-2", chain="base", **PLACE) as other,
+        line(url, token, "bot-3") as counting,
+    ):
+        await until(lambda: bool(covered.may_send()) and bool(other.may_send()), "both may send")
+        await counting.renew(chain="base")
+        yield covered, other, counting
+
+
+async def still_sending(gates: tuple[AsyncGate, ...], accepted_at: float, until_at: float) -> float:
+    """Ask again and again; returns how long after a freeze was accepted somebody was let send last."""
+    last = 0.0
+    while (now := time.monotonic()) < until_at:
+        if any(gate.may_send() for gate in gates):
+            last = now - accepted_at
+        await asyncio.sleep(0.01)
+    return last
+
+
+async def tries_until_answered(counting: Line) -> int:
+    """How many renewals it takes, each as long as a backend keeps one."""
+    for tried in range(1, 20):
+        number = await counting.send(chain="base")
+        try:
+            async with asyncio.timeout(ASK_ANEW_S):
+                await counting.answer_to(number)
+        except TimeoutError:
+            continue
+        return tried
+    raise AssertionError("no renewal was answered")
+
+
+def connections(server: LastingPostgres) -> Counter[str]:
+    with psycopg.connect(server.url("watchfloor"), connect_timeout=30) as asking:
+        return Counter(name for (name,) in asking.execute(_OURS))
+
+
+def none_leaked(app: App, server: LastingPostgres) -> bool:
+    found, settings = connections(server), app.runtime.settings
+    pooled = found.pop("watchfloor", 0)
+    return pooled <= settings.pool_size + settings.pool_overflow + reserve.CONNECTIONS and set(found.values()) <= {1}
+
+
+async def test_nothing_is_sent_late_and_all_goes_on_when_the_server_does(
+    app: App, server: LastingPostgres, request: pytest.FixtureRequest
+) -> None:
+    (officer,) = await signed_in(app, OFFICER)
+    token = await sign_in(app.runtime, EXECUTOR)
+    async with serving(app.app) as url, bots(url, token) as (covered, other, counting):
+        assert none_leaked(app, server)
+        server.stand_still()
+        ends_at = time.monotonic() + STILL_S
+        made = await latched(officer)
+        accepted_at = time.monotonic()
+        last = await still_sending((covered, other), accepted_at, max(ends_at, accepted_at + BOUND_S + 1.0))
+        assert last <= BOUND_S
+        server.go_on()
+        tries = await tries_until_answered(counting)
+        request.node.user_properties += [("last_sent_s", round(last, 3)), ("renewals", tries)]
+        assert tries <= TRIES
+        hold = await stored(officer, made)
+        await until(lambda: bool(other.may_send()), "who is not covered may send again")
+        await until(lambda: covered.may_send().holds == (hold.ref,), "who is covered knows the hold")
+        assert not covered.may_send()
+        await until(lambda: none_leaked(app, server), f"connections end that nobody uses: {connections(server)}")
