@@ -10,6 +10,8 @@ from contract.states import AuditResult as AuditResult  # noqa: PLC0414  part of
 
 MASK: Final = "•••"
 """Stands for a value that exists and is not shown."""
+WAITING_CAP: Final = 5_000
+"""No more waiting entries are counted: a search must not read through an outbox that nobody empties."""
 
 
 class AuditEntry(Wire):

@@ -13,11 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit.asking import ask
 from backend.audit.events import AuditEvent
 from backend.audit.windows import Span
+from contract.audit import WAITING_CAP
 
 USUAL_LAG_S: Final = 0.15
 """How long an entry may wait for its place while all is well: the sequencer's look at the outbox, and a batch."""
-WAITING_CAP: Final = 5_000
-"""No more waiting entries are counted: a search must not read through an outbox that nobody empties."""
 
 _STATEMENT: Final = """
 SELECT 'log', head.log, head.size, NULL, NULL, NULL, NULL, (

@@ -12,7 +12,7 @@ from console.commands.output import instant, note, now_of, outside, padded
 from console.commands.times import SINCE_HELP, instant_option
 from console.state.audit_search import LOOK_ON_S
 from console.widgets import words
-from contract.audit import AuditEntry, AuditPage, AuditResult
+from contract.audit import WAITING_CAP, AuditEntry, AuditPage, AuditResult
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -73,6 +73,9 @@ def answer_entries(call: Call, page: AuditPage) -> None:
         return [line for entry in page.items for line in entry_lines(entry)]
 
     call.answer_page(page, lines)
+    if page.waiting and not call.as_json:
+        count = f"{page.waiting:,}" + (" or more" if page.waiting >= WAITING_CAP else "")
+        note(f"Waiting: {count} newer entries had no place in the ledger yet and are not among these.")
     if page.unfinished and page.searched_back_to and not call.as_json:
         note(f"Not searched to the end: complete back to {instant(page.searched_back_to)}.")
 

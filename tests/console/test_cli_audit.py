@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from console.client.imports import foreign
+from console.client.session import resolve
+from console.commands.audit_filters import answer_entries
+from console.commands.base import Call
+from contract.audit import AuditPage
 from contract.errors import ExitCode
 from tests.support.commands import Commands
 from tests.support.ledger import settled
@@ -44,6 +48,23 @@ def test_a_refused_export_leaves_no_file(run: Commands, tmp_path: Path) -> None:
     assert kept.read_text() == "as it was"
     assert list(tmp_path.iterdir()) == [kept]
     assert run(OFFICER, "audit", "export", "--out", str(tmp_path / "no" / "x")).code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("waiting", "said"), [(0, ""), (3, "Waiting: 3 newer entries"), (5_000, "Waiting: 5,000 or more newer entries")]
+)
+def test_a_search_says_what_is_not_in_the_ledger_yet(
+    waiting: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = AuditPage(items=[], waiting=waiting)
+    answer_entries(Call(resolve({}, "http://127.0.0.1:1"), as_json=False, name="audit.search"), page)
+    told = capsys.readouterr()
+    assert told.out.startswith("No entries.")
+    assert told.err.startswith(said)
+    assert bool(told.err) == bool(waiting)
+    answer_entries(Call(resolve({}, "http://127.0.0.1:1"), as_json=True, name="audit.search"), page)
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["waiting"], told.err) == (waiting, "")
 
 
 def test_searches_are_saved_run_listed_and_deleted(run: Commands) -> None:
