@@ -1,4 +1,4 @@
-"""An adapter that leaves drills alone: not stopped by one, nor for lack of permits under one, and not deaf under one."""
+"""An adapter that leaves drills alone: not stopped by one, not for want of permits under one, and never deaf."""
 
 import io
 import json
