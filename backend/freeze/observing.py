@@ -78,6 +78,8 @@ async def record(session: AsyncSession, runtime: Runtime, caller: Caller, reques
 async def to_watch(session: AsyncSession) -> ToWatch:
     """The wallets, executors and ids in flight that second sources should look at now."""
     holds = await store.holds_in_force(session)
+    if not holds:  # as it mostly is, and asked for every second: nobody is read for it
+        return ToWatch(wallets=[], contracts=[], executors=[], in_flight=[], as_of=await roster.database_now(session))
     people = await roster.everyone(session)
     found = await evidence.read(session, [hold.id for hold in holds])
     places: set[tuple[str, str, str]] = set()
