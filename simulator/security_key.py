@@ -184,6 +184,8 @@ class SoftwareAgent:
                 await writer.drain()
         except (asyncio.IncompleteReadError, OSError):
             return  # the client has gone
+        except asyncio.CancelledError:
+            return  # the program ends; asyncio of Python 3.11 would print a traceback for a handler that is cancelled
         finally:
             writer.close()
 

@@ -36,7 +36,9 @@ async def _running(directory: Path, *options: str) -> AsyncIterator[list[str]]:
         process.send_signal(signal.SIGTERM)
         _, said = await process.communicate()
     assert process.returncode == 0, said.decode()
-    assert "SOFTWARE, not a hardware key" in said.decode()
+    assert said.decode().splitlines() == [
+        f"SOFTWARE, not a hardware key: whoever reads {directory / 'state'} has the key"
+    ]
     assert not (directory / "agent").exists()
 
 
@@ -50,8 +52,12 @@ async def test_misbehaves_as_told_and_keeps_its_counter() -> None:
                 found = verify(public, await agent.sign(offered, b"message"), b"message")
                 assert (found.present, found.verified, found.counter) == (False, True, counter)
         async with _running(held.directory, "--refuse"):
+            kept, talking = await asyncio.open_unix_connection(held.socket)  # still open when the process ends
             with pytest.raises(AgentRefusedError):
                 await agent.sign((await agent.keys())[0], b"message")
+        assert await kept.read() == b""
+        talking.close()
+        await talking.wait_closed()
         assert SecurityKey(held.directory / "state").counter == 9
 
 

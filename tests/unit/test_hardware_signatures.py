@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.auth.hardware.errors import SignatureRefusedError
+from backend.auth.hardware.keys import parse_blob
 from backend.auth.hardware.signatures import verify
 from contract.hardware import (
     HARDWARE_KEY_TYPES,
@@ -91,6 +92,17 @@ def test_a_signature_of_another_key_message_or_application_is_refused(kind: str)
             assert "does not fit" in _refused(held, kind, held.sign(kind, bytes_to_sign(statement(**changed))))
         key = held.public(kind)
         held.key.application = "ssh:other"
+        with pytest.raises(SignatureRefusedError, match="does not fit"):
+            verify(key, held.sign(kind, MESSAGE), MESSAGE)
+
+
+@pytest.mark.parametrize("kind", HARDWARE_KEY_TYPES)
+def test_a_key_made_out_to_another_application_signs_for_that_one_only(kind: str) -> None:
+    with desk() as held:
+        held.key.application = "ssh:floor"
+        key, signature = parse_blob(held.key.blob(kind), applications={"ssh:floor"}), held.sign(kind, MESSAGE)
+        assert verify(key, signature, MESSAGE).present
+        held.key.application = "ssh:"
         with pytest.raises(SignatureRefusedError, match="does not fit"):
             verify(key, held.sign(kind, MESSAGE), MESSAGE)
 
