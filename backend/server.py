@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from backend.door import Door, ask_for_files
 from backend.errors import ConfigurationError
 from backend.logging import configure_logging
 from backend.main import create_app
@@ -37,6 +38,7 @@ class BackendServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,  # on by default: who sits on this machine could then name any address as its own
                 timeout_graceful_shutdown=STOP_LIMIT_S,
+                http=Door,
                 ws=Wire,
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_ping_interval=None,  # executors renew twice a second; one that is silent is noticed by that
@@ -117,6 +119,7 @@ def serve(
         ConfigurationError: the port is taken, or the policy is wrong.
     """
     configure_logging(settings.log_level)
+    ask_for_files()
     app = create_app(settings)
     sock = listening or listening_socket(settings.host, settings.port)
     server = BackendServer(app, ready=lambda: on_ready(url_of(sock)) if on_ready else None)
