@@ -87,7 +87,7 @@ class Granter:
         mode = freeze.effective_mode(holds)
         if latched is not None:  # it stops, so that only a hold that takes orders back as well is stricter
             mode = mode if mode is FreezeMode.CANCEL_ALL else latched
-            shown.append({"freeze_ref": LATCHED_REF, "epoch": epoch, "mode": latched.value})
+            shown.append({"freeze_ref": LATCHED_REF, "epoch": epoch, "mode": latched.value, "drill": False})
         claims = {
             "v": _VERSION,
             "executor": process.name,
@@ -113,8 +113,7 @@ class Granter:
 
 
 def _shown(hold: freeze.Hold) -> dict[str, Any]:
-    shown = {"freeze_ref": hold.ref, "epoch": hold.epoch, "mode": hold.mode.value}
-    return shown | {"drill": True} if hold.drill else shown
+    return {"freeze_ref": hold.ref, "epoch": hold.epoch, "mode": hold.mode.value, "drill": hold.drill}
 
 
 def revocation(holds: tuple[freeze.Hold, ...], *, latched: FreezeMode | None = None) -> bytes:

@@ -76,7 +76,7 @@ async def test_a_freeze_at_one_backend_is_pushed_by_the_other(app: App, database
         assert (await bot.renew())["mode"] is None
         made = await freeze(await app.as_(ADMIN), mode="cancel-all")
         pushed = await bot.until("revoke")
-        held = [{"freeze_ref": made.ref, "epoch": made.epoch, "mode": "cancel-all"}]
+        held = [{"freeze_ref": made.ref, "epoch": made.epoch, "mode": "cancel-all", "drill": False}]
         assert pushed == {"type": "revoke", "epoch": made.epoch, "mode": "cancel-all", "holds": held}
         claims = await bot.renew(seen_epoch=made.epoch)
         assert (claims["mode"], claims["epoch"], claims["holds"]) == ("cancel-all", made.epoch, held)
@@ -185,7 +185,7 @@ async def test_a_latched_freeze_is_pushed_and_nobody_may_send_while_it_waits(app
         hold = LatchedHold(app.runtime.clock.new_id(), Scope.parse("chain:arbitrum"), FreezeMode.CANCEL_ALL)
         assert app.runtime.latched.latch(hold) == 1
         pushed = await covered.until("revoke")
-        latched = {"freeze_ref": "LATCHED", "epoch": None, "mode": "cancel-all"}
+        latched = {"freeze_ref": "LATCHED", "epoch": None, "mode": "cancel-all", "drill": False}
         assert pushed == {"type": "revoke", "epoch": None, "mode": "cancel-all", "holds": [latched]}
         assert (await covered.renew())["mode"] == "cancel-all"
         assert (await other.renew(chain="base"))["mode"] == "halt"
