@@ -99,7 +99,7 @@ def test_malformed_blobs_are_refused(blob: bytes) -> None:
 ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
 
 
-@pytest.mark.parametrize("y", [0, 1, PRIME - 1, ORDER_8, PRIME - ORDER_8, *range(PRIME, 2**255)])
+@pytest.mark.parametrize("y", [0, 1, PRIME - 1, ORDER_8, PRIME - ORDER_8, *range(PRIME, 2**255)], ids=hex)
 def test_points_under_which_anybody_can_sign_are_refused(y: int) -> None:
     """Each with both signs of x: all points whose order divides 8; and all that are not spelt in the one way."""
     for sign in (0, 2**255):

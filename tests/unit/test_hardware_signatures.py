@@ -41,7 +41,7 @@ def _refused(held: Desk, kind: str, signature: bytes, message: bytes = MESSAGE) 
 
 
 @pytest.mark.parametrize("kind", HARDWARE_KEY_TYPES)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     message=st.binary(max_size=300), touched=st.booleans(), verified=st.booleans(), counter=st.integers(0, 2**32 - 1)
 )
