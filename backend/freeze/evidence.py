@@ -149,6 +149,7 @@ def _known(
         statement=said,
         reported_order_seq=facts.last_order_seq,
         reported_open_orders=facts.open_orders,
+        reported_in_flight=facts.in_flight,
         fates=evidence.fates.get(facts.name, {}),
         observations=[_observation(look) for look in evidence.observations if _concerns(look, facts, said)],
         bounded=facts.bounded,

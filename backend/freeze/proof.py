@@ -76,6 +76,7 @@ class Known:
     reported_order_seq: int = 0
     """Its newest report."""
     reported_open_orders: int | None = None
+    reported_in_flight: int | None = None
     fates: Mapping[str, Fate] = field(default_factory=dict)
     observations: Sequence[Observation] = ()
     """The newest of each source and subject."""
@@ -146,10 +147,15 @@ def violations(known: Known) -> list[str]:
             found.append(
                 f"nonce {seen.used - 1:,} of {seen.subject} seen by {seen.source}, {last:,} was the last signed"
             )
-        if said is None and seen.ceiling is not None and seen.used > seen.ceiling:
+        if said is None and seen.ceiling is not None and seen.used > seen.ceiling + _own(known):
             late = "with every permit dead" if known.bounded else "while nothing says that it has stopped"
             found.append(f"nonce {seen.used - 1:,} of {seen.subject} seen by {seen.source} {late}")
     return found
+
+
+def _own(known: Known) -> int:
+    """Transactions that may be what stops it: who pauses a contract sends under the very hold, and tells of it."""
+    return 0 if known.bounded else known.reported_in_flight or 0
 
 
 def _lifted(known: Known) -> list[str]:

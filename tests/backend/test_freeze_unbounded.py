@@ -56,11 +56,13 @@ async def test_behind_an_adapter_dead_permits_prove_nothing(app: App) -> None:
 
 async def test_a_wallet_that_goes_on_behind_an_adapter_is_a_violation(app: App) -> None:
     admin, chain = await app.as_(ADMIN), await watcher(app)
-    await renew(app.runtime, bounded=False)
+    await renew(app.runtime, bounded=False, in_flight=1)
     made = await freeze(admin)
     await long_ago(app)
     await tell(chain, nonce(5))
     await tell(chain, nonce(6))
+    assert (await proof(admin, made.ref)).state is HaltState.REQUESTED, "it has told of one, which may be what stops it"
+    await tell(chain, nonce(7))
     gone_on = await proof(admin, made.ref)
     assert gone_on.state is HaltState.VIOLATION
     assert "nothing says that it has stopped" in gone_on.proof

@@ -78,6 +78,18 @@ VENUE = replace(QUIET, statement=replace(SIGNED, nonces={}, open_orders=2), mode
         (ADAPTER, HaltState.REQUESTED),
         (replace(ADAPTER, told=True), HaltState.DELIVERED),
         (replace(ADAPTER, observations=(replace(NONCE, value=9, ceiling=8),)), HaltState.VIOLATION),
+        (
+            replace(ADAPTER, observations=(replace(NONCE, value=9, ceiling=8),), reported_in_flight=1),
+            HaltState.REQUESTED,
+        ),
+        (
+            replace(ADAPTER, observations=(replace(NONCE, value=10, ceiling=8),), reported_in_flight=1),
+            HaltState.VIOLATION,
+        ),
+        (
+            replace(NOTHING, now=NOW, observations=(replace(NONCE, value=9, ceiling=8),), reported_in_flight=1),
+            HaltState.VIOLATION,
+        ),
         (replace(QUIET, bounded=False, observations=(NONCE,)), HaltState.VERIFIED),
         (SPARED, HaltState.REQUESTED),
         (replace(SPARED, told=True, observations=(replace(NONCE, value=9, ceiling=8),)), HaltState.DELIVERED),
@@ -173,6 +185,7 @@ ANYTHING = st.builds(
     reported_open_orders=st.none() | COUNTS,
     fates=st.dictionaries(IDS, st.sampled_from(Fate)),
     observations=st.lists(OBSERVATIONS, max_size=4).map(tuple),
+    reported_in_flight=st.none() | COUNTS,
     bounded=st.booleans(),
     exercised=st.booleans(),
 )
