@@ -21,6 +21,8 @@ from watchers.wire import MalformedError, is_address, shown
 
 IDLE_S: Final = 30.0
 """Between looks at a chain on which nothing is to be watched: a node that fails is known before it is needed."""
+SELDOM: Final = 2
+"""How many rounds pass between two questions to the backend while nothing is to be watched."""
 REFUSED_S: Final = 5.0
 """Before asking a backend again that refuses the token."""
 
@@ -169,7 +171,7 @@ class Watcher:
         while True:
             pause = self._pace.every_s
             try:
-                self._share(await self._backend.to_watch())
+                pause *= 1 if self._share(await self._backend.to_watch()) else SELDOM
             except RefusedError as error:
                 pause = max(pause, REFUSED_S)
                 self._board.tell("backend", "refuses", ok=False, why=str(error))
@@ -177,8 +179,10 @@ class Watcher:
                 self._board.tell("backend", "no answer", ok=False, why=str(error))
             await asyncio.sleep(pause)
 
-    def _share(self, wanted: ToWatch) -> None:
-        state = "watching" if wanted.wallets or wanted.contracts or wanted.in_flight else "nothing to watch"
+    def _share(self, wanted: ToWatch) -> bool:
+        """Have each chain look at its part; whether there is anything to be seen, here or elsewhere."""
+        anything = bool(wanted.wallets or wanted.contracts or wanted.in_flight)
+        state = "watching" if anything else "nothing to watch"
         self._board.tell("backend", state, ok=True, wallets=len(wanted.wallets), in_flight=len(wanted.in_flight))
         named = {chain.name for chain in self._chains}
         for chain in self._chains:
@@ -189,6 +193,7 @@ class Watcher:
         ours = {one.wallet for one in wanted.wallets if one.chain.casefold() in named}
         ours |= {one.contract for one in wanted.contracts if one.chain.casefold() in named}
         self._leave("names that are no addresses", {name for name in ours if not is_address(name)})
+        return anything
 
     def _leave(self, what: str, names: set[str]) -> None:
         """Say what is left to other watchers, or to nobody."""
