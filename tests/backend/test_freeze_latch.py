@@ -1,6 +1,7 @@
 """A freeze is accepted whatever the database does, holds at once, and becomes one hold once the database is back."""
 
 import asyncio
+import os
 import random
 import tempfile
 from collections.abc import AsyncIterator
@@ -283,6 +284,40 @@ async def test_a_journal_that_cannot_be_read_stops_everybody_until_it_can(
         assert not (await renew(second.runtime, "bot-1")).may_trade
         monkeypatch.setattr(Keeper, "_take", genuine)
         await until(lambda: not second.runtime.latched.pending(), "a journal that can be read")
+        assert (await renew(second.runtime, "bot-1")).may_trade
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "directory", "pipe", "noise"])
+async def test_what_lies_among_the_journals_and_is_none_stops_everybody_until_it_is_gone(
+    database_url: str, directory: Path, kind: str
+) -> None:
+    async with started_app(database_url) as first:
+        keeper: Keeper = first.app.state.latch
+        odd = keeper._own.journal.path.with_name("odd.journal")
+    odd.parent.mkdir(parents=True, exist_ok=True)
+    elsewhere = directory / "elsewhere"
+    elsewhere.write_bytes(b"of somebody else\n")
+    match kind:
+        case "link":
+            odd.symlink_to(elsewhere)
+        case "dangling":
+            odd.symlink_to(directory / "nowhere")
+        case "directory":
+            (odd / "below").mkdir(parents=True)
+        case "pipe":
+            os.mkfifo(odd)
+        case _:
+            odd.write_bytes(os.urandom(2 << 20))  # larger than any journal of ours
+    async with started_app(database_url) as second:
+        state = (await second.http.get("/readyz")).json()["freezes"]
+        if kind in {"pipe", "noise"}:  # an empty one holds nothing; what nobody of ours wrote is set aside
+            assert state["unread"] is None
+        else:
+            assert state["unread"] is not None
+            assert not (await renew(second.runtime, "bot-1")).may_trade
+            assert elsewhere.read_bytes() == b"of somebody else\n"
+            odd.rename(directory / "away")
+            await until(lambda: not second.runtime.latched.pending(), "journals that can be read")
         assert (await renew(second.runtime, "bot-1")).may_trade
 
 
