@@ -1,6 +1,7 @@
 """Scopes: what a freeze, a limit or an alert is about. Pure; owns parsing, printing and covering."""
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Self
 
@@ -21,13 +22,18 @@ _NEXT_TERM = re.compile(rf"\+(?=\s*(?:{'|'.join(kind.value for kind in TERM_ORDE
 
 
 def nameable(value: str) -> str:
-    """Refuse a name that would read as two terms where scopes are typed.
+    """Refuse a name that no scope could be typed for: one with blanks around it, or that would read as two terms, or
+    whose accents are characters of their own (the same name typed elsewhere then covers nothing).
 
     Raises:
-        ValueError: it would.
+        ValueError: it is such a name.
     """
     if _NEXT_TERM.search(value):
         raise ValueError("a name may not contain +chain:, +strategy:, +wallet: or +executor:")
+    if value != value.strip():
+        raise ValueError("a name may not begin or end with a blank")
+    if not unicodedata.is_normalized("NFC", value):
+        raise ValueError("a name has to be in the composed form of Unicode (NFC)")
     return value
 
 
@@ -41,7 +47,7 @@ class Scope(Wire):
     @field_validator("name")
     @classmethod
     def _storable(cls, value: str) -> str:
-        return storable(value).strip()
+        return unicodedata.normalize("NFC", storable(value)).strip()
 
     @model_validator(mode="after")
     def _name_fits_kind(self) -> Self:

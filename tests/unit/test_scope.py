@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from backend.freeze.core import normalised
-from contract.scope import GLOBAL, MAX_NAME_CHARS, MAX_STORED_CHARS, TERM_ORDER, Scope, ScopeKind, intersection
+from contract.gate import RenewRequest
+from contract.scope import (
+    GLOBAL,
+    MAX_NAME_CHARS,
+    MAX_STORED_CHARS,
+    TERM_ORDER,
+    Scope,
+    ScopeKind,
+    intersection,
+    nameable,
+)
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40).filter(
     lambda name: bool(name.strip()) and "+" not in name
@@ -103,3 +113,20 @@ def test_an_intersection_reads_back_in_any_order_and_covers_what_all_its_terms_c
 def test_an_intersection_names_each_dimension_once_and_never_everything(text: str) -> None:
     with pytest.raises(ValueError, match="an intersection names two or more of"):
         Scope.parse(text)
+
+
+def test_a_name_typed_with_accents_apart_is_the_same_name() -> None:
+    composed, apart = "\u00c9mile", "E\u0301mile"
+    assert Scope.parse(f"chain:{apart}").covers(chain=composed, strategy="", wallet="", executor="")
+    both = Scope.parse(f"executor:{apart}+chain:{apart}")
+    assert both.covers(chain=composed, strategy="", wallet="", executor=composed)
+
+
+@pytest.mark.parametrize("name", [" bot", "bot\n", "bot\u00a0", "E\u0301mile", "a+chain:b"])
+def test_an_executor_is_not_named_so_that_no_scope_could_be_typed_for_it(name: str) -> None:
+    with pytest.raises(ValueError, match="a name"):
+        nameable(name)
+    usual = {"executor": "bot", "chain": "a", "strategy": "b", "wallet": "c", "boot_id": "d"}
+    for field in ("executor", "chain", "strategy", "wallet"):
+        with pytest.raises(ValidationError, match="a name"):
+            RenewRequest.model_validate(usual | {field: name})
