@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from console.state.floor import Floor
     from console.widgets.frame import Who
     from contract.freeze import Freeze
+    from contract.freeze_drills import FreezeDrill
 
 
 class Doing(Telling):
@@ -125,6 +126,25 @@ class Doing(Telling):
 
         await self._show(LegalHoldsScreen)
 
+    async def do_go_freeze_drills(self, _: str) -> None:
+        """Show freeze drills."""
+        from console.screens.drills.screen import DrillsScreen
+
+        await self._show(DrillsScreen)
+
+    async def do_drill_start(self, argument: str) -> None:
+        """Open the dialog that starts a drill."""
+        from console.screens.drills.dialog import DrillDialog
+
+        await self.push_screen(DrillDialog(argument))
+
+    async def show_drill(self, drill: "FreezeDrill", above: "FloorScreen") -> None:
+        """Show a drill in place of the dialog that started it."""
+        from console.screens.drills.detail import DrillScreen
+
+        if self.screen is above:
+            await self.switch_screen(DrillScreen(drill))
+
     async def do_audit_ledger(self, argument: str) -> None:
         """Show how the ledger stands, above what is shown."""
         await self.do_go_ledger(argument)
@@ -215,8 +235,11 @@ class Doing(Telling):
         if floor is None:
             return []
         from console.state.scopes import known_scopes
+        from contract.states import ScopeKind
 
         match command:
+            case "freeze-drill":
+                return [str(scope) for scope in known_scopes(floor) if scope.kind is ScopeKind.EXECUTOR]
             case "freeze":
                 return [str(scope) for scope in known_scopes(floor)]
             case "thaw" | "approve" | "stop":

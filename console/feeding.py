@@ -74,7 +74,7 @@ def _after(floor: "Floor", update: "Update") -> "Floor":
     from contract.alerts import Alert
     from contract.freeze import Freeze, LatchedFreezes
     from contract.risk import RiskSnapshot
-    from contract.stream import ExecutorsChanged
+    from contract.stream import Beat, ExecutorsChanged
 
     if isinstance(update, ConnectionState):
         link = reducers.Link(update.line.value)
@@ -90,10 +90,12 @@ def _after(floor: "Floor", update: "Update") -> "Floor":
             floor = reducers.with_freeze(floor, freeze, at)
         case LatchedFreezes() as latched:
             floor = reducers.with_latched(floor, latched, at)
+        case Beat() as beat:
+            floor = reducers.with_beat(floor, beat.at, at)
         case RiskSnapshot() as risk:
             floor = reducers.with_risk(floor, risk, at)
         case ExecutorsChanged() as changed:
             floor = reducers.with_executors(floor, changed.executors, at)
         case _:
-            pass  # a beat is a sign of life; stored trades show in the next assessment
+            pass  # stored trades show in the next assessment
     return floor

@@ -20,6 +20,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *audit.SEARCHING,
     *privacy.ERASING,
     *privacy.HOLDING,
+    *floor.DRILLING,
     *audit.VERIFYING,
     *moving.LISTS,
     *floor.FREEZING,

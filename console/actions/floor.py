@@ -77,6 +77,29 @@ ON_THE_FLOOR: Final[tuple[Action, ...]] = (
     ),
 )
 
+DRILLING: Final[tuple[Action, ...]] = (
+    Action(
+        "drill.start",
+        ("n",),
+        "start drill",
+        "Freeze a canary for practice: the freeze dialog, tagged DRILL; it ends by itself.",
+        (Context.DRILLS,),
+        Permission.FREEZE_OPERATIONS,
+        Danger.STOPS,
+        "freeze-drill",
+        "[SCOPE]",
+    ),
+    Action(
+        "drill.evidence",
+        ("e",),
+        "evidence",
+        "Write the evidence of the drill into a file: outcomes, proofs and signed statements.",
+        (Context.DRILLS,),
+        Permission.VIEW_FREEZES,
+        command="evidence",
+    ),
+)
+
 FREEZING: Final[tuple[Action, ...]] = (
     Action(
         "freeze",

@@ -37,6 +37,8 @@ class Context(StrEnum):
     """The page of one audit entry."""
     ERASURES = "erasures"
     LEGAL_HOLDS = "legal holds"
+    DRILLS = "freeze drills"
+    """Their history, and one of them."""
     VERIFY = "verify"
     READING = "reading"
     """Help and other full-screen texts."""

@@ -24,7 +24,7 @@ LISTS: Final[tuple[Action, ...]] = (
 )
 
 SCREENS: Final[tuple[Action, ...]] = (
-    Action("go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-8", command="overview"),
+    Action("go.overview", ("1",), "screens", "Overview: can I go back to sleep?", shown="1-9", command="overview"),
     Action(
         "go.alerts",
         ("2",),
@@ -82,5 +82,13 @@ SCREENS: Final[tuple[Action, ...]] = (
         "Legal holds: what must not be erased or dropped, and why?",
         permission=Permission.ERASE_PERSONAL_DATA,
         command="holds",
+    ),
+    Action(
+        "go.freeze-drills",
+        ("9",),
+        "",
+        "Freeze drills: how soon do canaries halt?",
+        permission=Permission.VIEW_FREEZES,
+        command="freeze-drills",
     ),
 )

@@ -145,7 +145,7 @@ def _details(one: FreezeDrill) -> list[str]:
     lines += wrapped(f"reason {outside(one.reason, 300)}", 2)
     rows = [
         (
-            cell(words.halt(outcome.state, glyph_set(), late=True)),
+            cell(words.outcome(outcome, glyph_set())),
             outside(outcome.executor, 40),
             _seconds(outcome.halted_after_seconds),
             words.number(outcome.orders_until_halt_at_most),

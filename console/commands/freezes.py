@@ -18,6 +18,7 @@ from console.commands.freeze_options import reason_given, scope_typed
 from console.commands.output import age, counted, instant, now_of, outside, table, wrapped
 from console.commands.thawing import DIGEST_PREFIX, covered_by
 from console.state.freezing import Outcome, Wanted, effect_of, latched_text, unmet
+from console.state.headline import DRILL
 from console.widgets import words
 from console.widgets.thaw import stage_text
 from contract.errors import ExitCode
@@ -173,7 +174,8 @@ def _entry(one: Freeze, created: str) -> list[str]:
     stands = f"{_word(one.status)}  {one.halted} of {one.covered} halted"
     if one.status is FreezeStatus.LATCHED:
         mark, stands = output.painted(g.near, "near"), "waiting for the database"
-    head = f"{mark} {outside(one.ref, 12)}  {outside(str(one.scope), 30)}  {one.mode}  {stands}"
+    mode = f"{DRILL} {one.mode}" if one.drill else one.mode.value
+    head = f"{mark} {outside(one.ref, 12)}  {outside(str(one.scope), 30)}  {mode}  {stands}"
     by = f"by {outside(one.automatic_rule or one.created_by, 40)} {created} ago: {outside(one.reason, 300)}"
     return [head, *wrapped(by, 2)]
 
@@ -206,7 +208,7 @@ def _details(one: Freeze) -> list[str]:
         late = effect_of(one, waited_s).outcome is Outcome.UNKNOWN
         rows = [
             (
-                cell(words.halt(proof.state, glyph_set(), late=late)),
+                cell(words.halted(proof, glyph_set(), late=late)),
                 outside(proof.executor, 40),
                 "-" if proof.halted_after_seconds is None else f"{proof.halted_after_seconds} s",
                 words.number(proof.in_flight),

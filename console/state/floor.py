@@ -195,6 +195,12 @@ def with_executors(floor: Floor, changed: list[Executor], desk_now: datetime) ->
     return replace(floor, executors=MappingProxyType(executors), executors_total=total, data_at=desk_now)
 
 
+def with_beat(floor: Floor, server_now: datetime, desk_now: datetime) -> Floor:
+    """Take in the server's clock. Every answer is late by its way here, so whoever was least late is nearest to it."""
+    skew = server_now - desk_now
+    return replace(floor, skew=skew) if skew > floor.skew else floor
+
+
 def connected(floor: Floor, link: Link, desk_now: datetime, *, heard: bool, problem: str = "") -> Floor:
     """Take in what is known of the line; `heard` says that something arrived now."""
     heard_at = desk_now if heard else floor.connection.heard_at
@@ -216,6 +222,7 @@ class Tally:
     reducing: int = 0
     frozen: int = 0
     freezing: int = 0
+    wedged: int = 0
     silent: int = 0
 
 
@@ -229,6 +236,7 @@ def tally(name: str, executors: list[Executor]) -> Tally:
         reducing=states.count(ExecutorState.REDUCING),
         frozen=states.count(ExecutorState.FROZEN),
         freezing=states.count(ExecutorState.FREEZING),
+        wedged=states.count(ExecutorState.WEDGED),
         silent=states.count(ExecutorState.SILENT),
     )
 

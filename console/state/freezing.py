@@ -83,6 +83,8 @@ class Effect:
     outcome: Outcome
     unproven: tuple[str, ...] = ()
     """Executors that have not confirmed."""
+    unbounded: tuple[str, ...] = ()
+    """Of these, those that a dead permit does not stop."""
     gone_on: tuple[str, ...] = ()
     """Executors that did more than they acknowledged."""
     still_open: tuple[str, ...] = ()
@@ -94,11 +96,13 @@ class Effect:
 
 def effect_of(freeze: Freeze, waited_s: float) -> Effect:
     """Judge a freeze by what is known of its executors, never by the fact that it was sent."""
-    unproven = tuple(proof.executor for proof in freeze.proofs if proof.state in _UNANSWERED)
+    silent = [proof for proof in freeze.proofs if proof.exercised and proof.state in _UNANSWERED]
+    unproven = tuple(proof.executor for proof in silent)
     gone_on = tuple(proof.executor for proof in freeze.proofs if proof.state is HaltState.VIOLATION)
     found = Effect(
         Outcome.DONE,
         unproven=unproven,
+        unbounded=tuple(proof.executor for proof in silent if not proof.bounded),
         gone_on=gone_on,
         still_open=tuple(proof.executor for proof in freeze.proofs if proof.state is HaltState.ACKED),
         verified=freeze.verified,
@@ -127,7 +131,7 @@ def unmet(freeze: Freeze, wanted: Wanted) -> tuple[str, ...]:
     if freeze.status is FreezeStatus.LATCHED:
         return ("not in the database yet",)
     enough = {HaltState.VERIFIED} if wanted is Wanted.VERIFIED else {state for state in HaltState if state.is_halted}
-    names = tuple(proof.executor for proof in freeze.proofs if proof.state not in enough)
+    names = tuple(proof.executor for proof in freeze.proofs if proof.exercised and proof.state not in enough)
     missing = freeze.covered - (freeze.verified if wanted is Wanted.VERIFIED else freeze.halted)
     return names or ((f"{missing} not named",) if missing > 0 else ())
 
@@ -135,5 +139,10 @@ def unmet(freeze: Freeze, wanted: Wanted) -> tuple[str, ...]:
 def latched_text(freeze: Freeze) -> str:
     """What a freeze does that the database has not taken: everywhere the same words."""
     where = "kept by this backend" if freeze.kept else "NOT KEPT anywhere, lost if this backend ends"
+    return f"{where}, waiting for the database; {revoked_text(freeze)}."
+
+
+def revoked_text(freeze: Freeze) -> str:
+    """How many have lost their permits at once to a freeze that is latched."""
     told = "1 connected executor is" if freeze.revoked == 1 else f"{freeze.revoked or 0:,} connected executors are"
-    return f"{where}, not yet in the database; permits of {told} revoked."
+    return f"permits of {told} revoked"

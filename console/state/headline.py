@@ -50,7 +50,7 @@ def headline(floor: Floor, desk_now: datetime) -> Headline:
     now = floor.now(desk_now)
     for found in (
         _line(floor, desk_now),
-        _latched(floor),
+        latched(floor),
         _crossed(floor, desk_now),
         _critical(floor, now),
         _silent(floor),
@@ -71,6 +71,9 @@ MODE_WORDS = {
 }
 """What a hold leaves to do, in the words of the screens."""
 
+
+DRILL = "DRILL"
+"""The tag of everything that is practice."""
 
 WAITING = "LATCHED, waiting for the database"
 """What is said of a freeze that the database has not taken, in place of how many have halted."""
@@ -117,7 +120,8 @@ def _line(floor: Floor, desk_now: datetime) -> Headline | None:
     return Headline("bad", f"Backend unreachable{since}; this is the floor as of {shown} UTC.")
 
 
-def _latched(floor: Floor) -> Headline | None:
+def latched(floor: Floor) -> Headline | None:
+    """That freezes wait for the database, here or beside this backend; None when none does."""
     waiting = latched_holds(floor)
     if waiting:
         return Headline("bad", f"{_latched_text(waiting)}; no permit until then.")
@@ -176,6 +180,10 @@ def _frozen(floor: Floor) -> Headline | None:
     holds = list(floor.freezes.values())
     if not holds:
         return None
+    broken = next((hold for hold in holds if hold.violations), None)
+    if broken is not None:
+        who = "1 executor" if broken.violations == 1 else f"{broken.violations} executors"
+        return Headline("bad", f"{_scope_title(broken.scope)} freeze: {who} went on after it; its board (3) says how.")
     unproven = [hold for hold in holds if hold.halted < hold.covered]
     if unproven:
         first = unproven[0]
@@ -201,6 +209,26 @@ def _frozen_text(holds: list[Freeze]) -> str:
 
 def _scope_title(scope: Scope) -> str:
     return "Global" if scope.kind is ScopeKind.GLOBAL else scope_words(scope).capitalize()
+
+
+def of_executors(floor: Floor) -> Headline:
+    """What the executors do, the worst first."""
+    counted = all_executors(floor)
+    if counted.wedged:
+        bots = "bot hangs" if counted.wedged == 1 else "bots hang"
+        return Headline("bad", f"{counted.wedged} {bots} under a freeze: only the gate answers, no halt is confirmed.")
+    if counted.silent:
+        plural = "s are" if counted.silent > 1 else " is"
+        return Headline("bad", f"{counted.silent} executor{plural} silent: what they do is not known.")
+    if counted.freezing:
+        have = "executor has" if counted.freezing == 1 else "executors have"
+        return Headline("near", f"{counted.freezing} {have} not confirmed their freeze yet.")
+    if not counted.executors:
+        return Headline("unknown", "No executor has registered.")
+    text = f"{counted.trading} of {floor.executors_total} executors trade"
+    if counted.frozen:
+        return Headline("frozen", f"{text}, {counted.frozen} {'is' if counted.frozen == 1 else 'are'} frozen.")
+    return Headline("ok", f"{text}. F F stops a scope; Tab goes to the freezes.")
 
 
 def _unknown(floor: Floor, desk_now: datetime) -> Headline | None:

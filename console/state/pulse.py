@@ -1,12 +1,17 @@
 """Owns when a screen has to be looked at again although nothing arrived, and what the banner says. Pure."""
 
+from __future__ import annotations
+
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from console.state.floor import Floor, Link
 from console.state.freshness import SECONDS_SHOWN_FOR_S, STALE_AFTER_INTERVALS, seconds_between
-from console.state.headline import MODE_WORDS, WAITING, scope_words
+from console.state.headline import DRILL, MODE_WORDS, WAITING, scope_words
 from contract.states import FreezeStatus
+
+if TYPE_CHECKING:
+    from contract.freeze import Freeze
 
 _ALARM_S: Final = 1.0
 """While the line is lost its age counts up by the second."""
@@ -39,13 +44,19 @@ def next_look_s(floor: Floor, desk_now: datetime) -> float:
 
 def hold_texts(floor: Floor) -> list[str]:
     """Every hold in force in a few words."""
-    holds = sorted(floor.freezes.values(), key=lambda hold: (hold.created_at, hold.ref))
+    holds = sorted(floor.freezes.values(), key=lambda hold: (_is_proven(hold), hold.created_at, hold.ref))
     texts = []
     for hold in holds:
-        mode = MODE_WORDS[hold.mode]
+        mode = f"{f'{DRILL} ' if hold.drill else ''}{MODE_WORDS[hold.mode]}"
         asked = _THAWS.get(hold.status, "")
         if hold.status is FreezeStatus.LATCHED:
             texts.append(f"{scope_words(hold.scope)} {mode} {WAITING}")
             continue
-        texts.append(f"{scope_words(hold.scope)} {mode} {hold.halted}/{hold.covered} halted{asked}")
+        went_on = f", {hold.violations} WENT ON" if hold.violations else ""
+        texts.append(f"{scope_words(hold.scope)} {mode} {hold.halted}/{hold.covered} halted{went_on}{asked}")
     return texts
+
+
+def _is_proven(hold: Freeze) -> bool:
+    """Whether it may stand last: the banner is cut at its end."""
+    return hold.status is not FreezeStatus.LATCHED and not hold.violations and hold.halted >= hold.covered

@@ -23,6 +23,7 @@ _TITLES = {
     Context.ENTRY: "On an audit entry",
     Context.ERASURES: "Erasures",
     Context.LEGAL_HOLDS: "Legal holds",
+    Context.DRILLS: "Freeze drills",
     Context.VERIFY: "Verification",
     Context.READING: "On a page",
 }

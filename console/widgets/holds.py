@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from console.state.floor import Floor
 from console.state.freshness import Freshness
-from console.state.headline import MODE_WORDS, WAITING
+from console.state.headline import DRILL, MODE_WORDS, WAITING
 from console.widgets.glyphs import Glyphs
 from console.widgets.lines import Line, dimmed, left, line, outside, titled_rule, width_of
 from console.widgets.overview import scope_text
@@ -41,7 +41,7 @@ def freeze_row(hold: Freeze, view: View) -> Line:
     """One hold on one line."""
     g = view.glyphs
     proof, style = proof_text(hold, view)
-    mode = MODE_WORDS[hold.mode].partition(" ")[0]
+    mode = DRILL if hold.drill else MODE_WORDS[hold.mode].partition(" ")[0]
     who = outside(hold.automatic_rule or hold.created_by, 40)
     wide = view.width >= _WIDE_COLUMNS
     head = line(

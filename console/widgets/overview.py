@@ -145,7 +145,7 @@ def chains_lines(floor: Floor, view: View, rows: int) -> list[Line]:
 
 def _chain_row(one: Tally, name_width: int, view: View) -> Line:
     g = view.glyphs
-    if one.silent:
+    if one.silent or one.wedged:
         mark, style = g.bad, "bad"
     elif one.freezing:
         mark, style = g.partial, "near"
@@ -336,6 +336,7 @@ def executors_line(floor: Floor, view: View) -> Line:
         (counted.reducing, g.partial, "reducing", "near"),
         (counted.freezing, g.partial, "freezing", "near"),
         (counted.frozen, g.frozen, "frozen", "frozen"),
+        (counted.wedged, g.bad, "WEDGED", "bad"),
         (counted.silent, g.bad, "SILENT", "bad"),
     ):
         if count:

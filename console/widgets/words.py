@@ -1,12 +1,18 @@
 """Owns how states are shown: each as a glyph, a word and a style's name, so that colour is never the only carrier."""
 
+from __future__ import annotations
+
 from decimal import Decimal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from console.state.freshness import Freshness
 from console.widgets.glyphs import Glyphs
 from console.widgets.lines import Line
 from contract.states import AlertStatus, AuditResult, ExecutorState, HaltState, MeasureState, RiskLevel, Severity
+
+if TYPE_CHECKING:
+    from contract.freeze import HaltProof
+    from contract.freeze_drills import CanaryOutcome
 
 
 class Sign(NamedTuple):
@@ -103,6 +109,23 @@ def halt(value: HaltState, g: Glyphs, *, late: bool) -> Sign:
         HaltState.EXPIRED: Sign(g.frozen, "EXPIRED", "near"),
         HaltState.VIOLATION: Sign(g.bad, "VIOLATION", "bad"),
     }[value]
+
+
+def halted(proof: HaltProof, g: Glyphs, *, late: bool = False) -> Sign:
+    """`halt` of one proof: what no permit bounds is never merely waited for, and who is left out misses nothing."""
+    unanswered = proof.state in {HaltState.REQUESTED, HaltState.DELIVERED}
+    if unanswered and not proof.exercised:
+        return Sign(g.idle, "left out", "dim")
+    if unanswered and not proof.bounded:
+        return Sign(g.bad, "UNBOUNDED", "bad")
+    return halt(proof.state, g, late=late)
+
+
+def outcome(one: CanaryOutcome, g: Glyphs) -> Sign:
+    """What is known of one canary once its drill is over."""
+    if not one.exercised:
+        return Sign(g.idle, "left out", "dim")
+    return halt(one.state, g, late=True)
 
 
 def result(value: AuditResult, g: Glyphs) -> Sign:

@@ -14,6 +14,7 @@ from contract.audit import AuditEntry, AuditPage, SavedSearch, SavedSearches
 from contract.auth import LoginAnswer, WhoAmI
 from contract.base import Page
 from contract.freeze import BlastRadius, Freeze, FreezeList, FreezeStatus, LatchedFreezes
+from contract.freeze_drills import FreezeDrill
 from contract.heads import LedgerHeads, Readiness
 from contract.overview import Overview
 from contract.permissions import Permission
@@ -21,8 +22,8 @@ from contract.privacy import Erasure, ErasureStatus, LegalHold, LegalHoldState
 from contract.scope import Scope
 from contract.stream import Topic
 from contract.verification import Verification
+from tests.console import drill_models, ledger_models
 from tests.console import floor_models as models
-from tests.console import ledger_models
 
 Answer = httpx.Response
 
@@ -46,6 +47,7 @@ class Paper:
     freezes: dict[str, Freeze] = field(default_factory=lambda: {"freeze-1": models.freeze()})
     alerts: list[Alert] = field(default_factory=models.alerts)
     entries: list[AuditEntry] = field(default_factory=models.entries)
+    drills: list[FreezeDrill] = field(default_factory=drill_models.history)
     erasures: list[Erasure] = field(default_factory=ledger_models.erasures)
     legal_holds: list[LegalHold] = field(default_factory=ledger_models.legal_holds)
     keeping: int = 0
@@ -162,6 +164,7 @@ class Paper:
             "/v1/alerts/": lambda: self._one_alert(method, path),
             "/v1/audit/": lambda: self._one_entry(method, path, body),
             "/v1/ledger/": lambda: self._one_entry(method, path, body),
+            "/v1/freezes/drills": lambda: self._drill(method, path, body),
             "/v1/freezes": lambda: self._one_freeze(method, path, body),
         }
         return next(answer for start, answer in of_one.items() if path.startswith(start))()
@@ -297,6 +300,20 @@ class Paper:
             )
             self.emit(Topic.ALERT, found)
         return _json(found)
+
+    def _drill(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
+        parts = path.split("/")
+        if len(parts) == 4 and method == "GET":
+            return _json(drill_models.told(self.drills))
+        if len(parts) == 4:
+            scope = str(Scope.model_validate(body["scopes"][0]))  # type: ignore[index]
+            made = drill_models.drill(len(self.drills) + 1, scope=scope, reason=str(body["reason"]), minutes=0)
+            self.drills = [made, *self.drills]
+            return _json(made)
+        found = next((one for one in self.drills if parts[4] in {one.id, one.ref}), None)
+        if found is None:
+            return refusal(404, "not_found", f"There is no freeze drill {parts[4]}.")
+        return _json(drill_models.evidence(found) if parts[-1] == "evidence" else found)
 
     def _one_freeze(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
         parts = path.split("/")

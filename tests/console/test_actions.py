@@ -21,6 +21,7 @@ from console.screens.alerts.screen import AlertsScreen
 from console.screens.audit.screen import AuditScreen
 from console.screens.base import FloorScreen
 from console.screens.dialog import DialogScreen
+from console.screens.drills.screen import DrillsScreen
 from console.screens.entry.screen import EntryScreen
 from console.screens.erasures.screen import ErasuresScreen
 from console.screens.freeze.screen import FreezeScreen
@@ -52,6 +53,7 @@ DOERS: dict[Context, list[type]] = {
     Context.ENTRY: [EntryScreen],
     Context.ERASURES: [ErasuresScreen],
     Context.LEGAL_HOLDS: [LegalHoldsScreen],
+    Context.DRILLS: [DrillsScreen],
     Context.VERIFY: [VerifyScreen],
     Context.READING: [ReadingScreen],
 }
@@ -111,7 +113,7 @@ def test_two_keys_are_found_only_together() -> None:
 
 def test_what_is_dangerous_needs_a_permission() -> None:
     dangerous = [action for action in ACTIONS if action.danger is not Danger.NONE]
-    trading = {"alert.ack", "freeze", "thaw.request", "thaw.approve", "thaw.stop"}
+    trading = {"alert.ack", "freeze", "drill.start", "thaw.request", "thaw.approve", "thaw.stop"}
     erasing = {"erasure.request", "erasure.approve", "erasure.withdraw"}
     holding = {"legal-hold.place", "legal-hold.lift", "legal-hold.approve"}
     assert {action.id for action in dangerous} == trading | erasing | holding

@@ -95,7 +95,7 @@ async def test_thaw_can_be_withdrawn_and_approved_for_a_version(floor: Floor) ->
         assert shown is not None
         with pytest.raises(ApiError) as refused:
             await admin.approve_thaw(made.id, digest=shown.digest, version=1)
-        assert refused.value.code is ErrorCode.CONFLICT
+        assert refused.value.code is ErrorCode.REFUSED_BY_POLICY
         assert (await admin.approve_thaw(made.ref, digest=shown.digest)).status is FreezeStatus.THAWED
 
 

@@ -11,7 +11,7 @@ from console.state.floor import Floor, Link
 from console.state.freezing import Outcome, Wanted, effect_of, latched_text, unmet
 from console.state.headline import headline
 from console.state.pulse import hold_texts
-from console.widgets.freezes import board_sentence
+from console.widgets.freezes import board_rows, board_sentence
 from console.widgets.holds import freeze_row
 from console.widgets.lines import text_of
 from contract.errors import ExitCode
@@ -45,9 +45,10 @@ def test_it_is_never_shown_as_done() -> None:
     assert unmet(latched(), Wanted.ACKED) == unmet(latched(), Wanted.VERIFIED) == ("not in the database yet",)
     mood, text = board_sentence(latched(), effect_of(latched(), 1.0), None)
     assert mood == "near"
-    assert text == (
-        "LATCHED: kept by this backend, not yet in the database; permits of 3 connected executors are revoked."
-    )
+    assert text == "LATCHED: in force at this backend, kept by it, waiting for the database."
+    told = "\n".join(text_of(row) for row in board_rows(latched(), view(120), late=False))
+    assert "permits of 3 connected executors are revoked" in told
+    assert "nobody gets another until the database has it" in told
 
 
 @pytest.mark.parametrize(("revoked", "told"), [(0, "0 connected executors are"), (1, "1 connected executor is")])
@@ -80,7 +81,7 @@ def test_what_is_latched_stands_beside_the_holds_and_goes_with_the_next_word() -
 
 def test_banner_list_and_sentence_say_latched() -> None:
     floor = floor_with(other())
-    assert hold_texts(floor) == ["zksync halt 4/4 halted", "base halt LATCHED, waiting for the database"]
+    assert hold_texts(floor) == ["base halt LATCHED, waiting for the database", "zksync halt 4/4 halted"]
     assert "▲ LATCHED, waiting for the database" in text_of(freeze_row(other(), view(120)))
     narrow = text_of(freeze_row(other(), view(78))).rstrip()
     assert ("LATCHED" in narrow, narrow.endswith("▲ waits for database"), len(narrow) <= 78) == (True, True, True)
@@ -145,7 +146,7 @@ async def test_its_board_is_read_from_the_backend_that_latched_it() -> None:
         await run.press("3")
         await run.at("Operations")
         await run.press("tab", "enter")
-        await run.shows("LATCHED: kept by this backend, not yet in the database")
+        await run.shows("LATCHED: in force at this backend, kept by it, waiting for the database.")
 
 
 def test_lists_show_it(run: Commands) -> None:
@@ -167,7 +168,7 @@ def test_the_command_says_latched_and_waits_for_the_database_if_asked(run: Comma
         plain = run(OFFICER, "freeze", "--scope", "chain:nowhere", "--reason", "x", "--wait", "acked", "--timeout", "1")
         assert plain.code == ExitCode.TIMED_OUT
         assert "LATCHED" in plain.out
-        assert "kept by this backend, not yet in the database" in " ".join(plain.out.split())
+        assert "kept by this backend, waiting for the database" in " ".join(plain.out.split())
     with lock_held(run.floor.database_url) as other:
         release = threading.Timer(3.0, other.rollback)
         release.start()

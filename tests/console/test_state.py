@@ -357,3 +357,12 @@ def test_the_boards_sentence_says_who_has_halted_and_by_whose_word(freeze: Freez
     late = [one if one.acked_at else one.model_copy(update={"permit_dead_at": dies}) for one in freeze.proofs]
     freeze = freeze.model_copy(update={"proofs": late})
     assert says in board_sentence(freeze, effect_of(freeze, 1), NOW)[1]
+
+
+def test_the_servers_clock_is_taken_from_whoever_was_least_late() -> None:
+    late = reducers.load(Floor(), models.overview(), NOW + timedelta(seconds=3))
+    assert late.now(NOW) == NOW - timedelta(seconds=3)
+    at = NOW + timedelta(seconds=10)
+    better = reducers.with_beat(late, at, at + timedelta(seconds=0.2))
+    assert better.skew == timedelta(seconds=-0.2)
+    assert reducers.with_beat(better, at, at + timedelta(seconds=5)) is better

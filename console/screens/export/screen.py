@@ -7,6 +7,7 @@ from console.asking import Call, Question
 from console.client.exporting import export_to
 from console.screens.form import SEND, Entry, FormScreen
 from console.state.audit_search import Found
+from console.state.new_file import why_not
 from console.widgets.field import Field
 from console.widgets.lines import EMPTY, Line, line, outside, wrap
 from console.widgets.view import View
@@ -57,15 +58,7 @@ class ExportScreen(FormScreen):
         """What is still to be typed, or cannot be written."""
         if self.text("format") not in set(ExportFormat):
             return f"choose one of {_FORMS}"
-        if not self.text("file"):
-            return "name the file"
-        try:
-            target = self._target()
-            if target.exists():
-                return "choose a new name: this file exists"
-            return "" if target.parent.is_dir() else "choose a directory that exists"
-        except (OSError, RuntimeError, ValueError):
-            return "choose a name that can be written"
+        return why_not(self.text("file"))
 
     def send(self) -> None:
         """Take them out."""

@@ -1,28 +1,34 @@
 """The freeze dialog: what, how, what it would stop, why, and the typed name; then the board that proves it."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
 
-from console.asking import Question
+from console.asking import Call, Question
 from console.screens.dialog import DialogScreen
 from console.state.completion import complete
+from console.state.floor import Floor
 from console.state.freezing import Draft
 from console.state.scopes import known_scopes, typed_name
 from console.widgets.field import Field
 from console.widgets.freezes import blast_lines
-from console.widgets.lines import Line, left, line, outside
+from console.widgets.lines import Line, cut, left, line, outside
 from console.widgets.panel import Box, Panel
 from console.widgets.press import Press
 from console.widgets.view import View
 from contract.freeze import BlastRadius, Freeze, FreezeMode, FreezeRequest
 from contract.reasons import MAX_REASON_CHARS
+from contract.scope import Scope
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError
 
 _LABEL_COLUMNS: Final = 10
+_TODO_CHARS: Final = 26
+"""Room beside the buttons of the smallest terminal; what is to be typed stands in its field as well."""
+_BUTTON_COLUMNS: Final = 34
+"""Of a scope of several terms; what is left to do stands beside the button."""
 _LOW_ROWS: Final = 21
 """Below this the blank lines go, so that the buttons stay on the screen under a banner and a message."""
 _MODES: Final = {
@@ -40,6 +46,7 @@ class FreezeScreen(DialogScreen):
 
     CSS_PATH = ["../base.tcss", "screen.tcss"]
     TITLE_TEXT = "Freeze"
+    IS_DRILL: ClassVar[bool] = False
 
     def __init__(self, scope_text: str = "") -> None:
         super().__init__()
@@ -82,6 +89,18 @@ class FreezeScreen(DialogScreen):
         mark = view.glyphs.near
         return line((f" {mark} ", "near"), ("Nothing is stopped until you press Freeze. Tab goes on, Esc leaves.", ""))
 
+    def label(self, name: str) -> str:
+        """What the button says."""
+        return f"Freeze {name}"
+
+    def choices(self, known: list[Scope]) -> list[Scope]:
+        """The scopes to pick from."""
+        return known
+
+    def sending(self, request: FreezeRequest) -> Call:
+        """How it is sent."""
+        return lambda api: api.freeze(request)
+
     def draw(self, view: View) -> None:
         """Bring labels, choices, blast radius and buttons up to date."""
         self.set_class(view.height < _LOW_ROWS, "-low")
@@ -98,7 +117,8 @@ class FreezeScreen(DialogScreen):
         self.query_one("#blast", Panel).show(self._blast_lines(view.sized(view.width - 4)))
         self.query_one("#name", Field).placeholder = f"type {name} to confirm"
         sending = self.questions.is_waiting("freeze")
-        label = "Freezing" + g.ellipsis if sending else "Send again" if self._problem else f"Freeze {name}"
+        what = cut(outside(str(scope)), _BUTTON_COLUMNS, g) if scope is not None and len(scope.terms) > 1 else name
+        label = "Freezing" + g.ellipsis if sending else "Send again" if self._problem else self.label(what)
         self.query_one("#send", Press).set(label, on=not draft.missing and not sending)
         self.query_one("#missing", Panel).show([self._missing_line(view)])
 
@@ -107,11 +127,14 @@ class FreezeScreen(DialogScreen):
         covers = self._draft.blast is not None and self._draft.blast.executors > 0
         if floor is None or (self._draft.scope is not None and (covers or not self._draft.knows_blast)):
             return ()
-        names = [str(scope) for scope in known_scopes(floor)]
+        names = self._names(floor)
         fitting = self._matching(names) or names
         return line(
             (" " * _LABEL_COLUMNS, ""), ("Right completes: ", "dim"), outside("  ".join(fitting[:12]), view.width)
         )
+
+    def _names(self, floor: Floor) -> list[str]:
+        return [str(scope) for scope in self.choices(known_scopes(floor))]
 
     def _matching(self, names: list[str]) -> list[str]:
         return [one.partition(" ")[2] for one in complete(f"freeze {self._draft.scope_text}", (), lambda _: names)]
@@ -127,13 +150,16 @@ class FreezeScreen(DialogScreen):
             ]
         if draft.blast is None or not draft.knows_blast:
             return [line((f"  Asking what this would stop{view.glyphs.ellipsis}", "dim"))]
-        return blast_lines(draft.blast, view)
+        return blast_lines(draft.blast, view, drill=self.IS_DRILL)
 
     def _missing_line(self, view: View) -> Line:
         g = view.glyphs
         if self._problem:
             return line((f"{g.bad} ", "bad"), outside(self._problem))
-        return line((f"{g.unknown} to do: {outside(self._draft.missing, 120)}", "dim")) if self._draft.missing else ()
+        todo = self._draft.missing
+        if todo.startswith("type ") and len(todo) > _TODO_CHARS:
+            todo = "type the name to confirm"
+        return line((f"{g.unknown} to do: {outside(todo, 120)}", "dim")) if todo else ()
 
     # what is typed
 
@@ -176,7 +202,7 @@ class FreezeScreen(DialogScreen):
         if self.focused is not field or floor is None or field.cursor_position < len(field.value):
             field.action_cursor_right()
             return
-        fitting = self._matching([str(scope) for scope in known_scopes(floor)])
+        fitting = self._matching(self._names(floor))
         if fitting:
             place = fitting.index(field.value) + 1 if field.value in fitting else 0
             field.value = fitting[place % len(fitting)]
@@ -199,7 +225,7 @@ class FreezeScreen(DialogScreen):
             scope=scope, mode=self._draft.mode, reason=self._draft.reason, idempotency_key=self._key
         )
         self._problem = ""
-        self.ask("freeze", lambda api: api.freeze(request), str(scope))
+        self.ask("freeze", self.sending(request), str(scope))
         self.redraw()
 
     def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic

@@ -10,7 +10,8 @@ from console.actions import Context
 from console.asking import Question
 from console.screens.base import FloorScreen
 from console.screens.reading.screen import ReadingScreen, Row
-from console.state.floor import Floor, all_executors
+from console.state.floor import Floor
+from console.state.headline import latched, of_executors
 from console.state.matching import matches
 from console.widgets import executors as draw
 from console.widgets.holds import freeze_row
@@ -61,18 +62,8 @@ class OperationsScreen(FloorScreen):
         floor = self.desk.floor
         if floor is None or floor.loaded_at is None:
             return line((f" {view.glyphs.unknown} ", "dim"), ("Nothing is known yet.", "dim"))
-        counted = all_executors(floor)
-        if counted.silent:
-            plural = "s are" if counted.silent > 1 else " is"
-            return self.headline_line("bad", f"{counted.silent} executor{plural} silent: what they do is not known.")
-        if counted.freezing:
-            return self.headline_line("near", f"{counted.freezing} executors have not confirmed their freeze yet.")
-        if not counted.executors:
-            return self.headline_line("unknown", "No executor has registered.")
-        text = f"{counted.trading} of {floor.executors_total} executors trade"
-        if counted.frozen:
-            return self.headline_line("frozen", f"{text}, {counted.frozen} are frozen.")
-        return self.headline_line("ok", f"{text}. F F stops a scope; Tab goes to the freezes.")
+        found = latched(floor) or of_executors(floor)
+        return self.headline_line(found.mood, found.text)
 
     def draw(self, view: View) -> None:
         """Draw both lists."""
