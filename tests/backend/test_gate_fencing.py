@@ -119,6 +119,7 @@ async def test_one_floor_stands_for_all_freezes_whose_permits_are_dead(app: App)
         await session.execute(long_ago.where(FreezeRow.number == 1))
     async with app.runtime.database.read() as session:
         found = await fence(session)
+    assert found is not None
     assert found["epoch"] == 3
     assert found["lifted"] == [{"scope": "global", "epoch": 1}, {"scope": "chain:zksync", "epoch": 2}]
     assert [(hold["scope"], hold["epoch"]) for hold in found["holds"]] == [("executor:bot-1", 3)]
