@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import text
 
 from contract.freeze import FreezeStatus
 from tests.support.app import App
-from tests.support.holds import approve, ask_for_thaw, freeze, renew
+from tests.support.holds import ASKED_TIMES, approve, ask_for_thaw, freeze, renew
 from tests.support.people import ADMIN, ADMIN2, AUDITOR, EXECUTOR, OFFICER, OPERATOR, Person
 
 
@@ -38,9 +39,18 @@ async def test_a_freeze_is_recorded_audited_and_told_in_one_go(app: App) -> None
     assert event.payload["covered"] == 1
 
 
+async def answered(client: httpx.AsyncClient, body: dict[str, Any]) -> httpx.Response:
+    """The answer to a freeze, asked for again while a busy machine cannot look up in time who asks."""
+    for _ in range(ASKED_TIMES):
+        answer = await client.post("/v1/freezes", json=body)
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+    return answer
+
+
 @pytest.mark.parametrize("person", [OPERATOR, AUDITOR, EXECUTOR])
 async def test_who_may_not_freeze_cannot(app: App, person: Person) -> None:
-    answer = await (await app.as_(person)).post("/v1/freezes", json={"scope": {"kind": "global"}, "reason": "x"})
+    answer = await answered(await app.as_(person), {"scope": {"kind": "global"}, "reason": "x"})
     assert answer.status_code == 403
     assert await rows(app, "SELECT 1 FROM freezes") == []
 
@@ -61,7 +71,7 @@ async def test_who_may_not_freeze_cannot(app: App, person: Person) -> None:
     ],
 )
 async def test_a_freeze_without_reason_or_sense_is_refused(app: App, body: dict[str, Any]) -> None:
-    answer = await (await app.as_(ADMIN)).post("/v1/freezes", json=body)
+    answer = await answered(await app.as_(ADMIN), body)
     assert answer.status_code == 422
     assert await rows(app, "SELECT 1 FROM freezes") == []
 
