@@ -36,6 +36,9 @@ class Doing(Telling):
         def end_session(self) -> None:
             """Forget who is signed in."""
 
+        def know_latched(self, freeze: Freeze) -> None:
+            """Show a freeze that was just latched."""
+
     def holds(self) -> list[str]:
         """What is frozen, for the banner: true even while the screen is paused."""
         if self.latest is None or not self.latest.freezes:
@@ -186,6 +189,8 @@ class Doing(Telling):
         """Show the board of a freeze, in place of the dialog that made it."""
         from console.screens.board.screen import BoardScreen
 
+        if freeze.status == "latched":
+            self.know_latched(freeze)
         if above is not None and self.screen is above:
             await self.switch_screen(BoardScreen(freeze))
         else:

@@ -140,10 +140,16 @@ class Api(Exchange):
         return await self._post("/v1/freezes", Freeze, request)
 
     async def freezes(
-        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        timeout_s: float | None = None,
     ) -> FreezeList:
         """Freezes, newest first; only those that the backend has latched while it cannot read its database."""
-        return await self._get("/v1/freezes", FreezeList, {"status": status, "limit": limit, "cursor": cursor})
+        query = {"status": status, "limit": limit, "cursor": cursor}
+        return await self._get("/v1/freezes", FreezeList, query, timeout_s=timeout_s)
 
     async def freeze_detail(self, ident: str) -> Freeze:
         """One freeze with the answer of every executor it covers; takes the id or the reference."""

@@ -39,6 +39,9 @@ SILENT_OPENINGS: Final = 3
 OVERVIEW_TIMEOUT_S: Final = 5.0
 """Longer than one statement may take; shorter than a person waits before asking whether it hangs."""
 
+LATCHED_TIMEOUT_S: Final = 4.0
+"""A backend that has latched something tries its database for 1.4 s, then answers without it."""
+
 MODELS: Final[dict[Topic, type[BaseModel]]] = {
     Topic.ALERT: Alert,
     Topic.FREEZE: Freeze,
@@ -202,22 +205,27 @@ class Feed:
                 snapshot = await self._snapshot()
             except ClientError as error:
                 failure = _unless_signed_out(error)
+                self._openings = 0  # it was not a proxy that held the stream back
         for state in self._become(Line.LOST if snapshot is None else Line.POLLING, failure):
             yield state
         if snapshot is not None:
             yield snapshot
-        elif isinstance(failure, ApiError) and failure.code is ErrorCode.UNAVAILABLE:
+        elif _speaks_without_database(failure):
             async for change in self._known_without_database():
                 yield change
+
+    def expect_latched(self) -> None:
+        """A latched freeze is shown: have the next line begin with an overview, which knows what became of it."""
+        self._latched = True
 
     async def _known_without_database(self) -> AsyncGenerator[Change, None]:
         """What a backend that has lost its database has latched: the one thing it can tell."""
         try:
-            page = await self.api.freezes()
+            page = await self.api.freezes(timeout_s=LATCHED_TIMEOUT_S)
         except ClientError:
             return  # the line is lost already, and said to be
         if page.partial is not None:
-            self._latched = bool(page.items)
+            self._latched, self._openings = bool(page.items), 0
             told = LatchedFreezes(items=page.items, journals_elsewhere=page.journals_elsewhere)
             yield Change(None, Topic.LATCHED, told, self.now())
 
@@ -243,6 +251,12 @@ class Feed:
         ceiling = min(BACKOFF_LAST_S, BACKOFF_FIRST_S * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         return self.dice.uniform(BACKOFF_FIRST_S, max(ceiling, BACKOFF_FIRST_S))
+
+
+def _speaks_without_database(failure: ClientError) -> bool:
+    """Whether a backend may be there that cannot read its database: it says so, or hangs with it."""
+    said = isinstance(failure, ApiError) and failure.code is ErrorCode.UNAVAILABLE
+    return said or isinstance(failure, TimedOut)
 
 
 def _unless_signed_out(error: ClientError) -> ClientError:

@@ -174,6 +174,11 @@ def with_latched(floor: Floor, latched: LatchedFreezes, desk_now: datetime) -> F
     return replace(floor, freezes=freezes, journals_elsewhere=latched.journals_elsewhere, data_at=desk_now)
 
 
+def with_one_latched(floor: Floor, freeze: Freeze, desk_now: datetime) -> Floor:
+    """Take in a freeze as its own answer told it."""
+    return replace(floor, freezes=_with(floor.freezes, freeze.id, freeze), data_at=desk_now)
+
+
 def latched_holds(floor: Floor) -> list[Freeze]:
     """Holds that wait for the database."""
     return [hold for hold in floor.freezes.values() if hold.status is FreezeStatus.LATCHED]

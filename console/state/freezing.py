@@ -139,10 +139,10 @@ def unmet(freeze: Freeze, wanted: Wanted) -> tuple[str, ...]:
 def latched_text(freeze: Freeze) -> str:
     """What a freeze does that the database has not taken: everywhere the same words."""
     where = "kept by this backend" if freeze.kept else "NOT KEPT anywhere, lost if this backend ends"
-    return f"{where}, waiting for the database; {revoked_text(freeze)}."
+    return f"{where}, waiting for the database; permits {revoked_text(freeze)}."
 
 
 def revoked_text(freeze: Freeze) -> str:
     """How many have lost their permits at once to a freeze that is latched."""
     told = "1 connected executor is" if freeze.revoked == 1 else f"{freeze.revoked or 0:,} connected executors are"
-    return f"permits of {told} revoked"
+    return f"of {told} revoked"

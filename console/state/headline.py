@@ -199,7 +199,7 @@ def _frozen_text(holds: list[Freeze]) -> str:
     names = ", ".join(scope_words(hold.scope) for hold in holds[:3]) + ("…" if len(holds) > 3 else "")  # noqa: PLR2004
     covered = sum(hold.covered for hold in holds)
     if lifting:
-        return f"{lifting[0].ref} is being lifted: its first executors trade and are watched; S puts it back."
+        return f"{lifting[0].ref} is being lifted: its first executors trade. 3, then S puts it back."
     if waiting:
         return f"Trading is stopped on {names}; {waiting[0].ref} waits for a second person."
     if not covered:

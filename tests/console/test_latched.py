@@ -47,7 +47,7 @@ def test_it_is_never_shown_as_done() -> None:
     assert mood == "near"
     assert text == "LATCHED: in force at this backend, kept by it, waiting for the database."
     told = "\n".join(text_of(row) for row in board_rows(latched(), view(120), late=False))
-    assert "permits of 3 connected executors are revoked" in told
+    assert "of 3 connected executors are revoked" in told
     assert "nobody gets another until the database has it" in told
 
 
@@ -176,3 +176,15 @@ def test_the_command_says_latched_and_waits_for_the_database_if_asked(run: Comma
         release.join()
     assert (waited.code, waited.body["outcome"], waited.body["status"]) == (ExitCode.OK, "done", "active")
     assert waited.body["ref"].startswith("FRZ-")
+
+
+async def test_who_latched_it_sees_it_everywhere_at_once() -> None:
+    async with running() as run:
+        await run.app.show_board(other())
+        await run.at("Freeze LATCHED")
+        await run.press("escape")
+        await run.at("Overview")
+        await run.shows("base halt LATCHED, waiting for the database")
+        run.paper.end_streams()
+        await run.shows("FROZEN 1")
+        await run.hides("LATCHED")

@@ -1,19 +1,20 @@
 """A freeze while PostgreSQL is killed, as people at the command line and a console see it until the server is back."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from console.client.api import Api
-from console.client.stream import Change, ConnectionState, Feed, Line, Snapshot
+from console.client.stream import Change, ConnectionState, Feed, Line, Snapshot, Update
 from contract.errors import ExitCode
-from contract.freeze import FreezeStatus, LatchedFreezes
-from tests.support.backends import eventually
+from contract.freeze import Freeze, FreezeStatus, LatchedFreezes
+from tests.support.backends import Backend, eventually
 from tests.support.commands import Commands
 from tests.support.floor import Floor
-from tests.support.freeze_outage import PATIENCE_S, ground, is_one_hold
+from tests.support.freeze_outage import PATIENCE_S, Ground, ground, is_one_hold, post_freeze
 from tests.support.people import OFFICER
 
 
@@ -62,3 +63,44 @@ async def _known(url: str, token: str) -> list[FreezeStatus]:
             if isinstance(update, Snapshot):
                 return [one.status for one in update.overview.freezes]
     raise AssertionError("the feed ended")
+
+
+def test_while_the_server_stands_still_open_consoles_stay_live_and_hear_of_it() -> None:
+    with ground() as made, made.backend() as process:
+        try:
+            asyncio.run(_through_a_hang(made, process))
+        finally:
+            made.server.go_on()
+
+
+async def _through_a_hang(made: Ground, process: Backend) -> None:
+    token = made.tokens[OFFICER.name]
+    async with (
+        asyncio.timeout(2 * PATIENCE_S),
+        Api(process.url, token) as api,
+        aclosing(Feed(api).updates()) as updates,
+    ):
+        await _until(updates, lambda update: isinstance(update, ConnectionState) and update.line is Line.LIVE)
+        made.server.stand_still()
+        _, frozen = await asyncio.to_thread(post_freeze, made, process, "chain:base")
+        await _until(updates, lambda update: _tells(update, LatchedFreezes, frozen.id))
+        made.server.go_on()
+        await _until(updates, lambda update: _tells(update, Freeze, frozen.id) or _holds(update, frozen.id))
+
+
+async def _until(updates: AsyncIterator[Update], wanted: Callable[[Update], bool]) -> None:
+    async for update in updates:
+        if wanted(update):
+            return
+    raise AssertionError("the feed ended")
+
+
+def _tells(update: Update, kind: type, ident: str) -> bool:
+    model = update.model if isinstance(update, Change) else None
+    items = model.items if isinstance(model, LatchedFreezes) else [model]
+    return isinstance(model, kind) and ident in {getattr(one, "id", None) for one in items}
+
+
+def _holds(update: Update, ident: str) -> bool:
+    known = update.overview.freezes if isinstance(update, Snapshot) else []
+    return any(one.id == ident and one.status is FreezeStatus.ACTIVE for one in known)

@@ -60,6 +60,7 @@ class ThawScreen(DialogScreen):
         with Box(id="thaw-buttons"):
             yield Press("Cancel", id="cancel")
             yield Press("Approve" if self._approve else "Ask for thaw", id="send", style="near", on=False)
+            yield Panel(id="missing", grows=False)
         yield Panel(id="problem")
         yield Box()
 
@@ -92,8 +93,10 @@ class ThawScreen(DialogScreen):
         sending = self.questions.is_waiting(_SEND)
         label = "Approve" if self._approve else "Ask for thaw"
         self.query_one("#send", Press).set(
-            f"Sending{g.ellipsis}" if sending else label, on=self._complete and not sending
+            f"Sending{g.ellipsis}" if sending else label, on=not self._missing and not sending
         )
+        todo = self._missing
+        self.query_one("#missing", Panel).show([line((f"{g.unknown} to do: {outside(todo)}", "dim")) if todo else ()])
         problem = wrap(outside(self._problem), max(view.width - 16, 20))[:_PROBLEM_ROWS] if self._problem else []
         rows = [
             line((f"{g.near} REFUSED " if not index else " " * 10, "near"), row) for index, row in enumerate(problem)
@@ -107,11 +110,16 @@ class ThawScreen(DialogScreen):
         return 0 if self._problem else SHOWN_ALERTS // 2
 
     @property
-    def _complete(self) -> bool:
+    def _missing(self) -> str:
+        """What the dialog still waits for, in plain words; empty when it may be sent."""
+        if self._approve and self._freeze.thaw is None:
+            return "wait for what it would let go"
+        if self._approve and self._freeze.thaw is not None and self._freeze.thaw.changed:
+            return "have it asked for again"
+        if not self._approve and not self.query_one("#reason", Field).value.strip():
+            return "say why"
         typed = self.query_one("#name", Field).value.strip().casefold() == self._freeze.ref.casefold()
-        if self._approve and (self._freeze.thaw is None or self._freeze.thaw.changed):
-            return False
-        return typed and (self._approve or bool(self.query_one("#reason", Field).value.strip()))
+        return "" if typed else f"type {self._freeze.ref}"
 
     @on(Field.Changed)
     def _typed(self) -> None:
@@ -125,7 +133,7 @@ class ThawScreen(DialogScreen):
 
     @on(Press.Pressed, "#send")
     def _send(self) -> None:
-        if not self._complete or self.questions.is_waiting(_SEND):
+        if self._missing or self.questions.is_waiting(_SEND):
             return
         freeze, thaw = self._freeze, self._freeze.thaw
         self._problem = ""
@@ -165,5 +173,6 @@ def _taken(freeze: Freeze) -> str:
         return f"{freeze.ref} is lifted: executors may trade again."
     if freeze.status is FreezeStatus.THAWING:
         first = freeze.thaw.stages[0].executors if freeze.thaw and freeze.thaw.stages else 0
-        return f"{first:,} of {freeze.ref} may trade and are watched; the rest follows. S stops it."
+        who = "1 executor trades and is" if first == 1 else f"{first:,} executors trade and are"
+        return f"{freeze.ref}: {who} watched; the rest follows. S stops it."
     return f"Thaw of {freeze.ref} requested: another person has to approve it (T)."
