@@ -1,6 +1,5 @@
 """The stream route: replay, then live, as server-sent events. Holds no transaction while it streams."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -24,8 +23,6 @@ router = APIRouter(tags=["stream"])
 
 SESSION_CHECK_S = 5.0
 """A revoked session hears nothing after this."""
-ANSWER_S = 0.3
-"""A database that hangs must not hold the beats up: the answer is then looked for again with the next one."""
 UNVERIFIED_LIMIT_S = 30.0
 """While the database is away sessions cannot be checked; streams end when that lasts longer."""
 _MAX_ID = 2**63 - 1
@@ -40,35 +37,19 @@ class _Session:
         self._runtime = runtime
         self._caller = caller
         self._verified_at = self._asked_at = runtime.clock.monotonic()
-        self._asking: asyncio.Task[bool] | None = None
 
     async def ended(self) -> bool:
         now = self._runtime.clock.monotonic()
-        if self._asking is None:
-            if now - self._asked_at < SESSION_CHECK_S:
-                return False
-            self._asked_at = now
-            self._asking = asyncio.create_task(self._ask(), name="session of a stream")
-        await asyncio.wait({self._asking}, timeout=ANSWER_S)
-        unverified = now - self._verified_at > UNVERIFIED_LIMIT_S
-        if not self._asking.done():
-            return unverified
-        asked, self._asking = self._asking, None
+        if now - self._asked_at < SESSION_CHECK_S:
+            return False
+        self._asked_at = now
         try:
-            signed_in = asked.result()
-        except (SQLAlchemyError, OSError, TimeoutError):
-            return unverified
+            async with self._runtime.database.read() as session:
+                signed_in = await auth.still_signed_in(session, self._runtime, self._caller)
+        except SQLAlchemyError:
+            return now - self._verified_at > UNVERIFIED_LIMIT_S
         self._verified_at = now
         return not signed_in
-
-    async def _ask(self) -> bool:
-        async with self._runtime.database.read() as session:
-            return await auth.still_signed_in(session, self._runtime, self._caller)
-
-    def close(self) -> None:
-        """Ask no more."""
-        if self._asking is not None:
-            self._asking.cancel()
 
 
 class _Latched:
@@ -124,7 +105,6 @@ async def _live(
 
 async def _stream(runtime: Runtime, broker: Broker, caller: Caller, after: int | None) -> AsyncIterator[bytes]:
     topics = service.topics_for(caller)
-    session = _Session(runtime, caller)
     with broker.subscribe(topics) as subscription:
         position = subscription.start
         try:
@@ -134,12 +114,10 @@ async def _stream(runtime: Runtime, broker: Broker, caller: Caller, after: int |
                 async for sent_to, frame in _first_part(runtime, subscription, after):
                     yield frame
                     position = sent_to
-            async for frame in _live(runtime, broker, subscription, session, position):
+            async for frame in _live(runtime, broker, subscription, _Session(runtime, caller), position):
                 yield frame
         except SQLAlchemyError as error:
             log.warning("stream_ended_without_database", error=str(error))
-        finally:
-            session.close()
 
 
 def _resume_point(header: str | None, query: int | None) -> int | None:

@@ -65,7 +65,7 @@ async def _known(url: str, token: str) -> list[FreezeStatus]:
     raise AssertionError("the feed ended")
 
 
-def test_while_the_server_stands_still_open_consoles_stay_live_and_hear_of_it() -> None:
+def test_while_the_server_stands_still_open_consoles_hear_of_it_and_of_its_end() -> None:
     with ground() as made, made.backend() as process:
         try:
             asyncio.run(_through_a_hang(made, process))
