@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
     from console.client.api import Api
-    from console.client.stream import Feed
     from console.state.floor import Floor
-    from contract.freeze import Freeze
     from contract.overview import Overview
 
 THEME_VARIABLE: Final = "WATCHFLOOR_THEME"
@@ -84,7 +82,6 @@ class WatchfloorApp(Doing):
         self._token = token
         self.transport = transport
         self._box = Box()
-        self._feed: Feed | None = None
         self._generation = 0
         self._painted_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -131,8 +128,8 @@ class WatchfloorApp(Doing):
         self._know(overview)
         if self.api is not None:
             await self.api.close()
-        self.api, self._feed = open_feed(self.url, token, overview, self.transport, self._now)
-        updates = feed_updates(self, self._feed, self._box, self._generation)
+        self.api, self.feed = open_feed(self.url, token, overview, self.transport, self._now)
+        updates = feed_updates(self, self.feed, self._box, self._generation)
         self.run_worker(updates, name="feed", group="feed", exclusive=True, exit_on_error=False)
         question = self.questions.put("whoami")
         asking = ask_backend(self, self.api, question, lambda api: api.whoami())
@@ -214,16 +211,6 @@ class WatchfloorApp(Doing):
         if self.paused_at is None:
             self.floor = self.latest
         self.repaint()
-
-    def know_latched(self, freeze: "Freeze") -> None:
-        """Show a freeze that was just latched on every screen, before the backend tells it to everybody."""
-        from console.state.floor import Floor, with_one_latched
-
-        self.latest = with_one_latched(self.latest or Floor(), freeze, self.now())
-        if self.paused_at is None:
-            self.floor = self.latest
-        if self._feed is not None:
-            self._feed.expect_latched()
 
     def repaint(self) -> None:
         """Redraw what is shown and plan the next look at the clock."""

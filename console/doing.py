@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from console.client.api import Api
+    from console.client.stream import Feed
     from console.state.floor import Floor
     from console.widgets.frame import Who
     from contract.freeze import Freeze
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 class Doing(Telling):
     """The actions that belong to no single screen."""
+
+    feed: "Feed | None" = None
+    """The live feed of the session."""
 
     if TYPE_CHECKING:
         api: Api | None
@@ -35,9 +39,6 @@ class Doing(Telling):
 
         def end_session(self) -> None:
             """Forget who is signed in."""
-
-        def know_latched(self, freeze: Freeze) -> None:
-            """Show a freeze that was just latched."""
 
     def holds(self) -> list[str]:
         """What is frozen, for the banner: true even while the screen is paused."""
@@ -195,6 +196,16 @@ class Doing(Telling):
             await self.switch_screen(BoardScreen(freeze))
         else:
             await self.push_screen(BoardScreen(freeze))
+
+    def know_latched(self, freeze: "Freeze") -> None:
+        """Show a freeze that was just latched on every screen, before the backend tells it to everybody."""
+        from console.state.floor import Floor, with_one_latched
+
+        self.latest = with_one_latched(self.latest or Floor(), freeze, self.now())
+        if self.paused_at is None:
+            self.floor = self.latest
+        if self.feed is not None:
+            self.feed.expect_latched()
 
     async def do_palette(self, _: str) -> None:
         """List every action of the screen below."""

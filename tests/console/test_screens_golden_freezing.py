@@ -31,7 +31,7 @@ def _latched() -> Paper:
 
 def _halting() -> Paper:
     """One of each answer, half a minute after the freeze."""
-    said = [
+    said: list[tuple[str, HaltState, str, dict[str, object]]] = [
         ("arb-1", HaltState.VIOLATION, "order #1,207 after it signed that #1,204 was its last", {}),
         ("arb-2", HaltState.VERIFIED, "nonce 17 unchanged x3, says base-watcher", {"halted_after_seconds": "0.12"}),
         ("arb-3", HaltState.ACKED, "signed; still under way", {"open_ids": ["0x9f3e", "0x77aa"], "in_flight": 2}),
