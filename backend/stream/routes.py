@@ -99,8 +99,11 @@ async def _live(
             runtime.metrics.stream_resets.inc()
             yield reset_frame(position)
             continue
-        frames = [*(event.frame for event in events if event.id > position), latched.news()]
-        yield b"".join(frames) or beat_frame(runtime.clock.now())
+        frames = b"".join([*(event.frame for event in events if event.id > position), latched.news()])
+        if frames:
+            yield frames
+        elif broker.listening:  # silence tells a console that what it shows may be old
+            yield beat_frame(runtime.clock.now())
 
 
 async def _stream(runtime: Runtime, broker: Broker, caller: Caller, after: int | None) -> AsyncIterator[bytes]:

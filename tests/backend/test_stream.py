@@ -23,7 +23,7 @@ from tests.support.app import App
 from tests.support.backends import backends, serving
 from tests.support.latching import until
 from tests.support.people import ADMIN, sign_in
-from tests.support.sse import open_stream
+from tests.support.sse import Reader, Received, open_stream
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -126,6 +126,28 @@ async def test_beats_come_without_an_id(app: App) -> None:
     assert first.topic == second.topic == "beat"
     assert first.id is second.id is None
     assert first.data["at"] < second.data["at"]
+
+
+async def test_no_beat_says_that_all_is_heard_while_nothing_can_be(app: App) -> None:
+    token = await sign_in(app.runtime, ADMIN)
+    beat_s, broker = app.runtime.policy.stream.beat_seconds, app.app.state.broker
+    beats: list[Received] = []
+
+    async def listen(stream: Reader) -> None:
+        while True:
+            beats.append(await stream.next(beats=True))
+
+    async with serving(app.app) as url, open_stream(url, token) as stream, asyncio.TaskGroup() as group:
+        listening = group.create_task(listen(stream))
+        await until(lambda: bool(beats), "a beat")
+        broker._ready.clear()
+        await asyncio.sleep(beat_s)  # one may have been on its way
+        before = len(beats)
+        await asyncio.sleep(3 * beat_s)
+        assert len(beats) == before
+        broker._ready.set()
+        await until(lambda: len(beats) > before, "a beat again")
+        listening.cancel()
 
 
 async def test_a_stream_holds_no_connection_and_no_transaction(app: App, database_url: str) -> None:
