@@ -75,7 +75,7 @@ def test_what_cannot_be_checked_is_delivered_and_never_more(floor: Floor, tmp_pa
 
 def test_a_drill_stops_it_unless_it_takes_no_part(floor: Floor, tmp_path: Path) -> None:
     runs, commands = switch(tmp_path)
-    with adapter(floor, tmp_path, "command", *commands, "--not-in-drills", "--lost-after", "1") as running:
+    with adapter(floor, tmp_path, "command", *commands, "--not-in-drills") as running:
         drill = floor.drill()
         until(lambda: running.wrote("drill", "left alone"), "it says so")
         over = floor.ended(drill)
