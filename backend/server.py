@@ -44,8 +44,12 @@ class BackendServer(uvicorn.Server):
         guest: bool = False,
         certificate: Certificate | None = None,
         renewed: Callable[[], Certificate | None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
-        """`renewed` reads the certificate again when SIGHUP says that it has changed."""
+        """`renewed` reads the certificate again when SIGHUP says that it has changed.
+
+        `ended` is called once nobody is served any more: a signal that stopped the server then ends the process.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
@@ -67,6 +71,7 @@ class BackendServer(uvicorn.Server):
         self._guest = guest
         self._certificate = certificate
         self._renewed = renewed
+        self._ended = ended
         self._encrypted: list[tuple[asyncio.base_events.Server, socket.socket]] = []
 
     @contextlib.contextmanager
@@ -147,6 +152,7 @@ class BackendServer(uvicorn.Server):
         self._app.state.broker.close()
         await self._app.state.gates.close()
         await super().shutdown(sockets)
+        self._ended()
 
 
 def serve(
@@ -172,6 +178,7 @@ def serve(
             ready=lambda: on_ready(url) if on_ready else None,
             certificate=certificate,
             renewed=lambda: certificate_of(settings, SYSTEM_CLOCK.now()),
+            ended=stack.close,
         )
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(server.serve(sockets=list(sockets)))
