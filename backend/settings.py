@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     tls_client_ca: Path | None = Field(
         default=None, description="Authorities (PEM) whose certificates machines may show; see transport.md"
     )
+    origins: str = Field(
+        default="",
+        description="Addresses that consoles use for this backend, separated by spaces, as `https://floor.example:8420`: "
+        "hardware keys answer for these only; empty: loopback, tunnels that end there, and Unix sockets",
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error")
     statement_timeout_ms: int = Field(default=5_000, ge=100, description="Longest time one SQL statement may take (ms)")
     lock_timeout_ms: int = Field(default=4_000, ge=100, description="Longest wait for one database lock (ms)")
@@ -50,6 +55,10 @@ class Settings(BaseSettings):
         default=None,
         description="The key that opens personal data in the audit ledger, the same for all backends of a database; "
         "master.key in the data directory by default, made at the first start",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Networks of reverse proxies, separated by spaces: only from them X-Forwarded-For counts",
     )
     signer_socket: Path | None = Field(
         default=None, description="Where the signer listens; signer.sock in the data directory by default"
