@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -147,18 +147,14 @@ def _told_person(one: KnownPerson) -> list[object]:
     return [one.role, one.disabled, windows, [[name, _iso(until)] for name, until in one.elevations]]
 
 
-def _read_person(
-    role: str,
-    disabled: bool,
-    windows: list[list[str]] | None = None,
-    elevations: list[list[str]] | None = None,  # noqa: FBT001  a line of the file
-) -> KnownPerson:
+def _read_person(told: list[Any]) -> KnownPerson:
+    role, disabled, windows, elevations = told
     instant = datetime.fromisoformat
     return KnownPerson(
         role,
         disabled,
         None if windows is None else tuple((instant(start), instant(end)) for start, end in windows),
-        tuple((name, instant(until)) for name, until in elevations or ()),
+        tuple((name, instant(until)) for name, until in elevations),
     )
 
 
@@ -174,7 +170,7 @@ def _read_told(raw: bytes) -> Known:
             kid: KnownKey(bytes.fromhex(public), instant(retired) if retired else None)
             for kid, (public, retired) in whole["keys"].items()
         },
-        people={name: _read_person(*told) for name, told in whole["people"].items()},
+        people={name: _read_person(told) for name, told in whole["people"].items()},
         ended=frozenset(whole["ended"]),
         machines={
             digest: KnownMachine(name, instant(until), *bound)

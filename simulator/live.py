@@ -68,10 +68,11 @@ class LiveExecutor:
     def send(self, now_s: float, influence: Influence) -> bool:
         """Send one transaction if the gate allows it, and have it reported."""
         with self._lock:
-            decision = self.gate.may_send()
+            largest = self.trader.largest_trade_eth(now_s)
+            decision = self.gate.may_send(amount_eth=largest)
             reducing = decision.reason is Reason.HELD_TO_REDUCING
             if reducing:
-                decision = self.gate.may_send(reduces=True)
+                decision = self.gate.may_send(reduces=True, amount_eth=largest)
             if not decision:
                 return False
             trade = self.trader.trade(now_s, influence, reducing=reducing)

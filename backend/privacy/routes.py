@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from backend.context import CurrentRuntime
 from backend.db import Tx
+from backend.demand import Effect
 from backend.guard import CurrentCaller, needs
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from backend.privacy import service
@@ -26,7 +27,7 @@ async def request_erasure(
     return await service.request(session, runtime, caller, request)
 
 
-@router.post("/erasures/preview", **_ALLOWED)
+@router.post("/erasures/preview", **needs(Permission.ERASE_PERSONAL_DATA, effect=Effect.READS))
 async def preview_erasure(session: Tx, request: Whose) -> ErasurePreview:
     """What erasing a person would destroy; does nothing. A body and not an address, because it holds a name."""
     return await service.preview(session, request)

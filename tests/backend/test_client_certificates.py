@@ -2,6 +2,7 @@
 
 import ssl
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -70,7 +71,7 @@ async def test_a_token_that_names_a_certificate_works_over_it_alone(
             with pytest.raises(httpx.TransportError):  # TLS itself refuses
                 _renew(running, unusable.as_client(trusted), token)
         with _gate(running, own.as_client(trusted), bound) as gate:
-            allowed_soon(gate.may_send)
+            allowed_soon(lambda gate=gate: gate.may_send(amount_eth=Decimal(1)))  # type: ignore[misc]
         for wrong in (without, other.as_client(trusted), ended.as_client(trusted), unknown.as_client(trusted)):
             with _gate(running, wrong, bound) as gate:
                 allowed_soon(lambda gate=gate: gate.last_error)  # type: ignore[misc]

@@ -1,10 +1,12 @@
 """`watchfloor user`: accounts, directly in the database. For the first accounts and for when nobody can sign in."""
 
 import os
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import click
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +17,7 @@ from backend.auth.bootstrap import in_database
 from backend.auth.totp import provisioning_uri
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
+from backend.peer import fingerprint_of
 from backend.settings import Settings
 from console.commands.output import write_json, write_lines
 from contract.errors import EXIT_CODE
@@ -123,7 +126,17 @@ def reset_totp(name: str, *, as_json: bool) -> None:
     help="What it may do; again for more.",
 )
 @click.option("--to", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A new file, 0600.")
-def token(name: str, permissions: Sequence[str], path: Path) -> None:
+@click.option(
+    "--certificate",
+    type=click.File("rb"),
+    help="The machine's certificate (PEM): the token then works over that one only (WATCHFLOOR_TLS_CLIENT_CA).",
+)
+@click.option(
+    "--max-trade-eth", "limit", metavar="ETH", help="What its executors may trade at once; else the policy's."
+)
+def token(  # noqa: PLR0917  click hands these in by name
+    name: str, permissions: Sequence[str], path: Path, certificate: BinaryIO | None, limit: str | None
+) -> None:
     """Make a token for a machine and write it to a file; one of that name that was made before ends.
 
     A watcher needs observe_halts, and nothing else; an executor or an adapter renew_permit.
@@ -131,13 +144,17 @@ def token(name: str, permissions: Sequence[str], path: Path) -> None:
     wanted = [Permission(one) for one in permissions]
     if {Permission.OBSERVE_HALTS, Permission.RENEW_PERMIT} <= set(wanted):
         raise click.UsageError("Who renews permits cannot be a second source: give the watcher a token of its own.")
+    bound_to = None if certificate is None else _fingerprint(certificate)
+    max_trade_eth = None if limit is None else _amount(limit)
     try:
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise click.UsageError(f"{path} cannot be made: {error.strerror}.") from error
 
     async def work(session: AsyncSession, runtime: Runtime, caller: Caller) -> str:
-        return await accounts.ensure_service_token(session, runtime, caller, name=name, permissions=wanted)
+        return await accounts.ensure_service_token(
+            session, runtime, caller, name=name, permissions=wanted, certificate=bound_to, max_trade_eth=max_trade_eth
+        )
 
     with os.fdopen(opened, "w") as file:
         try:
@@ -146,6 +163,23 @@ def token(name: str, permissions: Sequence[str], path: Path) -> None:
             path.unlink()
             raise
     write_lines([f"The token of {name} is in {path}."])
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise click.UsageError(f"{text!r} is not an amount of ETH.")
+    return amount
+
+
+def _fingerprint(certificate: BinaryIO) -> str:
+    try:
+        return fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate.read().decode("ascii")))
+    except ValueError as error:
+        raise click.UsageError(f"{certificate.name} is not one certificate (PEM).") from error
 
 
 def _totp_lines(secret: str, uri: str) -> list[str]:
