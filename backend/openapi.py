@@ -15,6 +15,7 @@ _EVERYWHERE: Final = (
 """Any route may be answered so before it is asked: by a limit, by the socket's accounts, by a database that is away."""
 _WORDS: Final = {
     ErrorCode.NOT_AUTHENTICATED: "Not signed in",
+    ErrorCode.LOGIN_FAILED: "A factor of the sign-in is wrong, or somebody has to wait",
     ErrorCode.NOT_ALLOWED: "Not allowed",
     ErrorCode.NOT_FOUND: "There is no such thing",
     ErrorCode.INVALID_REQUEST: "Not a request that this route takes",

@@ -10,6 +10,7 @@ from backend.db import Tx
 from backend.demand import Effect
 from backend.guard import CurrentCaller, needs, public
 from backend.http import caller_of, envelope
+from backend.openapi import refusals
 from contract.auth import (
     AuthenticatorCode,
     AuthenticatorSecret,
@@ -33,7 +34,10 @@ _SESSION = needs(Permission.OWN_SESSION, effect=Effect.SESSION)
 @router.post(
     "/v1/auth/login",
     response_model=LoginAnswer,
-    responses={status.HTTP_202_ACCEPTED: {"model": HardwareChallenge, "description": "The hardware key has to answer"}},
+    responses={
+        status.HTTP_202_ACCEPTED: {"model": HardwareChallenge, "description": "The hardware key has to answer"},
+        **refusals(ErrorCode.LOGIN_FAILED),
+    },
     **public(),
 )
 async def log_in(
@@ -52,7 +56,12 @@ async def log_in(
     return _refused(request, runtime)
 
 
-@router.post("/v1/auth/login/hardware", response_model=LoginAnswer, **public())
+@router.post(
+    "/v1/auth/login/hardware",
+    response_model=LoginAnswer,
+    responses=refusals(ErrorCode.LOGIN_FAILED),
+    **public(),
+)
 async def answer_key(
     request: Request, body: HardwareAnswer, session: Tx, runtime: CurrentRuntime
 ) -> LoginAnswer | JSONResponse:
