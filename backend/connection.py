@@ -48,7 +48,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what was read, as long as a head comes to its end."""
+        """Take what was read, as long as a head comes to its end; what was read with its first byte is not counted."""
         self._head_bytes += len(data)
         super().data_received(data)
         if self._head_limit is not None and self._head_bytes > MAX_HEAD_BYTES:
