@@ -18,6 +18,7 @@ from backend.executors.desk import Desk
 from backend.main import create_app
 from backend.settings import Settings
 from tests.support.people import Person, sign_in
+from tests.support.touches import Touching
 
 _RECONNECT_S = 0.1
 DESKS: dict[int, Desk] = {}
@@ -48,11 +49,12 @@ class App:
         return self.with_token(await sign_in(self.runtime, person))
 
     def with_token(self, token: str) -> httpx.AsyncClient:
-        """A client that bears a token."""
+        """A client that bears a token, and whose holder confirms with a hardware key what has to be confirmed."""
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),
             base_url=ORIGIN,
             headers={"authorization": f"Bearer {token}"},
+            auth=Touching(self.runtime),
         )
 
 
