@@ -13,12 +13,15 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import migrate
-from backend.auth import accounts, bootstrap
+from backend.auth import accounts, bootstrap, hardware_keys
+from backend.auth.challenges import needs_key
 from backend.context import Caller, Runtime
 from backend.errors import ConfigurationError, WatchfloorError
 from backend.server import serve
 from backend.settings import Settings
+from contract.hardware import SK_ED25519
 from contract.permissions import Permission
+from simulator.security_key import SecurityKey
 from watchfloor.demo import people
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 3
@@ -40,7 +43,10 @@ def run() -> int:
     try:
         settings = Settings(database_url=database_url)
         prepare(
-            settings, Path(os.environ["WATCHFLOOR_DEMO_USERS_FILE"]), Path(os.environ["WATCHFLOOR_DEMO_TOKEN_FILE"])
+            settings,
+            Path(os.environ["WATCHFLOOR_DEMO_USERS_FILE"]),
+            Path(os.environ["WATCHFLOOR_DEMO_TOKEN_FILE"]),
+            Path(os.environ["WATCHFLOOR_DEMO_KEYS_DIR"]),
         )
         return EXIT_OK if serve(settings, listening=listening, on_ready=report) else EXIT_FAILED
     except (ConfigurationError, WatchfloorError) as error:
@@ -53,10 +59,11 @@ def run() -> int:
         return EXIT_CONFIGURATION
 
 
-def prepare(settings: Settings, users_file: Path, token_file: Path) -> None:
-    """Migrate, and make the demo's users once per database and its simulator's token; safe to repeat.
+def prepare(settings: Settings, users_file: Path, token_file: Path, keys: Path) -> None:
+    """Migrate, and make the demo's users once per database, their keys, and its simulator's token; safe to repeat.
 
-    A later start leaves the users as they are: whoever was disabled stays disabled.
+    A later start leaves the users as they are: whoever was disabled stays disabled, and a key that was taken from
+    somebody stays taken.
 
     Raises:
         ConfigurationError: the database cannot be used.
@@ -81,6 +88,10 @@ def prepare(settings: Settings, users_file: Path, token_file: Path) -> None:
                 password=user.password,
                 totp_secret=user.totp_secret,
             )
+        for name, user in users.items():
+            if needs_key(runtime, user.role) and not (are_made and people.key_file(keys, name).exists()):
+                held = SecurityKey(people.key_file(keys, name))
+                await hardware_keys.enrol(session, runtime, caller, name=name, line=held.line(SK_ED25519))
         return await accounts.ensure_service_token(
             session, runtime, caller, name="simulator", permissions=SIMULATOR_PERMISSIONS, token=given_token
         )
