@@ -9,6 +9,12 @@ from contract.auth import MAX_NAME_CHARS
 from contract.base import UtcDatetime, Wire, WireRequest
 from contract.permissions import Permission
 from contract.reasons import MAX_REASON_CHARS, has_words
+from contract.states import ElevationStatus
+
+__all__ = [
+    "AccessReview", "AccessReviewExport", "AccessReviewItem", "AccessWindow", "AccessWindowRequest", "Elevation",
+    "ElevationRequest", "ElevationStatus", "ReviewDecision", "ReviewDecisionRequest", "ReviewFinding", "WindowState",
+]  # fmt: skip
 
 Reason = Annotated[str, Field(max_length=MAX_REASON_CHARS), AfterValidator(has_words)]
 _Account = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[^\x00]*$")]
@@ -46,21 +52,6 @@ class AccessWindow(Wire):
     granted_at: UtcDatetime
     revoked_by: str | None = None
     revoked_at: UtcDatetime | None = None
-
-
-class ElevationStatus(StrEnum):
-    """How far an elevation is."""
-
-    REQUESTED = "requested"
-    APPROVED = "approved"
-    """In force until `ends_at`."""
-    DENIED = "denied"
-    LAPSED = "lapsed"
-    """Nobody decided in time."""
-    ENDED = "ended"
-    """Somebody ended it early, or took the request back."""
-    EXPIRED = "expired"
-    """Its time was up."""
 
 
 class ElevationRequest(WireRequest):

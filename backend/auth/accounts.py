@@ -261,7 +261,7 @@ def _trade_limit(runtime: Runtime, wanted: Decimal | None) -> Decimal | None:
     most = runtime.policy.executor_max_trade_eth
     if wanted is None:
         return most
-    if not wanted > 0 or (most is not None and wanted > most):
+    if not wanted.is_finite() or wanted <= 0 or (most is not None and wanted > most):
         raise WatchfloorError(
             ErrorCode.INVALID_REQUEST,
             f"A limit of {wanted} ETH cannot be.",

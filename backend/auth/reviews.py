@@ -129,7 +129,7 @@ async def close(session: AsyncSession, runtime: Runtime, caller: Caller, ident: 
     by = await people.acting(session, caller, _draft(AuditEvent.REVIEW_CLOSED, str(row.id)))
     if row.closed_at is not None:
         raise WatchfloorError(ErrorCode.CONFLICT, "That review is closed already.")
-    total, decided = (await _counts(session, [row.id]))[row.id]
+    total, decided = (await _counts(session, [row.id])).get(row.id, (0, 0))
     if decided < total:
         raise WatchfloorError(ErrorCode.CONFLICT, f"{total - decided} of {total} are not decided yet.")
     row.closed_at, row.closed_by = runtime.clock.now(), by

@@ -168,6 +168,16 @@ async def test_the_schedule_opens_one_a_period_however_many_backends_look(app: A
     assert (found.period, found.due_at) == ("2026-04", hand.at + timedelta(days=14))
 
 
+async def test_a_review_of_nothing_can_be_closed(app: App) -> None:
+    """The schedule opens one on a floor without accounts too."""
+    async with app.runtime.database.transaction() as session:
+        await access_monitor.tick(session, app.runtime)
+    officer = await app.as_(OFFICER)
+    (opened,) = (await officer.get(REVIEWS)).json()["items"]
+    assert (opened["total"], opened["opened_by"]) == (0, None)
+    assert (await officer.post(f"{REVIEWS}/{opened['id']}/close")).status_code == 200
+
+
 async def test_no_review_no_completion(app: App) -> None:
     async with app.runtime.database.read() as session:
         assert await reviews.completion(session) is None
