@@ -10,6 +10,7 @@ from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.demand import Effect
 from backend.guard import CurrentCaller, needs
+from backend.openapi import refusals
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from contract.access import (
     AccessReview,
@@ -22,6 +23,7 @@ from contract.access import (
     ReviewDecisionRequest,
 )
 from contract.base import Page
+from contract.errors import ErrorCode
 from contract.permissions import Permission
 from contract.privacy import Reasoned
 
@@ -33,7 +35,7 @@ _ASKS = needs(Permission.OWN_SESSION, effect=Effect.OWN)
 _DECIDES = needs(Permission.APPROVE_ELEVATION)
 
 
-@router.post("/v1/access/windows", status_code=201, **_GRANTS)
+@router.post("/v1/access/windows", status_code=201, responses=refusals(ErrorCode.NOT_FOUND), **_GRANTS)
 async def grant_window(
     session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, request: AccessWindowRequest
 ) -> AccessWindow:
