@@ -66,6 +66,18 @@ async def grant(session: AsyncSession, runtime: Runtime, caller: Caller, asked: 
     return (await _wire(session, [row], now))[0]
 
 
+async def ensure_open(session: AsyncSession, runtime: Runtime, caller: Caller, *, name: str, reason: str) -> None:
+    """Let an account in for as long as may be granted at once, unless it can come in already. For the demo.
+
+    Raises:
+        WatchfloorError: NOT_FOUND for an account that is not there or disabled.
+    """
+    user = await people.account_named(session, name)
+    if not await is_let_in(session, runtime, user):
+        until = runtime.clock.now() + timedelta(days=runtime.policy.access.windows.longest_days)
+        await grant(session, runtime, caller, AccessWindowRequest(account=name, ends_at=until, reason=reason))
+
+
 async def revoke(session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, reason: str) -> AccessWindow:
     """Close a window now, or keep it from opening; open sessions end with it.
 

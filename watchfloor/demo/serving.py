@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import migrate
-from backend.auth import accounts, bootstrap, hardware_keys
+from backend.auth import accounts, bootstrap, hardware_keys, windows
 from backend.auth.challenges import needs_key
 from backend.context import Caller, Runtime
 from backend.errors import ConfigurationError, WatchfloorError
@@ -88,6 +88,8 @@ def prepare(settings: Settings, users_file: Path, token_file: Path, keys: Path) 
                 password=user.password,
                 totp_secret=user.totp_secret,
             )
+        for name, user in () if are_made else users.items():
+            await windows.ensure_open(session, runtime, caller, name=name, reason="the demo")
         for name, user in users.items():
             if needs_key(runtime, user.role) and not (are_made and people.key_file(keys, name).exists()):
                 held = SecurityKey(people.key_file(keys, name))
