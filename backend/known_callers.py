@@ -173,8 +173,8 @@ def _read_told(raw: bytes) -> Known:
         people={name: _read_person(told) for name, told in whole["people"].items()},
         ended=frozenset(whole["ended"]),
         machines={
-            digest: KnownMachine(name, instant(until), *bound)
-            for digest, (name, until, *bound) in whole["machines"].items()
+            digest: KnownMachine(name, instant(until), certificate)
+            for digest, (name, until, certificate) in whole["machines"].items()
         },
     )
 

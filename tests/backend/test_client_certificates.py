@@ -7,15 +7,21 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import Request
 
-from backend.auth import accounts
+from backend.auth import accounts, tokens
+from backend.auth.service import admit_by_token_alone
 from backend.context import system_caller
+from backend.errors import WatchfloorError
+from backend.peer import STATE_KEY, Peer
 from contract.permissions import Permission
 from gate import Gate
 from tests.support.app import App
 from tests.support.backends import Backend, backend
 from tests.support.certificates import Authority, Issued
 from tests.support.gate_server import eventually as allowed_soon
+from tests.support.latching import until
+from tests.support.outage import outage
 
 LIMIT_S = 30.0
 RENEWAL = {
@@ -24,14 +30,14 @@ RENEWAL = {
 }  # fmt: skip
 
 
-async def _token(app: App, name: str, bound_to: Issued | None) -> str:
+async def _token(app: App, name: str, bound_to: Issued | None, permission: Permission = Permission.RENEW_PERMIT) -> str:
     async with app.runtime.database.transaction() as session:
         return await accounts.ensure_service_token(
             session,
             app.runtime,
             system_caller("test"),
             name=name,
-            permissions={Permission.RENEW_PERMIT},
+            permissions={permission},
             certificate=None if bound_to is None else bound_to.fingerprint(),
         )
 
@@ -82,3 +88,28 @@ async def test_without_client_certificates_a_bound_token_is_worth_nothing(app: A
     bound = await _token(app, "bound", Authority(tmp_path).issue("bot"))
     answer = await app.with_token(bound).post("/v1/gate/renew", json=RENEWAL)
     assert answer.status_code == 401
+
+
+async def test_while_the_database_is_away_the_certificate_counts_as_well(
+    app: App, database_url: str, tmp_path: Path
+) -> None:
+    own = Authority(tmp_path).issue("watchdog")
+    token = await _token(app, "watchdog", own, Permission.FREEZE_OPERATIONS)
+    callers = app.runtime.callers
+    callers.stale.set()
+    await until(lambda: tokens.service_token_hash(token) in callers.known.machines, "a look")
+    now = app.runtime.clock.now()
+    shown = Peer(certificate=own.fingerprint(), certificate_until=now + timedelta(hours=1))
+    others = Peer(certificate="c" * 64, certificate_until=now + timedelta(hours=1))
+    ended = Peer(certificate=own.fingerprint(), certificate_until=now)
+    with outage(database_url):
+        for peer in (None, others, ended, Peer(uid=0, pid=1)):
+            with pytest.raises(WatchfloorError, match="without the certificate it is bound to"):
+                admit_by_token_alone(app.runtime, _request(token, peer))
+        assert admit_by_token_alone(app.runtime, _request(token, shown)).subject == "executor:watchdog"
+
+
+def _request(token: str, peer: Peer | None) -> Request:
+    state = {"request_id": "test"} | ({} if peer is None else {STATE_KEY: peer})
+    headers = [(b"authorization", f"Bearer {token}".encode())]
+    return Request({"type": "http", "method": "POST", "path": "/v1/freezes", "headers": headers, "state": state})
