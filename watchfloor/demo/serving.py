@@ -88,7 +88,7 @@ def prepare(settings: Settings, users_file: Path, token_file: Path, keys: Path) 
                 password=user.password,
                 totp_secret=user.totp_secret,
             )
-        for name, user in () if are_made else users.items():
+        for name in () if are_made else users:
             await windows.ensure_open(session, runtime, caller, name=name, reason="the demo")
         for name, user in users.items():
             if needs_key(runtime, user.role) and not (are_made and people.key_file(keys, name).exists()):

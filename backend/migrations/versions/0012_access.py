@@ -113,5 +113,5 @@ def _create_reviews() -> None:
             ondelete="RESTRICT",
         ),
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
-        sa.UniqueConstraint("review_id", "number", name=f"uq_{table}_review_id"),
+        sa.UniqueConstraint("review_id", "number", name=f"uq_{table}_review_id_number"),
     )
