@@ -1,9 +1,10 @@
 # The commands of this repository. Owns names only: what they do is in scripts/.
 # ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
 .DEFAULT_GOAL := help
-.PHONY: help install develop peers demo test lint bench bench-audit bench-freeze soak bench-audit-search lock picture clean
+.PHONY: help install develop peers demo test lint bench bench-audit bench-freeze soak fuzz bench-audit-search lock picture clean
 ARGS ?=
 ENTRIES ?= 5000000
+CASES ?= 20000
 
 help:
 	@echo "make demo     the console on live data: database, backend, simulated trading"
@@ -14,6 +15,7 @@ help:
 	@echo "make bench-audit-search  search in 5,000,000 entries (ENTRIES=…): ten gigabytes, half an hour"
 	@echo "make bench-audit  measure the audit ledger's write path; make soak  kill it 200 times under load"
 	@echo "make bench-freeze  time to halt, late orders and random histories; WATCHFLOOR_BENCH_RUNS=… for less than hours"
+	@echo "make fuzz     ask every route 20,000 times (CASES=…), as everybody, for what it allows and what it does not"
 	@echo "make install  set up .venv only"
 	@echo "make lock     resolve the lock files again (ARGS=--upgrade for newer versions)"
 	@echo "make picture  take the README's picture again"
@@ -57,6 +59,9 @@ bench-freeze: develop
 
 soak: develop
 	@exec .venv/bin/python -m tests.support.ledger_soak 200 $(ARGS)
+
+fuzz: develop
+	@exec .venv/bin/python -m tests.support.api_fuzz $(CASES) $(ARGS)
 
 lock: develop
 	@exec .venv/bin/python -m scripts.lock $(ARGS)

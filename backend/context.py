@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Request
 
@@ -15,6 +16,7 @@ from backend.keyring import DataKey, Keyring
 from backend.known_callers import KnownCallers
 from backend.latched import Latched
 from backend.metrics import Metrics
+from backend.peer import Peer
 from backend.policy import Policy
 from backend.reserve import Reserve
 from backend.revocations import Revocations
@@ -38,11 +40,23 @@ class Caller:
     session_id: str | None = None
     ip: str | None = None
     user_agent: str | None = None
+    max_trade_eth: Decimal | None = None
+    """What a machine's token lets its executors trade at once; None is what the policy says."""
+    peer: Peer | None = None
+    """Who opened the connection, as the kernel or TLS says."""
+
+    def connection_facts(self) -> dict[str, Any]:
+        """What the entry of a sign-in says about the connection it came over."""
+        return {} if self.peer is None else self.peer.facts()
 
     @property
     def identity(self) -> tuple[str, str | None]:
         """What the caller signed in with."""
         return self.subject, self.session_id
+
+
+STORED_OF_CALLER: Final = ("subject", "kind", "role", "request_id", "session_id", "ip", "user_agent")
+"""What files keep of a caller whose act the database has not taken yet: who it was, not what they might do."""
 
 
 def system_caller(name: str, request_id: str = "") -> Caller:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from contract.errors import ErrorCode
+from contract.errors import ConfirmationWanted, ErrorCode
 
 if TYPE_CHECKING:
     from backend.audit.service import AuditDraft
@@ -16,13 +16,20 @@ class WatchfloorError(Exception):
     """
 
     def __init__(
-        self, code: ErrorCode, message: str, *, hint: str | None = None, audit: "AuditDraft | None" = None
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        hint: str | None = None,
+        audit: "AuditDraft | None" = None,
+        confirm: ConfirmationWanted | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
         self.audit = audit
+        self.confirm = confirm
 
 
 class ConfigurationError(Exception):

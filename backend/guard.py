@@ -14,26 +14,33 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from backend.context import Caller, CurrentRuntime, Runtime
 from backend.db import Tx
+from backend.demand import Demand, Effect, effect_of
 from contract.permissions import Permission
 
 PUBLIC = "public"
 """Marks the few routes that need no sign-in: login and the process probes."""
-Admit = Callable[[AsyncSession, Runtime, Request, Permission], Awaitable[Caller]]
-"""Works out who is calling and lets them pass if they hold the permission, or raises the refusal."""
+Admit = Callable[[AsyncSession, Runtime, Request, Demand], Awaitable[Caller]]
+"""Works out who is calling and lets them pass if nothing stands in their way, or raises the refusal."""
 _MARK = "x-permission"
+_EFFECT, _EXPORTS = "x-effect", "x-exports"
 
 
-def _require(permission: Permission) -> Callable[..., Awaitable[Caller]]:
+def _require(permission: Permission, effect: Effect | None, *, exports: bool) -> Callable[..., Awaitable[Caller]]:
     async def caller_with_permission(request: Request, session: Tx, runtime: CurrentRuntime) -> Caller:
         admit: Admit = request.app.state.admit
-        return await admit(session, runtime, request, permission)
+        demand = Demand(permission, effect or effect_of(request.method), exports)
+        return await admit(session, runtime, request, demand)
 
     return caller_with_permission
 
 
-def needs(permission: Permission) -> dict[str, Any]:
-    """Keyword arguments of a route decorator: `@router.get("/v1/x", **needs(Permission.VIEW_RISK))`."""
-    return {"dependencies": [Depends(_require(permission))], "openapi_extra": {_MARK: permission.value}}
+def needs(permission: Permission, *, effect: Effect | None = None, exports: bool = False) -> dict[str, Any]:
+    """Keyword arguments of a route decorator: `@router.get("/v1/x", **needs(Permission.VIEW_RISK))`.
+
+    A route that says no effect reads if its method is a safe one of HTTP, and changes something otherwise.
+    """
+    guard = Depends(_require(permission, effect, exports=exports))
+    return {"dependencies": [guard], **states(permission, effect=effect, exports=exports)}
 
 
 class _SocketGuard:
@@ -41,6 +48,7 @@ class _SocketGuard:
 
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
+        self.demand = Demand(permission, Effect.CHANGES)
 
     async def __call__(self, websocket: WebSocket) -> None:
         """Work out who is calling: machines together, everybody who is to be refused or no machine a few at a time.
@@ -58,7 +66,7 @@ class _SocketGuard:
             as_request.state.caller = machine
             return
         async with websocket.app.state.handshakes, runtime.database.transaction() as session:
-            await admit(session, runtime, as_request, self.permission)
+            await admit(session, runtime, as_request, self.demand)
 
 
 def needs_socket(permission: Permission) -> dict[str, Any]:
@@ -66,9 +74,10 @@ def needs_socket(permission: Permission) -> dict[str, Any]:
     return {"dependencies": [Depends(_SocketGuard(permission))]}
 
 
-def states(permission: Permission) -> dict[str, Any]:
+def states(permission: Permission, *, effect: Effect | None = None, exports: bool = False) -> dict[str, Any]:
     """Keyword arguments of a route that lets its callers pass by itself, because it must answer without a database."""
-    return {"openapi_extra": {_MARK: permission.value}}
+    marks = {_MARK: permission.value, _EFFECT: effect.value if effect else None, _EXPORTS: exports or None}
+    return {"openapi_extra": {name: value for name, value in marks.items() if value is not None}}
 
 
 def public() -> dict[str, Any]:
@@ -92,6 +101,19 @@ def stated_permission(route: APIRoute | WebSocketRoute) -> str | None:
         return mark
     guards = [depends.dependency for depends in getattr(route, "dependencies", ())]
     return next((guard.permission.value for guard in guards if isinstance(guard, _SocketGuard)), None)
+
+
+def stated_demand(route: APIRoute | WebSocketRoute, method: str) -> Demand | None:
+    """What a route asks of whoever calls it by a method; None for a public route, and one that forgot to say."""
+    if not isinstance(route, APIRoute):
+        guards = [depends.dependency for depends in getattr(route, "dependencies", ())]
+        return next((guard.demand for guard in guards if isinstance(guard, _SocketGuard)), None)
+    marks = route.openapi_extra or {}
+    mark = marks.get(_MARK)
+    if mark in {None, PUBLIC}:
+        return None
+    effect = Effect(marks[_EFFECT]) if _EFFECT in marks else effect_of(method)
+    return Demand(Permission(mark), effect, exports=bool(marks.get(_EXPORTS)))
 
 
 def api_routes(app: FastAPI) -> list[APIRoute]:

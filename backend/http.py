@@ -17,8 +17,20 @@ from backend.audit.apart import NotRecordedError, record_apart
 from backend.context import Caller, Runtime
 from backend.diskthread import DiskSilentError
 from backend.errors import ConfigurationError, WatchfloorError
-from backend.metrics import Metrics
-from backend.middleware import FAILED_HINT, FAILED_MESSAGE, BodyLimit, LastResort, Observed, RequestIds
+from backend.limits import Limiter
+from backend.limits_layer import RequestLimits
+from backend.middleware import (
+    FAILED_HINT,
+    FAILED_MESSAGE,
+    BodyLimit,
+    LastResort,
+    Observed,
+    RequestIds,
+    SafeHeaders,
+    SocketAccounts,
+)
+from backend.peer import STATE_KEY
+from backend.proxies import ForwardedFor, networks_of
 from contract.errors import ErrorCode
 
 __all__ = ["caller_of", "client_ip", "envelope", "install", "record_refusal", "request_id_of", "short_path"]
@@ -56,11 +68,12 @@ def caller_of(request: Request) -> Caller:
         request_id=request_id_of(request),
         ip=client_ip(request),
         user_agent=(request.headers.get("user-agent") or "")[:300] or None,
+        peer=getattr(request.state, STATE_KEY, None),
     )
 
 
 def client_ip(request: Request) -> str | None:
-    """The peer's address; forwarded headers are not trusted."""
+    """Where a request comes from; what a trusted proxy says about that is in it already (`backend.proxies`)."""
     host = request.client.host if request.client else None
     return host if host and re.fullmatch(r"[0-9a-fA-F.:]+", host) else None
 
@@ -87,7 +100,7 @@ async def _on_refusal(request: Request, error: Exception) -> JSONResponse:
     if not await record_refusal(request.app.state.runtime, caller_of(request), error):
         message = "This cannot be answered: the audit log takes no entry."
         return envelope(request, ErrorCode.UNAVAILABLE, message, hint=_RETRY)
-    return envelope(request, error.code, error.message, hint=error.hint)
+    return envelope(request, error.code, error.message, hint=error.hint, confirm=error.confirm)
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
@@ -170,7 +183,7 @@ def _first_line(error: BaseException | None) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def install(app: FastAPI, metrics: Metrics) -> None:
+def install(app: FastAPI, runtime: Runtime, limiter: Limiter) -> None:
     """Put the edge around an application."""
     app.add_exception_handler(WatchfloorError, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -181,6 +194,18 @@ def install(app: FastAPI, metrics: Metrics) -> None:
     app.add_exception_handler(DiskSilentError, _on_closed_file)
     app.add_exception_handler(ConfigurationError, _on_closed_file)
     app.add_middleware(BodyLimit)  # the one added last is the outermost
+    app.add_middleware(
+        RequestLimits,
+        limiter=limiter,
+        limits=runtime.policy.line.limits,
+        secret=runtime.keyring.limits,
+        address_of=client_ip,
+        metrics=runtime.metrics,
+        monotonic=runtime.clock.monotonic,
+    )
+    app.add_middleware(SocketAccounts, allowed=frozenset(runtime.policy.line.socket_uids))
     app.add_middleware(LastResort)
-    app.add_middleware(Observed, metrics=metrics)
+    app.add_middleware(Observed, metrics=runtime.metrics)
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(ForwardedFor, trusted=networks_of(runtime.settings.trusted_proxies))
     app.add_middleware(RequestIds)

@@ -151,6 +151,8 @@ class Keyring:
     """The seed of the Ed25519 key that signs permits."""
     freezes: bytes
     """Seals freezes that wait in a local journal, and what is known there of callers."""
+    limits: bytes
+    """Hides whose accounts of requests are whose."""
 
     def __repr__(self) -> str:
         return f"Keyring({self.master.current})"
@@ -182,6 +184,7 @@ def keyring_of(master: MasterKeys, root: bytes) -> Keyring:
         revocations=derive(root, "revocations"),
         permits=derive(root, "permits 1"),
         freezes=derive(root, "freezes"),
+        limits=derive(root, "limits"),
     )
 
 

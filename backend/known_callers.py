@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -42,6 +42,10 @@ class KnownPerson:
 
     role: str
     disabled: bool
+    windows: tuple[tuple[datetime, datetime], ...] | None = None
+    """When they may come in; None if that is not asked of their role, or not known."""
+    elevations: tuple[tuple[str, datetime], ...] = ()
+    """Permissions beyond their role, and until when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class KnownMachine:
 
     name: str
     expires_at: datetime
+    certificate: str | None = None
+    """The certificate that the token works over, by its fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +133,29 @@ class KnownCallers:
 def _told(known: Known) -> bytes:
     whole = {
         "keys": {kid: [one.public.hex(), _iso(one.retired_at)] for kid, one in known.keys.items()},
-        "people": {name: [one.role, one.disabled] for name, one in known.people.items()},
+        "people": {name: _told_person(one) for name, one in known.people.items()},
         "ended": sorted(known.ended),
-        "machines": {digest: [one.name, one.expires_at.isoformat()] for digest, one in known.machines.items()},
+        "machines": {
+            digest: [one.name, one.expires_at.isoformat(), one.certificate] for digest, one in known.machines.items()
+        },
     }
     return orjson.dumps(whole)
+
+
+def _told_person(one: KnownPerson) -> list[object]:
+    windows = None if one.windows is None else [[_iso(start), _iso(end)] for start, end in one.windows]
+    return [one.role, one.disabled, windows, [[name, _iso(until)] for name, until in one.elevations]]
+
+
+def _read_person(told: list[Any]) -> KnownPerson:
+    role, disabled, windows, elevations = told
+    instant = datetime.fromisoformat
+    return KnownPerson(
+        role,
+        disabled,
+        None if windows is None else tuple((instant(start), instant(end)) for start, end in windows),
+        tuple((name, instant(until)) for name, until in elevations),
+    )
 
 
 def _iso(at: datetime | None) -> str | None:
@@ -146,9 +170,12 @@ def _read_told(raw: bytes) -> Known:
             kid: KnownKey(bytes.fromhex(public), instant(retired) if retired else None)
             for kid, (public, retired) in whole["keys"].items()
         },
-        people={name: KnownPerson(role, disabled) for name, (role, disabled) in whole["people"].items()},
+        people={name: _read_person(told) for name, told in whole["people"].items()},
         ended=frozenset(whole["ended"]),
-        machines={digest: KnownMachine(name, instant(until)) for digest, (name, until) in whole["machines"].items()},
+        machines={
+            digest: KnownMachine(name, instant(until), certificate)
+            for digest, (name, until, certificate) in whole["machines"].items()
+        },
     )
 
 

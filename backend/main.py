@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
-from backend import archivewatch, auditwatch, headwatch, http, ops, settling
+from backend import archivewatch, auditwatch, headwatch, http, limits_store, ops, settling
 from backend.alerts import routes as alerts_routes
 from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
@@ -23,9 +23,11 @@ from backend.audit.retention import routes as retention_routes
 from backend.audit.verification import periods as ledger_periods
 from backend.audit.verification import routes as verification_routes
 from backend.audit.verification import runs as verification_runs
+from backend.auth import access_monitor, access_routes
 from backend.auth import routes as auth_routes
 from backend.auth.machines import Machines
 from backend.auth.service import admit, keeping_known
+from backend.auth.watching import Watch
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
@@ -43,7 +45,10 @@ from backend.freeze.rollcall import attending
 from backend.guard import refuse_unguarded_routes
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
+from backend.limits import Limiter
+from backend.limits_store import Accounts
 from backend.monitors import Duty, Monitor
+from backend.openapi import DescribedApi
 from backend.privacy import routes as privacy_routes
 from backend.privacy import service as privacy
 from backend.risk import monitor as risk_monitor
@@ -60,6 +65,7 @@ from contract.version import __version__
 ROUTERS: tuple[APIRouter, ...] = (
     ops.router,
     auth_routes.router,
+    access_routes.router,
     compliance_routes.router,
     risk_routes.router,
     alerts_routes.router,
@@ -81,9 +87,11 @@ MONITORS: tuple[Monitor, ...] = (
     risk_monitor.MONITOR,
     executors_monitor.MONITOR,
     thaw_monitor.MONITOR,
+    access_monitor.MONITOR,
     headwatch.MONITOR,
     archivewatch.MONITOR,
     ledger_periods.PERIODS,
+    limits_store.PRUNE,
     *ops.MONITORS,
 )
 
@@ -111,6 +119,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     runtime = build_runtime(settings, clock)
     witnesses_of(settings)  # a witness that is written wrongly is told now, not when the first head is signed
     open_stores(settings.archives)
+    limiter = Limiter(Accounts(runtime.database), runtime.metrics, runtime.clock.monotonic)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -119,11 +128,13 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             await stack.enter_async_context(settling.looked_after(runtime))
             await _check_ledger(runtime)
             stack.push_async_callback(runtime.reserve.close)
+            await stack.enter_async_context(limiter.running())
             await stack.enter_async_context(auditwatch.watching(runtime))
             await stack.enter_async_context(keeping_known(runtime))
             app.state.latch = await stack.enter_async_context(latching(runtime, keep_apart))
             await stack.enter_async_context(attending(runtime, app.state.latch))
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
+            app.state.watch = await stack.enter_async_context(Watch(runtime).running())
             broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.broker = broker
             app.state.desk = await stack.enter_async_context(Desk(runtime).running())
@@ -137,7 +148,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))
             yield
 
-    app = FastAPI(
+    app = DescribedApi(
         title="Watchfloor",
         version=__version__,
         lifespan=lifespan,
@@ -147,10 +158,11 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     )
     app.state.runtime = runtime
     app.state.admit = admit
+    app.state.certificate = None
     app.state.machines = Machines(runtime)
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
     app.state.check_ledger = partial(_check_ledger, runtime)
-    http.install(app, runtime.metrics)
+    http.install(app, runtime, limiter)
     for router in ROUTERS:
         app.include_router(router)
     refuse_unguarded_routes(app)

@@ -68,8 +68,22 @@ class Metrics:
         self.monitor_leader = Gauge(
             "watchfloor_monitor_leader", "1 while this process leads the monitor.", ["monitor"], registry=self.registry
         )
+        self._count_limits()
         self._count_permits()
         self._count_audit()
+
+    def _count_limits(self) -> None:
+        self.requests_limited = Counter(
+            "watchfloor_requests_limited",
+            "Requests refused because too many came, by their class and whose account was empty.",
+            ["kind", "of"],
+            registry=self.registry,
+        )
+        self.requests_uncounted = Counter(
+            "watchfloor_requests_uncounted",
+            "Requests let through uncounted because the database did not say how many there were.",
+            registry=self.registry,
+        )
 
     def _count_permits(self) -> None:
         self.freezes_latched = Gauge(

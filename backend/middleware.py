@@ -1,4 +1,7 @@
-"""Pure ASGI layers around the application: request ids, counting, the body limit, the last resort. Owns no route."""
+"""Pure ASGI layers around the application: request ids, headers, counting, the body limit, the last resort.
+
+Owns no route.
+"""
 
 import re
 import time
@@ -12,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.answers import envelope
 from backend.metrics import Metrics
+from backend.peer import STATE_KEY, Peer
 from contract.errors import HTTP_STATUS, ErrorCode
 
 log = structlog.get_logger("backend.access")
@@ -20,6 +24,21 @@ REQUEST_ID_HEADER = b"x-request-id"
 _ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Ten times the largest batch of trades; a larger body would only fill memory."""
+MAX_JSON_BYTES = 1024 * 1024
+"""Of every other route: a hundred times what the console sends."""
+MAX_SIGN_IN_BYTES = 8 * 1024
+"""Anybody may send one: names, passwords and signatures are short."""
+_BATCHES = re.compile(r"/v1/transactions|/v1/imports/[^/]+/rows|/v1/audit/import/[^/]+")
+_SIGN_INS = "/v1/auth/"
+ALWAYS_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""A browser that is shown an answer of ours runs nothing of it, and tells nobody where it was."""
+_TLS_HEADERS = ((b"strict-transport-security", b"max-age=31536000"),)
+_CACHE = b"cache-control"
+_PRIVATE_PATHS = ("/v1/", "/api/")
 FAILED_MESSAGE = "The request failed; nothing was changed."
 FAILED_HINT = "Give the request id to whoever runs the server: its log has the cause."
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -51,6 +70,52 @@ class RequestIds:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id.decode()):
             await self._app(scope, receive, send_with_id)
+
+
+class SafeHeaders:
+    """Puts the headers on every answer that keep browsers and caches from doing anything with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  the ASGI interface
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        added = [*ALWAYS_HEADERS, *(_TLS_HEADERS if scope["scheme"] in {"https", "wss"} else ())]
+        private = scope["path"].startswith(_PRIVATE_PATHS)
+
+        async def send_safe(message: Message) -> None:
+            if message["type"] in _BEGINNINGS:
+                given = list(message.get("headers", ()))
+                if private:
+                    given = [*(one for one in given if one[0] != _CACHE), (_CACHE, b"no-store")]
+                message["headers"] = [*given, *added]
+            await send(message)
+
+        await self._app(scope, receive, send_safe)
+
+
+class SocketAccounts:
+    """Lets only the accounts that the policy names come over the Unix socket; none named: whoever could open it."""
+
+    def __init__(self, app: ASGIApp, allowed: frozenset[int]) -> None:
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  the ASGI interface
+        peer: Peer | None = scope.get("state", {}).get(STATE_KEY)
+        local = scope["type"] in {"http", "websocket"} and scope.get("client") is None
+        if not local or not self._allowed or (peer is not None and peer.uid in self._allowed):
+            await self._app(scope, receive, send)
+            return
+        log.warning("socket_account_refused", uid=None if peer is None else peer.uid)
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+            return
+        message = "This account of the machine may not use the socket."
+        hint = "Connect as an account that the policy names (transport.watchfloor.socket_uids)."
+        await envelope(Request(scope), ErrorCode.NOT_ALLOWED, message, hint=hint)(scope, receive, send)
 
 
 class Observed:
@@ -126,20 +191,27 @@ class LastResort:
             await answer(scope, receive, send)
 
 
+def body_limit_bytes(path: str) -> int:
+    """How long a body may be that is sent to a path: decided before anything of it is read."""
+    if _BATCHES.fullmatch(path):
+        return MAX_BODY_BYTES
+    return MAX_SIGN_IN_BYTES if path.startswith(_SIGN_INS) else MAX_JSON_BYTES
+
+
 class BodyLimit:
     """Refuses bodies that are too large, whether they say so or not."""
 
-    def __init__(self, app: ASGIApp, limit_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._limit_bytes = limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  the ASGI interface
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        message = f"The body is larger than {self._limit_bytes:,} bytes."
+        limit_bytes = body_limit_bytes(scope["path"])
+        message = f"The body is larger than {limit_bytes:,} bytes."
         stated = dict(scope["headers"]).get(b"content-length", b"0")
-        if not stated.isdigit() or int(stated) > self._limit_bytes:
+        if not stated.isdigit() or int(stated) > limit_bytes:
             await envelope(Request(scope), ErrorCode.TOO_LARGE, message)(scope, receive, send)
             return
         received = 0
@@ -148,7 +220,7 @@ class BodyLimit:
             nonlocal received
             part = await receive()
             received += len(part.get("body", b""))
-            if received > self._limit_bytes:
+            if received > limit_bytes:
                 raise HTTPException(HTTP_STATUS[ErrorCode.TOO_LARGE], message)
             return part
 

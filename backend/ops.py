@@ -19,6 +19,7 @@ from backend.guard import public
 from backend.monitors import Monitor
 from backend.stream import Broker
 from backend.stream.service import PRUNE
+from backend.tls import Certificate
 from contract.errors import ErrorCode
 from contract.version import __version__
 
@@ -55,8 +56,18 @@ async def readyz(request: Request, runtime: CurrentRuntime) -> Response:
             "ledger": ledger,
             "audit": _audit_state(runtime),
             "freezes": _freeze_state(runtime),
+            "tls": _tls_state(request, runtime),
         }
     )
+
+
+def _tls_state(request: Request, runtime: Runtime) -> dict[str, str | None] | None:
+    """Until when the certificate is good, and whether somebody should see to it; None where the port speaks no TLS."""
+    certificate: Certificate | None = request.app.state.certificate
+    if certificate is None:
+        return None
+    warning = certificate.warning(runtime.clock.now(), runtime.policy.line.certificate_warning_days)
+    return {"certificate_until": certificate.until.isoformat(), "warning": warning}
 
 
 def _freeze_state(runtime: Runtime) -> dict[str, int | str | None]:

@@ -22,8 +22,26 @@ class Settings(BaseSettings):
         default="mev",
         description="Name of a built-in policy (mev, methtrader) or path of a TOML file layered over one",
     )
-    host: str = Field(default="127.0.0.1", description="Address the backend listens on; loopback only until TLS is set")
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address the backend listens on, loopback only unless TLS is set; `none`: the Unix socket alone",
+    )
     port: int = Field(default=8420, ge=0, le=65535, description="Port the backend listens on; 0 picks a free one")
+    socket: Path | None = Field(
+        default=None, description="Path of a Unix socket to listen on as well; for the backend's account and its group"
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="Certificate chain (PEM); with it the port speaks TLS 1.3 and nothing else"
+    )
+    tls_key: Path | None = Field(default=None, description="Private key of the certificate (PEM), mode 0600")
+    tls_client_ca: Path | None = Field(
+        default=None, description="Authorities (PEM) whose certificates machines may show; see transport.md"
+    )
+    origins: str = Field(
+        default="",
+        description="Addresses that consoles use for this backend, separated by spaces, as `https://floor.example:8420`: "
+        "hardware keys answer for these only; empty: loopback, tunnels that end there, and Unix sockets",
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error")
     statement_timeout_ms: int = Field(default=5_000, ge=100, description="Longest time one SQL statement may take (ms)")
     lock_timeout_ms: int = Field(default=4_000, ge=100, description="Longest wait for one database lock (ms)")
@@ -37,6 +55,10 @@ class Settings(BaseSettings):
         default=None,
         description="The key that opens personal data in the audit ledger, the same for all backends of a database; "
         "master.key in the data directory by default, made at the first start",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Networks of reverse proxies, separated by spaces: only from them X-Forwarded-For counts",
     )
     signer_socket: Path | None = Field(
         default=None, description="Where the signer listens; signer.sock in the data directory by default"

@@ -1,5 +1,6 @@
 """Imports every area's tables, so that migrations and drift checks see the whole schema. Owns nothing else."""
 
+from backend import limits_tables
 from backend.alerts import tables as alerts_tables
 from backend.audit import heads_tables as audit_heads_tables
 from backend.audit import personal_tables as audit_personal_tables
@@ -7,6 +8,8 @@ from backend.audit import retention_tables as audit_retention_tables
 from backend.audit import search_tables as audit_search_tables
 from backend.audit import tables as audit_tables
 from backend.audit import verification_tables as audit_verification_tables
+from backend.auth import access_tables as auth_access_tables
+from backend.auth import identity_tables as auth_identity_tables
 from backend.auth import tables as auth_tables
 from backend.db import Base
 from backend.freeze import tables as freeze_tables
@@ -25,8 +28,11 @@ __all__ = [
     "audit_search_tables",
     "audit_tables",
     "audit_verification_tables",
+    "auth_access_tables",
+    "auth_identity_tables",
     "auth_tables",
     "freeze_tables",
+    "limits_tables",
     "privacy_tables",
     "risk_tables",
     "roster_tables",

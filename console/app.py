@@ -116,7 +116,7 @@ class WatchfloorApp(Doing):
 
     async def begin_session(self, token: str) -> None:
         """Take in live data with this token."""
-        from console.opening import PAINT_LIMIT_S, FirstAnswer, open_feed
+        from console.opening import PAINT_LIMIT_S, FirstAnswer, open_feed, touch_of
 
         self._generation += 1
         self._token = token
@@ -129,10 +129,10 @@ class WatchfloorApp(Doing):
         if self.api is not None:
             await self.api.close()
         self.api, self.feed = open_feed(self.url, token, overview, self.transport, self._now)
+        self.api.touch = touch_of(self.environ, lambda: self.who.name, self.tell)
         updates = feed_updates(self, self.feed, self._box, self._generation)
         self.run_worker(updates, name="feed", group="feed", exclusive=True, exit_on_error=False)
-        question = self.questions.put("whoami")
-        asking = ask_backend(self, self.api, question, lambda api: api.whoami())
+        asking = ask_backend(self, self.api, self.questions.put("whoami"), lambda api: api.whoami())
         self.run_worker(asking, name="whoami", group="whoami", exclusive=True, exit_on_error=False)
 
     def _know(self, overview: "Overview | None") -> bool:

@@ -50,6 +50,14 @@ class Refused(Message):
         self.error = error
 
 
+class Told(Message):
+    """Something that has to be read while the answer is waited for, such as that a key has to be touched."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
 class Questions:
     """The latest question of each topic: an answer to an earlier one is stale."""
 

@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "transactions": "Import and list trades.",
     "audit": "Search the audit log.",
     "privacy": "Erase a person, by two people; legal holds.",
+    "access": "Access windows and access reviews.",
+    "elevation": "Ask for permissions for a time, or grant them as the second person.",
     "compliance": "What the compliance document's dashboard shows.",
 }
 """Name → what it does."""

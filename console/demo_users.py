@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 FILE_VARIABLE: Final = "WATCHFLOOR_DEMO_USERS_FILE"
+KEYS_VARIABLE: Final = "WATCHFLOOR_DEMO_KEYS_DIR"
+"""Where the agents of the demonstration's software keys listen, each under the name of its user."""
 _LIMIT_BYTES: Final = 100_000
 
 
@@ -47,3 +49,12 @@ def load(environ: Mapping[str, str]) -> list[DemoUser]:
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []  # the login works without it: the operator types
+
+
+def agent_environment(environ: Mapping[str, str], name: str) -> Mapping[str, str]:
+    """The environment in which a user's SSH agent is found: in the demonstration every user has one of their own."""
+    directory = environ.get(KEYS_VARIABLE, "")
+    path = os.path.join(directory, name)  # noqa: PTH118  as above
+    if not directory or os.path.dirname(path) != directory or not os.path.exists(path):  # noqa: PTH110, PTH120  as above
+        return environ
+    return {**environ, "SSH_AUTH_SOCK": path}

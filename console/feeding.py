@@ -71,6 +71,7 @@ def take_in(floor: "Floor", updates: "list[Update]") -> "Floor":
 def _after(floor: "Floor", update: "Update") -> "Floor":
     from console.client.stream import ConnectionState, Line, Snapshot
     from console.state import floor as reducers
+    from contract.access import Elevation
     from contract.alerts import Alert
     from contract.freeze import Freeze, LatchedFreezes
     from contract.risk import RiskSnapshot
@@ -94,6 +95,8 @@ def _after(floor: "Floor", update: "Update") -> "Floor":
             floor = reducers.with_beat(floor, beat.at, at)
         case RiskSnapshot() as risk:
             floor = reducers.with_risk(floor, risk, at)
+        case Elevation() as elevation:
+            floor = reducers.with_elevation(floor, elevation, at)
         case ExecutorsChanged() as changed:
             floor = reducers.with_executors(floor, changed.executors, at)
         case _:

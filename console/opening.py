@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from console.client.api import Api
     from console.client.stream import Feed
+    from console.client.touch import Touch
     from contract.overview import Overview
 
 PREFETCH_WAIT_S = 0.25
@@ -68,24 +69,37 @@ def open_feed(
     return api, Feed(api, **options)
 
 
+def touch_of(environ: Mapping[str, str], name: Callable[[], str], tell: Callable[[str], None]) -> "Touch":
+    """The way to the hardware key of whoever is at this console."""
+    from console.client.agent import Agent
+    from console.client.touch import Touch
+    from console.demo_users import agent_environment
+
+    return Touch(lambda: Agent.from_environment(agent_environment(environ, name())), tell)
+
+
 async def log_in(
     url: str,
     transport: "httpx.AsyncBaseTransport | None",
     environ: Mapping[str, str],
     credentials: tuple[str, str, str],
+    tell: Callable[[str], None],
 ) -> tuple[str, str]:
-    """Sign in with name, password and code; keep the token for the next start.
+    """Sign in with name, password, code and, where the role needs it, a touch; keep the token for the next start.
+
+    `tell` takes one line, right before the hardware key has to be touched.
 
     Returns the token, and why it could not be kept (empty if it was).
     """
     import asyncio
 
+    from console.client import signing_in
     from console.client.api import Api
     from console.client.session import Session, SessionError, save
 
     username, password, code = credentials
     async with Api(url, None, transport=transport) as api:
-        answer = await api.login(username, password, code)
+        answer = await signing_in.log_in(api, username, password, code, touch_of(environ, lambda: username, tell))
     session = Session(url=url, username=username, token=answer.token, expires_at=answer.expires_at.isoformat())
     try:
         await asyncio.to_thread(save, environ, session)

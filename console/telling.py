@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from textual import on
 from textual.worker import Worker, WorkerState
 
+from console.asking import Told
 from console.screens.base import FloorScreen
 from console.term.app import TerminalApp
 
@@ -29,6 +30,14 @@ class Telling(TerminalApp[None]):
         self.message = (kind, text)
         if isinstance(self.screen, FloorScreen):
             self.screen.redraw()
+
+    def tell(self, text: str) -> None:
+        """Say from a worker what has to be read while its answer is waited for."""
+        self.post_message(Told(text))
+
+    @on(Told)
+    def _told(self, event: Told) -> None:
+        self.say("refused", event.text)
 
     def clear_note(self) -> None:
         """Drop a message that has been read."""

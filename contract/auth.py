@@ -1,4 +1,6 @@
-"""Wire types of sign-in and sessions."""
+"""Wire types of sign-in, sessions and the caller's own factors."""
+
+from enum import StrEnum
 
 from pydantic import Field
 
@@ -12,12 +14,30 @@ _NO_NUL = r"^[^\x00]*$"
 """PostgreSQL text cannot hold NUL."""
 
 
+MAX_CODE_CHARS = 24
+"""A recovery code with its hyphens, and room for spaces."""
+MAX_ADDRESS_CHARS = 300
+
+
+class Factor(StrEnum):
+    """What somebody showed to sign in."""
+
+    PASSWORD = "password"  # noqa: S105  the name of a factor
+    TOTP = "totp"
+    RECOVERY_CODE = "recovery_code"
+    HARDWARE_KEY = "hardware_key"
+    SEALED_CODE = "sealed_code"
+    """The second envelope of a break-glass account."""
+
+
 class LoginRequest(WireRequest):
-    """Password and one-time code of one account."""
+    """Password and one-time code, or recovery code, of one account."""
 
     username: str = Field(max_length=MAX_NAME_CHARS, pattern=_NO_NUL)
     password: str = Field(max_length=MAX_PASSWORD_CHARS, repr=False)
-    totp: str = Field(default="", max_length=20, repr=False)
+    totp: str = Field(default="", max_length=MAX_CODE_CHARS, repr=False)
+    origin: str = Field(default="", max_length=MAX_ADDRESS_CHARS, pattern=_NO_NUL)
+    """Address of the backend as the client knows it, into which a hardware key's answer is bound."""
 
 
 class LoginAnswer(Wire):
@@ -35,3 +55,46 @@ class WhoAmI(Wire):
     permissions: frozenset[Permission]
     session_id: str | None = None
     expires_at: UtcDatetime | None = None
+    must_enrol: bool = False
+    """The authenticator is lost: until there is a new one the account may freeze and see freezes only."""
+
+
+class PasswordChange(WireRequest):
+    """A new password for the caller, who shows the old one and a code."""
+
+    old: str = Field(max_length=MAX_PASSWORD_CHARS, repr=False)
+    new: str = Field(max_length=MAX_PASSWORD_CHARS, pattern=_NO_NUL, repr=False)
+    totp: str = Field(default="", max_length=MAX_CODE_CHARS, repr=False)
+
+
+class Ended(Wire):
+    """How many sessions of the caller a change ended."""
+
+    sessions_ended: int
+
+
+class NewAuthenticator(WireRequest):
+    """The wish for a new authenticator, by somebody who shows the password and a code of the old one, if there is."""
+
+    password: str = Field(max_length=MAX_PASSWORD_CHARS, repr=False)
+    totp: str = Field(default="", max_length=MAX_CODE_CHARS, repr=False)
+
+
+class AuthenticatorSecret(Wire):
+    """What to put into the authenticator; it counts once a code of it was shown."""
+
+    totp_secret: str = Field(repr=False)
+    provisioning_uri: str = Field(repr=False)
+
+
+class AuthenticatorCode(WireRequest):
+    """The first code of a new authenticator."""
+
+    totp: str = Field(max_length=MAX_CODE_CHARS, repr=False)
+
+
+class RecoveryCodes(Wire):
+    """Codes that let the caller in once each without an authenticator; shown once."""
+
+    recovery_codes: list[str] = Field(repr=False)
+    sessions_ended: int

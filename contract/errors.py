@@ -31,6 +31,8 @@ class ErrorCode(StrEnum):
     CONFLICT = "conflict"
     TOO_LARGE = "too_large"
     SECOND_PERSON_REQUIRED = "second_person_required"
+    CONFIRMATION_REQUIRED = "confirmation_required"
+    """A fresh touch of the hardware key is needed for this act; `confirm` says what it has to be about."""
     REFUSED_BY_POLICY = "refused_by_policy"
     REFUSED_BY_FREEZE = "refused_by_freeze"
     QUERY_TOO_SLOW = "query_too_slow"
@@ -48,6 +50,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.CONFLICT: 409,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.SECOND_PERSON_REQUIRED: 403,
+    ErrorCode.CONFIRMATION_REQUIRED: 403,
     ErrorCode.REFUSED_BY_POLICY: 409,
     ErrorCode.REFUSED_BY_FREEZE: 423,
     ErrorCode.QUERY_TOO_SLOW: 400,
@@ -65,6 +68,7 @@ EXIT_CODE: dict[ErrorCode, ExitCode] = {
     ErrorCode.CONFLICT: ExitCode.CHECK_FAILED,
     ErrorCode.TOO_LARGE: ExitCode.USAGE,
     ErrorCode.SECOND_PERSON_REQUIRED: ExitCode.REFUSED_BY_POLICY,
+    ErrorCode.CONFIRMATION_REQUIRED: ExitCode.NOT_ALLOWED,
     ErrorCode.REFUSED_BY_POLICY: ExitCode.REFUSED_BY_POLICY,
     ErrorCode.REFUSED_BY_FREEZE: ExitCode.REFUSED_BY_FREEZE,
     ErrorCode.QUERY_TOO_SLOW: ExitCode.USAGE,
@@ -72,6 +76,13 @@ EXIT_CODE: dict[ErrorCode, ExitCode] = {
     ErrorCode.UNAVAILABLE: ExitCode.UNREACHABLE,
     ErrorCode.INTERNAL: ExitCode.CHECK_FAILED,
 }
+
+
+class ConfirmationWanted(Wire):
+    """What a touch of the hardware key has to be about before the act is done."""
+
+    act: str
+    about: str
 
 
 class ErrorEnvelope(Wire):
@@ -83,3 +94,5 @@ class ErrorEnvelope(Wire):
     hint: str | None = None
     """What to do next, if there is something to do."""
     request_id: str
+    confirm: ConfirmationWanted | None = None
+    """Only with `confirmation_required`."""

@@ -1,5 +1,6 @@
 """Wire types of the overview and of `watchfloor status`."""
 
+from contract.access import Elevation
 from contract.alerts import Alert, AlertCounts
 from contract.base import UtcDatetime, Wire
 from contract.executors import Executor
@@ -24,6 +25,8 @@ class Overview(Wire):
     executors_total: int
     journals_elsewhere: int = 0
     """Journals of other backends or databases in the backend's data directory in which freezes wait."""
+    elevations: list[Elevation] = []
+    """At most 50 that are in force or wait for a decision."""
 
 
 class Status(Wire):

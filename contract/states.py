@@ -145,3 +145,18 @@ class ScopeKind(StrEnum):
     EXECUTOR = "executor"
     INTERSECTION = "intersection"
     """What several of the above cover all at once."""
+
+
+class ElevationStatus(StrEnum):
+    """How far an elevation is."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    """In force until `ends_at`."""
+    DENIED = "denied"
+    LAPSED = "lapsed"
+    """Nobody decided in time."""
+    ENDED = "ended"
+    """Somebody ended it early, or took the request back."""
+    EXPIRED = "expired"
+    """Its time was up."""

@@ -19,6 +19,8 @@ class Topic(StrEnum):
     """data: ExecutorsChanged"""
     TRANSACTIONS = "transactions"
     """data: TransactionsStored"""
+    ELEVATION = "elevation"
+    """data: contract.access.Elevation"""
     LATCHED = "latched"
     """data: contract.freeze.LatchedFreezes; carries no id: the backend that sends it is the only one to know"""
     RESET = "reset"

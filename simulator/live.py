@@ -82,7 +82,7 @@ class LiveExecutor:
         with self._lock:
             if self._conduct in {Conduct.SILENT, Conduct.WEDGED}:
                 return False
-            decision, reducing = self._asked()
+            decision, reducing = self._asked(now_s)
             defies = not decision and self._conduct is Conduct.DEFIANT
             if not decision and not defies:
                 return False
@@ -93,11 +93,12 @@ class LiveExecutor:
             self._poster.add([row(trade, sent_at)])
         return True
 
-    def _asked(self) -> tuple[Decision, bool]:
-        """What the gate says, and whether only of an order that reduces."""
-        decision = self.gate.may_send()
+    def _asked(self, now_s: float) -> tuple[Decision, bool]:
+        """What the gate says of the largest trade that may come, and whether only of an order that reduces."""
+        largest = self.trader.largest_trade_eth(now_s)
+        decision = self.gate.may_send(amount_eth=largest)
         if decision.reason is Reason.HELD_TO_REDUCING:
-            return self.gate.may_send(reduces=True), True
+            return self.gate.may_send(reduces=True, amount_eth=largest), True
         return decision, False
 
     def _send(self, trade: Trade, *, hidden: bool) -> None:

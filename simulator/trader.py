@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
 from simulator.fleet import ETHEREUM, MARKET_MAKING, Spec, address, digest
 from simulator.scenario import Influence
@@ -68,6 +68,10 @@ class Trader:
         """How long until this executor wants to trade again."""
         mean = influence.trade_every_s or self.spec.chain.trade_every_s
         return mean * min(3.0, max(0.3, self._rng.expovariate(1.0)))
+
+    def largest_trade_eth(self, now_s: float) -> Decimal:
+        """What one transaction moves at most (ETH), rounded up: what the gate is asked about before it is made."""
+        return (LARGEST_CALM_USD / eth_usd(now_s)).quantize(GWEI, ROUND_UP)
 
     def trade(self, now_s: float, influence: Influence, *, reducing: bool = False) -> Trade:
         """Send one transaction at a moment of simulated time."""

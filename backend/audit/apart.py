@@ -23,7 +23,7 @@ from backend.audit.canonical import clean_text, clean_values
 from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft, introduce, record
 from backend.clock import Clock
-from backend.context import Caller, Runtime, system_caller
+from backend.context import STORED_OF_CALLER, Caller, Runtime, system_caller
 from backend.emitter import Doubt, Emitter, Stamp
 from backend.spool import Spool, SpoolError
 from contract.audit import AuditResult
@@ -36,7 +36,6 @@ REPLAY_LINES: Final = 200
 _PURPOSE: Final = "spool"
 _ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))")
 """A replay whose COMMIT got no answer may still be under way: the next one waits for its end."""
-_CALLER: Final = tuple(one.name for one in fields(Caller) if one.name != "permissions")
 
 
 class NotRecordedError(Exception):
@@ -156,7 +155,7 @@ def _line(runtime: Runtime, one: Spooled) -> bytes:
         "stamp": [one.stamp.settled, *one.stamp.void],
         "node": one.stamp.node,
         "generation": one.generation,
-        "caller": {name: getattr(one.caller, name) for name in _CALLER},
+        "caller": {name: getattr(one.caller, name) for name in STORED_OF_CALLER},
         "draft": {name: clean_values(value) if isinstance(value, dict) else value for name, value in said.items()},
     }
     nonce = runtime.clock.random_bytes(NONCE_BYTES)

@@ -9,6 +9,7 @@ from backend.audit import exporting, importing, saved
 from backend.audit.query import AuditFilter, ExportQuery
 from backend.context import CurrentRuntime
 from backend.db import Tx
+from backend.demand import Effect
 from backend.guard import CurrentCaller, needs
 from contract.audit import ExportFormat, ForeignChunk, ForeignResult, SavedSearch, SavedSearches
 from contract.permissions import Permission
@@ -25,7 +26,7 @@ _EXTENSIONS: Final = {
 }
 
 
-@router.get("/v1/audit/export", **needs(Permission.EXPORT_AUDIT_LOGS))
+@router.get("/v1/audit/export", **needs(Permission.EXPORT_AUDIT_LOGS, exports=True))
 async def export_audit(
     query: Annotated[ExportQuery, Query()], session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
 ) -> StreamingResponse:
@@ -50,7 +51,7 @@ async def list_saved_searches(session: Tx, caller: CurrentCaller) -> SavedSearch
     return SavedSearches(items=await saved.saved_searches(session, caller))
 
 
-@router.put("/v1/audit/saved/{name}", **needs(Permission.VIEW_AUDIT_LOGS))
+@router.put("/v1/audit/saved/{name}", **needs(Permission.VIEW_AUDIT_LOGS, effect=Effect.OWN))
 async def save_search(
     name: _SavedName, filters: AuditFilter, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
 ) -> SavedSearch:
@@ -58,7 +59,7 @@ async def save_search(
     return await saved.save(session, runtime, caller, name, filters)
 
 
-@router.delete("/v1/audit/saved/{name}", status_code=204, **needs(Permission.VIEW_AUDIT_LOGS))
+@router.delete("/v1/audit/saved/{name}", status_code=204, **needs(Permission.VIEW_AUDIT_LOGS, effect=Effect.OWN))
 async def delete_saved_search(name: _SavedName, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> None:
     """Delete one of the caller's saved searches."""
     await saved.forget(session, runtime, caller, name)

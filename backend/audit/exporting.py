@@ -1,4 +1,4 @@
-"""Lets entries leave: the filters of a search, every match, in bounded memory. Who may not take data out is refused.
+"""Lets entries leave: the filters of a search, every match, in bounded memory.
 
 An export is two entries: that it began, written before the first byte, and how it ended with how many rows.
 """
@@ -19,9 +19,7 @@ from backend.audit.need_to_know import require_need_to_know
 from backend.audit.query import ExportQuery
 from backend.audit.service import AuditDraft, record
 from backend.context import Caller, Runtime
-from backend.errors import WatchfloorError
 from contract.audit import AuditResult
-from contract.errors import ErrorCode
 
 PIECE_ROWS: Final = 1_000
 """Rows held in memory at a time: a few megabytes."""
@@ -81,10 +79,9 @@ async def begin(session: AsyncSession, runtime: Runtime, caller: Caller, query: 
     """Prepare an export and record that it begins.
 
     Raises:
-        WatchfloorError: NOT_ALLOWED for a role whose data export is disabled; INVALID_REQUEST for Parquet without it.
+        WatchfloorError: INVALID_REQUEST for Parquet without its library; NOT_ALLOWED for a filter of what is sealed.
     """
     told = {"format": query.format.value, "filters": query.filters()}
-    refuse_unless_exportable(runtime, caller, told)
     writer = await asyncio.to_thread(writer_for, query.format)  # the first Parquet file loads a library for a second
     await search.settled(session, runtime)
     sizes = await search.log_sizes(session)
@@ -93,26 +90,3 @@ async def begin(session: AsyncSession, runtime: Runtime, caller: Caller, query: 
     draft = AuditDraft(AuditEvent.EXPORT_BEGUN, "export audit entries", resource_type="audit", new_value=told)
     await record(session, runtime, caller, draft)
     return Export(runtime, caller, where, writer, told, sizes)
-
-
-def refuse_unless_exportable(runtime: Runtime, caller: Caller, told: Mapping[str, Any]) -> None:
-    """Hold the policy's `data_export_disabled` against whatever permissions a role was given.
-
-    Raises:
-        WatchfloorError: NOT_ALLOWED.
-    """
-    role = runtime.policy.roles.get(caller.role)
-    if role is None or not role.restrictions.data_export_disabled:
-        return
-    raise WatchfloorError(
-        ErrorCode.NOT_ALLOWED,
-        f"The role {caller.role} must not take data out (data_export_disabled).",
-        audit=AuditDraft(
-            AuditEvent.EXPORT_DENIED,
-            "export audit entries",
-            resource_type="audit",
-            new_value=dict(told),
-            result=AuditResult.DENIED,
-            error_message=f"data export is disabled for {caller.role}",
-        ),
-    )

@@ -8,6 +8,7 @@ from backend.audit import revealing, search
 from backend.audit.query import AuditQuery, FollowQuery
 from backend.context import CurrentRuntime
 from backend.db import Tx
+from backend.demand import Effect
 from backend.guard import CurrentCaller, needs
 from contract.audit import AuditEntry, AuditPage
 from contract.permissions import Permission
@@ -30,7 +31,7 @@ async def read_audit_entry(entry_id: str, session: Tx, runtime: CurrentRuntime, 
     return await search.entry(session, runtime, caller, entry_id)
 
 
-@router.post("/v1/audit/{entry_id}/reveal", **needs(Permission.REVEAL_PERSONAL_DATA))
+@router.post("/v1/audit/{entry_id}/reveal", **needs(Permission.REVEAL_PERSONAL_DATA, effect=Effect.READS))
 async def reveal_audit_entry(
     entry_id: str, request: RevealRequest, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
 ) -> Revealed:

@@ -6,11 +6,13 @@ and every entry says so.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -20,12 +22,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.auth import tokens
+from backend.auth.access_tables import AccessWindow, Elevation
+from backend.auth.restrictions import Barrier, Standing, judge
+from backend.auth.standing import elevated_of
 from backend.auth.tables import ServiceToken, Session, SigningKey, User
 from backend.context import Caller, Runtime
+from backend.demand import Demand
 from backend.errors import ConfigurationError, WatchfloorError
 from backend.http import caller_of
 from backend.known_callers import Known, KnownKey, KnownMachine, KnownPerson
-from backend.policy.access import may_come_from
+from backend.peer import comes_over
+from contract.access import ElevationStatus
 from contract.errors import ErrorCode
 from contract.permissions import Permission
 from ledger.seal import NONCE_BYTES
@@ -39,6 +46,12 @@ LOOK_LIMIT_S: Final = 3.0
 _PAUSE_S: Final = 0.2
 """A burst of sign-ins is looked at together."""
 _ACTS: Final = {Permission.FREEZE_OPERATIONS: "freeze", Permission.VIEW_FREEZES: "see freezes"}
+_WHY: Final = {
+    Barrier.ADDRESS: "may not be used from there",
+    Barrier.WINDOW: "belongs to somebody whose access window is closed",
+}
+_AHEAD: Final = timedelta(days=1)
+"""Windows that open later than this are known in time, or the outage is no outage any more."""
 MAX_KNOWN: Final = 20_000
 """Accounts, ended sessions and machines each; several times what a large floor has."""
 
@@ -52,7 +65,7 @@ async def _look(session: AsyncSession, runtime: Runtime) -> Known:
             or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > now - longest)
         )
     )
-    people = await session.execute(select(User.username, User.role, User.disabled).limit(MAX_KNOWN))
+    people = await _people(session, runtime, now)
     ended = await session.scalars(
         select(Session.id)
         .where(Session.expires_at > now, Session.ended_at.is_not(None))
@@ -61,19 +74,43 @@ async def _look(session: AsyncSession, runtime: Runtime) -> Known:
     )
     freezing = ServiceToken.permissions.contains([Permission.FREEZE_OPERATIONS.value])
     machines = await session.execute(
-        select(ServiceToken.token_hash, ServiceToken.name, ServiceToken.expires_at)
+        select(ServiceToken.token_hash, ServiceToken.name, ServiceToken.expires_at, ServiceToken.client_certificate)
         .where(freezing, ServiceToken.disabled.is_(False), ServiceToken.expires_at > now)
         .limit(MAX_KNOWN)
     )
     return Known(
         keys={kid: KnownKey(tokens.public_key_of(private), retired) for kid, private, retired in keys},
-        people={name: KnownPerson(role, disabled) for name, role, disabled in people},
+        people=people,
         ended=frozenset(str(ident) for ident in ended),
-        machines={digest: KnownMachine(name, until) for digest, name, until in machines},
+        machines={digest: KnownMachine(name, until, certificate) for digest, name, until, certificate in machines},
     )
 
 
-def caller_by_token_alone(runtime: Runtime, request: Request, token: str, permission: Permission) -> Caller:
+async def _people(session: AsyncSession, runtime: Runtime, now: datetime) -> dict[str, KnownPerson]:
+    """Accounts, with the windows that may still open and the elevations in force."""
+    timed = {name for name, role in runtime.policy.roles.items() if role.restrictions.time_based_access}
+    windows: defaultdict[UUID, list[tuple[datetime, datetime]]] = defaultdict(list)
+    elevations: defaultdict[UUID, list[tuple[str, datetime]]] = defaultdict(list)
+    for user_id, starts_at, ends_at in await session.execute(
+        select(AccessWindow.user_id, AccessWindow.starts_at, AccessWindow.ends_at)
+        .where(AccessWindow.ends_at > now, AccessWindow.starts_at < now + _AHEAD)
+        .limit(MAX_KNOWN)
+    ):
+        windows[user_id].append((starts_at, ends_at))
+    for user_id, names, until in await session.execute(
+        select(Elevation.user_id, Elevation.permissions, Elevation.ends_at)
+        .where(Elevation.ends_at > now, Elevation.status == ElevationStatus.APPROVED.value)
+        .limit(MAX_KNOWN)
+    ):
+        elevations[user_id] += [(name, until) for name in names if until is not None]
+    rows = await session.execute(select(User.id, User.username, User.role, User.disabled).limit(MAX_KNOWN))
+    return {
+        name: KnownPerson(role, disabled, tuple(windows[ident]) if role in timed else None, tuple(elevations[ident]))
+        for ident, name, role, disabled in rows
+    }
+
+
+def caller_by_token_alone(runtime: Runtime, request: Request, token: str, demand: Demand) -> Caller:
     """Who sends a token, as far as can be told without the database.
 
     Raises:
@@ -81,17 +118,18 @@ def caller_by_token_alone(runtime: Runtime, request: Request, token: str, permis
             is refused while nothing can be recorded of it.
     """
     try:
-        return _told(runtime, token, caller_of(request), permission)
+        return _told(runtime, token, caller_of(request), demand)
     except tokens.BadTokenError as error:
         log.warning("caller_not_known_by_token", why=str(error))
+        act = _ACTS[demand.permission]
         raise WatchfloorError(
             ErrorCode.UNAVAILABLE,
-            f"The database is not answering; without it your token does not let you {_ACTS[permission]}: it {error}.",
+            f"The database is not answering; without it your token does not let you {act}: it {error}.",
             hint="Ask somebody who is signed in, or try again in a moment.",
         ) from error
 
 
-def _told(runtime: Runtime, token: str, anonymous: Caller, permission: Permission) -> Caller:
+def _told(runtime: Runtime, token: str, anonymous: Caller, demand: Demand) -> Caller:
     if not token:
         raise tokens.BadTokenError("was not sent")
     known, now = runtime.callers.known, runtime.clock.now()
@@ -99,17 +137,18 @@ def _told(runtime: Runtime, token: str, anonymous: Caller, permission: Permissio
         machine = known.machines.get(tokens.service_token_hash(token))
         if machine is None or now >= machine.expires_at:
             raise tokens.BadTokenError("is no machine's token that may freeze, or has ended")
+        if not comes_over(anonymous.peer, machine.certificate, now):
+            raise tokens.BadTokenError("came without the certificate it is bound to")
         held = frozenset({Permission.FREEZE_OPERATIONS})
-        if permission not in held:
+        if demand.permission not in held:
             raise tokens.BadTokenError("is a machine's, of which only is known that it may freeze")
         return replace(anonymous, subject=f"executor:{machine.name}", kind="service", role="service", permissions=held)
-    person = _person(runtime, known, token, anonymous, now)
-    if permission not in person.permissions:
-        raise tokens.BadTokenError(f"belongs to somebody who may not {_ACTS[permission]}")
-    return person
+    return _person(runtime, known, token, anonymous, now, demand)
 
 
-def _person(runtime: Runtime, known: Known, token: str, anonymous: Caller, now: datetime) -> Caller:
+def _person(  # noqa: PLR0917  all of it is one question
+    runtime: Runtime, known: Known, token: str, anonymous: Caller, now: datetime, demand: Demand
+) -> Caller:
     claimed = tokens.read_unverified(token)
     key = known.keys.get(claimed.kid)
     if key is None:
@@ -117,26 +156,41 @@ def _person(runtime: Runtime, known: Known, token: str, anonymous: Caller, now: 
     if key.retired_at is not None and now > key.retired_at + timedelta(hours=runtime.policy.session_hours):
         raise tokens.BadTokenError("was signed with a key retired long ago")
     claims = tokens.verify_public(token, key.public, now)
-    name, role_name = str(claims["username"]), _role(known, claims)
+    name, person = str(claims["username"]), _account(known, claims)
     if str(claimed.session_id) in known.ended:
         raise tokens.BadTokenError("belongs to a session that has ended")
-    role = runtime.policy.roles.get(role_name)
-    if role is None or not may_come_from(role, runtime.policy.sign_in.watchfloor, anonymous.ip):
-        raise tokens.BadTokenError("may not be used from there")
+    role = runtime.policy.roles.get(person.role)
+    if role is None:
+        raise tokens.BadTokenError("names a role that the policy does not have")
+    standing = Standing(
+        role=role,
+        ip=anonymous.ip,
+        factors=None,
+        window_open=None if person.windows is None else any(one <= now < until for one, until in person.windows),
+        elevated=elevated_of(permission for permission, until in person.elevations if now < until),
+    )
+    refusal = judge(demand, standing, runtime.policy.sign_in.watchfloor)
+    if refusal is not None:
+        why = _WHY.get(refusal.barrier, f"belongs to somebody who may not {_ACTS[demand.permission]}")
+        raise tokens.BadTokenError(why)
     return replace(
-        anonymous, subject=name, kind="user", role=role_name, permissions=role.permissions,
+        anonymous, subject=name, kind="user", role=person.role, permissions=standing.permissions,
         session_id=str(claimed.session_id),
     )  # fmt: skip
 
 
-def _role(known: Known, claims: Any) -> str:
-    """The role of the account where that is known; a token of an account made in the last seconds states it itself."""
+def _account(known: Known, claims: Any) -> KnownPerson:
+    """The account where it is known; a token of one made in the last seconds states its role itself.
+
+    Raises:
+        BadTokenError: it is disabled.
+    """
     person = known.people.get(str(claims["username"]))
     if person is None:
-        return str(claims.get("role", ""))
+        return KnownPerson(str(claims.get("role", "")), disabled=False)
     if person.disabled:
         raise tokens.BadTokenError("belongs to a disabled account")
-    return person.role
+    return person
 
 
 @asynccontextmanager

@@ -1,119 +1,92 @@
-"""Signing in and out. A refused sign-in never says which factor was wrong; the audit log does."""
+"""Signing in, in one step or with a hardware key in two, and out. Judges no factor itself."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
-from backend.auth import passwords, tokens, totp
+from backend.auth import breakglass, tokens, waits
+from backend.auth.challenges import answered, issue, needs_key
+from backend.auth.identity_tables import BreakGlass
+from backend.auth.login_factors import Shown, judge, refuse
 from backend.auth.service import user_caller
 from backend.auth.tables import Session, User
 from backend.context import Caller, Runtime
 from backend.db import after_commit
 from backend.errors import WatchfloorError
 from backend.policy.access import may_come_from
-from contract.audit import AuditResult
-from contract.auth import LoginAnswer, LoginRequest
+from contract.auth import Factor, LoginAnswer, LoginRequest
 from contract.errors import ErrorCode
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """What the slow part found, before the account's row is locked."""
-
-    username: str
-    stored_hash: str | None
-    password_fits: bool
+from contract.hardware import HardwareAct, HardwareAnswer, HardwareChallenge
 
 
 async def log_in(
-    session: AsyncSession, runtime: Runtime, anonymous: Caller, request: LoginRequest
-) -> LoginAnswer | None:
-    """Sign in with password and code; None when refused.
+    session: AsyncSession, runtime: Runtime, anonymous: Caller, request: LoginRequest, origin: Callable[[], str]
+) -> LoginAnswer | HardwareChallenge | None:
+    """Sign in with password and code: a token, or what the hardware key of the account has to sign; None when refused.
+
+    `origin` tells, or refuses, the backend's address as the client knows it; only a hardware key asks for it.
 
     A refusal is an answer, not an exception: its count and its audit entry are committed with this transaction.
 
     Raises:
-        WatchfloorError: RATE_LIMITED when too many sign-ins are in hand.
+        WatchfloorError: RATE_LIMITED when too many sign-ins are in hand; NOT_ALLOWED without a key that the role needs,
+            or at an address that is not this backend's.
     """
-    checked = await _check_password(runtime, request)
-    user = await session.scalar(select(User).where(User.username == checked.username).with_for_update())
-    if user is None:
-        await _record_failure(session, runtime, anonymous, None, "unknown account")
+    proved = await judge(session, runtime, anonymous, Shown(request.username, request.password, request.totp))
+    if proved is None:
         return None
-    step = totp.matching_step(
-        user.totp_secret,
-        request.totp,
-        now=runtime.clock.now(),
-        tolerance=runtime.policy.sign_in.watchfloor.totp_steps_of_tolerance,
-        after=user.last_totp_step,
-    )
-    reason = _reason_to_refuse(runtime, user, checked, step, anonymous.ip)
-    if reason is not None or step is None:
-        await _record_failure(session, runtime, anonymous, user, reason or "code")
-        return None
-    user.last_totp_step, user.failed_logins, user.locked_until = step, 0, None
-    if passwords.is_outdated(user.password_hash):
-        user.password_hash = await passwords.hashed(request.password)
-    return await open_session(session, runtime, anonymous, user)
+    if needs_key(runtime, proved.user.role):
+        return await issue(
+            session, runtime, proved.user, act=HardwareAct.SIGN_IN, origin=origin(), factors=proved.factors
+        )
+    await waits.succeeded(session, runtime, proved.standing, anonymous.ip)
+    return await open_session(session, runtime, anonymous, proved.user, proved.factors)
 
 
-async def _check_password(runtime: Runtime, request: LoginRequest) -> _Checked:
-    username = request.username.strip().lower()
-    # a read of its own: no connection is held while the hash is computed, or a burst of sign-ins starves the floor
-    async with runtime.database.read() as reading:
-        stored = await reading.scalar(select(User.password_hash).where(User.username == username))
-    return _Checked(username, stored, await passwords.matches(stored, request.password))
+async def answer_key(
+    session: AsyncSession, runtime: Runtime, anonymous: Caller, answer: HardwareAnswer
+) -> LoginAnswer | str:
+    """Sign in with the answer to a challenge that `log_in` gave; the sentence that says why not when refused.
+
+    Whoever hears why has shown password and code already. As with `log_in`, a refusal is committed.
+    """
+    found = await answered(session, runtime, anonymous, answer, session_id=None)
+    if found.user is None or found.row is None:
+        return str(found.refusal)
+    standing = await waits.standing(session, runtime, found.user, anonymous.ip)
+    why = str(found.refusal) if found.refusal is not None else _no_longer(runtime, found.user, anonymous.ip)
+    if why:
+        await refuse(session, runtime, anonymous, standing, f"hardware key: {why}", act="answer with hardware key")
+        return why
+    await waits.succeeded(session, runtime, standing, anonymous.ip)
+    factors = (*(Factor(one) for one in found.row.factors), Factor.HARDWARE_KEY)
+    return await open_session(session, runtime, anonymous, found.user, factors)
 
 
-def _reason_to_refuse(runtime: Runtime, user: User, checked: _Checked, step: int | None, ip: str | None) -> str | None:
+def _no_longer(runtime: Runtime, user: User, ip: str | None) -> str:
+    """Why an account that had passed the first step may not sign in after all; empty if it may."""
     role = runtime.policy.roles.get(user.role)
-    rules = runtime.policy.sign_in.watchfloor
-    refusals = {
-        "waiting after failures": user.locked_until is not None and runtime.clock.now() < user.locked_until,
-        "password": not checked.password_fits or checked.stored_hash != user.password_hash,
-        "code": step is None,
-        "disabled account": user.disabled,
-        "role not in the policy": role is None,
-        "address": role is not None and not may_come_from(role, rules, ip),
-    }
-    return next((reason for reason, holds in refusals.items() if holds), None)
+    if user.disabled or role is None or not may_come_from(role, runtime.policy.sign_in.watchfloor, ip):
+        return "The account may no longer sign in from there."
+    return ""
 
 
-async def _record_failure(
-    session: AsyncSession, runtime: Runtime, anonymous: Caller, user: User | None, reason: str
-) -> None:
-    now = runtime.clock.now()
-    waiting = user is not None and user.locked_until is not None and now < user.locked_until
-    if user is not None and not waiting:  # failures while waiting do not prolong the wait
-        user.failed_logins += 1
-        wait_s = runtime.policy.sign_in.watchfloor.wait_seconds(user.failed_logins)
-        user.locked_until = now + timedelta(seconds=wait_s) if wait_s else None
-    draft = AuditDraft(
-        event_type="auth.login.failed",
-        action="log in",
-        resource_type="user",
-        # a name without an account may be a password typed into the wrong field: it is not kept
-        resource_id=user.username if user else None,
-        result=AuditResult.FAILURE,
-        error_message=reason,
-        metadata={"failures": user.failed_logins} if user else {},
-    )
-    await audit.record(session, runtime, anonymous, draft)
-
-
-async def open_session(session: AsyncSession, runtime: Runtime, anonymous: Caller, user: User) -> LoginAnswer:
-    """Start a session for somebody whose identity is established, and record it."""
+async def open_session(
+    session: AsyncSession, runtime: Runtime, anonymous: Caller, user: User, factors: Sequence[Factor]
+) -> LoginAnswer:
+    """Start a session for somebody whose identity is established by these factors, and record it."""
     now = runtime.clock.now()
     row = Session(
         id=runtime.clock.new_id(),
         user_id=user.id,
         created_at=now,
-        expires_at=now + timedelta(hours=runtime.policy.session_hours),
+        expires_at=await _ends_at(session, runtime, user),
+        factors=[factor.value for factor in factors],
         ip_address=anonymous.ip,
         user_agent=anonymous.user_agent,
     )
@@ -130,11 +103,25 @@ async def open_session(session: AsyncSession, runtime: Runtime, anonymous: Calle
     }
     token = tokens.sign(claims, await tokens.current_key(session, runtime))
     draft = AuditDraft(
-        event_type="auth.login.succeeded", action="log in", resource_type="session", resource_id=str(row.id)
+        event_type="auth.login.succeeded",
+        action="log in",
+        resource_type="session",
+        resource_id=str(row.id),
+        metadata={"factors": list(row.factors), **caller.connection_facts()},
     )
     await audit.record(session, runtime, caller, draft)
     after_commit(session, runtime.callers.stale.set)
     return LoginAnswer(token=token, expires_at=row.expires_at)
+
+
+async def _ends_at(session: AsyncSession, runtime: Runtime, user: User) -> datetime:
+    """When a session that begins now ends by itself: that of a break-glass account with its hours."""
+    longest = runtime.clock.now() + timedelta(hours=runtime.policy.session_hours)
+    if user.role != runtime.policy.identity.break_glass_role:
+        return longest
+    sealed = await session.get(BreakGlass, user.id)
+    ends = breakglass.ends_at(runtime, sealed) if sealed is not None else None
+    return min(longest, ends) if ends is not None else longest
 
 
 async def log_out(session: AsyncSession, runtime: Runtime, caller: Caller) -> None:

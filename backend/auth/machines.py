@@ -14,6 +14,7 @@ from backend.auth.service import MACHINE_COLUMNS, bearer_of, machine_caller
 from backend.auth.tables import ServiceToken
 from backend.context import Caller, Runtime
 from backend.http import caller_of
+from backend.peer import comes_over
 
 _HASH = ServiceToken.__table__.c.token_hash
 _MACHINES = select(_HASH, *MACHINE_COLUMNS).where(_HASH.in_(bindparam("hashes", expanding=True)))
@@ -42,7 +43,10 @@ class Machines:
         row = await asyncio.shield(found)
         if row is None or row.disabled or self._runtime.clock.now() >= row.expires_at:
             return None
-        return machine_caller(row.name, tuple(row.permissions), caller_of(request))
+        caller = caller_of(request)
+        if not comes_over(caller.peer, row.client_certificate, self._runtime.clock.now()):
+            return None
+        return machine_caller(row.name, tuple(row.permissions), row.max_trade_eth, caller)
 
     async def _look(self) -> None:
         try:

@@ -1,8 +1,8 @@
 """Who is calling and what they may do: sign-in, sessions, machine tokens. Which role may do what is policy data."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from uuid import UUID
 
@@ -10,14 +10,19 @@ from fastapi import Request
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.service import AuditDraft
+from backend.audit.events import AuditEvent
+from backend.audit.service import ROUTE_RESOURCE, AuditDraft, record
 from backend.auth import tokens
+from backend.auth.fresh_key import require as require_fresh_key
 from backend.auth.known import caller_by_token_alone, keeping_known
+from backend.auth.restrictions import Barrier, Refusal, Standing, is_watched, judge, lacks
+from backend.auth.standing import MACHINE_PREFIX, STANDING, no_longer_signed_in, standing_of, still_signed_in
 from backend.auth.tables import ServiceToken, Session, SigningKey, User
 from backend.context import Caller, Runtime
+from backend.demand import Demand, Effect
 from backend.errors import WatchfloorError
 from backend.http import caller_of, short_path
-from backend.policy.access import may_come_from
+from backend.peer import comes_over
 from contract.audit import AuditResult
 from contract.auth import WhoAmI
 from contract.errors import ErrorCode
@@ -25,20 +30,16 @@ from contract.permissions import Permission
 
 __all__ = [
     "accounts_waiting", "admit", "admit_by_token_alone", "authenticate", "forget_account", "keeping_known",
-    "no_longer_signed_in", "require", "still_signed_in", "user_caller", "who_am_i",
+    "no_longer_signed_in", "require", "require_fresh_key", "still_signed_in", "user_caller", "who_am_i",
 ]  # fmt: skip
 
-_MACHINE_PREFIX = "executor:"
 _SESSIONS, _USERS, _KEYS = Session.__table__, User.__table__, SigningKey.__table__
+_FREEZING = Demand(Permission.FREEZE_OPERATIONS, Effect.FREEZES)
 _MACHINES = ServiceToken.__table__.c
 # Every request asks one of these two: made once, and of plain columns, which spares the mapping to objects.
 _SIGNED_IN = (
     select(
-        _SESSIONS.c.ended_at,
-        _SESSIONS.c.expires_at,
-        _USERS.c.username,
-        _USERS.c.role,
-        _USERS.c.disabled,
+        *STANDING,
         _KEYS.c.private_key,
         _KEYS.c.retired_at,
     )
@@ -46,21 +47,33 @@ _SIGNED_IN = (
     .join(_KEYS, _KEYS.c.kid == bindparam("kid"))
     .where(_SESSIONS.c.id == bindparam("session_id"))
 )
-MACHINE_COLUMNS = (_MACHINES.name, _MACHINES.permissions, _MACHINES.disabled, _MACHINES.expires_at)
+MACHINE_COLUMNS = (
+    _MACHINES.name, _MACHINES.permissions, _MACHINES.disabled, _MACHINES.expires_at, _MACHINES.max_trade_eth,
+    _MACHINES.client_certificate,
+)  # fmt: skip
 _MACHINE = select(*MACHINE_COLUMNS).where(_MACHINES.token_hash == bindparam("token_hash"))
 
 
-async def admit(session: AsyncSession, runtime: Runtime, request: Request, permission: Permission) -> Caller:
-    """Let a caller pass who is signed in and holds the permission.
+async def admit(session: AsyncSession, runtime: Runtime, request: Request, demand: Demand) -> Caller:
+    """Let a caller pass who is signed in, holds the permission, and whom no restriction of their role keeps out.
+
+    The one place where restrictions are enforced while the database answers.
 
     Raises:
         WatchfloorError: NOT_AUTHENTICATED or NOT_ALLOWED, recorded in the audit log.
     """
-    caller = await authenticate(session, runtime, request)
-    request.state.caller = caller  # before the check: a refusal is recorded in the caller's name
-    if permission not in caller.permissions:
-        require(caller, permission, route=f"{request.method} {short_path(request)}")
-    return caller
+    found = await authenticate(session, runtime, request)
+    request.state.caller = found.caller  # before the check: a refusal is recorded in the caller's name
+    route = f"{request.method} {short_path(request)}"
+    if found.standing is None:
+        require(found.caller, demand.permission, route=route)
+        return found.caller
+    refusal = judge(demand, found.standing, runtime.policy.sign_in.watchfloor)
+    if refusal is not None:
+        raise _refused(refusal, demand, request, route)
+    if is_watched(demand, found.standing.role):
+        await record(session, runtime, found.caller, _watched(request, route))
+    return found.caller
 
 
 def require(caller: Caller, permission: Permission, *, route: str) -> None:
@@ -69,29 +82,60 @@ def require(caller: Caller, permission: Permission, *, route: str) -> None:
     Raises:
         WatchfloorError: NOT_ALLOWED, recorded in the audit log.
     """
-    if permission in caller.permissions:
-        return
-    raise WatchfloorError(
-        ErrorCode.NOT_ALLOWED,
-        f"This needs the permission {permission.value}, which {caller.role} does not hold.",
-        audit=AuditDraft(
-            event_type="auth.permission.denied",
-            action=route,
-            resource_type="permission",
-            resource_id=permission.value,
-            result=AuditResult.DENIED,
-            error_message=f"{caller.role} lacks {permission.value}",
-        ),
+    if permission not in caller.permissions:
+        raise _lacking(lacks(permission, caller.role), permission, route)
+
+
+def _refused(refusal: Refusal, demand: Demand, request: Request, route: str) -> WatchfloorError:
+    match refusal.barrier:
+        case Barrier.PERMISSION | Barrier.READ_ONLY:
+            return _lacking(refusal, demand.permission, route)
+        case Barrier.EXPORT:
+            draft = AuditDraft(
+                AuditEvent.EXPORT_DENIED,
+                route,
+                resource_type=ROUTE_RESOURCE,
+                resource_id=short_path(request),
+                result=AuditResult.DENIED,
+                error_message=refusal.told,
+            )
+        case _:
+            draft = _refusal(request, refusal.told)
+    return WatchfloorError(ErrorCode.NOT_ALLOWED, refusal.message, hint=refusal.hint, audit=draft)
+
+
+def _lacking(refusal: Refusal, permission: Permission, route: str) -> WatchfloorError:
+    draft = AuditDraft(
+        event_type="auth.permission.denied",
+        action=route,
+        resource_type="permission",
+        resource_id=permission.value,
+        result=AuditResult.DENIED,
+        error_message=refusal.told,
     )
+    return WatchfloorError(ErrorCode.NOT_ALLOWED, refusal.message, hint=refusal.hint, audit=draft)
 
 
-async def authenticate(session: AsyncSession, runtime: Runtime, request: Request) -> Caller:
+def _watched(request: Request, route: str) -> AuditDraft:
+    """What a watched role read: the route and what it named, neither the question's details nor the answer."""
+    return AuditDraft(AuditEvent.ROUTE_READ, route, resource_type=ROUTE_RESOURCE, resource_id=short_path(request))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who calls, and a person's standing; a machine has none, its permissions are all there is."""
+
+    caller: Caller
+    standing: Standing | None
+
+
+async def authenticate(session: AsyncSession, runtime: Runtime, request: Request) -> SignedIn:
     """Work out who is calling, with one query.
 
     The session's row is read each time, so that signing out or disabling an account counts at once on every backend.
 
     Raises:
-        WatchfloorError: NOT_AUTHENTICATED without a valid token; NOT_ALLOWED from an address the role may not use.
+        WatchfloorError: NOT_AUTHENTICATED without a valid token.
     """
     anonymous = caller_of(request)
     token = bearer_of(request)
@@ -99,75 +143,21 @@ async def authenticate(session: AsyncSession, runtime: Runtime, request: Request
         raise _not_signed_in(request, "sent no token")
     try:
         if token.startswith(tokens.SERVICE_PREFIX):
-            return await _service_caller(session, runtime, token, anonymous)
-        caller = await _user_caller(session, runtime, token, anonymous)
+            return SignedIn(await _service_caller(session, runtime, token, anonymous), None)
+        return await _user_caller(session, runtime, token, anonymous)
     except tokens.BadTokenError as error:
         raise _not_signed_in(request, f"the token {error}") from error
-    role = runtime.policy.roles.get(caller.role)
-    if role is not None and not may_come_from(role, runtime.policy.sign_in.watchfloor, caller.ip):
-        request.state.caller = caller
-        raise _from_elsewhere(caller, request)
-    return caller
 
 
-def admit_by_token_alone(
-    runtime: Runtime, request: Request, permission: Permission = Permission.FREEZE_OPERATIONS
-) -> Caller:
+def admit_by_token_alone(runtime: Runtime, request: Request, demand: Demand = _FREEZING) -> Caller:
     """Let a caller freeze, or see freezes, while the database is away: by the token's signature and what was known.
 
     Raises:
         WatchfloorError: UNAVAILABLE if they cannot be told, or do not hold the permission.
     """
-    caller = caller_by_token_alone(runtime, request, bearer_of(request), permission)
+    caller = caller_by_token_alone(runtime, request, bearer_of(request), demand)
     request.state.caller = caller
     return caller
-
-
-async def still_signed_in(session: AsyncSession, runtime: Runtime, caller: Caller) -> bool:
-    """Whether a caller let through earlier would still be: for connections that stay open, such as the stream."""
-    now = runtime.clock.now()
-    if caller.session_id is None:
-        name = caller.subject.partition(":")[2]
-        found = await session.scalar(
-            select(ServiceToken.id).where(
-                ServiceToken.name == name, ServiceToken.disabled.is_(False), ServiceToken.expires_at > now
-            )
-        )
-    else:
-        found = await session.scalar(
-            select(Session.id)
-            .join(User, User.id == Session.user_id)
-            .where(
-                Session.id == UUID(caller.session_id),
-                Session.ended_at.is_(None),
-                Session.expires_at > now,
-                User.disabled.is_(False),
-                User.role == caller.role,
-            )
-        )
-    return found is not None
-
-
-async def no_longer_signed_in(
-    session: AsyncSession, runtime: Runtime, callers: Iterable[Caller], permission: Permission
-) -> frozenset[tuple[str, str | None]]:
-    """Those of many callers, by identity, whose connections end: machines by one query, people one by one."""
-    machines, ended = set(), set()
-    for caller in callers:
-        if caller.session_id is None:
-            machines.add(caller.subject)
-        elif not await still_signed_in(session, runtime, caller):
-            ended.add(caller.identity)
-    rows = await session.execute(
-        select(ServiceToken.name).where(
-            ServiceToken.name.in_([subject.partition(":")[2] for subject in machines]),
-            ServiceToken.disabled.is_(False),
-            ServiceToken.expires_at > runtime.clock.now(),
-            ServiceToken.permissions.contains([permission.value]),
-        )
-    )
-    gone = machines - {f"{_MACHINE_PREFIX}{name}" for (name,) in rows}
-    return frozenset(ended | {(subject, None) for subject in gone})
 
 
 async def accounts_waiting(session: AsyncSession, now: datetime) -> int:
@@ -208,12 +198,13 @@ def bearer_of(request: Request) -> str:
     return token if scheme.lower() == "bearer" and len(token) <= tokens.MAX_TOKEN_CHARS else ""
 
 
-async def _user_caller(session: AsyncSession, runtime: Runtime, token: str, anonymous: Caller) -> Caller:
+async def _user_caller(session: AsyncSession, runtime: Runtime, token: str, anonymous: Caller) -> SignedIn:
     claimed = tokens.read_unverified(token)
-    row = (await session.execute(_SIGNED_IN, {"session_id": claimed.session_id, "kid": claimed.kid})).one_or_none()
+    now = runtime.clock.now()
+    asked = {"session_id": claimed.session_id, "kid": claimed.kid, "now": now}
+    row = (await session.execute(_SIGNED_IN, asked)).one_or_none()
     if row is None:
         raise tokens.BadTokenError("names no session of ours")
-    now = runtime.clock.now()
     claims = tokens.verify(token, row.private_key, now)
     longest = timedelta(hours=runtime.policy.session_hours)
     if row.retired_at is not None and now > row.retired_at + longest:
@@ -224,7 +215,13 @@ async def _user_caller(session: AsyncSession, runtime: Runtime, token: str, anon
         raise tokens.BadTokenError("belongs to a session that has ended")
     if row.disabled:
         raise tokens.BadTokenError("belongs to a disabled account")
-    return user_caller(runtime, row.username, row.role, str(claimed.session_id), anonymous)
+    standing = standing_of(runtime, row, anonymous.ip)
+    caller = user_caller(runtime, row.username, row.role, str(claimed.session_id), anonymous)
+    if standing is None:
+        return SignedIn(caller, None)
+    if standing.elevated:
+        caller = replace(caller, permissions=standing.permissions)
+    return SignedIn(caller, standing)
 
 
 def user_caller(runtime: Runtime, username: str, role_name: str, session_id: str | None, anonymous: Caller) -> Caller:
@@ -245,17 +242,20 @@ async def _service_caller(session: AsyncSession, runtime: Runtime, token: str, a
     row = found.one_or_none()
     if row is None or row.disabled or runtime.clock.now() >= row.expires_at:
         raise tokens.BadTokenError("is no machine's token, or has ended")
-    return machine_caller(row.name, tuple(row.permissions), anonymous)
+    if not comes_over(anonymous.peer, row.client_certificate, runtime.clock.now()):
+        raise tokens.BadTokenError("came without the certificate it is bound to")
+    return machine_caller(row.name, tuple(row.permissions), row.max_trade_eth, anonymous)
 
 
-def machine_caller(name: str, permissions: tuple[str, ...], anonymous: Caller) -> Caller:
+def machine_caller(name: str, permissions: tuple[str, ...], max_trade_eth: Decimal | None, anonymous: Caller) -> Caller:
     """The caller a machine becomes by its token."""
     return replace(
         anonymous,
-        subject=f"{_MACHINE_PREFIX}{name}",
+        subject=f"{MACHINE_PREFIX}{name}",
         kind="service",
         role="service",
         permissions=_permissions(permissions),
+        max_trade_eth=max_trade_eth,
     )
 
 
@@ -270,15 +270,6 @@ def _not_signed_in(request: Request, why: str) -> WatchfloorError:
         "You are not signed in, or your session has ended.",
         hint="Sign in again.",
         audit=_refusal(request, why),
-    )
-
-
-def _from_elsewhere(caller: Caller, request: Request) -> WatchfloorError:
-    return WatchfloorError(
-        ErrorCode.NOT_ALLOWED,
-        f"{caller.role} may not be used from {caller.ip}.",
-        hint="Connect from a network that the policy names for this role.",
-        audit=_refusal(request, f"{caller.role} may not be used from there"),  # the address is sealed
     )
 
 

@@ -1,13 +1,14 @@
 """Tables of accounts, sessions, service tokens and signing keys."""
 
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import Boolean, DateTime, ForeignKey, Integer, LargeBinary, String, Text
+from sqlalchemy import Boolean, DateTime, ForeignKey, Integer, LargeBinary, String, Text, false, text
 from sqlalchemy.dialects.postgresql import ARRAY, INET
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.db import Base, IdColumn, Name, UtcTime
+from backend.db import ETH_COLUMN, Base, IdColumn, Name, UtcTime
 
 
 class User(Base):
@@ -26,6 +27,12 @@ class User(Base):
     locked_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     disabled: Mapped[bool] = mapped_column(Boolean, default=False)
     created_at: Mapped[UtcTime]
+    role_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Since when the account has the role it has; NULL is since it was made."""
+    totp_pending: Mapped[str | None] = mapped_column(String(64))
+    """A secret that counts once a code of it was shown."""
+    must_enrol: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """The authenticator is lost: until there is a new one the account may freeze and see freezes only."""
 
 
 class Session(Base):
@@ -40,6 +47,8 @@ class Session(Base):
     ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     ip_address: Mapped[str | None] = mapped_column(INET)
     user_agent: Mapped[str | None] = mapped_column(Text)
+    factors: Mapped[list[str]] = mapped_column(ARRAY(String(30)), server_default=text("'{}'"))
+    """What was shown to sign in: password, totp, recovery_code, hardware_key."""
 
 
 class ServiceToken(Base):
@@ -51,6 +60,10 @@ class ServiceToken(Base):
     name: Mapped[Name] = mapped_column(unique=True)
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     permissions: Mapped[list[str]] = mapped_column(ARRAY(String(50)))
+    max_trade_eth: Mapped[Decimal | None] = mapped_column(ETH_COLUMN)
+    """What its executors may trade at once, at most (ETH); NULL is what the policy says."""
+    client_certificate: Mapped[str | None] = mapped_column(Text)
+    """SHA-256 of the certificate that the token works over, hexadecimal; NULL: over any line."""
     created_at: Mapped[UtcTime]
     expires_at: Mapped[UtcTime]
     disabled: Mapped[bool] = mapped_column(Boolean, default=False)

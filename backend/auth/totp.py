@@ -1,5 +1,6 @@
 """One-time codes (RFC 6238). Pure: the instant and the last code used are handed in."""
 
+import base64
 import hmac
 from datetime import datetime
 
@@ -30,6 +31,11 @@ def matching_step(secret: str, code: str, *, now: datetime, tolerance: int, afte
 def code_at(secret: str, now: datetime) -> str:
     """The code a person's authenticator shows at an instant."""
     return pyotp.TOTP(secret).generate_otp(int(now.timestamp()) // STEP_SECONDS)
+
+
+def new_secret(random: bytes) -> str:
+    """A secret for an authenticator, in base32, of `SECRET_BYTES` random bytes."""
+    return base64.b32encode(random).decode()
 
 
 def provisioning_uri(secret: str, username: str) -> str:

@@ -236,7 +236,7 @@ class Desk:
             waiting, holds = known.waiting, known.process.held_by(look.holds)
             granted = self._granter.grant(
                 known.process, waiting.request, holds=holds, epoch=look.epoch, now=look.now,
-                latched=latched.get(waiting),
+                latched=latched.get(waiting), max_trade_eth=waiting.caller.max_trade_eth,
             )  # fmt: skip
             if waiting.listener is not None:
                 waiting.listener.told = frozenset(hold.id for hold in holds)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
@@ -64,12 +65,17 @@ class Granter:
         self._signer = signer
         self._ttl_ms = runtime.policy.permits.ttl_ms
         self._renew_ms = runtime.policy.permits.renew_ms
+        self._max_trade_eth = runtime.policy.executor_max_trade_eth
 
     def latched_over(self, place: RenewRequest) -> FreezeMode | None:
         """What freezes that wait for the database do to an executor; None while none waits."""
         return self._latched.mode_over(
             chain=place.chain, strategy=place.strategy, wallet=place.wallet, executor=place.executor
         )
+
+    def _limit(self, of_token: Decimal | None) -> str | None:
+        known = [limit for limit in (of_token, self._max_trade_eth) if limit is not None]
+        return format(min(known).normalize(), "f") if known else None
 
     def grant(
         self,
@@ -80,8 +86,13 @@ class Granter:
         epoch: int,
         now: datetime,
         latched: FreezeMode | None,
+        max_trade_eth: Decimal | None,
     ) -> Granted:
-        """Sign what the holds over an executor leave it to do; `latched` is what was latched before they were read."""
+        """Sign what the holds over an executor leave it to do.
+
+        `latched` is what was latched before they were read, `max_trade_eth` the limit of the executor's token: the
+        policy of today may have a lower one.
+        """
         latched = latched or self.latched_over(request)
         shown = [_shown(hold) for hold in holds]
         mode = freeze.effective_mode(holds)
@@ -100,7 +111,7 @@ class Granter:
             "epoch": epoch,
             "ttl_ms": self._ttl_ms,
             "renew_ms": self._renew_ms,
-            "max_trade": None,
+            "max_trade": self._limit(max_trade_eth),
             "issued_at": f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
             "holds": shown,
         }

@@ -9,7 +9,7 @@ never wait for a disk longer than `backend.spool.ANSWER_S`.
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +20,7 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from backend.context import Caller
+from backend.context import STORED_OF_CALLER, Caller
 from backend.db import place_of
 from backend.diskthread import DiskThread
 from backend.latched import JOURNAL_DIRECTORY
@@ -35,7 +35,6 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_LINE_BYTES: Final = 64 * 1024
 """Several times the longest reason with every character escaped."""
 _VERSION: Final = b"freeze journal 1 "
-_CALLER: Final = tuple(one.name for one in fields(Caller) if one.name != "permissions")
 
 
 class KnownBy(StrEnum):
@@ -82,7 +81,7 @@ def seal_line(entry: Entry, *, key: bytes, place: str, nonce: bytes) -> bytes:
     whole = {
         "id": str(entry.id),
         "at": entry.at.isoformat(),
-        "caller": {name: getattr(entry.caller, name) for name in _CALLER},
+        "caller": {name: getattr(entry.caller, name) for name in STORED_OF_CALLER},
         "request": entry.request.model_dump(mode="json"),
         "known_by": entry.known_by.value,
         "node": entry.node,

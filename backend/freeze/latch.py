@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 
 from backend.auth import service as auth
 from backend.context import Caller, CurrentRuntime, Runtime
+from backend.demand import Demand, Effect
 from backend.errors import WatchfloorError
 from backend.freeze import core, holds
 from backend.freeze.draining import Keeper
@@ -29,6 +30,8 @@ TRY_S: Final = 1.4
 """How long a freeze waits for the database, from the first question about its caller on."""
 LEAST_S: Final = 0.2
 """What is left of it for the freeze itself when the caller took long to look up."""
+FREEZES: Final = Demand(Permission.FREEZE_OPERATIONS, Effect.FREEZES)
+"""What freezing asks of its caller."""
 _KEYS: Final = UUID("0d5f2a52-6a0c-5a7e-9b39-6f1c7d1c4b11")
 """Name space of the ids that follow from idempotency keys."""
 
@@ -47,9 +50,7 @@ async def _freezer(request: Request, runtime: CurrentRuntime) -> Freezer:
     until = asyncio.get_running_loop().time() + TRY_S
     admit: Admit = request.app.state.admit
     try:
-        caller = await runtime.reserve.attempt(
-            lambda session: admit(session, runtime, request, Permission.FREEZE_OPERATIONS), TRY_S
-        )
+        caller = await runtime.reserve.attempt(lambda session: admit(session, runtime, request, FREEZES), TRY_S)
     except WatchfloorError:
         raise
     # the boundary to the database: whatever keeps it from saying who calls, their token still says something

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.auth import service as auth
 from backend.context import Runtime
+from backend.demand import Demand, Effect
 from backend.errors import WatchfloorError
 from backend.freeze.draining import Keeper
 from backend.guard import Admit
@@ -24,6 +25,7 @@ from contract.permissions import Permission
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+_SEES: Final = Demand(Permission.VIEW_FREEZES, Effect.READS)
 TRY_S: Final = 1.4
 """How long the database is tried while freezes wait for it; as long as by a freeze."""
 
@@ -40,7 +42,7 @@ async def read(
     admit: Admit = request.app.state.admit
 
     async def admitted(session: AsyncSession) -> T:
-        await admit(session, runtime, request, Permission.VIEW_FREEZES)
+        await admit(session, runtime, request, _SEES)
         return await work(session)
 
     if not runtime.latched.tell():
@@ -54,7 +56,7 @@ async def read(
     # the boundary to the database: whatever keeps it from being read, what is latched here can be told
     except Exception as error:  # noqa: BLE001  named above
         log.info("freezes_not_read", error=f"{type(error).__name__}: {error}"[:300])
-        auth.admit_by_token_alone(runtime, request, Permission.VIEW_FREEZES)
+        auth.admit_by_token_alone(runtime, request, _SEES)
         return None
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from backend.context import CurrentRuntime
 from backend.db import Tx
+from backend.demand import Effect
 from backend.errors import WatchfloorError
 from backend.freeze import drills, latch, reading, service
 from backend.freeze.latch import CurrentFreezer, CurrentKeeper
@@ -56,7 +57,7 @@ async def drill_evidence(session: Tx, runtime: CurrentRuntime, ident: str) -> Dr
     "",
     status_code=201,
     responses={202: {"model": Freeze, "description": "In force at this backend; the database did not take it yet"}},
-    **states(Permission.FREEZE_OPERATIONS),
+    **states(Permission.FREEZE_OPERATIONS, effect=Effect.FREEZES),
 )
 async def create_freeze(
     response: Response, runtime: CurrentRuntime, keeper: CurrentKeeper, who: CurrentFreezer, request: FreezeRequest

@@ -5,6 +5,7 @@ Nothing here asks whether anything is frozen: a floor on which everything stands
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.auth import service as auth
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
 from backend.freeze import core, store, thaw_facts, thawing
@@ -13,6 +14,7 @@ from backend.freeze.tables import FreezeRow
 from contract.audit import AuditResult
 from contract.errors import ErrorCode
 from contract.freeze import Freeze, FreezeStatus, ThawApproval, ThawRequest
+from contract.hardware import HardwareAct
 
 _STATUS_WORDS = {
     FreezeStatus.ACTIVE: "in force",
@@ -62,6 +64,7 @@ async def approve_thaw(
     after = _or_refuse(row, steps.APPROVED, outcome)
     _only_in_time(runtime, row, facts)
     _only_what_was_shown(row, facts, approval.digest)
+    await auth.require_fresh_key(session, runtime, caller, HardwareAct.APPROVE_THAW, f"{row.id} {facts.subject.digest}")
     await steps.begin(session, runtime, caller, row, after=after, facts=facts)
     return await steps.shown(session, runtime, row)
 

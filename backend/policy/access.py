@@ -2,13 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Self
+from ipaddress import IPv6Address, ip_address
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
-from backend.policy.base import Count, Flag, Network, PolicyTable, PositiveAmount, PositiveCount, Text, Texts
+from backend.policy.base import Count, Flag, Network, PolicyTable, PositiveAmount, PositiveCount, Text, Texts, unique
 from contract.permissions import Permission
+
+HARDWARE_KEY: Final = "hardware_key"
+"""The name of that factor in the policy and in sessions."""
+Permissions = Annotated[tuple[Permission, ...], AfterValidator(unique)]
+"""None twice."""
+NEVER_ELEVATED: Final = frozenset(
+    {
+        Permission.OWN_SESSION,
+        Permission.APPROVE_ELEVATION,
+        Permission.GRANT_ACCESS,
+        Permission.REVIEW_ACCESS,
+        Permission.RENEW_PERMIT,
+        Permission.OBSERVE_HALTS,
+    }
+)
+"""What decides about access itself, which a borrowed permission must not, and what only machines do."""
 
 
 class Restrictions(PolicyTable):
@@ -20,7 +36,8 @@ class Restrictions(PolicyTable):
     ip_whitelist: tuple[Network, ...] = ()
     """Empty: from anywhere."""
     read_only: Flag = False
-    audit_trail: Text | None = None
+    audit_trail: Literal["enhanced"] | None = None
+    """`enhanced`: what holders read is in the audit log too."""
     time_based_access: Flag = False
     data_export_disabled: Flag = False
 
@@ -29,6 +46,17 @@ class RoleExtension(PolicyTable):
     """Permissions that Watchfloor's own routes need, kept apart from what the document grants."""
 
     permissions: tuple[Text, ...] = ()
+    read_only_exceptions: Permissions = ()
+    """What a `read_only` role may do all the same: permissions that are meant as acts."""
+    elevatable: Permissions = ()
+    """What holders may be granted for a time, by somebody else."""
+
+    @model_validator(mode="after")
+    def _elevation_has_bounds(self) -> Self:
+        never = sorted(NEVER_ELEVATED.intersection(self.elevatable))
+        if never:
+            raise ValueError(f"elevatable must not name {', '.join(never)}")
+        return self
 
 
 class RoleTable(PolicyTable):
@@ -55,16 +83,29 @@ class Role:
     name: str
     permissions: frozenset[Permission]
     restrictions: Restrictions
+    read_only_exceptions: frozenset[Permission] = frozenset()
+    elevatable: frozenset[Permission] = frozenset()
+    needs_hardware_key: bool = False
+    """Stated as a restriction, or among the roles that sign in with one."""
 
 
-def resolve_roles(tables: Mapping[str, RoleTable], rules: PermissionRules) -> dict[str, Role]:
+def resolve_roles(
+    tables: Mapping[str, RoleTable], rules: PermissionRules, hardware_key_roles: tuple[str, ...] = ()
+) -> dict[str, Role]:
     """Work out what each role holds: stated, inherited and implied.
 
     Raises:
         ValueError: a permission or a role does not exist, or roles inherit from one another in a circle.
     """
     return {
-        name: Role(name, _close(_stated(name, tables, rules, ()), rules), table.restrictions)
+        name: Role(
+            name,
+            _close(_stated(name, tables, rules, ()), rules),
+            table.restrictions,
+            frozenset(table.watchfloor.read_only_exceptions),
+            frozenset(table.watchfloor.elevatable),
+            table.restrictions.require_hardware_key or name in hardware_key_roles,
+        )
         for name, table in tables.items()
     }
 
@@ -137,4 +178,41 @@ def may_come_from(role: Role, rules: SignInRules, ip: str | None) -> bool:
     if ip is None or not role.restrictions.ip_whitelist:
         return True
     address = ip_address(ip)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:  # a socket that takes both families
+        address = address.ipv4_mapped
     return any(address in network for network in (*role.restrictions.ip_whitelist, *rules.local_networks))
+
+
+class WindowRules(PolicyTable):
+    """When holders of a role with `time_based_access` may come in."""
+
+    longest_days: PositiveCount
+    """The longest window that may be granted at once."""
+
+
+class ElevationRules(PolicyTable):
+    """Permissions for a time, approved by another."""
+
+    longest_minutes: PositiveCount
+    request_minutes: PositiveCount
+    """How long a request waits for somebody to decide."""
+
+
+class ReviewRules(PolicyTable):
+    """Who has what, looked at again and again."""
+
+    scheduled_as: Text
+    """Name of the entry of `audit_schedule` that opens one."""
+    days_to_decide: PositiveCount
+    unused_days: PositiveCount
+    """An account nobody signed in to for so long counts as orphaned."""
+
+
+class AccessRules(PolicyTable):
+    """Watchfloor's own numbers of who may do what, and for how long."""
+
+    executor_role: Text
+    """The role whose `max_trade_size_eth` executors trade under."""
+    windows: WindowRules
+    elevation: ElevationRules
+    reviews: ReviewRules

@@ -31,7 +31,12 @@ def _not_blank(value: str) -> str:
     return value.strip()
 
 
-def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse a list that names something twice.
+
+    Raises:
+        ValueError: naming it.
+    """
     twice = sorted({str(value) for value in values if values.count(value) > 1})
     if twice:
         raise ValueError(f"names {', '.join(twice)} more than once")
@@ -46,7 +51,7 @@ Count = Annotated[int, Field(strict=True, ge=0)]
 PositiveCount = Annotated[int, Field(strict=True, gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, AfterValidator(_not_blank)]
-Texts = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(_unique)]
+Texts = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(unique)]
 """At least one line of text, none twice."""
 
 

@@ -30,9 +30,24 @@ def wrong_names(data: dict[str, Any]) -> Iterator[Finding]:
     for index, role in enumerate(_list(data, "sign_in", "hardware_key_roles")):
         if role not in roles:
             yield ("sign_in", "hardware_key_roles", index), _no_such("role", role, roles)
+    sealed = _table(data, "watchfloor", "identity").get("break_glass_role")
+    if isinstance(sealed, str) and sealed not in roles:
+        yield ("watchfloor", "identity", "break_glass_role"), _no_such("role", sealed, roles)
     yield from _circles(roles, inherit)
     yield from _unknown_categories(data)
     yield from _unknown_classes(data)
+    yield from _unknown_of_access(data, roles)
+
+
+def _unknown_of_access(data: dict[str, Any], roles: dict[str, Any]) -> Iterator[Finding]:
+    access = _table(data, "watchfloor", "access")
+    role = access.get("executor_role")
+    if isinstance(role, str) and role not in roles:
+        yield ("watchfloor", "access", "executor_role"), _no_such("role", role, roles)
+    named = _table(access, "reviews").get("scheduled_as")
+    known = {one.get("name") for one in _list(data, "audit_schedule") if isinstance(one, dict)}
+    if isinstance(named, str) and named not in known:
+        yield ("watchfloor", "access", "reviews", "scheduled_as"), _no_such("scheduled audit", named, known)
 
 
 def _unknown_permissions(roles: dict[str, Any], inherit: dict[str, Any]) -> Iterator[Finding]:
@@ -95,6 +110,15 @@ def doubts(policy: Policy) -> Iterator[Finding]:
         if role.restrictions.read_only and role.permissions & _ACTS:
             acts = ", ".join(sorted(role.permissions & _ACTS))
             yield ("roles", name, "restrictions", "read_only"), f"is set, yet the role holds {acts}"
+        worthless = (role.elevatable & _ACTS) - role.read_only_exceptions
+        if role.restrictions.read_only and worthless:
+            acts = ", ".join(sorted(worthless))
+            yield ("roles", name, "watchfloor", "elevatable"), f"names {acts}, which a read-only role never may"
+    if any(role.elevatable for role in policy.roles.values()) and Permission.APPROVE_ELEVATION not in held:
+        yield ("roles",), "an elevation could never be approved: no role holds approve_elevation"
+    timed = any(role.restrictions.time_based_access for role in policy.roles.values())
+    if timed and Permission.GRANT_ACCESS not in held:
+        yield ("roles",), "an access window could never be granted: no role holds grant_access"
     if Permission.FREEZE_OPERATIONS in held and Permission.APPROVE_THAW not in held:
         yield ("roles",), "a freeze could never be lifted: no role holds approve_thaw"
     if Permission.FREEZE_OPERATIONS not in held:

@@ -1,15 +1,17 @@
 """The validated shape of a policy: every section of the compliance documents, and what services ask of it."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cached_property
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from backend.policy import programme
-from backend.policy.access import PermissionRules, Role, RoleTable, SignIn, resolve_roles
+from backend.policy.access import AccessRules, PermissionRules, Role, RoleTable, SignIn, resolve_roles
 from backend.policy.base import PolicyTable, each_of
 from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
+from backend.policy.identity import IdentityRules
 from backend.policy.operations import (
     FOREVER,
     Audit,
@@ -21,6 +23,7 @@ from backend.policy.operations import (
     Watchfloor,
     retention_name,
 )
+from backend.policy.transport import Transport, TransportRules
 from contract.alerts import Severity
 
 
@@ -33,6 +36,7 @@ class Policy(PolicyTable):
     permission_rules: PermissionRules = Field(alias="permissions")
     role_tables: dict[str, RoleTable] = Field(alias="roles")
     sign_in: SignIn
+    transport: Transport
     controls: tuple[programme.SecurityControl, ...]
     data_classification: dict[str, programme.DataClass]
     privacy: programme.Privacy
@@ -69,12 +73,32 @@ class Policy(PolicyTable):
     @cached_property
     def roles(self) -> Mapping[str, Role]:
         """The roles with what each holds worked out."""
-        return resolve_roles(self.role_tables, self.permission_rules)
+        return resolve_roles(self.role_tables, self.permission_rules, self.sign_in.hardware_key_roles)
+
+    @property
+    def access(self) -> AccessRules:
+        """Who may do what for how long, and how that is looked at again."""
+        return self.watchfloor.access
+
+    @cached_property
+    def executor_max_trade_eth(self) -> Decimal | None:
+        """What an executor may trade at once (ETH): as much as the role in whose name it trades; None is no limit."""
+        return self.roles[self.access.executor_role].restrictions.max_trade_size_eth
 
     @property
     def session_hours(self) -> int:
         """How long a sign-in lasts."""
         return self.sign_in.session_hours
+
+    @property
+    def identity(self) -> IdentityRules:
+        """How factors of sign-in are made, used and got back."""
+        return self.watchfloor.identity
+
+    @property
+    def line(self) -> TransportRules:
+        """Numbers of the line between Watchfloor and whoever asks."""
+        return self.transport.watchfloor
 
     @property
     def freezes(self) -> Freezes:

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from backend.policy.access import AccessRules
 from backend.policy.base import (
     Count,
     Flag,
@@ -23,6 +24,7 @@ from backend.policy.base import (
     in_one_place,
 )
 from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
+from backend.policy.identity import IdentityRules
 from contract.alerts import Severity
 from contract.risk import RiskRule
 from contract.scope import Scope, ScopeKind
@@ -354,3 +356,5 @@ class Watchfloor(PolicyTable):
     ledger: LedgerRules
     thaw: ThawRules
     automatic_freezes: AutomaticFreezes
+    access: AccessRules
+    identity: IdentityRules

@@ -27,6 +27,7 @@ from backend.revocations import Step
 from backend.transactions import service as transactions
 from contract.base import Page
 from contract.errors import ErrorCode
+from contract.hardware import HardwareAct
 from contract.privacy import Erasure, ErasurePreview, ErasureRequest, ErasureStatus, Whose
 
 log = structlog.get_logger(__name__)
@@ -110,6 +111,7 @@ async def approve(session: AsyncSession, runtime: Runtime, caller: Caller, ident
         raise refused(
             ErrorCode.NOT_ALLOWED, "A legal hold keeps this person's data.", draft, "Two people can lift it first."
         )
+    await auth.require_fresh_key(session, runtime, caller, HardwareAct.APPROVE_ERASURE, str(row.id))
     await _announce_outside(session, runtime, row.subject)
     gone = await _erase_everywhere(session, runtime, row.subject)
     row.status, row.decided_by, row.decided_at = ErasureStatus.ERASED.value, by, runtime.clock.now()

@@ -6,10 +6,13 @@ from fastapi import APIRouter, Query
 
 from backend.context import CurrentRuntime
 from backend.db import Tx
+from backend.demand import Effect
 from backend.guard import CurrentCaller, needs
+from backend.openapi import refusals
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from backend.privacy import service
 from contract.base import Page
+from contract.errors import ErrorCode
 from contract.permissions import Permission
 from contract.privacy import Erasure, ErasurePreview, ErasureRequest, LegalHold, LegalHoldRequest, Reasoned, Whose
 
@@ -18,7 +21,7 @@ _Limit = Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)]
 _ALLOWED = needs(Permission.ERASE_PERSONAL_DATA)
 
 
-@router.post("/erasures", status_code=201, **_ALLOWED)
+@router.post("/erasures", status_code=201, responses=refusals(ErrorCode.NOT_FOUND), **_ALLOWED)
 async def request_erasure(
     session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, request: ErasureRequest
 ) -> Erasure:
@@ -26,7 +29,11 @@ async def request_erasure(
     return await service.request(session, runtime, caller, request)
 
 
-@router.post("/erasures/preview", **_ALLOWED)
+@router.post(
+    "/erasures/preview",
+    responses=refusals(ErrorCode.NOT_FOUND),
+    **needs(Permission.ERASE_PERSONAL_DATA, effect=Effect.READS),
+)
 async def preview_erasure(session: Tx, request: Whose) -> ErasurePreview:
     """What erasing a person would destroy; does nothing. A body and not an address, because it holds a name."""
     return await service.preview(session, request)
@@ -50,7 +57,7 @@ async def withdraw_erasure(session: Tx, runtime: CurrentRuntime, caller: Current
     return await service.withdraw(session, runtime, caller, ident)
 
 
-@router.post("/legal-holds", status_code=201, **_ALLOWED)
+@router.post("/legal-holds", status_code=201, responses=refusals(ErrorCode.NOT_FOUND), **_ALLOWED)
 async def place_legal_hold(
     session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, request: LegalHoldRequest
 ) -> LegalHold:

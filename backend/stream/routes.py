@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.auth import service as auth
+from backend.auth.watching import Watch
 from backend.context import Caller, CurrentRuntime, Runtime
 from backend.guard import CurrentCaller, needs
 from backend.stream import service
@@ -21,35 +21,9 @@ from contract.stream import Topic
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["stream"])
 
-SESSION_CHECK_S = 5.0
-"""A revoked session hears nothing after this."""
-UNVERIFIED_LIMIT_S = 30.0
-"""While the database is away sessions cannot be checked; streams end when that lasts longer."""
 _MAX_ID = 2**63 - 1
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 """Nothing on the way may keep or collect events."""
-
-
-class _Session:
-    """Whether the caller may still listen; asks the database now and then."""
-
-    def __init__(self, runtime: Runtime, caller: Caller) -> None:
-        self._runtime = runtime
-        self._caller = caller
-        self._verified_at = self._asked_at = runtime.clock.monotonic()
-
-    async def ended(self) -> bool:
-        now = self._runtime.clock.monotonic()
-        if now - self._asked_at < SESSION_CHECK_S:
-            return False
-        self._asked_at = now
-        try:
-            async with self._runtime.database.read() as session:
-                signed_in = await auth.still_signed_in(session, self._runtime, self._caller)
-        except SQLAlchemyError:
-            return now - self._verified_at > UNVERIFIED_LIMIT_S
-        self._verified_at = now
-        return not signed_in
 
 
 class _Latched:
@@ -83,15 +57,13 @@ async def _first_part(runtime: Runtime, subscription: Subscription, after: int) 
         yield event.id, event.frame
 
 
-async def _live(
-    runtime: Runtime, broker: Broker, subscription: Subscription, session: _Session, position: int
-) -> AsyncIterator[bytes]:
+async def _live(runtime: Runtime, broker: Broker, subscription: Subscription, position: int) -> AsyncIterator[bytes]:
     """What is committed from now on, until the session ends or the server stops."""
     beat_s = runtime.policy.stream.beat_seconds
     latched = _Latched(runtime, subscription.topics)
     while True:
         events = await subscription.take(beat_s)
-        if subscription.closed or await session.ended():
+        if subscription.closed:
             return
         if subscription.lost:
             position = broker.position
@@ -106,9 +78,11 @@ async def _live(
             yield beat_frame(runtime.clock.now())
 
 
-async def _stream(runtime: Runtime, broker: Broker, caller: Caller, after: int | None) -> AsyncIterator[bytes]:
+async def _stream(
+    runtime: Runtime, broker: Broker, watch: Watch, caller: Caller, after: int | None
+) -> AsyncIterator[bytes]:
     topics = service.topics_for(caller)
-    with broker.subscribe(topics) as subscription:
+    with broker.subscribe(topics) as subscription, watch.over(caller, subscription.close):
         position = subscription.start
         try:
             if after is None:
@@ -117,7 +91,7 @@ async def _stream(runtime: Runtime, broker: Broker, caller: Caller, after: int |
                 async for sent_to, frame in _first_part(runtime, subscription, after):
                     yield frame
                     position = sent_to
-            async for frame in _live(runtime, broker, subscription, _Session(runtime, caller), position):
+            async for frame in _live(runtime, broker, subscription, position):
                 yield frame
         except SQLAlchemyError as error:
             log.warning("stream_ended_without_database", error=str(error))
@@ -145,6 +119,7 @@ async def stream(
 ) -> StreamingResponse:
     """Committed events as they happen, after the given one if it is still kept, else after an event `reset`."""
     broker: Broker = request.app.state.broker
+    watch: Watch = request.app.state.watch
     broker.refuse_if_full()
-    frames = _stream(runtime, broker, caller, _resume_point(last_event_id, after))
+    frames = _stream(runtime, broker, watch, caller, _resume_point(last_event_id, after))
     return StreamingResponse(frames, media_type="text/event-stream", headers=_HEADERS)

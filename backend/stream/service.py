@@ -22,6 +22,7 @@ TOPIC_PERMISSION: dict[Topic, Permission] = {
     Topic.RISK: Permission.VIEW_RISK,
     Topic.EXECUTORS: Permission.VIEW_EXECUTORS,
     Topic.TRANSACTIONS: Permission.VIEW_TRANSACTIONS,
+    Topic.ELEVATION: Permission.VIEW_OVERVIEW,
 }
 """Events of a topic go only to callers who may read the same thing by its route."""
 REPLAY_PAGE_ROWS = 500

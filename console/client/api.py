@@ -14,10 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from console.client.errors import NotUnderstood, Unreachable
 from console.client.exchange import Exchange
+from console.client.touch import Touch
 from console.client.transport import failures_named, open_http, refuse_unless_success
 from contract.alerts import AcknowledgeRequest, Alert
 from contract.audit import AuditEntry, AuditPage, RelatedBy, SavedSearch, SavedSearches
-from contract.auth import LoginAnswer, LoginRequest, WhoAmI
+from contract.auth import WhoAmI
 from contract.base import Page
 from contract.executors import Executor
 from contract.freeze import BlastRadius, Freeze, FreezeList, FreezeRequest, ThawApproval, ThawRequest
@@ -55,6 +56,8 @@ class Api(Exchange):
         """
         self.url = url
         self.signed_in = bool(token)
+        self.touch: Touch | None = None
+        """How to reach the hardware key of whoever sits here."""
         self._http = open_http(url, token, transport)
 
     async def __aenter__(self) -> Self:
@@ -71,10 +74,9 @@ class Api(Exchange):
 
     # sign-in
 
-    async def login(self, username: str, password: str, totp: str = "") -> LoginAnswer:
-        """Exchange password and one-time code for a token; this client itself stays as it is."""
-        body = LoginRequest(username=username, password=password, totp=totp)
-        return await self._post("/v1/auth/login", LoginAnswer, body, timeout_s=_LOGIN_TIMEOUT_S)
+    async def sign_in(self, path: str, model: type[M], body: BaseModel) -> M:
+        """Show something of oneself: see `console.client.signing_in`. This client itself stays as it is."""
+        return await self._post(f"/v1/auth/{path}", model, body, timeout_s=_LOGIN_TIMEOUT_S)
 
     async def logout(self) -> None:
         """End the session of the token."""
@@ -257,6 +259,16 @@ class Api(Exchange):
     async def act_on_privacy(self, path: str, model: type[M], body: BaseModel | None = None) -> M:
         """Do something about personal data."""
         return await self._post(f"/v1/privacy/{path}", model, body)
+
+    # who may do what, for how long: see `console.client.access`
+
+    async def ask_access(self, path: str, model: type[M], query: Query) -> M:
+        """Read something about access."""
+        return await self._get(f"/v1/{path}", model, query)
+
+    async def act_on_access(self, path: str, model: type[M], body: BaseModel | None = None) -> M:
+        """Do something about access."""
+        return await self._post(f"/v1/{path}", model, body)
 
     # transactions
 

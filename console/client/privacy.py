@@ -4,7 +4,9 @@ from typing import Literal
 from urllib.parse import quote
 
 from console.client.api import Api
+from console.client.signing_in import confirmed
 from contract.base import Page
+from contract.hardware import HardwareAct
 from contract.privacy import Erasure, ErasurePreview, ErasureRequest, LegalHold, LegalHoldRequest, Reasoned, Whose
 
 
@@ -20,7 +22,13 @@ async def request_erasure(api: Api, request: ErasureRequest) -> Erasure:
 
 async def decide_erasure(api: Api, ident: str, decision: Literal["approve", "withdraw"]) -> Erasure:
     """Erase a person as the second one who wants it, or take the request back."""
-    return await api.act_on_privacy(f"erasures/{_part(ident)}/{decision}", Erasure)
+
+    async def decide() -> Erasure:
+        return await api.act_on_privacy(f"erasures/{_part(ident)}/{decision}", Erasure)
+
+    if decision == "withdraw":
+        return await decide()
+    return await confirmed(api, HardwareAct.APPROVE_ERASURE, ident.strip().lower(), decide)
 
 
 async def erasures(api: Api, *, limit: int | None = None, cursor: str | None = None) -> Page[Erasure]:

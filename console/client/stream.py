@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from console.client.api import Api
 from console.client.errors import ApiError, ClientError, NotUnderstood, TimedOut
 from console.client.sse import Parser, ServerSentEvent, StreamTooLarge
+from contract.access import Elevation
 from contract.alerts import Alert
 from contract.errors import ErrorCode
 from contract.freeze import Freeze, FreezeStatus, LatchedFreezes
@@ -49,6 +50,7 @@ MODELS: Final[dict[Topic, type[BaseModel]]] = {
     Topic.EXECUTORS: ExecutorsChanged,
     Topic.TRANSACTIONS: TransactionsStored,
     Topic.LATCHED: LatchedFreezes,
+    Topic.ELEVATION: Elevation,
     Topic.BEAT: Beat,
 }
 _UNNUMBERED: Final = frozenset({Topic.BEAT, Topic.LATCHED})

@@ -12,7 +12,9 @@ import click
 from pydantic import BaseModel
 
 from console.client import session
+from console.client.agent import Agent
 from console.client.api import Api
+from console.client.touch import Touch
 from console.commands import output
 from console.widgets import glyphs
 from console.widgets.words import Sign
@@ -36,6 +38,7 @@ class Call(NamedTuple):
 
         async def conversation() -> T:
             async with Api(self.target.url, self.target.token) as api:
+                api.touch = touch()
                 return await question(api)
 
         return asyncio.run(conversation())
@@ -52,6 +55,11 @@ class Call(NamedTuple):
         self.answer(page, lines)
         if page.next_cursor and not self.as_json:
             output.note(f"More: add --cursor {page.next_cursor}")
+
+
+def touch() -> Touch:
+    """The hardware key behind this shell's SSH agent; what has to be touched is said on stderr."""
+    return Touch(lambda: Agent.from_environment(os.environ), output.note)
 
 
 def command(name: str) -> Callable[[Callable[Concatenate[Call, P], T]], Callable[P, T]]:

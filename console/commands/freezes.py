@@ -10,6 +10,7 @@ import click
 
 from console.client.api import Api, new_idempotency_key
 from console.client.errors import ClientError
+from console.client.signing_in import approve_thaw as approve
 from console.client.stream import Change, ConnectionState, Feed, Line, Snapshot
 from console.commands import output
 from console.commands.base import Call, cell, command, finish, glyph_set, paging
@@ -308,7 +309,7 @@ def approve_thaw(call: Call, ident: str, digest: str | None) -> None:
         output.note(f"It is no longer what you were shown: its digest now begins with {thaw.digest[:DIGEST_PREFIX]}.")
         finish(ExitCode.REFUSED_BY_POLICY)
         return
-    one = call.ask(lambda api: api.approve_thaw(shown.id, digest=thaw.digest, version=shown.version))
+    one = call.ask(lambda api: approve(api, shown.id, digest=thaw.digest, version=shown.version))
     call.answer(one, lambda: _approved(one))
 
 

@@ -10,8 +10,9 @@ import click
 from console.client import session
 from console.client.errors import ClientError
 from console.client.session import Session, SessionError
+from console.client.signing_in import log_in
 from console.commands import output
-from console.commands.base import Call, command, finish
+from console.commands.base import Call, command, finish, touch
 from console.commands.output import instant, note, outside
 from contract.errors import ExitCode
 
@@ -21,13 +22,13 @@ _MAX_PASSWORD_BYTES: Final = 4_096
 @click.command()
 @click.option("--user", required=True, metavar="NAME", help="The account.")
 @click.option("--password-file", metavar="FILE", help="Its first line is the password; - reads stdin.")
-@click.option("--totp", metavar="CODE", help="The one-time code; asked for on a terminal.")
+@click.option("--totp", metavar="CODE", help="The one-time code or a recovery code; asked for on a terminal.")
 @command("login")
 def login(call: Call, user: str, password_file: str | None, totp: str | None) -> None:
     """Sign in and keep the session for further commands and the console."""
     password = _password(user, password_file)
     code = totp if totp is not None else _code()
-    answer = call.ask(lambda api: api.login(user, password, code))
+    answer = call.ask(lambda api: log_in(api, user, password, code, touch()))
     kept = Session(call.target.url, user, answer.token, answer.expires_at.isoformat())
     try:
         session.save(os.environ, kept)

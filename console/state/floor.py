@@ -14,9 +14,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from console.state.freshness import POLL_S, Freshness, freshness, seconds_between, worst
-from contract.states import AlertStatus, ExecutorState, FreezeStatus, Severity
+from contract.states import AlertStatus, ElevationStatus, ExecutorState, FreezeStatus, Severity
 
 if TYPE_CHECKING:
+    from contract.access import Elevation
     from contract.alerts import Alert
     from contract.executors import Executor
     from contract.freeze import Freeze, LatchedFreezes
@@ -71,6 +72,9 @@ class Counts:
         return self.critical + self.high + self.medium + self.low
 
 
+_OPEN_ELEVATIONS: Final = frozenset({ElevationStatus.REQUESTED, ElevationStatus.APPROVED})
+
+
 def _nothing() -> Mapping[str, T]:
     return MappingProxyType({})
 
@@ -98,6 +102,8 @@ class Floor:
     """Journals beside the backend's own in which freezes wait for a database."""
     executors: Mapping[str, Executor] = field(default_factory=_nothing)
     executors_total: int = 0
+    elevations: Mapping[str, Elevation] = field(default_factory=_nothing)
+    """Permissions for a time that somebody holds or asks for, by id."""
 
     def now(self, desk_now: datetime) -> datetime:
         """The server's time, as well as it is known."""
@@ -142,6 +148,7 @@ def load(floor: Floor, overview: Overview, desk_now: datetime) -> Floor:
         executors=MappingProxyType({executor.name: executor for executor in overview.executors}),
         executors_total=overview.executors_total,
         journals_elsewhere=overview.journals_elsewhere,
+        elevations=MappingProxyType({one.id: one for one in overview.elevations}),
     )
 
 
@@ -182,6 +189,12 @@ def with_one_latched(floor: Floor, freeze: Freeze, desk_now: datetime) -> Floor:
 def latched_holds(floor: Floor) -> list[Freeze]:
     """Holds that wait for the database."""
     return [hold for hold in floor.freezes.values() if hold.status is FreezeStatus.LATCHED]
+
+
+def with_elevation(floor: Floor, elevation: Elevation, desk_now: datetime) -> Floor:
+    """Take in one changed elevation; one that is over leaves the board."""
+    kept = elevation if elevation.status in _OPEN_ELEVATIONS else None
+    return replace(floor, elevations=_with(floor.elevations, elevation.id, kept), data_at=desk_now)
 
 
 def with_risk(floor: Floor, risk: RiskSnapshot, desk_now: datetime) -> Floor:

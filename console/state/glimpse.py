@@ -12,8 +12,10 @@ from enum import StrEnum
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from contract.permissions import Permission
 from contract.states import (
     AlertStatus,
+    ElevationStatus,
     ExecutorState,
     FreezeMode,
     FreezeStatus,
@@ -227,6 +229,21 @@ _EXECUTOR: Final = _record(
     registered_at=_time,
 )
 _COUNTS: Final = _record(critical=_count, high=_count, medium=_count, low=_count)
+_ELEVATION: Final = _record(
+    id=_text,
+    account=_text,
+    role=_text,
+    permissions=_list(_one_of(Permission)),
+    minutes=_count,
+    status=_one_of(ElevationStatus),
+    reason=_text,
+    requested_at=_time,
+    lapses_at=_time,
+    decided_by=_or_none(_text),
+    decided_at=_or_none(_time),
+    ends_at=_or_none(_time),
+    ended_by=_or_none(_text),
+)
 _OVERVIEW: Final = _record(
     server_time=_time,
     event_id=_count,
@@ -237,4 +254,5 @@ _OVERVIEW: Final = _record(
     executors=_list(_EXECUTOR),
     executors_total=_count,
     journals_elsewhere=_count,
+    elevations=_list(_ELEVATION),
 )

@@ -14,6 +14,7 @@ from console.state.floor import Floor, Link, all_executors, latched_holds, urgen
 from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
 from contract.states import (
     AlertStatus,
+    ElevationStatus,
     ExecutorState,
     FreezeMode,
     FreezeStatus,
@@ -24,6 +25,7 @@ from contract.states import (
 )
 
 if TYPE_CHECKING:
+    from contract.access import Elevation
     from contract.freeze import Freeze
     from contract.risk import Measure
     from contract.scope import Scope
@@ -57,6 +59,7 @@ def headline(floor: Floor, desk_now: datetime) -> Headline:
         _frozen(floor),
         _unknown(floor, desk_now),
         _near(floor, now),
+        _elevated(floor, now),
         _open(floor, now),
     ):
         if found is not None:
@@ -259,6 +262,26 @@ def _near(floor: Floor, now: datetime) -> Headline | None:
     if first.projected_hit_at is not None and first.projected_hit_at > now:
         return Headline("near", f"{text}; at this pace the limit is hit {first.projected_hit_at:%H:%M} UTC.")
     return Headline("near", f"{text}.")
+
+
+def _elevated(floor: Floor, now: datetime) -> Headline | None:
+    held = [one for one in floor.elevations.values() if one.ends_at is not None and one.ends_at > now]
+    asked = [
+        one for one in floor.elevations.values() if one.status is ElevationStatus.REQUESTED and one.lapses_at > now
+    ]
+    if not held and not asked:
+        return None
+    more = f" And {len(held) + len(asked) - 1} more." if len(held) + len(asked) > 1 else ""
+    if held:
+        first = min(held, key=lambda one: (one.ends_at or now, one.id))
+        until = f"{first.ends_at:%H:%M} UTC, granted by {first.decided_by}"
+        return Headline("near", f"ELEVATED: {first.account} holds {_permissions(first)} until {until}.{more}")
+    first = min(asked, key=lambda one: (one.lapses_at, one.id))
+    return Headline("near", f"{first.account} asks for {_permissions(first)} for {first.minutes} min.{more}")
+
+
+def _permissions(elevation: Elevation) -> str:
+    return ", ".join(permission.value for permission in elevation.permissions)
 
 
 def _open(floor: Floor, now: datetime) -> Headline | None:

@@ -6,6 +6,7 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ async def pausing(
             in_drills=in_drills,
         )
         async with gate, running(partial(pauser.keep_going, gate)):
-            await until(gate.may_send, "the adapter has a permit")
+            await until(lambda: gate.may_send(amount_eth=Decimal(0)), "the adapter has a permit")
             yield
 
 

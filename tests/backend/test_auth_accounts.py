@@ -43,7 +43,7 @@ async def _log_in(app: App, credentials: accounts.Credentials) -> int:
 
 async def test_a_new_account_signs_in_with_what_was_printed(app: App) -> None:
     async with app.runtime.database.transaction() as session:
-        made = await accounts.add_user(session, app.runtime, LOCAL, name="nora", role="mev_admin")
+        made = await accounts.add_user(session, app.runtime, LOCAL, name="nora", role="mev_operator")
     assert await _log_in(app, made) == 200
     assert made.password not in repr(made)
     assert made.totp_secret in made.provisioning_uri
@@ -72,7 +72,7 @@ async def test_resetting_codes_ends_sessions_and_the_old_secret(app: App) -> Non
         made = await accounts.add_user(session, app.runtime, LOCAL, name="nora", role="mev_operator")
     token = await sign_in(app.runtime, OPERATOR.__class__("nora", "mev_operator"))
     async with app.runtime.database.transaction() as session:
-        secret = await accounts.reset_totp(session, app.runtime, LOCAL, name="nora")
+        secret = (await accounts.reset_totp(session, app.runtime, LOCAL, name="nora")).totp_secret
     assert secret != made.totp_secret
     used = await app.http.get("/v1/auth/whoami", headers={"authorization": f"Bearer {token}"})
     assert used.status_code == 401

@@ -165,9 +165,9 @@ async def test_disabling_an_account_ends_its_sessions_at_once(app: App, hand: Se
 async def test_a_new_role_counts_at_once(app: App) -> None:
     token = await sign_in(app.runtime, OPERATOR)
     async with app.runtime.database.transaction() as session:
-        await session.execute(update(User).where(User.username == OPERATOR.name).values(role="external_auditor"))
+        await session.execute(update(User).where(User.username == OPERATOR.name).values(role="compliance_officer"))
     me = (await _who(app, token)).json()
-    assert me["role"] == "external_auditor"
+    assert me["role"] == "compliance_officer"
     assert "execute_trades" not in me["permissions"]
 
 
@@ -259,9 +259,10 @@ async def test_who_stays_connected_can_be_asked_again(app: App, hand: SetClock) 
                 subject=person.name if person is OPERATOR else f"executor:{person.name}",
                 kind=person.kind,
                 role=person.role,
-                permissions=frozenset(),
+                permissions=frozenset(map(Permission, me.get("permissions", []))),
                 request_id="test",
                 session_id=me.get("session_id"),
+                max_trade_eth=None if person is OPERATOR else app.runtime.policy.executor_max_trade_eth,
             )
         )
     operator, machine = callers

@@ -18,7 +18,7 @@ from backend.db import Tx
 from backend.errors import WatchfloorError
 from backend.events import publish
 from backend.lookup import row_named
-from backend.middleware import MAX_BODY_BYTES
+from backend.middleware import MAX_JSON_BYTES
 from backend.transactions.tables import Import
 from contract.errors import ErrorCode
 from contract.stream import Beat, Topic
@@ -176,15 +176,15 @@ async def test_a_bug_is_an_envelope_without_its_details(edge: httpx.AsyncClient)
 
 
 async def test_a_body_that_says_it_is_too_large(edge: httpx.AsyncClient) -> None:
-    answer = await edge.post("/t/store", content=b"{}", headers={"content-length": str(MAX_BODY_BYTES + 1)})
+    answer = await edge.post("/t/store", content=b"{}", headers={"content-length": str(MAX_JSON_BYTES + 1)})
     _assert_envelope(answer, 413, "too_large")
 
 
 async def test_a_body_that_turns_out_too_large(edge: httpx.AsyncClient) -> None:
     async def parts() -> AsyncIterator[bytes]:
         yield b'{"name": "'
-        for _ in range(MAX_BODY_BYTES // 1_000_000 + 2):
-            yield b"x" * 1_000_000
+        for _ in range(MAX_JSON_BYTES // 100_000 + 2):
+            yield b"x" * 100_000
 
     answer = await edge.post("/t/store", content=parts(), headers={"content-type": "application/json"})
     _assert_envelope(answer, 413, "too_large")

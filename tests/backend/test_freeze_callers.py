@@ -8,11 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from backend.auth import accounts, tokens
 from backend.auth.tables import User
 from backend.clock import utc_now
+from backend.known_callers import KnownPerson
 from contract.permissions import Permission
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.holds import freeze, stored
@@ -120,3 +121,46 @@ async def test_a_freeze_is_refused_as_ever_while_the_database_answers(app: App) 
     assert (await officer.post("/v1/freezes", json={})).status_code == 422
     assert (await freeze(officer, idempotency_key="k")).ref == "FRZ-0001"
     assert (await post(officer, "chain:base", idempotency_key="k")).status_code == 409
+
+
+async def test_an_elevation_that_was_known_counts_while_it_lasts(app: App, database_url: str) -> None:
+    (operator,) = await signed_in(app, OPERATOR)
+    ask = {"permissions": ["freeze_operations"], "minutes": 10, "reason": "alone at night"}
+    asked = (await operator.post("/v1/elevations", json=ask)).json()
+    officer = await app.as_(OFFICER)
+    assert (await officer.post(f"/v1/elevations/{asked['id']}/approve")).status_code == 200
+    async with away(app, database_url):
+        later = replace(app.runtime.clock, now=lambda: utc_now() + timedelta(minutes=11))
+        now, app.app.state.runtime = app.runtime, replace(app.runtime, clock=later)
+        await refused(operator, "who may not freeze")
+        app.app.state.runtime = now
+        made = await latched(operator)
+    await until(lambda: not app.runtime.latched.pending(), "the hold in the database")
+    assert (await stored(officer, made)).created_by == OPERATOR.name
+
+
+async def test_a_window_that_is_known_to_be_closed_shuts_without_a_database_too(app: App, database_url: str) -> None:
+    (auditor,) = await signed_in(app, AUDITOR)
+    roles = app.runtime.policy.roles
+    freezing = roles[AUDITOR.role].permissions | {Permission.FREEZE_OPERATIONS}
+    may_freeze = replace(roles[AUDITOR.role], permissions=freezing)
+    app.runtime.policy.__dict__["roles"] = {**roles, AUDITOR.role: may_freeze}
+    async with app.runtime.database.transaction() as session:
+        await session.execute(text("UPDATE access_windows SET ends_at = now() - interval '1 second'"))
+    async with away(app, database_url):
+        await refused(auditor, "whose access window is closed")
+    async with app.runtime.database.transaction() as session:
+        await session.execute(text("UPDATE access_windows SET ends_at = now() + interval '1 day'"))
+    async with away(app, database_url):
+        await latched(auditor)
+
+
+async def test_what_is_known_of_people_survives_the_process(app: App, database_url: str) -> None:
+    known = app.runtime.callers.known
+    start = utc_now()
+    person = KnownPerson("mev_operator", False, ((start, start + timedelta(hours=1)),), (("freeze_operations", start),))
+    app.runtime.callers.known = replace(known, people={"olga": person})
+    await app.runtime.callers.keep(bytes(12))
+    app.runtime.callers.known = known
+    await app.runtime.callers.load()
+    assert app.runtime.callers.known.people == {"olga": person}

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,7 +34,7 @@ class Bot:
     def _work(self) -> None:
         while not self._stop.wait(0.01):
             asked = time.monotonic()
-            if decision := self.gate.may_send():
+            if decision := self.gate.may_send(amount_eth=Decimal(1)):
                 self.sends.append(asked)
                 self.gate.report(last_order_seq=len(self.sends))
             elif decision.held:

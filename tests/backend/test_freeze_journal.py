@@ -218,7 +218,7 @@ KNOWN = Known(
     keys={"ab": KnownKey(b"p" * 32, None), "cd": KnownKey(b"q" * 32, AT)},
     people={"olga": KnownPerson("mev_operator", disabled=False), "oscar": KnownPerson("x", disabled=True)},
     ended=frozenset({str(UUID(int=5))}),
-    machines={"h" * 64: KnownMachine("watchdog", AT + timedelta(days=1))},
+    machines={"h" * 64: KnownMachine("watchdog", AT + timedelta(days=1), "c" * 64)},
 )
 
 

@@ -15,12 +15,16 @@ from websockets.exceptions import ConnectionClosed
 from backend.freeze.store import fence
 from backend.freeze.tables import FreezeRow
 from gate import AsyncGate, Checker, Reason
-from tests.backend.test_gate_whole import PLACE, until
+from tests.backend.test_gate_whole import PLACE, SMALL, until
 from tests.support.app import App
 from tests.support.backends import serving
 from tests.support.holds import freeze
 from tests.support.outage import outage
 from tests.support.people import ADMIN, EXECUTOR, OFFICER, sign_in
+
+
+def _passes(checker: Checker, gate: AsyncGate) -> bool:
+    return bool(gate.may_send(amount_eth=SMALL) and checker.check(gate.permit, amount_eth=SMALL))
 
 
 @asynccontextmanager
@@ -31,7 +35,7 @@ async def choke_point(app: App) -> AsyncIterator[tuple[Checker, AsyncGate]]:
         checker = Checker(None, url, token)
         checker.start()
         try:
-            await until(lambda: gate.may_send() and checker.check(gate.permit), "a permit passes")
+            await until(lambda: _passes(checker, gate), "a permit passes")
             yield checker, gate
         finally:
             await asyncio.to_thread(checker.close)
@@ -42,7 +46,7 @@ async def test_a_permit_from_before_a_freeze_is_refused_and_one_of_elsewhere_pas
     async with choke_point(app) as (checker, gate):
         before = gate.permit
         await freeze(admin, "chain:base")
-        await until(lambda: checker.check(gate.permit), "a freeze elsewhere changes nothing")
+        await until(lambda: checker.check(gate.permit, amount_eth=SMALL), "a freeze elsewhere changes nothing")
         await freeze(admin, "executor:bot-1")
         await until(lambda: checker.check(before).reason is Reason.OUTDATED, "it has heard of the freeze")
         await until(lambda: checker.check(gate.permit).reason is Reason.HELD, "the permit itself says halt")
@@ -57,7 +61,7 @@ async def test_a_permit_from_before_a_freeze_stays_worthless_after_the_thaw(app:
         await until(lambda: checker.check(before).reason is Reason.OUTDATED, "it has heard of the freeze")
         async with app.runtime.database.transaction() as session:
             await session.execute(update(FreezeRow).values(status="thawed", thawed_at=func.clock_timestamp()))
-        await until(lambda: gate.may_send() and checker.check(gate.permit), "a new permit passes")
+        await until(lambda: _passes(checker, gate), "a new permit passes")
         assert checker.check(before).reason is Reason.OUTDATED
 
 
@@ -66,7 +70,7 @@ async def test_without_the_database_nothing_but_cancels_passes(app: App, databas
         with outage(database_url):
             await until(lambda: checker.check(gate.permit).reason is Reason.UNINFORMED, "its word has grown old")
             assert checker.check(gate.permit, cancels=True)
-        await until(lambda: gate.may_send() and checker.check(gate.permit), "it comes back")
+        await until(lambda: _passes(checker, gate), "it comes back")
 
 
 async def test_while_a_freeze_is_latched_no_word_is_given(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

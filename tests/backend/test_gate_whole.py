@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from tests.support.people import ADMIN, EXECUTOR, OFFICER, sign_in
 
 LIMIT_S = 60.0
 """For things that must happen; how soon is measured elsewhere."""
+SMALL = Decimal(1)
+"""Far below what the policy lets an executor trade at once (ETH)."""
 PLACE: dict[str, Any] = {"chain": "arbitrum", "strategy": "arbitrage", "wallet": "0xAB"}
 
 
@@ -43,7 +46,7 @@ async def test_a_freeze_is_pushed_obeyed_signed_and_its_orders_are_settled(
     token = await sign_in(app.runtime, EXECUTOR)
     admin, officer = await app.as_(ADMIN), await app.as_(OFFICER)
     async with serving(app.app) as url, running(kind, url, token, executor="bot-1", **PLACE) as gate:
-        await until(gate.may_send, "it may send")
+        await until(lambda: gate.may_send(amount_eth=SMALL), "it may send")
         for nonce in range(3):
             gate.sent(f"0x{nonce}", nonce=nonce)
         gate.settled("0x0", "landed")
@@ -77,11 +80,11 @@ async def test_a_newer_process_takes_the_name_and_the_older_one_stops(
 ) -> None:
     token = await sign_in(app.runtime, EXECUTOR)
     async with serving(app.app) as url, running(kind, url, token, executor="bot-1", **PLACE) as older:
-        await until(older.may_send, "the older may send")
+        await until(lambda: older.may_send(amount_eth=SMALL), "the older may send")
         async with running(kind, url, token, executor="bot-1", **PLACE) as newer:
-            await until(newer.may_send, "the newer may send")
+            await until(lambda: newer.may_send(amount_eth=SMALL), "the newer may send")
             await until(lambda: older.may_send().reason is Reason.REFUSED, "the older is refused")
-            await until(newer.may_send, "the newer still may")
+            await until(lambda: newer.may_send(amount_eth=SMALL), "the newer still may")
 
 
 async def test_somebody_who_may_not_renew_gets_no_permit(app: App) -> None:

@@ -14,7 +14,7 @@ from backend.auth import accounts
 from backend.context import Caller, Runtime, system_caller
 from backend.events import publish
 from backend.stream import broker as broker_module
-from backend.stream import routes, service
+from backend.stream import service
 from backend.stream.broker import Event, Subscription
 from backend.stream.frames import event_frame
 from contract.permissions import Permission
@@ -166,8 +166,7 @@ async def test_a_stream_holds_no_connection_and_no_transaction(app: App, databas
         assert {state for (state,) in states} == {"idle"}
 
 
-async def test_the_stream_ends_when_the_session_does(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "SESSION_CHECK_S", 0.1)
+async def test_the_stream_ends_when_the_session_does(app: App) -> None:
     token = await sign_in(app.runtime, ADMIN)
     async with serving(app.app) as url, open_stream(url, token) as stream:
         await stream.next(beats=True)

@@ -9,6 +9,7 @@ import json
 import random
 import sys
 import time
+from decimal import Decimal
 from typing import Any, Final
 
 from gate import AsyncGate
@@ -68,7 +69,7 @@ async def _poll(port: int, number: int) -> None:
 async def _say_when_free(gates: list[AsyncGate]) -> None:
     was_free = False
     while True:
-        is_free = all(gate.may_send().allowed for gate in gates)
+        is_free = all(gate.may_send(amount_eth=Decimal(1)).allowed for gate in gates)
         if is_free and not was_free:
             tell("free")
         was_free = is_free

@@ -18,12 +18,15 @@ from backend.executors.desk import Desk
 from backend.main import create_app
 from backend.settings import Settings
 from tests.support.people import Person, sign_in
+from tests.support.touches import Touching
 
 _RECONNECT_S = 0.1
 DESKS: dict[int, Desk] = {}
 """The permit desks of the applications that run, by the identity of their runtimes."""
 POOL_SIZE = 4
 """Database connections of an application under test."""
+ORIGIN = "http://test"
+"""Its address, as its clients know it."""
 SWIFT = str(Path(__file__).with_name("swift.toml"))
 """The policy of applications under test: that of the product, without the waits of a thaw."""
 
@@ -46,11 +49,12 @@ class App:
         return self.with_token(await sign_in(self.runtime, person))
 
     def with_token(self, token: str) -> httpx.AsyncClient:
-        """A client that bears a token."""
+        """A client that bears a token, and whose holder confirms with a hardware key what has to be confirmed."""
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),
-            base_url="http://test",
+            base_url=ORIGIN,
             headers={"authorization": f"Bearer {token}"},
+            auth=Touching(self.runtime),
         )
 
 
@@ -96,11 +100,11 @@ async def started_app(
 
     Without `sequence` nothing reaches the ledger by itself either.
     """
-    settings = Settings(database_url=database_url, pool_size=POOL_SIZE, policy=policy)
+    settings = Settings(database_url=database_url, pool_size=POOL_SIZE, policy=policy, origins=ORIGIN)
     app = create_app(settings, clock=clock, monitors=monitors)
     async with app.router.lifespan_context(app), sequencing(app.state.runtime, wanted=sequence and not monitors):
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
             known_as = id(app.state.runtime)  # a test may put another in its place
             DESKS[known_as] = app.state.desk
             try:

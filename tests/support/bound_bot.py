@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from decimal import Decimal
 from typing import Any
 
 from gate import Gate
@@ -37,7 +38,7 @@ def main(config: dict[str, Any]) -> None:
     with gate, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
         number = 0
         while not over.wait(BETWEEN_SENDS_S):
-            decision = gate.may_send()
+            decision = gate.may_send(amount_eth=Decimal(1))
             if decision or (config["defiant"] and gate.permit):
                 number += 1
                 gate.sent(f"{config['name']}-{number}")

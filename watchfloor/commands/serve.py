@@ -12,7 +12,11 @@ from backend.settings import Settings
 @click.option("--host", help="Address to listen on (WATCHFLOOR_HOST).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, 0 for a free one (WATCHFLOOR_PORT).")
 def command(host: str | None, port: int | None) -> None:
-    """Run the backend on the database of WATCHFLOOR_DATABASE_URL until SIGTERM or Ctrl-C."""
+    """Run the backend on the database of WATCHFLOOR_DATABASE_URL until SIGTERM or Ctrl-C.
+
+    It listens on loopback; elsewhere only with a certificate (WATCHFLOOR_TLS_CERTIFICATE, WATCHFLOOR_TLS_KEY). SIGHUP
+    has it read the certificate again. WATCHFLOOR_SOCKET is a Unix socket to listen on as well.
+    """
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = Settings(**given)  # type: ignore[arg-type]  # the rest comes from the environment
     refuse_unmigrated(settings.database_url)

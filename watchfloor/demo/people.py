@@ -18,6 +18,7 @@ ROLES = {
 }
 LEGIBLE_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else when typed off a screen
 GROUPS, GROUP_LENGTH = 3, 4  # 59 bits
+KEY_SUFFIX = ".key"  # of files in the directory of the software security keys
 TOTP_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 TOTP_SECRET_LENGTH = 32  # 160 bits, the length of a SHA-1 key
 
@@ -44,9 +45,31 @@ def load_or_make(path: Path) -> tuple[dict[str, DemoUser], bool]:
         return people, True
 
 
-def as_json(people: dict[str, DemoUser]) -> dict[str, dict[str, str]]:
-    """Give the users as the headless demo prints them."""
-    return {name: asdict(user) for name, user in people.items()}
+def as_json(
+    people: dict[str, DemoUser], keys: Path | None = None, agents: Path | None = None
+) -> dict[str, dict[str, str]]:
+    """Give the users as they are kept; with `keys` and `agents` as the headless demo prints them."""
+    plain = {name: asdict(user) for name, user in people.items()}
+    if keys is None or agents is None:
+        return plain
+    held = key_names(keys)
+    sockets = {name: {"ssh_auth_sock": str(agents / name)} for name in held}
+    return {name: {**fields, **sockets.get(name, {})} for name, fields in plain.items()}
+
+
+def key_file(keys: Path, name: str) -> Path:
+    """Where a user's software security key is kept."""
+    return keys / f"{name}{KEY_SUFFIX}"
+
+
+def key_names(keys: Path) -> list[str]:
+    """The users who have a software security key."""
+    return sorted(file.name.removesuffix(KEY_SUFFIX) for file in keys.glob(f"*{KEY_SUFFIX}"))
+
+
+def agents_listen(keys: Path, agents: Path) -> bool:
+    """Whether every key's agent has its socket."""
+    return all((agents / name).is_socket() for name in key_names(keys))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from console.client.session import URL_VARIABLE
+from console.demo_users import KEYS_VARIABLE
 from console.term.firstframe import restore_terminal
 from simulator.fleet import CHAINS
 from watchfloor.demo import people
@@ -30,6 +31,7 @@ CONSOLE_STOP_SECONDS = 1.2  # the console restores the terminal in 0.5
 SERVERS_STOP_SECONDS = 2.0  # requests that run; usually 0.1
 WATCH_SECONDS = 1.0  # how often the starter and the database are looked at
 RESTART_SECONDS = 1.0
+POLL_SECONDS = 0.05
 RESTARTS_AT_MOST = 5  # within a minute; after that it is a fault that restarting does not mend
 RESTART_WINDOW_SECONDS = 60.0
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 3
@@ -114,7 +116,8 @@ class Demo:
             return self._early_end(console)
         self._workspace.announce(self._url)
         if self._options.headless:
-            ready = {"url": self._url, "database_url": self._database_url, "users": people.as_json(users)}
+            shown = people.as_json(users, self._workspace.keys, self._workspace.agents)
+            ready = {"url": self._url, "database_url": self._database_url, "users": shown}
             print(json.dumps(ready), flush=True)  # noqa: T201  the one line that scripts wait for
         return self._watch(console, servers)
 
@@ -134,7 +137,10 @@ class Demo:
 
     def _start_console(self) -> Child:
         self._terminal = termios.tcgetattr(sys.stdin)
-        environment = {USERS_FILE_VARIABLE: str(self._workspace.users_file)}
+        environment = {
+            USERS_FILE_VARIABLE: str(self._workspace.users_file),
+            KEYS_VARIABLE: str(self._workspace.agents),
+        }
         arguments = ["console", "--url", self._url]
         return self._supervisor.start("console", "watchfloor", arguments, environment=environment, log=None)
 
@@ -147,11 +153,12 @@ class Demo:
             self._database_url = self._postgres.database_url
 
     def _start_servers(self, console: Child | None) -> list[Child] | None:
-        """Start backend, simulator, signer and watcher; None when the demo was ended meanwhile."""
+        """Start backend, keys, simulator, signer and watcher; None when the demo was ended meanwhile."""
         backend = self._start_backend(console)
         if backend is None:
             return None
-        return [backend, self._start_simulator(), self._start_signer(), self._start_watcher()]
+        further = (self._start_keys, self._start_simulator, self._start_signer, self._start_watcher)
+        return [backend, *(start() for start in further)]
 
     def _start_backend(self, console: Child | None) -> Child | None:
         ours, theirs = socket.socketpair()
@@ -161,6 +168,7 @@ class Demo:
             "WATCHFLOOR_DEMO_WATCHER_TOKEN_FILE": str(self._workspace.watcher_token_file),
             "WATCHFLOOR_DEMO_LISTEN_FD": str(self._listening.fileno()),
             "WATCHFLOOR_DEMO_CHANNEL_FD": str(theirs.fileno()),
+            "WATCHFLOOR_DEMO_KEYS_DIR": str(self._workspace.keys),
             "WATCHFLOOR_DATA_DIR": str(self._workspace.backend),
             "WATCHFLOOR_SIGNER_SOCKET": str(self._workspace.signer_socket),
             "WATCHFLOOR_WITNESSES": shlex.quote(f"dir:{self._workspace.witness}"),
@@ -188,6 +196,18 @@ class Demo:
             if time.monotonic() > deadline:
                 raise DemoFaultError(f"the backend is not ready after {START_SECONDS:.0f} s; see {backend.log}")
         return None
+
+    def _start_keys(self) -> Child:
+        """Software security keys of the users whose role needs one; their agents listen when this returns."""
+        arguments = ["--keys", str(self._workspace.keys), "--agents", str(self._workspace.agents)]
+        log = self._workspace.logs / "keys.log"
+        child = self._supervisor.start("keys", "simulator.security_keys", arguments, environment={}, log=log)
+        deadline = time.monotonic() + START_SECONDS
+        while not people.agents_listen(self._workspace.keys, self._workspace.agents):
+            if child.exit_code() is not None or time.monotonic() > deadline:
+                raise self._why(child)
+            self._supervisor.wait(POLL_SECONDS)
+        return child
 
     def _start_simulator(self) -> Child:
         options = self._options
@@ -226,7 +246,12 @@ class Demo:
         self._supervisor.wait(RESTART_SECONDS)
         replaced = [child for child in servers if child not in ended]
         for child in ended:
-            starts = {"simulator": self._start_simulator, "signer": self._start_signer, "watcher": self._start_watcher}
+            starts = {
+                "simulator": self._start_simulator,
+                "signer": self._start_signer,
+                "watcher": self._start_watcher,
+                "keys": self._start_keys,
+            }
             fresh = starts[child.name]() if child.name in starts else self._start_backend(console)
             replaced += [] if fresh is None else [fresh]
         return replaced

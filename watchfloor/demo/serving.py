@@ -15,12 +15,15 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import migrate
-from backend.auth import accounts, bootstrap
+from backend.auth import accounts, bootstrap, hardware_keys, windows
+from backend.auth.challenges import needs_key
 from backend.context import Caller, Runtime
 from backend.errors import ConfigurationError, WatchfloorError
 from backend.server import serve
 from backend.settings import Settings
+from contract.hardware import SK_ED25519
 from contract.permissions import Permission
+from simulator.security_key import SecurityKey
 from watchfloor.demo import people
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 3
@@ -51,11 +54,12 @@ def run() -> int:
 
     try:
         settings = Settings(database_url=database_url)
+        keys = Path(os.environ["WATCHFLOOR_DEMO_KEYS_DIR"])
         machines = (
             Machine("simulator", SIMULATOR_PERMISSIONS, Path(os.environ["WATCHFLOOR_DEMO_TOKEN_FILE"])),
             Machine("watcher", WATCHER_PERMISSIONS, Path(os.environ["WATCHFLOOR_DEMO_WATCHER_TOKEN_FILE"])),
         )
-        prepare(settings, Path(os.environ["WATCHFLOOR_DEMO_USERS_FILE"]), machines)
+        prepare(settings, Path(os.environ["WATCHFLOOR_DEMO_USERS_FILE"]), machines, keys)
         return EXIT_OK if serve(settings, listening=listening, on_ready=report) else EXIT_FAILED
     except (ConfigurationError, WatchfloorError) as error:
         sys.stderr.write(f"watchfloor: {error}\n")
@@ -67,10 +71,11 @@ def run() -> int:
         return EXIT_CONFIGURATION
 
 
-def prepare(settings: Settings, users_file: Path, machines: Sequence[Machine]) -> None:
-    """Migrate, and make the demo's users once per database and its machines' tokens; safe to repeat.
+def prepare(settings: Settings, users_file: Path, machines: Sequence[Machine], keys: Path) -> None:
+    """Migrate, and make the demo's users once per database, their keys, and its machines' tokens; safe to repeat.
 
-    A later start leaves the users as they are: whoever was disabled stays disabled.
+    A later start leaves the users as they are: whoever was disabled stays disabled, and a key that was taken from
+    somebody stays taken.
 
     Raises:
         ConfigurationError: the database cannot be used.
@@ -94,6 +99,12 @@ def prepare(settings: Settings, users_file: Path, machines: Sequence[Machine]) -
                 password=user.password,
                 totp_secret=user.totp_secret,
             )
+        for name in () if are_made else users:
+            await windows.ensure_open(session, runtime, caller, name=name, reason="the demo")
+        for name, user in users.items():
+            if needs_key(runtime, user.role) and not (are_made and people.key_file(keys, name).exists()):
+                held = SecurityKey(people.key_file(keys, name))
+                await hardware_keys.enrol(session, runtime, caller, name=name, line=held.line(SK_ED25519))
         return [
             await accounts.ensure_service_token(
                 session, runtime, caller, name=each.name, permissions=each.permissions, token=_kept(each.token_file)

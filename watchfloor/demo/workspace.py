@@ -18,6 +18,7 @@ DEFAULT_DIRECTORY = ".watchfloor"
 FORMAT = 1  # raise when an older Watchfloor could not use the directory any more
 HANDOVER_SECONDS = 6.0  # a demo that is stopping is gone by then
 POLL_SECONDS = 0.05
+_NAME_CHARS = 16  # of the longest name among the demo's users, with room
 
 
 class Workspace:
@@ -35,6 +36,8 @@ class Workspace:
         self.signer = self.directory / "signer"
         self.witness = self.directory / "witness"
         self.signer_socket = self.signer / SOCKET_NAME
+        self.keys = self.directory / "keys"
+        self.agents = self.keys / "agents"
         self._elsewhere: tempfile.TemporaryDirectory[str] | None = None
         self._lock: int | None = None
 
@@ -67,16 +70,19 @@ class Workspace:
         """A socket's address is short; where the directory's is not, the socket lies in one of its own."""
         try:
             short(self.signer_socket)
+            short(self.agents / ("x" * _NAME_CHARS))
         except AddressError:
-            self._elsewhere = tempfile.TemporaryDirectory(prefix="wf-signer-")
+            self._elsewhere = tempfile.TemporaryDirectory(prefix="wf-demo-")
             self.signer_socket = Path(self._elsewhere.name) / SOCKET_NAME
+            self.agents = Path(self._elsewhere.name)
 
     def _make(self) -> None:
         if not self.directory.is_dir():
             self.directory.mkdir(parents=True)
             # Root's database runs as another account, which has to walk through; every file has a mode of its own.
             self.directory.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        self.logs.mkdir(mode=0o700, exist_ok=True)
+        for private in (self.logs, self.keys, self.agents):
+            private.mkdir(mode=0o700, exist_ok=True)
 
     def _check_format(self) -> None:
         path = self.directory / "format"

@@ -10,6 +10,7 @@ from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.errors import WatchfloorError
 from backend.guard import needs
+from backend.openapi import refusals
 from contract.errors import ErrorCode
 from contract.heads import LedgerHeads, LedgerKeeper, LedgerKeys, LogHead
 from contract.permissions import Permission
@@ -17,7 +18,7 @@ from contract.permissions import Permission
 router = APIRouter(tags=["ledger"])
 
 
-@router.get("/v1/ledger/keys", **needs(Permission.VIEW_AUDIT_LOGS))
+@router.get("/v1/ledger/keys", responses=refusals(ErrorCode.NOT_FOUND), **needs(Permission.VIEW_AUDIT_LOGS))
 async def ledger_keys(session: Tx) -> LedgerKeys:
     """The keys that sign the ledger's heads, from the first one on."""
     chain, ledger = await key_chain(session), await session.scalar(select(Ledger))

@@ -16,12 +16,11 @@ from backend.audit.events import AuditEvent
 from backend.audit.identity import ledger_of
 from backend.audit.service import AuditDraft, record
 from backend.audit.verification import bundles, periods, proving, runs
-from backend.context import Caller, CurrentRuntime, Runtime
+from backend.context import CurrentRuntime, Runtime
 from backend.db import Tx
-from backend.errors import WatchfloorError
+from backend.demand import Effect
 from backend.guard import CurrentCaller, needs
 from contract.base import Page
-from contract.errors import ErrorCode
 from contract.permissions import Permission
 from contract.verification import EntryProof, LedgerPeriod, Verification, VerificationRequest
 
@@ -31,7 +30,7 @@ _PART_BYTES: Final = 1 << 18
 router = APIRouter(tags=["ledger"])
 
 
-@router.post("/v1/ledger/verifications", status_code=202, **needs(Permission.VIEW_AUDIT_LOGS))
+@router.post("/v1/ledger/verifications", status_code=202, **needs(Permission.VIEW_AUDIT_LOGS, effect=Effect.READS))
 async def verify(
     wanted: VerificationRequest, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
 ) -> Verification:
@@ -65,7 +64,7 @@ async def prove_entry(entry_id: str, session: Tx, runtime: CurrentRuntime, calle
     return await proving.prove(session, runtime, caller, entry_id)
 
 
-@router.get("/v1/ledger/bundle", response_class=StreamingResponse, **needs(Permission.VIEW_AUDIT_LOGS))
+@router.get("/v1/ledger/bundle", response_class=StreamingResponse, **needs(Permission.VIEW_AUDIT_LOGS, exports=True))
 async def take_bundle(
     session: Tx,
     runtime: CurrentRuntime,
@@ -74,20 +73,12 @@ async def take_bundle(
     until: Annotated[AwareDatetime, Query(alias="to")],
 ) -> StreamingResponse:
     """The entries placed in a time, with what proves them, as a tar file. Recorded; refused to roles without export."""
-    _refuse_without_export(runtime, caller)
     facts = {"from": since, "to": until}
     draft = AuditDraft(AuditEvent.BUNDLE_MADE, "take a bundle of the ledger", "audit", new_value=facts)
     await record(session, runtime, caller, draft)
     ledger = (await ledger_of(session, runtime)).name
     file = await _bundle(runtime, ledger, since.astimezone(UTC), until.astimezone(UTC))
     return StreamingResponse(file, media_type="application/x-tar")
-
-
-def _refuse_without_export(runtime: Runtime, caller: Caller) -> None:
-    role = runtime.policy.roles.get(caller.role)
-    if role is not None and role.restrictions.data_export_disabled:
-        told = f"The policy lets no {caller.role} export data."
-        raise WatchfloorError(ErrorCode.NOT_ALLOWED, told, hint="Ask somebody whose role may, e.g. for one proof.")
 
 
 async def _bundle(runtime: Runtime, ledger: str, since: datetime, until: datetime) -> Iterator[bytes]:

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Final
 
+from textual import on
 from textual.app import ComposeResult
 
 from console import demo_users
 from console.actions import Context
-from console.asking import Question, ask_backend
+from console.asking import Question, Told, ask_backend
 from console.screens.base import FloorScreen
 from console.widgets.field import Field
 from console.widgets.lines import Line, left, line, outside, wrap
@@ -35,6 +36,7 @@ class LoginScreen(FloorScreen):
         super().__init__()
         self._reason = reason
         self._problem = ""
+        self._waits_for = ""
         self._demo: list[demo_users.DemoUser] = []
         self._chosen = -1
 
@@ -75,6 +77,11 @@ class LoginScreen(FloorScreen):
 
     def _problem_lines(self, view: View, width: int) -> list[Line]:
         if self.questions.is_waiting("login"):
+            if self._waits_for:
+                rows = wrap(outside(self._waits_for), width - 4)
+                return [
+                    line((f"{view.glyphs.near} " if not index else "  ", "near"), row) for index, row in enumerate(rows)
+                ]
             return [line((f"{view.glyphs.unknown} Asking the backend{view.glyphs.ellipsis}", "dim"))]
         if not self._problem:
             return []
@@ -131,7 +138,7 @@ class LoginScreen(FloorScreen):
             self.set_focus(self.query_one("#totp", Field))
             return
         if not self.questions.is_waiting("login"):
-            self._problem = ""
+            self._problem = self._waits_for = ""
             self._send(values["user"].strip(), values["password"], values["totp"].replace(" ", ""))
             self.redraw()
 
@@ -141,9 +148,21 @@ class LoginScreen(FloorScreen):
         desk = self.desk
         question = self.questions.put("login")
         asking = ask_backend(
-            self, None, question, lambda _: log_in(desk.url, desk.transport, desk.environ, (name, password, code))
+            self,
+            None,
+            question,
+            lambda _: log_in(desk.url, desk.transport, desk.environ, (name, password, code), self._tell),
         )
         self.run_worker(asking, name="login", group="login", exclusive=True, exit_on_error=False)
+
+    def _tell(self, text: str) -> None:
+        self.post_message(Told(text))  # from the worker, which touches no widget
+
+    @on(Told)
+    def _told(self, event: Told) -> None:
+        event.stop()
+        self._waits_for = event.text
+        self.redraw()
 
     def answered(self, question: Question, value: object) -> None:
         """Signed in: go on to where the operator wanted to be."""

@@ -138,8 +138,10 @@ class ThawScreen(DialogScreen):
         freeze, thaw = self._freeze, self._freeze.thaw
         self._problem = ""
         if self._approve and thaw is not None:
+            from console.client.signing_in import approve_thaw
+
             self.ask(
-                _SEND, lambda api: api.approve_thaw(freeze.id, digest=thaw.digest, version=freeze.version), freeze.id
+                _SEND, lambda api: approve_thaw(api, freeze.id, digest=thaw.digest, version=freeze.version), freeze.id
             )
         elif not self._approve:
             reason = self.query_one("#reason", Field).value

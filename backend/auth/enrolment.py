@@ -1,0 +1,142 @@
+"""A signed-in person's own factors: another password, another authenticator, new recovery codes."""
+
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit import service as audit
+from backend.audit.service import AuditDraft
+from backend.auth import passwords, recovery, totp
+from backend.auth.login_factors import Shown, judge
+from backend.auth.password_rules import refuse_weak
+from backend.auth.tables import Session, User
+from backend.context import Caller, Runtime
+from backend.db import after_commit
+from backend.errors import WatchfloorError
+from contract.auth import (
+    AuthenticatorCode,
+    AuthenticatorSecret,
+    Ended,
+    NewAuthenticator,
+    PasswordChange,
+    RecoveryCodes,
+)
+from contract.errors import ErrorCode
+
+
+async def change_password(
+    session: AsyncSession, runtime: Runtime, caller: Caller, change: PasswordChange
+) -> Ended | None:
+    """Give the caller a new password and end their other sessions; None when the old one or the code is wrong.
+
+    Raises:
+        WatchfloorError: INVALID_REQUEST for a password that is too short or too easily guessed; NOT_ALLOWED for whoever
+            has none of their own; RATE_LIMITED as at sign-in.
+    """
+    _only_people(runtime, caller)
+    refuse_weak(runtime.policy, change.new, own_words=[caller.subject, caller.role])
+    proved = await judge(
+        session, runtime, caller, Shown(caller.subject, change.old, change.totp), act="change password", enrolling=True
+    )
+    if proved is None:
+        return None
+    proved.user.password_hash = await passwords.hashed(change.new)
+    ended = await _end_other_sessions(session, runtime, caller, proved.user)
+    draft = AuditDraft(
+        "auth.user.password_changed", "change password", "user", caller.subject, new_value={"sessions_ended": ended}
+    )
+    await audit.record(session, runtime, caller, draft)
+    return Ended(sessions_ended=ended)
+
+
+async def new_authenticator(
+    session: AsyncSession, runtime: Runtime, caller: Caller, wish: NewAuthenticator
+) -> AuthenticatorSecret | None:
+    """Give the caller a secret that counts once a code of it is shown; None when password or code is wrong.
+
+    Raises:
+        WatchfloorError: NOT_ALLOWED for whoever has none of their own; RATE_LIMITED as at sign-in.
+    """
+    _only_people(runtime, caller)
+    proved = await judge(
+        session,
+        runtime,
+        caller,
+        Shown(caller.subject, wish.password, wish.totp),
+        act="ask for authenticator",
+        enrolling=True,
+    )
+    if proved is None:
+        return None
+    secret = totp.new_secret(runtime.clock.random_bytes(totp.SECRET_BYTES))
+    proved.user.totp_pending = secret
+    return AuthenticatorSecret(totp_secret=secret, provisioning_uri=totp.provisioning_uri(secret, caller.subject))
+
+
+async def confirm_authenticator(
+    session: AsyncSession, runtime: Runtime, caller: Caller, shown: AuthenticatorCode
+) -> RecoveryCodes:
+    """Let the new authenticator count from its first code on, and make new recovery codes; other sessions end.
+
+    Raises:
+        WatchfloorError: INVALID_REQUEST, the code does not fit, or no authenticator was asked for.
+    """
+    user = await _locked(session, caller)
+    if user.totp_pending is None:
+        raise WatchfloorError(ErrorCode.INVALID_REQUEST, "Ask for a new authenticator first.")
+    step = totp.matching_step(
+        user.totp_pending,
+        shown.totp,
+        now=runtime.clock.now(),
+        tolerance=runtime.policy.sign_in.watchfloor.totp_steps_of_tolerance,
+        after=0,
+    )
+    if step is None:
+        raise WatchfloorError(
+            ErrorCode.INVALID_REQUEST,
+            "That code does not fit the new authenticator.",
+            hint="See that its clock is right, and type the next code.",
+        )
+    user.totp_secret, user.totp_pending, user.last_totp_step, user.must_enrol = user.totp_pending, None, step, False
+    codes = await recovery.replace_all(session, runtime, user.id)
+    ended = await _end_other_sessions(session, runtime, caller, user)
+    draft = AuditDraft(
+        "auth.user.authenticator_enrolled", "enrol authenticator", "user", caller.subject,
+        new_value={"recovery_codes": len(codes), "sessions_ended": ended},
+    )  # fmt: skip
+    await audit.record(session, runtime, caller, draft)
+    return RecoveryCodes(recovery_codes=codes, sessions_ended=ended)
+
+
+def _only_people(runtime: Runtime, caller: Caller) -> None:
+    if caller.session_id is None or caller.role == runtime.policy.identity.break_glass_role:
+        raise WatchfloorError(
+            ErrorCode.NOT_ALLOWED,
+            "Only a person changes factors of their own.",
+            hint="The break-glass account is sealed again instead: watchfloor user break-glass",
+        )
+
+
+async def _locked(session: AsyncSession, caller: Caller) -> User:
+    user = await session.scalar(select(User).where(User.username == caller.subject).with_for_update())
+    if user is None or caller.session_id is None:
+        raise WatchfloorError(ErrorCode.NOT_ALLOWED, "Only a person has factors of their own.")
+    return user
+
+
+async def _end_other_sessions(session: AsyncSession, runtime: Runtime, caller: Caller, user: User) -> int:
+    now = runtime.clock.now()
+    ended = await session.scalars(
+        update(Session)
+        .where(
+            Session.user_id == user.id,
+            Session.id != UUID(caller.session_id or ""),
+            Session.ended_at.is_(None),
+            Session.expires_at > now,
+        )
+        .values(ended_at=now)
+        .returning(Session.id)
+    )
+    after_commit(session, runtime.callers.stale.set)
+    return len(ended.all())

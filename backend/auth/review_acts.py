@@ -1,0 +1,54 @@
+"""Carries out what an access review decides: another role, a disabled account, a token that no longer works."""
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.auth import accounts
+from backend.auth.access_tables import AccessReviewItem
+from backend.auth.tables import ServiceToken, User
+from backend.context import Caller, Runtime
+from backend.db import after_commit
+from backend.errors import WatchfloorError
+from contract.access import ReviewDecision, ReviewDecisionRequest
+from contract.errors import ErrorCode
+
+
+async def carry_out(
+    session: AsyncSession, runtime: Runtime, caller: Caller, item: AccessReviewItem, asked: ReviewDecisionRequest
+) -> None:
+    """Make a decision true.
+
+    Raises:
+        WatchfloorError: INVALID_REQUEST for a role where none belongs, a missing one, or one that the policy has not;
+            CONFLICT if what was reviewed is something else by now.
+    """
+    if (asked.role is not None) != (asked.decision is ReviewDecision.CHANGE):
+        raise WatchfloorError(ErrorCode.INVALID_REQUEST, "A role belongs to the decision change, and to no other.")
+    after_commit(session, runtime.callers.stale.set)
+    if item.service_token_id is not None:
+        await _of_token(session, item, asked)
+        return
+    user = await session.scalar(select(User).where(User.id == item.user_id).with_for_update())
+    assert user is not None  # noqa: S101  accounts are never deleted
+    if asked.decision is ReviewDecision.REVOKE:
+        if not user.disabled:
+            await accounts.disable_user(session, runtime, caller, name=user.username)
+        return
+    if user.disabled or user.role != item.role:
+        raise WatchfloorError(
+            ErrorCode.CONFLICT,
+            "The account is something else by now than what is reviewed here.",
+            hint="It can be revoked all the same; else review it anew.",
+        )
+    if asked.role is not None:
+        await accounts.change_role(session, runtime, caller, name=user.username, role=asked.role)
+
+
+async def _of_token(session: AsyncSession, item: AccessReviewItem, asked: ReviewDecisionRequest) -> None:
+    if asked.decision is ReviewDecision.CHANGE:
+        told = "A machine's token has no role to change."
+        raise WatchfloorError(ErrorCode.INVALID_REQUEST, told, hint="Revoke it and issue another one.")
+    token = await session.scalar(select(ServiceToken).where(ServiceToken.id == item.service_token_id).with_for_update())
+    assert token is not None  # noqa: S101  tokens are never deleted
+    if asked.decision is ReviewDecision.REVOKE:
+        token.disabled = True

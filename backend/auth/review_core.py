@@ -1,0 +1,30 @@
+"""The rules of access reviews: which period it is, and what looks orphaned. Pure: knows no database."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from backend.policy.access import Role
+from contract.access import ReviewFinding
+
+_FORMS: Mapping[str, str] = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
+_MONTHS_OF_QUARTER = 3
+
+
+def period_of(every: str, now: datetime) -> str:
+    """The name of the day, week, month, quarter or year (UTC) that an instant is in."""
+    at = now.astimezone(UTC)
+    if every == "quarter":
+        return f"{at:%Y}-Q{(at.month - 1) // _MONTHS_OF_QUARTER + 1}"
+    return at.strftime(_FORMS[every])
+
+
+def findings_of(
+    role: Role | None, last_used_at: datetime | None, now: datetime, unused_days: int
+) -> tuple[ReviewFinding, ...]:
+    """What makes an account look orphaned."""
+    found = [] if role else [ReviewFinding.ROLE_NOT_IN_POLICY]
+    if last_used_at is None:
+        found.append(ReviewFinding.NEVER_USED)
+    elif now - last_used_at > timedelta(days=unused_days):
+        found.append(ReviewFinding.UNUSED)
+    return tuple(found)
