@@ -7,13 +7,14 @@ from functools import lru_cache
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.events import AuditEvent
 from backend.audit.service import ROUTE_RESOURCE, AuditDraft, record
 from backend.auth import tokens
 from backend.auth.fresh_key import require as require_fresh_key
+from backend.auth.identity_tables import HardwareChallengeRow, HardwareKeyRow, KnownAddress, RecoveryCode
 from backend.auth.known import caller_by_token_alone, keeping_known
 from backend.auth.restrictions import Barrier, Refusal, Standing, is_watched, judge, lacks
 from backend.auth.standing import MACHINE_PREFIX, STANDING, no_longer_signed_in, standing_of, still_signed_in
@@ -172,6 +173,9 @@ async def forget_account(session: AsyncSession, runtime: Runtime, name: str, *, 
     if user is None:
         return
     user.username, user.disabled, user.password_hash, user.totp_secret = stand_in, True, "", ""
+    user.totp_pending = None
+    for factors in (RecoveryCode, KnownAddress, HardwareChallengeRow, HardwareKeyRow):
+        await session.execute(delete(factors).where(factors.user_id == user.id))
     ended = func.coalesce(Session.ended_at, runtime.clock.now())
     gone = update(Session).where(Session.user_id == user.id).values(ip_address=None, user_agent=None, ended_at=ended)
     await session.execute(gone)
@@ -179,15 +183,18 @@ async def forget_account(session: AsyncSession, runtime: Runtime, name: str, *, 
 
 async def who_am_i(session: AsyncSession, caller: Caller) -> WhoAmI:
     """The caller as it sees itself."""
-    expires_at = None
+    expires_at, must_enrol = None, False
     if caller.session_id is not None:
-        expires_at = await session.scalar(select(Session.expires_at).where(Session.id == UUID(caller.session_id)))
+        of_session = select(Session.expires_at, User.must_enrol).join(User, User.id == Session.user_id)
+        row = (await session.execute(of_session.where(Session.id == UUID(caller.session_id)))).one_or_none()
+        expires_at, must_enrol = row or (None, False)
     return WhoAmI(
         username=caller.subject,
         role=caller.role,
         permissions=caller.permissions,
         session_id=caller.session_id,
         expires_at=expires_at,
+        must_enrol=must_enrol,
     )
 
 
