@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from backend.middleware import ALWAYS_HEADERS
-from backend.peer import STATE_KEY, peer_of
+from backend.peer import STATE_KEY, is_local, peer_of
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Ten times what a client of ours sends; the parser itself takes any number of headers."""
@@ -37,6 +37,10 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
         """Note who is there; every request of this connection carries it, a WebSocket that it turns into too."""
         super().connection_made(transport)
+        if self.client is None and not is_local(transport):
+            # gone before it could be asked for its address: what it sent would pass for a local caller's
+            self.transport.abort()
+            return
         peer = peer_of(transport)
         if peer is not None:
             self.app_state = {**self.app_state, STATE_KEY: peer}
