@@ -4,7 +4,7 @@ Knows no route. What it refuses by itself never reached the application, so noth
 """
 
 import asyncio
-from typing import Final, cast
+from typing import Final
 
 from backend.door import Door
 from backend.middleware import ALWAYS_HEADERS
@@ -18,7 +18,7 @@ class Connection(Door):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note who is there; every request of this connection carries it, a WebSocket that it turns into too."""
-        peer = peer_of(cast("asyncio.Transport", transport))
+        peer = peer_of(transport)
         if peer is not None:
             self.app_state = {**self.app_state, STATE_KEY: peer}
         super().connection_made(transport)

@@ -206,6 +206,6 @@ def install(app: FastAPI, runtime: Runtime, limiter: Limiter) -> None:
     app.add_middleware(SocketAccounts, allowed=frozenset(runtime.policy.line.socket_uids))
     app.add_middleware(LastResort)
     app.add_middleware(Observed, metrics=runtime.metrics)
-    app.add_middleware(SafeHeaders)
     app.add_middleware(ForwardedFor, trusted=networks_of(runtime.settings.trusted_proxies))
+    app.add_middleware(SafeHeaders)
     app.add_middleware(RequestIds)

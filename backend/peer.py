@@ -54,8 +54,13 @@ def peer_of(transport: BaseTransport) -> Peer | None:
     tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
     if tls is not None:
         return _by_certificate(tls)
+    return _by_credentials(transport.get_extra_info("socket").fileno()) if is_local(transport) else None
+
+
+def is_local(transport: BaseTransport) -> bool:
+    """Whether a connection came over a Unix socket."""
     plain = transport.get_extra_info("socket")
-    return _by_credentials(plain.fileno()) if plain is not None and plain.family == socket.AF_UNIX else None
+    return plain is not None and plain.family == socket.AF_UNIX
 
 
 def _by_certificate(tls: ssl.SSLObject) -> Peer | None:

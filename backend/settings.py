@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     )
     origins: str = Field(
         default="",
-        description="Addresses that consoles use for this backend, separated by spaces, as `https://floor.example:8420`: "
+        description="Addresses that consoles use for this backend, separated by spaces, as `https://HOST:8420`: "
         "hardware keys answer for these only; empty: loopback, tunnels that end there, and Unix sockets",
     )
     log_level: str = Field(default="info", description="debug, info, warning or error")

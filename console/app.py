@@ -124,8 +124,7 @@ class WatchfloorApp(Doing):
         if self._know(first.seen()):
             self.repaint()
             await self.next_paint(PAINT_LIMIT_S)
-        overview = first.read()
-        self._know(overview)
+        self._know(overview := first.read())
         if self.api is not None:
             await self.api.close()
         self.api, self.feed = open_feed(self.url, token, overview, self.transport, self._now)

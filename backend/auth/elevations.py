@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
-from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.auth import access_people as people
 from backend.auth import fresh_key
 from backend.auth.access_tables import Elevation as ElevationRow
+from backend.auth.elevations_told import is_open, told
 from backend.auth.service import require
 from backend.auth.tables import User
 from backend.context import Caller, Runtime, system_caller
@@ -33,17 +33,20 @@ from contract.hardware import HardwareAct
 from contract.permissions import Permission
 from contract.stream import Topic
 
+_ELEVATION_APPROVED = "access.elevation.approved"
+_ELEVATION_DENIED = "access.elevation.denied"
+_ELEVATION_ENDED = "access.elevation.ended"
+_ELEVATION_EXPIRED = "access.elevation.expired"
+_ELEVATION_REQUESTED = "access.elevation.requested"
 _CALLER = system_caller("access-monitor")
 _ACTIONS = {
-    AuditEvent.ELEVATION_REQUESTED: "ask for an elevation",
-    AuditEvent.ELEVATION_APPROVED: "approve an elevation",
-    AuditEvent.ELEVATION_DENIED: "deny an elevation",
-    AuditEvent.ELEVATION_ENDED: "end an elevation",
-    AuditEvent.ELEVATION_EXPIRED: "let an elevation expire",
+    _ELEVATION_REQUESTED: "ask for an elevation",
+    _ELEVATION_APPROVED: "approve an elevation",
+    _ELEVATION_DENIED: "deny an elevation",
+    _ELEVATION_ENDED: "end an elevation",
+    _ELEVATION_EXPIRED: "let an elevation expire",
 }
 _PENDING = (ElevationStatus.REQUESTED.value, ElevationStatus.APPROVED.value)
-MAX_SHOWN = 50
-"""In the overview; a floor on which more people hold more than their role has another problem."""
 
 
 async def request(session: AsyncSession, runtime: Runtime, caller: Caller, asked: ElevationRequest) -> Elevation:
@@ -54,11 +57,11 @@ async def request(session: AsyncSession, runtime: Runtime, caller: Caller, asked
             borrow, or a longer time than the policy has; CONFLICT for what is held or asked for already.
     """
     ident, now, rules = runtime.clock.new_id(), runtime.clock.now(), runtime.policy.access.elevation
-    draft = _draft(AuditEvent.ELEVATION_REQUESTED, str(ident))
+    draft = _draft(_ELEVATION_REQUESTED, str(ident))
     by = await people.acting(session, caller, draft)
     wanted = sorted(set(asked.permissions))
     _check_wanted(runtime, caller, wanted, asked.minutes, draft)
-    open_one = select(ElevationRow.id).where(ElevationRow.user_id == by, _is_open(now))
+    open_one = select(ElevationRow.id).where(ElevationRow.user_id == by, is_open(now))
     if await session.scalar(open_one) is not None:
         raise WatchfloorError(
             ErrorCode.CONFLICT, "You have asked for an elevation or hold one already.", hint="End that one first."
@@ -74,7 +77,7 @@ async def request(session: AsyncSession, runtime: Runtime, caller: Caller, asked
         lapses_at=now + timedelta(minutes=rules.request_minutes),
     )
     session.add(row)
-    return await _changed(session, runtime, caller, row, AuditEvent.ELEVATION_REQUESTED, reason=asked.reason)
+    return await _changed(session, runtime, caller, row, _ELEVATION_REQUESTED, reason=asked.reason)
 
 
 async def approve(session: AsyncSession, runtime: Runtime, caller: Caller, ident: str) -> Elevation:
@@ -85,8 +88,8 @@ async def approve(session: AsyncSession, runtime: Runtime, caller: Caller, ident
             REFUSED_BY_POLICY if the request has lapsed, or the policy or the role has changed since;
             CONFIRMATION_REQUIRED without a fresh touch of the hardware key; NOT_ALLOWED for anything but a person.
     """
-    row, user, by = await _deciding(session, runtime, caller, ident, AuditEvent.ELEVATION_APPROVED)
-    draft = _draft(AuditEvent.ELEVATION_APPROVED, str(row.id))
+    row, user, by = await _deciding(session, runtime, caller, ident, _ELEVATION_APPROVED)
+    draft = _draft(_ELEVATION_APPROVED, str(row.id))
     role = runtime.policy.roles.get(user.role)
     if role is None or not role.elevatable.issuperset(row.permissions) or user.disabled:
         raise people.refused(ErrorCode.REFUSED_BY_POLICY, "The account may no longer be granted this.", draft)
@@ -95,7 +98,7 @@ async def approve(session: AsyncSession, runtime: Runtime, caller: Caller, ident
     minutes = min(row.minutes, runtime.policy.access.elevation.longest_minutes)
     row.status, row.decided_by, row.decided_at = ElevationStatus.APPROVED.value, by, now
     row.ends_at = now + timedelta(minutes=minutes)
-    return await _changed(session, runtime, caller, row, AuditEvent.ELEVATION_APPROVED, until=row.ends_at.isoformat())
+    return await _changed(session, runtime, caller, row, _ELEVATION_APPROVED, until=row.ends_at.isoformat())
 
 
 async def deny(session: AsyncSession, runtime: Runtime, caller: Caller, ident: str) -> Elevation:
@@ -104,9 +107,9 @@ async def deny(session: AsyncSession, runtime: Runtime, caller: Caller, ident: s
     Raises:
         WatchfloorError: as `approve`, without the key.
     """
-    row, _, by = await _deciding(session, runtime, caller, ident, AuditEvent.ELEVATION_DENIED)
+    row, _, by = await _deciding(session, runtime, caller, ident, _ELEVATION_DENIED)
     row.status, row.decided_by, row.decided_at = ElevationStatus.DENIED.value, by, runtime.clock.now()
-    return await _changed(session, runtime, caller, row, AuditEvent.ELEVATION_DENIED)
+    return await _changed(session, runtime, caller, row, _ELEVATION_DENIED)
 
 
 async def end(session: AsyncSession, runtime: Runtime, caller: Caller, ident: str) -> Elevation:
@@ -116,7 +119,7 @@ async def end(session: AsyncSession, runtime: Runtime, caller: Caller, ident: st
         WatchfloorError: NOT_FOUND; CONFLICT if it is over; NOT_ALLOWED for others.
     """
     row = await row_named(session, ElevationRow, "elevation", ident, lock=True)
-    by = await people.acting(session, caller, _draft(AuditEvent.ELEVATION_ENDED, str(row.id)))
+    by = await people.acting(session, caller, _draft(_ELEVATION_ENDED, str(row.id)))
     if by != row.user_id:
         require(caller, Permission.APPROVE_ELEVATION, route="end an elevation")
     now = runtime.clock.now()
@@ -125,34 +128,27 @@ async def end(session: AsyncSession, runtime: Runtime, caller: Caller, ident: st
     if row.ends_at is not None:
         row.ends_at = now
     row.status, row.ended_by = ElevationStatus.ENDED.value, by
-    return await _changed(session, runtime, caller, row, AuditEvent.ELEVATION_ENDED)
+    return await _changed(session, runtime, caller, row, _ELEVATION_ENDED)
 
 
 async def list_elevations(
     session: AsyncSession, runtime: Runtime, *, over: bool, cursor: str | None, limit: int
 ) -> Page[Elevation]:
     """Elevations, the newest first; those that are over only if asked for."""
-    query = select(ElevationRow) if over else select(ElevationRow).where(_is_open(runtime.clock.now()))
+    query = select(ElevationRow) if over else select(ElevationRow).where(is_open(runtime.clock.now()))
     query = newest_first(query, ElevationRow.requested_at, ElevationRow.id, cursor, limit)
     rows, more = cut_page((await session.scalars(query)).all(), limit, lambda row: (row.requested_at, row.id))
-    return Page(items=await _wire(session, rows), next_cursor=more)
-
-
-async def open_ones(session: AsyncSession, runtime: Runtime) -> list[Elevation]:
-    """Elevations that are in force or wait for a decision: what everybody sees first."""
-    query = select(ElevationRow).where(_is_open(runtime.clock.now())).order_by(ElevationRow.requested_at.desc())
-    rows = (await session.scalars(query.limit(MAX_SHOWN))).all()
-    return await _wire(session, rows) if rows else []
+    return Page(items=await told(session, rows), next_cursor=more)
 
 
 async def mark_over(session: AsyncSession, runtime: Runtime) -> None:
     """Write down and tell that elevations are over whose time is up; they have not counted since then."""
     now = runtime.clock.now()
-    due = select(ElevationRow).where(ElevationRow.status.in_(_PENDING), ~_is_open(now))
+    due = select(ElevationRow).where(ElevationRow.status.in_(_PENDING), ~is_open(now))
     for row in (await session.scalars(due.with_for_update(skip_locked=True))).all():
         lapsed = row.status == ElevationStatus.REQUESTED.value
         row.status = (ElevationStatus.LAPSED if lapsed else ElevationStatus.EXPIRED).value
-        await _changed(session, runtime, _CALLER, row, AuditEvent.ELEVATION_EXPIRED, status=row.status)
+        await _changed(session, runtime, _CALLER, row, _ELEVATION_EXPIRED, status=row.status)
 
 
 def _check_wanted(
@@ -176,7 +172,7 @@ def _check_wanted(
 
 
 async def _deciding(
-    session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, event: AuditEvent
+    session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, event: str
 ) -> tuple[ElevationRow, User, UUID]:
     row = await row_named(session, ElevationRow, "elevation", ident, lock=True)
     draft = _draft(event, str(row.id))
@@ -192,14 +188,6 @@ async def _deciding(
     return row, user, by
 
 
-def _is_open(now: datetime) -> Any:
-    requested, approved = ElevationStatus.REQUESTED.value, ElevationStatus.APPROVED.value
-    return or_(
-        and_(ElevationRow.status == requested, ElevationRow.lapses_at > now),
-        and_(ElevationRow.status == approved, ElevationRow.ends_at > now),
-    )
-
-
 def _counts(row: ElevationRow, now: datetime) -> bool:
     if row.status == ElevationStatus.REQUESTED.value:
         return row.lapses_at > now
@@ -207,42 +195,16 @@ def _counts(row: ElevationRow, now: datetime) -> bool:
 
 
 async def _changed(
-    session: AsyncSession, runtime: Runtime, caller: Caller, row: ElevationRow, event: AuditEvent, **told: Any
+    session: AsyncSession, runtime: Runtime, caller: Caller, row: ElevationRow, event: str, **facts: Any
 ) -> Elevation:
     await session.flush()
-    (shown,) = await _wire(session, [row])
-    facts = {"account": shown.account, "permissions": row.permissions, "minutes": row.minutes}
-    await audit.record(session, runtime, caller, _draft(event, str(row.id), facts | told))
+    (shown,) = await told(session, [row])
+    known = {"account": shown.account, "permissions": row.permissions, "minutes": row.minutes}
+    await audit.record(session, runtime, caller, _draft(event, str(row.id), known | facts))
     publish(session, Topic.ELEVATION, shown)
     after_commit(session, runtime.callers.stale.set)
     return shown
 
 
-async def _wire(session: AsyncSession, rows: Sequence[ElevationRow]) -> list[Elevation]:
-    idents = [one for row in rows for one in (row.user_id, row.decided_by, row.ended_by)]
-    named = await people.names_of(session, idents)
-    users = await session.execute(select(User.id, User.role).where(User.id.in_({row.user_id for row in rows})))
-    roles = {user.id: user.role for user in users}
-    reasons = await people.told_reasons(session, {str(row.id): row.reason for row in rows})
-    return [
-        Elevation(
-            id=str(row.id),
-            account=named[row.user_id],
-            role=roles[row.user_id],
-            permissions=[Permission(name) for name in row.permissions],
-            minutes=row.minutes,
-            status=ElevationStatus(row.status),
-            reason=reasons.get(str(row.id), ""),
-            requested_at=row.requested_at,
-            lapses_at=row.lapses_at,
-            decided_by=named.get(row.decided_by),
-            decided_at=row.decided_at,
-            ends_at=row.ends_at,
-            ended_by=named.get(row.ended_by),
-        )
-        for row in rows
-    ]
-
-
-def _draft(event: AuditEvent, ident: str, told: dict[str, Any] | None = None) -> AuditDraft:
-    return AuditDraft(event, _ACTIONS[event], "elevation", ident, new_value=told)
+def _draft(event: str, ident: str, facts: dict[str, Any] | None = None) -> AuditDraft:
+    return AuditDraft(event, _ACTIONS[event], "elevation", ident, new_value=facts)

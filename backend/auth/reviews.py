@@ -5,7 +5,6 @@ What a review shows is as it was when it was opened. Nothing of a review is ever
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,12 +15,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
-from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.auth import access_people as people
 from backend.auth import review_acts
 from backend.auth.access_tables import AccessReview as ReviewRow
 from backend.auth.access_tables import AccessReviewItem as ItemRow
+from backend.auth.review_completion import counts_of
 from backend.auth.review_core import findings_of, period_of
 from backend.auth.tables import ServiceToken, Session, User
 from backend.context import Caller, Runtime, system_caller
@@ -40,25 +39,17 @@ from contract.base import Page
 from contract.errors import ErrorCode
 
 ACCOUNT, SERVICE_TOKEN = "account", "service_token"
+_REVIEW_CLOSED = "access.review.closed"
+_REVIEW_DECIDED = "access.review.decided"
+_REVIEW_EXPORTED = "access.review.exported"
+_REVIEW_OPENED = "access.review.opened"
 _CALLER = system_caller("access-monitor")
 _ACTIONS = {
-    AuditEvent.REVIEW_OPENED: "open an access review",
-    AuditEvent.REVIEW_DECIDED: "decide in an access review",
-    AuditEvent.REVIEW_CLOSED: "close an access review",
-    AuditEvent.REVIEW_EXPORTED: "export an access review",
+    _REVIEW_OPENED: "open an access review",
+    _REVIEW_DECIDED: "decide in an access review",
+    _REVIEW_CLOSED: "close an access review",
+    _REVIEW_EXPORTED: "export an access review",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewCompletion:
-    """How far the newest access review is: what the indicator `access_review_completion` counts."""
-
-    review_id: str
-    period: str | None
-    total: int
-    decided: int
-    due_at: datetime
-    closed_at: datetime | None
 
 
 async def open_review(session: AsyncSession, runtime: Runtime, caller: Caller) -> AccessReview:
@@ -68,7 +59,7 @@ async def open_review(session: AsyncSession, runtime: Runtime, caller: Caller) -
         WatchfloorError: CONFLICT while another is open; NOT_ALLOWED for anything but a person.
     """
     ident = runtime.clock.new_id()
-    by = await people.acting(session, caller, _draft(AuditEvent.REVIEW_OPENED, str(ident)))
+    by = await people.acting(session, caller, _draft(_REVIEW_OPENED, str(ident)))
     open_one = await session.scalar(select(ReviewRow.id).where(ReviewRow.closed_at.is_(None)).limit(1))
     if open_one is not None:
         raise WatchfloorError(
@@ -98,7 +89,7 @@ async def decide(  # noqa: PLR0917  a decision about an item of a review
             item decided, or the account something else by now; INVALID_REQUEST for a role that cannot be.
     """
     row = await row_named(session, ReviewRow, "access review", ident, lock=True)
-    draft = _draft(AuditEvent.REVIEW_DECIDED, str(row.id))
+    draft = _draft(_REVIEW_DECIDED, str(row.id))
     by = await people.acting(session, caller, draft)
     item = await session.scalar(select(ItemRow).where(ItemRow.review_id == row.id, ItemRow.number == number))
     if item is None:
@@ -115,7 +106,7 @@ async def decide(  # noqa: PLR0917  a decision about an item of a review
     (shown,) = await _items(session, [item])
     told = {"item": number, "name": shown.name, "decision": asked.decision.value, "reason": asked.reason}
     told |= {"new_role": asked.role} if asked.role else {}
-    await audit.record(session, runtime, caller, _draft(AuditEvent.REVIEW_DECIDED, str(row.id), told))
+    await audit.record(session, runtime, caller, _draft(_REVIEW_DECIDED, str(row.id), told))
     return shown
 
 
@@ -126,16 +117,16 @@ async def close(session: AsyncSession, runtime: Runtime, caller: Caller, ident: 
         WatchfloorError: NOT_FOUND; CONFLICT if it is closed or something is undecided; NOT_ALLOWED for machines.
     """
     row = await row_named(session, ReviewRow, "access review", ident, lock=True)
-    by = await people.acting(session, caller, _draft(AuditEvent.REVIEW_CLOSED, str(row.id)))
+    by = await people.acting(session, caller, _draft(_REVIEW_CLOSED, str(row.id)))
     if row.closed_at is not None:
         raise WatchfloorError(ErrorCode.CONFLICT, "That review is closed already.")
-    total, decided = (await _counts(session, [row.id])).get(row.id, (0, 0))
+    total, decided = (await counts_of(session, [row.id])).get(row.id, (0, 0))
     if decided < total:
         raise WatchfloorError(ErrorCode.CONFLICT, f"{total - decided} of {total} are not decided yet.")
     row.closed_at, row.closed_by = runtime.clock.now(), by
     await session.flush()
     told = {"total": total, "period": row.period}
-    await audit.record(session, runtime, caller, _draft(AuditEvent.REVIEW_CLOSED, str(row.id), told))
+    await audit.record(session, runtime, caller, _draft(_REVIEW_CLOSED, str(row.id), told))
     return (await _wire(session, [row]))[0]
 
 
@@ -168,18 +159,9 @@ async def export(session: AsyncSession, runtime: Runtime, caller: Caller, ident:
         raise WatchfloorError(ErrorCode.CONFLICT, "Only a finished review is exported.", hint="Close it first.")
     canonical = orjson.dumps(review.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
     digest = hashlib.sha256(canonical).hexdigest()
-    await audit.record(session, runtime, caller, _draft(AuditEvent.REVIEW_EXPORTED, review.id, {"sha256": digest}))
+    await audit.record(session, runtime, caller, _draft(_REVIEW_EXPORTED, review.id, {"sha256": digest}))
     now = runtime.clock.now()
     return AccessReviewExport(review=review, exported_at=now, exported_by=caller.subject, sha256=digest)
-
-
-async def completion(session: AsyncSession) -> ReviewCompletion | None:
-    """How far the newest review is; None before the first. For the indicator of the compliance document."""
-    row = await session.scalar(select(ReviewRow).order_by(ReviewRow.opened_at.desc()).limit(1))
-    if row is None:
-        return None
-    total, decided = (await _counts(session, [row.id])).get(row.id, (0, 0))
-    return ReviewCompletion(str(row.id), row.period, total, decided, row.due_at, row.closed_at)
 
 
 async def _open(
@@ -201,7 +183,7 @@ async def _open(
     await session.flush()
     orphaned = sum(bool(item["findings"]) for item in items)
     told = {"period": period, "total": len(items), "orphaned": orphaned}
-    await audit.record(session, runtime, caller, _draft(AuditEvent.REVIEW_OPENED, str(ident), told))
+    await audit.record(session, runtime, caller, _draft(_REVIEW_OPENED, str(ident), told))
     return await session.get_one(ReviewRow, ident)
 
 
@@ -248,18 +230,9 @@ async def _service_tokens(session: AsyncSession, now: datetime) -> list[dict[str
     ]
 
 
-async def _counts(session: AsyncSession, idents: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
-    rows = await session.execute(
-        select(ItemRow.review_id, func.count(), func.count(ItemRow.decision))
-        .where(ItemRow.review_id.in_(idents))
-        .group_by(ItemRow.review_id)
-    )
-    return {ident: (total, decided) for ident, total, decided in rows}
-
-
 async def _wire(session: AsyncSession, rows: Sequence[ReviewRow]) -> list[AccessReview]:
     named = await people.names_of(session, [one for row in rows for one in (row.opened_by, row.closed_by)])
-    counts = await _counts(session, [row.id for row in rows])
+    counts = await counts_of(session, [row.id for row in rows])
     return [
         AccessReview(
             id=str(row.id),
@@ -303,5 +276,5 @@ async def _items(session: AsyncSession, rows: Sequence[ItemRow]) -> list[AccessR
     ]
 
 
-def _draft(event: AuditEvent, ident: str, told: dict[str, Any] | None = None) -> AuditDraft:
+def _draft(event: str, ident: str, told: dict[str, Any] | None = None) -> AuditDraft:
     return AuditDraft(event, _ACTIONS[event], "access_review", ident, new_value=told)

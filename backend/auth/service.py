@@ -7,17 +7,20 @@ from functools import lru_cache
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.audit.events import AuditEvent
 from backend.audit.service import ROUTE_RESOURCE, AuditDraft, record
 from backend.auth import tokens
+from backend.auth.elevations_told import open_elevations
 from backend.auth.fresh_key import require as require_fresh_key
+from backend.auth.identity_tables import HardwareChallengeRow, HardwareKeyRow, KnownAddress, RecoveryCode
 from backend.auth.known import caller_by_token_alone, keeping_known
 from backend.auth.restrictions import Barrier, Refusal, Standing, is_watched, judge, lacks
+from backend.auth.review_completion import review_completion
 from backend.auth.standing import MACHINE_PREFIX, STANDING, no_longer_signed_in, standing_of, still_signed_in
 from backend.auth.tables import ServiceToken, Session, SigningKey, User
+from backend.auth.watching import Watch
 from backend.context import Caller, Runtime
 from backend.demand import Demand, Effect
 from backend.errors import WatchfloorError
@@ -29,11 +32,14 @@ from contract.errors import ErrorCode
 from contract.permissions import Permission
 
 __all__ = [
-    "accounts_waiting", "admit", "admit_by_token_alone", "authenticate", "forget_account", "keeping_known",
-    "no_longer_signed_in", "require", "require_fresh_key", "still_signed_in", "user_caller", "who_am_i",
+    "Watch", "accounts_waiting", "admit", "admit_by_token_alone", "authenticate", "forget_account", "keeping_known",
+    "no_longer_signed_in", "open_elevations", "require", "require_fresh_key", "review_completion",
+    "still_signed_in", "user_caller", "who_am_i",
 ]  # fmt: skip
 
 _SESSIONS, _USERS, _KEYS = Session.__table__, User.__table__, SigningKey.__table__
+_EXPORT_DENIED = "audit.export.denied"
+_ROUTE_READ = "access.route.read"
 _FREEZING = Demand(Permission.FREEZE_OPERATIONS, Effect.FREEZES)
 _MACHINES = ServiceToken.__table__.c
 # Every request asks one of these two: made once, and of plain columns, which spares the mapping to objects.
@@ -92,7 +98,7 @@ def _refused(refusal: Refusal, demand: Demand, request: Request, route: str) -> 
             return _lacking(refusal, demand.permission, route)
         case Barrier.EXPORT:
             draft = AuditDraft(
-                AuditEvent.EXPORT_DENIED,
+                _EXPORT_DENIED,
                 route,
                 resource_type=ROUTE_RESOURCE,
                 resource_id=short_path(request),
@@ -118,7 +124,7 @@ def _lacking(refusal: Refusal, permission: Permission, route: str) -> Watchfloor
 
 def _watched(request: Request, route: str) -> AuditDraft:
     """What a watched role read: the route and what it named, neither the question's details nor the answer."""
-    return AuditDraft(AuditEvent.ROUTE_READ, route, resource_type=ROUTE_RESOURCE, resource_id=short_path(request))
+    return AuditDraft(_ROUTE_READ, route, resource_type=ROUTE_RESOURCE, resource_id=short_path(request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +178,9 @@ async def forget_account(session: AsyncSession, runtime: Runtime, name: str, *, 
     if user is None:
         return
     user.username, user.disabled, user.password_hash, user.totp_secret = stand_in, True, "", ""
+    user.totp_pending = None
+    for factors in (RecoveryCode, KnownAddress, HardwareChallengeRow, HardwareKeyRow):
+        await session.execute(delete(factors).where(factors.user_id == user.id))
     ended = func.coalesce(Session.ended_at, runtime.clock.now())
     gone = update(Session).where(Session.user_id == user.id).values(ip_address=None, user_agent=None, ended_at=ended)
     await session.execute(gone)
@@ -179,15 +188,18 @@ async def forget_account(session: AsyncSession, runtime: Runtime, name: str, *, 
 
 async def who_am_i(session: AsyncSession, caller: Caller) -> WhoAmI:
     """The caller as it sees itself."""
-    expires_at = None
+    expires_at, must_enrol = None, False
     if caller.session_id is not None:
-        expires_at = await session.scalar(select(Session.expires_at).where(Session.id == UUID(caller.session_id)))
+        of_session = select(Session.expires_at, User.must_enrol).join(User, User.id == Session.user_id)
+        row = (await session.execute(of_session.where(Session.id == UUID(caller.session_id)))).one_or_none()
+        expires_at, must_enrol = row or (None, False)
     return WhoAmI(
         username=caller.subject,
         role=caller.role,
         permissions=caller.permissions,
         session_id=caller.session_id,
         expires_at=expires_at,
+        must_enrol=must_enrol,
     )
 
 

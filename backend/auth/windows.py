@@ -11,7 +11,6 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
-from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.auth import access_people as people
 from backend.auth.access_tables import AccessWindow as WindowRow
@@ -27,6 +26,9 @@ from contract.errors import ErrorCode
 
 LOCAL = "local"
 """Who granted a window at the command line beside the database."""
+_WINDOW_CLOSED = "access.window.closed"
+_WINDOW_GRANTED = "access.window.granted"
+_WINDOW_REVOKED = "access.window.revoked"
 _CALLER = system_caller("access-monitor")
 
 
@@ -39,7 +41,7 @@ async def grant(session: AsyncSession, runtime: Runtime, caller: Caller, asked: 
             for an account whose role needs no window.
     """
     ident, now = runtime.clock.new_id(), runtime.clock.now()
-    draft = _draft(AuditEvent.WINDOW_GRANTED, str(ident))
+    draft = _draft(_WINDOW_GRANTED, str(ident))
     by = None if caller.kind == "system" else await people.acting(session, caller, draft)
     user = await people.account_named(session, asked.account)
     if user.id == by:
@@ -60,7 +62,7 @@ async def grant(session: AsyncSession, runtime: Runtime, caller: Caller, asked: 
     )
     session.add(row)
     told = {"account": user.username, "from": starts_at, "until": asked.ends_at, "reason": asked.reason}
-    await audit.record(session, runtime, caller, _draft(AuditEvent.WINDOW_GRANTED, str(ident), told))
+    await audit.record(session, runtime, caller, _draft(_WINDOW_GRANTED, str(ident), told))
     after_commit(session, runtime.callers.stale.set)
     await session.flush()
     return (await _wire(session, [row], now))[0]
@@ -85,13 +87,13 @@ async def revoke(session: AsyncSession, runtime: Runtime, caller: Caller, ident:
         WatchfloorError: NOT_FOUND; CONFLICT if it is closed or revoked already; NOT_ALLOWED for anything but a person.
     """
     row = await row_named(session, WindowRow, "access window", ident, lock=True)
-    by = await people.acting(session, caller, _draft(AuditEvent.WINDOW_REVOKED, str(row.id)))
+    by = await people.acting(session, caller, _draft(_WINDOW_REVOKED, str(row.id)))
     now = runtime.clock.now()
     if row.revoked_at is not None or row.ends_at <= now:
         raise WatchfloorError(ErrorCode.CONFLICT, "That window is closed already.")
     row.revoked_by, row.revoked_at, row.ends_at = by, now, now
     told = {"account": (await people.names_of(session, [row.user_id]))[row.user_id], "reason": reason}
-    await audit.record(session, runtime, caller, _draft(AuditEvent.WINDOW_REVOKED, str(row.id), told))
+    await audit.record(session, runtime, caller, _draft(_WINDOW_REVOKED, str(row.id), told))
     await session.flush()
     await end_sessions_outside(session, runtime)
     after_commit(session, runtime.callers.stale.set)
@@ -141,7 +143,7 @@ async def end_sessions_outside(session: AsyncSession, runtime: Runtime) -> int:
     for name, number in sessions.items():
         told = {"sessions_ended": number}
         action = "end sessions outside access windows"
-        draft = AuditDraft(AuditEvent.WINDOW_CLOSED, action, "user", name, new_value=told)
+        draft = AuditDraft(_WINDOW_CLOSED, action, "user", name, new_value=told)
         await audit.record(session, runtime, _CALLER, draft)
     if sessions:
         after_commit(session, runtime.callers.stale.set)
@@ -201,7 +203,7 @@ async def _wire(session: AsyncSession, rows: list[WindowRow], now: datetime) -> 
     ]
 
 
-def _draft(event: AuditEvent, ident: str, told: dict[str, Any] | None = None) -> AuditDraft:
-    action = "grant an access window" if event is AuditEvent.WINDOW_GRANTED else "revoke an access window"
+def _draft(event: str, ident: str, told: dict[str, Any] | None = None) -> AuditDraft:
+    action = "grant an access window" if event is _WINDOW_GRANTED else "revoke an access window"
     plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in (told or {}).items()}
     return AuditDraft(event, action, "access_window", ident, new_value=plain or None)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import service as alerts
-from backend.auth import elevations
+from backend.auth import service as auth
 from backend.context import KeptBody, Runtime
 from backend.executors import service as executors
 from backend.freeze import service as freeze
@@ -45,7 +45,7 @@ async def overview(session: AsyncSession, runtime: Runtime) -> Overview:
         executors=known[:MAX_EXECUTORS],
         executors_total=len(known),
         journals_elsewhere=runtime.latched.journals_elsewhere,
-        elevations=await elevations.open_ones(session, runtime),
+        elevations=await auth.open_elevations(session, runtime),
     )
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import SQLAlchemyError
 
-from backend.auth.watching import Watch
+from backend.auth.service import Watch
 from backend.context import Caller, CurrentRuntime, Runtime
 from backend.guard import CurrentCaller, needs
 from backend.stream import service

@@ -250,24 +250,14 @@ class Api(Exchange):
         """How far the ledger is signed and witnessed."""
         return await self._get("/v1/ledger/heads", LedgerHeads)
 
-    # personal data: see `console.client.privacy`
+    # personal data, and who may do what: see `console.client.privacy` and `console.client.access`
 
-    async def ask_privacy(self, path: str, model: type[M], query: Query) -> M:
-        """Read something about personal data."""
-        return await self._get(f"/v1/privacy/{path}", model, query)
-
-    async def act_on_privacy(self, path: str, model: type[M], body: BaseModel | None = None) -> M:
-        """Do something about personal data."""
-        return await self._post(f"/v1/privacy/{path}", model, body)
-
-    # who may do what, for how long: see `console.client.access`
-
-    async def ask_access(self, path: str, model: type[M], query: Query) -> M:
-        """Read something about access."""
+    async def ask(self, path: str, model: type[M], query: Query) -> M:
+        """Read something of which another module knows the route."""
         return await self._get(f"/v1/{path}", model, query)
 
-    async def act_on_access(self, path: str, model: type[M], body: BaseModel | None = None) -> M:
-        """Do something about access."""
+    async def act(self, path: str, model: type[M], body: BaseModel | None = None) -> M:
+        """Do something of which another module knows the route."""
         return await self._post(f"/v1/{path}", model, body)
 
     # transactions

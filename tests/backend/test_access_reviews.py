@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import func, select, update
 
 from backend.audit.tables import AuditLog
-from backend.auth import access_monitor, reviews
+from backend.auth import access_monitor
 from backend.auth.access_tables import AccessReview
+from backend.auth.service import review_completion
 from backend.auth.tables import ServiceToken, User
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
@@ -137,7 +138,7 @@ async def test_a_review_is_finished_when_everything_is_decided_and_then_exported
         reviewer = await app.as_(ADMIN) if name == OFFICER.name else officer
         assert (await _decide(reviewer, ident, item, "keep")).status_code == 200
     async with app.runtime.database.read() as session:
-        so_far = await reviews.completion(session)
+        so_far = await review_completion(session)
     assert so_far is not None
     assert (so_far.total, so_far.decided, so_far.closed_at) == (5, 5, None)
     closed = (await officer.post(f"{REVIEWS}/{ident}/close")).json()
@@ -163,7 +164,7 @@ async def test_the_schedule_opens_one_a_period_however_many_backends_look(app: A
     hand.pass_(seconds=1)
     assert await look() == ["2026-03", "2026-04"]
     async with app.runtime.database.read() as session:
-        found = await reviews.completion(session)
+        found = await review_completion(session)
     assert found is not None
     assert (found.period, found.due_at) == ("2026-04", hand.at + timedelta(days=14))
 
@@ -180,4 +181,4 @@ async def test_a_review_of_nothing_can_be_closed(app: App) -> None:
 
 async def test_no_review_no_completion(app: App) -> None:
     async with app.runtime.database.read() as session:
-        assert await reviews.completion(session) is None
+        assert await review_completion(session) is None

@@ -81,7 +81,7 @@ async def test_a_token_that_names_a_certificate_works_over_it_alone(
         for wrong in (without, other.as_client(trusted), ended.as_client(trusted), unknown.as_client(trusted)):
             with _gate(running, wrong, bound) as gate:
                 allowed_soon(lambda gate=gate: gate.last_error)  # type: ignore[misc]
-                assert not gate.may_send()
+                assert not gate.may_send(amount_eth=Decimal(1))
 
 
 async def test_without_client_certificates_a_bound_token_is_worth_nothing(app: App, tmp_path: Path) -> None:

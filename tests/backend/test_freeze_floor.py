@@ -105,12 +105,12 @@ def test_a_killed_backend_stops_every_bot_by_itself(database_url: str, tmp_path:
         server.send(signal.SIGKILL)
         killed = time.monotonic()
         server.wait()
-        eventually(lambda: (not bot.gate.may_send()) or None, LIMIT_S, "it may not send")
+        eventually(lambda: (not bot.gate.may_send(amount_eth=Decimal(1))) or None, LIMIT_S, "it may not send")
         assert max(bot.sends) < killed + permit_life_s()
         count = len(bot.sends)
         time.sleep(0.3)
         assert len(bot.sends) == count
-        assert not bot.gate.may_send().held
+        assert not bot.gate.may_send(amount_eth=Decimal(1)).held
 
 
 def test_a_stopped_backend_process_stops_its_bots_and_another_backend_serves_on(
@@ -121,7 +121,7 @@ def test_a_stopped_backend_process_stops_its_bots_and_another_backend_serves_on(
         eventually(lambda: bot.is_sending() or None, LIMIT_S, "it sends")
         first.send(signal.SIGSTOP)
         stopped = time.monotonic()
-        eventually(lambda: (not bot.gate.may_send()) or None, LIMIT_S, "it may not send")
+        eventually(lambda: (not bot.gate.may_send(amount_eth=Decimal(1))) or None, LIMIT_S, "it may not send")
         assert max(bot.sends) < stopped + permit_life_s()
         made = httpx.post(
             f"{second.url}/v1/freezes",
@@ -132,5 +132,5 @@ def test_a_stopped_backend_process_stops_its_bots_and_another_backend_serves_on(
         assert made.status_code == 201
         count = len(bot.sends)
         first.send(signal.SIGCONT)
-        eventually(lambda: bot.gate.may_send().held or None, LIMIT_S, "it hears of the freeze")
+        eventually(lambda: bot.gate.may_send(amount_eth=Decimal(1)).held or None, LIMIT_S, "it hears of the freeze")
         assert len(bot.sends) == count

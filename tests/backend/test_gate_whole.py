@@ -52,8 +52,8 @@ async def test_a_freeze_is_pushed_obeyed_signed_and_its_orders_are_settled(
         gate.settled("0x0", "landed")
         gate.report(open_orders=0)
         made = await freeze(admin, mode="cancel-all")
-        await until(lambda: gate.may_send().held, "it hears of the freeze")
-        decision = gate.may_send()
+        await until(lambda: gate.may_send(amount_eth=SMALL).held, "it hears of the freeze")
+        decision = gate.may_send(amount_eth=SMALL)
         assert (decision.holds, decision.cancel_resting, decision.held_epoch) == ((made.ref,), True, made.epoch)
         assert gate.may_send(cancels=True)
 
@@ -83,14 +83,14 @@ async def test_a_newer_process_takes_the_name_and_the_older_one_stops(
         await until(lambda: older.may_send(amount_eth=SMALL), "the older may send")
         async with running(kind, url, token, executor="bot-1", **PLACE) as newer:
             await until(lambda: newer.may_send(amount_eth=SMALL), "the newer may send")
-            await until(lambda: older.may_send().reason is Reason.REFUSED, "the older is refused")
+            await until(lambda: older.may_send(amount_eth=SMALL).reason is Reason.REFUSED, "the older is refused")
             await until(lambda: newer.may_send(amount_eth=SMALL), "the newer still may")
 
 
 async def test_somebody_who_may_not_renew_gets_no_permit(app: App) -> None:
     token = await sign_in(app.runtime, OFFICER)
     async with serving(app.app) as url, running(Gate, url, token, executor="bot-1", **PLACE) as gate:
-        await until(lambda: gate.may_send().reason is Reason.REFUSED, "it is refused")
+        await until(lambda: gate.may_send(amount_eth=SMALL).reason is Reason.REFUSED, "it is refused")
 
 
 async def test_permits_of_a_backend_with_another_key_than_the_pinned_count_for_nothing(app: App) -> None:
@@ -101,4 +101,4 @@ async def test_permits_of_a_backend_with_another_key_than_the_pinned_count_for_n
         running(Gate, url, token, executor="bot-1", **PLACE, permit_keys=pinned) as gate,
     ):
         await until(lambda: gate.last_error and "not trusted" in gate.last_error, "it says why")
-        assert not gate.may_send()
+        assert not gate.may_send(amount_eth=SMALL)

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from sqlalchemy import select
 
 from backend.audit.tables import AuditLog
-from backend.guard import PUBLIC, api_routes, needs, refuse_unguarded_routes, stated_permission
+from backend.guard import PUBLIC, api_routes, needs, refuse_unguarded_routes, stated_demand, stated_permission
 from contract.errors import HTTP_STATUS, ErrorCode, ErrorEnvelope
 from contract.permissions import Permission
 from tests.support.app import App
 from tests.support.people import ADMIN, AUDITOR, EXECUTOR, EXECUTOR_PERMISSIONS, OFFICER, OPERATOR, Person
 
-WALKERS: tuple[Person | None, ...] = (None, OPERATOR, ADMIN, OFFICER, AUDITOR, EXECUTOR)
+SEALED = Person("sealed", "break_glass")
+"""Whoever has opened the envelopes."""
+WALKERS: tuple[Person | None, ...] = (None, OPERATOR, ADMIN, OFFICER, AUDITOR, SEALED, EXECUTOR)
 """One of every role of the policy, a machine, and somebody who is not signed in."""
-PUBLIC_ROUTES = frozenset({"/v1/auth/login", "/healthz", "/readyz", "/metrics"})
+PUBLIC_ROUTES = frozenset({"/v1/auth/login", "/v1/auth/login/hardware", "/healthz", "/readyz", "/metrics"})
 """All that may be called without signing in; a new one has to be added here on purpose."""
 FRAMEWORK_ROUTES = frozenset({"/openapi.json"})
 """Not ours, without data of the platform."""
@@ -36,6 +39,7 @@ class Call:
     method: str
     path: str
     permission: str
+    exports: bool
 
     @property
     def url(self) -> str:
@@ -49,13 +53,22 @@ class Call:
         if walker is None:
             return False
         roles = app.runtime.policy.roles
-        held = EXECUTOR_PERMISSIONS if walker is EXECUTOR else roles[walker.role].permissions
-        return Permission(self.permission) in held
+        if walker is EXECUTOR:
+            return Permission(self.permission) in EXECUTOR_PERMISSIONS
+        role = roles[walker.role]
+        return Permission(self.permission) in role.permissions and not (
+            self.exports and role.restrictions.data_export_disabled
+        )
+
+
+def _exports(route: APIRoute, method: str) -> bool:
+    demand = stated_demand(route, method)
+    return demand is not None and demand.exports
 
 
 def _calls(app: FastAPI) -> list[Call]:
     found = [
-        Call(method, route.path, stated_permission(route) or "")
+        Call(method, route.path, stated_permission(route) or "", exports=_exports(route, method))
         for route in api_routes(app)
         for method in sorted(route.methods or ())
     ]

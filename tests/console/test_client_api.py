@@ -10,8 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
+from console.client.agent import Agent
 from console.client.api import Api, new_idempotency_key
 from console.client.errors import AddressRefused, ApiError, NotUnderstood, TimedOut, Unreachable
+from console.client.signing_in import approve_thaw
+from console.client.touch import Touch
 from console.client.transport import open_http
 from contract.audit import RelatedBy
 from contract.errors import EXIT_CODE, ErrorCode, ExitCode
@@ -20,6 +23,7 @@ from contract.scope import Scope
 from tests.support.app import App
 from tests.support.floor import Floor
 from tests.support.people import ADMIN, OFFICER
+from tests.support.touches import agents
 
 
 @asynccontextmanager
@@ -94,9 +98,15 @@ async def test_thaw_can_be_withdrawn_and_approved_for_a_version(floor: Floor) ->
         shown = (await officer.request_thaw(made.id, "y")).thaw
         assert shown is not None
         with pytest.raises(ApiError) as refused:
-            await admin.approve_thaw(made.id, digest=shown.digest, version=1)
+            await approve_thaw(admin, made.id, digest=shown.digest, version=1)
         assert refused.value.code is ErrorCode.REFUSED_BY_POLICY
-        assert (await admin.approve_thaw(made.ref, digest=shown.digest)).status is FreezeStatus.THAWED
+        with pytest.raises(ApiError) as refused:
+            await approve_thaw(admin, made.id, digest=shown.digest)
+        assert refused.value.code is ErrorCode.CONFIRMATION_REQUIRED, "this client knows of no agent"
+        told: list[str] = []
+        admin.touch = Touch(lambda: Agent(str(agents() / ADMIN.name)), told.append)
+        assert (await approve_thaw(admin, made.id, digest=shown.digest)).status is FreezeStatus.THAWED
+        assert [line.startswith("Touch your hardware key now") for line in told] == [True]
 
 
 async def test_the_audit_search_takes_times_by_either_name(floor: Floor) -> None:

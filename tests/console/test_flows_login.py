@@ -2,13 +2,23 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
+from backend.auth.hardware.challenge import challenge
+from console.client.session import DEFAULT_URL
+from contract.auth import LoginAnswer
+from contract.hardware import SK_ED25519
 from contract.permissions import Permission
-from tests.console.driving import running
+from contract.sshwire import encode64
+from tests.console.driving import Running, running
 from tests.console.paper import Paper, refusal
+from tests.support.hardware import statement
+from tests.support.people import AUDITOR, OFFICER
+from tests.support.touches import agents, key_of
 
 VIEWER = frozenset(Permission) - {Permission.FREEZE_OPERATIONS, Permission.ACKNOWLEDGE_ALERTS, Permission.APPROVE_THAW}
 
@@ -71,6 +81,64 @@ async def test_an_ended_session_goes_to_the_login_and_back_to_where_it_was(demo_
         await run.at("Freeze")
         await run.press("escape")
         await run.at("Operations")
+
+
+# the hardware key
+
+
+def _challenge(user: str, origin: str) -> httpx.Response:
+    key = key_of(OFFICER.name)
+    stated = statement(user=user, origin=origin, expires_at=datetime.now(UTC) + timedelta(minutes=1))
+    asked = challenge(stated, [key.public(SK_ED25519)], needs_verification=False)
+    return httpx.Response(202, content=asked.model_dump_json())
+
+
+async def _type_in(run: Running) -> None:
+    await run.at("Log in")
+    for text in ("ana", "one", "123456"):
+        await run.type(text)
+        await run.press("enter")
+
+
+async def test_the_console_has_the_key_answer_and_goes_on(tmp_path: Path) -> None:
+    token = LoginAnswer(token="k" * 20, expires_at=datetime.now(UTC) + timedelta(hours=8))
+    paper = Paper(
+        refuse={
+            "POST /v1/auth/login": _challenge("ana", DEFAULT_URL),
+            "POST /v1/auth/login/hardware": httpx.Response(200, content=token.model_dump_json()),
+        }
+    )
+    environ = {"SSH_AUTH_SOCK": str(agents() / OFFICER.name), "XDG_STATE_HOME": str(tmp_path)}
+    async with running(paper, token=None, environ=environ) as run:
+        await _type_in(run)
+        await run.shows("DAILY_LOSS_LIMIT")
+        (sent,) = run.paper.posted("/v1/auth/login/hardware")
+        assert sent["key"] == encode64(key_of(OFFICER.name).key.blob(SK_ED25519))
+        assert run.paper.posted("/v1/auth/login")[0]["origin"] == DEFAULT_URL
+        assert "k" * 20 in (tmp_path / "watchfloor" / "sessions.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("user", "origin", "agent", "told"),
+    [
+        ("ana", DEFAULT_URL, "", "There is no SSH agent"),
+        ("ana", DEFAULT_URL, "/nowhere/agent", "No SSH agent answers"),
+        ("ana", DEFAULT_URL, AUDITOR.name, "is not enrolled for this account"),
+        ("ana", "https://elsewhere.example", OFFICER.name, "nothing was signed"),
+        ("somebody-else", DEFAULT_URL, OFFICER.name, "about something else"),
+    ],
+)
+async def test_what_keeps_the_key_from_answering_is_said(
+    user: str, origin: str, agent: str, told: str, tmp_path: Path
+) -> None:
+    socket = str(agents() / agent) if agent and "/" not in agent else agent
+    environ = {"SSH_AUTH_SOCK": socket, "XDG_STATE_HOME": str(tmp_path)}
+    paper = Paper(refuse={"POST /v1/auth/login": _challenge(user, origin)})
+    async with running(paper, token=None, environ=environ) as run:
+        await _type_in(run)
+        await run.shows(told)
+        await run.at("Log in")
+        assert not run.paper.posted("/v1/auth/login/hardware")
 
 
 # live data

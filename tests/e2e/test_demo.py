@@ -34,6 +34,7 @@ ROLES = {
     "officer2": "compliance_officer",
     "auditor1": "external_auditor",
 }
+WITH_KEYS = {"admin1", "admin2", "officer1", "officer2"}
 
 
 @pytest.fixture
@@ -68,6 +69,28 @@ def sign_in(demo: HeadlessDemo, name: str) -> httpx.Response:
     return httpx.post(f"{demo.url}/v1/auth/login", json=body)
 
 
+def _without_sockets(demo: HeadlessDemo) -> dict[str, dict[str, str]]:
+    return {
+        name: {field: value for field, value in user.items() if field != "ssh_auth_sock"}
+        for name, user in demo.ready["users"].items()
+    }
+
+
+def test_a_person_with_a_software_key_signs_in_at_the_command_line(demo: HeadlessDemo, tmp_path: Path) -> None:
+    user = demo.ready["users"]["officer1"]
+    arguments = ["login", "--user", "officer1", "--password-file", "-", "--url", demo.url, "--json", "--totp"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "watchfloor", *arguments, pyotp.TOTP(user["totp_secret"]).now()],
+        env=environment(tmp_path, {"XDG_STATE_HOME": str(tmp_path), "SSH_AUTH_SOCK": user["ssh_auth_sock"]}),
+        input=user["password"], capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Touch your hardware key now" in done.stderr
+    token = json.loads(done.stdout)["token"]
+    me = httpx.get(f"{demo.url}/v1/auth/whoami", headers={"authorization": f"Bearer {token}"})
+    assert me.json()["username"] == "officer1"
+
+
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
@@ -81,7 +104,9 @@ def test_ready_means_usable_and_a_restart_keeps_everything(data_dir: Path) -> No
         assert {name: user["role"] for name, user in first.ready["users"].items()} == ROLES
         assert httpx.get(f"{first.url}/readyz").status_code == 200
         for name in ROLES:
-            assert sign_in(first, name).status_code == 200, name
+            signs = "ssh_auth_sock" in first.ready["users"][name]
+            assert sign_in(first, name).status_code == (202 if signs else 200), name
+        assert {name for name, user in first.ready["users"].items() if "ssh_auth_sock" in user} == WITH_KEYS
         until(lambda: transactions(first.ready["database_url"]) > 0, "simulated trades in the database")
         first.process.terminate()
         assert first.process.wait(30) == 0
@@ -89,7 +114,7 @@ def test_ready_means_usable_and_a_restart_keeps_everything(data_dir: Path) -> No
         assert first.process.stdout.read() == ""
         assert not marked(str(data_dir))
     with headless_demo(data_dir) as second:
-        assert second.ready["users"] == first.ready["users"]
+        assert _without_sockets(second) == _without_sockets(first)
         assert transactions(second.ready["database_url"]) > 0
         refusal = one_line(refused(data_dir))
         assert f"pid {second.process.pid}" in refusal
@@ -116,7 +141,7 @@ def test_a_stop_during_the_start(data_dir: Path) -> None:
 
 
 def test_a_part_that_is_killed_comes_back(demo: HeadlessDemo, data_dir: Path) -> None:
-    for module in ("watchfloor.demo.backend", "simulator", "signer", "evm"):
+    for module in ("watchfloor.demo.backend", "simulator", "simulator.security_keys", "signer", "evm"):
         kill_and_await_successor(data_dir, module)
     until(lambda: answers(demo.url), "the new backend's answer")
     until(lambda: "held by 1 of 1" in ledger_state(demo.url), "a head that is signed and witnessed")

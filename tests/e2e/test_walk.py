@@ -34,6 +34,8 @@ class Walk:
     terminal: Terminal
     data_dir: Path
     state: Path
+    beside: str = ""
+    """Who is signed in at the command line."""
 
     @property
     def users(self) -> dict[str, dict[str, str]]:
@@ -41,11 +43,16 @@ class Walk:
         body: dict[str, dict[str, dict[str, str]]] = json.loads((self.data_dir / "demo-users.json").read_text())
         return body["users"]
 
+    @property
+    def agent(self) -> str:
+        """Where the SSH agent with the software key of whoever is at the command line listens."""
+        return str(self.data_dir / "keys" / "agents" / self.beside)
+
     def run(self, url: str, *arguments: str, given: str = "") -> dict[str, Any]:
         """One command of the command line, with --json."""
         done = subprocess.run(
             [sys.executable, "-P", "-m", "watchfloor", *arguments, "--url", url, "--json"],
-            env=environment(self.data_dir, {"XDG_STATE_HOME": str(self.state)}),
+            env=environment(self.data_dir, {"XDG_STATE_HOME": str(self.state), "SSH_AUTH_SOCK": self.agent}),
             input=given, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, f"{arguments}: {done.stderr}"
@@ -54,7 +61,7 @@ class Walk:
 
     def sign_in_beside(self, url: str, name: str) -> None:
         """Sign the command line in as somebody else than the console."""
-        user = self.users[name]
+        self.beside, user = name, self.users[name]
         code = pyotp.TOTP(user["totp_secret"]).now()
         self.run(url, "login", "--user", name, "--password-file", "-", "--totp", code, given=user["password"])
 

@@ -20,7 +20,6 @@ import hypothesis
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, strategies
-from hypothesis.errors import Unsatisfiable
 from pydantic import ValidationError
 from schemathesis import GenerationMode
 
@@ -32,10 +31,13 @@ from tests.support.people import ADMIN, AUDITOR, EXECUTOR, OFFICER, OPERATOR, si
 
 NOBODY: Final = "nobody"
 PEOPLE: Final = (OPERATOR, ADMIN, OFFICER, AUDITOR, EXECUTOR)
-ROUTES_AND_MODES: Final = 100
+ROUTES: Final = 60
 """Less than there are."""
 SPARE_SESSIONS: Final = 60
 """Sign-ins of each person: one of the routes ends them."""
+SIGN_OUT: Final = "/v1/auth/logout"
+FEW: Final = 20
+"""Nobody signs out with so few left: the routes that follow are asked by people who are signed in."""
 ANSWER_LIMIT_S: Final = 60.0
 OPEN_POLICY: Final = """
 extends = "mev"
@@ -88,6 +90,10 @@ class Tokens:
         held = self._tokens.get(who)
         return held[-1] if held else None
 
+    def left(self, who: str) -> int:
+        """How many sign-ins somebody has."""
+        return len(self._tokens.get(who, ()))
+
     def ended(self, who: str) -> None:
         """Take the next one, if there is one."""
         held = self._tokens.get(who)
@@ -121,12 +127,13 @@ class Asking:
         """Ask every route so many times with what it allows and with what it does not, as somebody drawn each time."""
         with suppress(KeyboardInterrupt):  # then what was found so far is told
             for result in schemathesis.openapi.from_dict(self.description).get_all_operations():
-                for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                    self._operation(result.ok(), mode, examples, seed)
+                self._operation(result.ok(), examples, seed)
         return self.found
 
-    def _operation(self, operation: Any, mode: GenerationMode, examples: int, seed: int) -> None:
+    def _operation(self, operation: Any, examples: int, seed: int) -> None:
         documented = set(self.description["paths"][operation.path][operation.method]["responses"])
+        allowed = operation.as_strategy(generation_mode=GenerationMode.POSITIVE)
+        not_allowed = operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
         everybody = strategies.sampled_from([NOBODY, *(person.name for person in PEOPLE)])
 
         @hypothesis.seed(seed)
@@ -137,14 +144,15 @@ class Asking:
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
-        @hypothesis.given(case=operation.as_strategy(generation_mode=mode), who=everybody)
+        @hypothesis.given(case=allowed | not_allowed, who=everybody)
         def ask(case: Any, who: str) -> None:
             self._case(case, who, documented)
 
-        with suppress(Unsatisfiable):  # nothing is wrong enough for a route that takes nothing
-            ask()
+        ask()
 
     def _case(self, case: Any, who: str, documented: set[str]) -> None:
+        if case.operation.path == SIGN_OUT and self.tokens.left(who) < FEW:
+            who = NOBODY
         token = self.tokens.current(who)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         given = case.as_transport_kwargs(base_url=self.url, headers=headers)
@@ -207,7 +215,7 @@ def run(examples: int, seed: int) -> Found:
 def _main() -> int:
     os.environ.setdefault("WATCHFLOOR_DATA_DIR", tempfile.mkdtemp(prefix="wf-api-state-"))  # never anybody's own
     cases, seed = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    found = run(max(cases // ROUTES_AND_MODES, 1), seed)
+    found = run(max(cases // ROUTES, 1), seed)
     sys.stdout.write(found.report() + "\n")
     return 1 if found.wrong or found.cases < cases else 0
 

@@ -10,6 +10,7 @@ import pytest
 from console import cli
 from tests.support.floor import Floor
 from tests.support.people import Person
+from tests.support.touches import agents
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Commands:
         self.monkeypatch.delenv("WATCHFLOOR_TOKEN", raising=False)
         if who is not None:
             self.monkeypatch.setenv("WATCHFLOOR_TOKEN", self.floor.token(who))
+            self.monkeypatch.setenv("SSH_AUTH_SOCK", str(agents() / who.name))
         self.capsys.readouterr()
         code = cli.main(list(arguments))
         captured = self.capsys.readouterr()

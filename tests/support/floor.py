@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import httpx
 
+from backend.auth.challenges import needs_key
 from contract.gate import Permit, RenewRequest
 from tests.support import databases
 from tests.support.app import App, started_app
@@ -16,6 +17,7 @@ from tests.support.backends import Backend, backend
 from tests.support.holds import ASKED_TIMES
 from tests.support.ledger import settled
 from tests.support.people import EXECUTOR, PEOPLE, Person, sign_in
+from tests.support.touches import hold_key
 
 T = TypeVar("T")
 
@@ -80,5 +82,9 @@ def running_floor(template: str, directory: Path) -> Iterator[Floor]:
 
 async def _everybody(app: App) -> dict[str, str]:
     tokens = {person.name: await sign_in(app.runtime, person) for person in (*PEOPLE, EXECUTOR)}
+    async with app.runtime.database.transaction() as session:
+        for person in PEOPLE:
+            if needs_key(app.runtime, person.role):
+                await hold_key(session, app.runtime, person.name)
     await settled(app)  # a backend that has just begun compares its ledger with signer and witnesses before it appends
     return tokens

@@ -3,6 +3,8 @@
 import atexit
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncGenerator
 from functools import cache
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import httpx
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.auth.hardware.keys import parse_line
 from backend.auth.identity_tables import HardwareKeyRow
@@ -18,6 +21,8 @@ from backend.context import Runtime
 from contract.hardware import SK_ED25519
 from simulator.security_key import SecurityKey
 from tests.support.hardware import Desk
+from tests.support.people import PEOPLE
+from tests.support.processes import until
 from tests.support.signing_in import signed
 
 
@@ -31,7 +36,38 @@ def _directory() -> Path:
 @cache
 def key_of(name: str) -> Desk:
     """The software key of a person, the same in every test of this process."""
-    return Desk(_directory(), SecurityKey(_directory() / name))
+    return Desk(_directory(), SecurityKey(_directory() / f"{name}.key"))
+
+
+@cache
+def agents() -> Path:
+    """Where each person's SSH agent listens, under their name: one real process for all tests of this one."""
+    for person in PEOPLE:
+        key_of(person.name)
+    where = _directory()
+    command = [sys.executable, "-m", "simulator.security_keys", "--keys", str(where), "--agents", str(where)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    atexit.register(_end, process)
+    until(lambda: all((where / person.name).is_socket() for person in PEOPLE), "the agents of the tests")
+    return where
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+async def hold_key(session: AsyncSession, runtime: Runtime, name: str) -> None:
+    """Give an account its key as if it had always had it: without an entry that a test would count."""
+    key, _ = parse_line(key_of(name).key.line(SK_ED25519))
+    if await session.scalar(select(HardwareKeyRow.id).where(HardwareKeyRow.blob == key.blob)) is not None:
+        return
+    user = (await session.scalars(select(User).where(User.username == name))).one()
+    row = HardwareKeyRow(
+        id=runtime.clock.new_id(), user_id=user.id, blob=key.blob, kind=key.kind, fingerprint=key.fingerprint,
+        comment="", last_counter=0, enrolled_at=runtime.clock.now(),
+    )  # fmt: skip
+    session.add(row)
 
 
 class Touching(httpx.Auth):
@@ -50,7 +86,8 @@ class Touching(httpx.Auth):
             return
         me = yield self._ask(request, "GET", "whoami")
         name = json.loads(await me.aread())["username"]
-        await self._enrol(name)
+        async with self._runtime.database.transaction() as session:
+            await hold_key(session, self._runtime, name)
         challenge = yield self._ask(request, "POST", "confirm/challenge", wanted)
         asked = json.loads(await challenge.aread())
         done = yield self._ask(request, "POST", "confirm", signed(asked, key_of(name)))
@@ -60,15 +97,3 @@ class Touching(httpx.Auth):
     def _ask(self, about: httpx.Request, method: str, path: str, body: object = None) -> httpx.Request:
         url = about.url.copy_with(raw_path=f"/v1/auth/{path}".encode())
         return httpx.Request(method, url, headers={"authorization": about.headers["authorization"]}, json=body)
-
-    async def _enrol(self, name: str) -> None:
-        """Give the account its key as if it had always had it: without an entry that a test would count."""
-        key, _ = parse_line(key_of(name).key.line(SK_ED25519))
-        async with self._runtime.database.transaction() as session:
-            if await session.scalar(select(HardwareKeyRow.id).where(HardwareKeyRow.blob == key.blob)) is None:
-                user = (await session.scalars(select(User).where(User.username == name))).one()
-                row = HardwareKeyRow(
-                    id=self._runtime.clock.new_id(), user_id=user.id, blob=key.blob, kind=key.kind,
-                    fingerprint=key.fingerprint, comment="", last_counter=0, enrolled_at=self._runtime.clock.now(),
-                )  # fmt: skip
-                session.add(row)

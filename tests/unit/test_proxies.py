@@ -77,7 +77,11 @@ async def _passed(scope: dict[str, Any]) -> tuple[list[Any], list[dict[str, Any]
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 async def test_the_layer_puts_the_caller_in_the_peers_place(kind: str) -> None:
-    scope: dict[str, Any] = {"type": kind, "client": ("10.0.0.1", 5), "headers": [(b"x-forwarded-for", CALLER.encode())]}
+    scope: dict[str, Any] = {
+        "type": kind,
+        "client": ("10.0.0.1", 5),
+        "headers": [(b"x-forwarded-for", CALLER.encode())],
+    }
     assert await _passed(scope) == ([(CALLER, 0)], [])
     scope["client"] = ("198.51.100.2", 5)
     assert await _passed(scope) == ([("198.51.100.2", 5)], [])

@@ -1,5 +1,6 @@
 """`watchfloor user`: hardware keys and the break-glass account beside the database, one's own password over HTTP."""
 
+import sys
 from typing import TextIO
 
 import click
@@ -94,7 +95,9 @@ def break_glass(name: str, *, as_json: bool) -> None:
         body = {"name": made.name, "password": made.password, "code": made.code, "hours": made.hours}
         write_json("user.break_glass", body)
         return
-    write_lines([*_envelope(made, 1, "Password", made.password), _FORM_FEED, *_envelope(made, 2, "Code", made.code)])
+    write_lines(_envelope(made, 1, "Password", made.password))
+    sys.stdout.write("\n" if sys.stdout.isatty() else _FORM_FEED)
+    write_lines(_envelope(made, 2, "Code", made.code))
 
 
 @click.command("passwd")
