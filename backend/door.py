@@ -45,9 +45,10 @@ class Door(HttpToolsProtocol):
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take it, unless too many are there."""
+        """Take it, unless too many are there, or it was reset before it could be asked where it comes from."""
         super().connection_made(cast("asyncio.Transport", transport))
-        if len(self.connections) > most_connections():
+        # what came over it and has no address would pass for a caller on this machine, whom no network is forbidden
+        if self.client is None or len(self.connections) > most_connections():
             self.transport.abort()
         else:
             self._expect_head()
