@@ -11,6 +11,8 @@ from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from backend.peer import is_local
+
 HEAD_LIMIT_S: Final = 10.0
 """From the first byte of a request, or the connection, to the end of its head; the slowest honest line is faster."""
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -45,9 +47,11 @@ class Door(HttpToolsProtocol):
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take it, unless too many are there."""
+        """Take it, unless too many are there, or it was reset before it could be asked where it comes from."""
         super().connection_made(cast("asyncio.Transport", transport))
-        if len(self.connections) > most_connections():
+        # what came over it and has no address would pass for a caller on this machine, whom no network is forbidden
+        unknown = self.client is None and not is_local(transport)
+        if unknown or len(self.connections) > most_connections():
             self.transport.abort()
         else:
             self._expect_head()

@@ -2,6 +2,8 @@
 
 import asyncio
 import resource
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +13,7 @@ import httpx
 import pytest
 
 from backend import door
+from backend.server import BackendServer, listening_socket, url_of
 from tests.support.app import App
 from tests.support.backends import serving
 from tests.support.gate_line import line
@@ -106,3 +109,20 @@ def test_a_backend_asks_for_files_and_keeps_some_from_connections() -> None:
         pytest.skip(f"this system gives a process {hard} files at most")
     said = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout
     assert said.split() == [str(512 - door.SPARE_FILES), str(4096 - door.SPARE_FILES), "4096", "4096"]
+
+
+async def test_who_is_gone_before_being_asked_for_an_address_passes_for_nobody(app: App) -> None:
+    sock = listening_socket("127.0.0.1", 0)
+    with socket.create_connection(sock.getsockname()) as client:
+        client.sendall(WHOLE)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close by a reset
+    ready = asyncio.Event()
+    server = BackendServer(app.app, ready=ready.set, guest=True)
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    await ready.wait()
+    async with httpx.AsyncClient(base_url=url_of(sock)) as client:
+        assert (await client.get("/metrics")).is_success
+    server.should_exit = True
+    await task
+    asked = {"method": "GET", "route": "/healthz", "status": "200"}
+    assert app.runtime.metrics.registry.get_sample_value("watchfloor_http_requests_total", asked) is None

@@ -2,16 +2,12 @@
 
 import asyncio
 import json
-import socket
-import struct
 from typing import Any
 
 import pytest
 
 from backend import door
-from backend.listening import listening_socket, url_of
 from backend.middleware import MAX_BODY_BYTES, MAX_JSON_BYTES, MAX_SIGN_IN_BYTES, body_limit_bytes
-from backend.server import BackendServer
 from tests.support.app import App
 from tests.support.backends import serving
 from tests.support.people import EXECUTOR, OPERATOR
@@ -126,24 +122,3 @@ async def test_a_large_body_is_no_long_head(app: App) -> None:
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     async with serving(app.app) as url:
         assert (await _said(url, head.encode() + body)).startswith(b"HTTP/1.1 422 ")
-
-
-async def test_who_is_gone_before_being_asked_for_an_address_passes_for_nobody(app: App) -> None:
-    """Without an address a caller would count as local, for whom no network is forbidden."""
-    sock = listening_socket("127.0.0.1", 0)
-    with socket.create_connection(sock.getsockname()) as client:
-        client.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close by a reset
-    ready = asyncio.Event()
-    server = BackendServer(app.app, ready=ready.set, guest=True)
-    task = asyncio.create_task(server.serve(sockets=[sock]))
-    await ready.wait()
-    assert (await _said(url_of(sock), b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")) != b""
-    server.should_exit = True
-    await task
-    assert (
-        app.runtime.metrics.registry.get_sample_value(
-            "watchfloor_http_requests_total", {"method": "GET", "route": "/healthz", "status": "200"}
-        )
-        is None
-    )
