@@ -75,7 +75,7 @@ class Signer(Protocol):
 def _library() -> Any:
     """The library that signs.
 
-    It raises the interpreter's limit of recursion a hundredfold, which everything that reads text from outside relies on:
+    It raises the limit of recursion a hundredfold, which everything that reads text from outside relies on:
     an answer nested deeply enough would end the process instead of being refused.
 
     Raises:
