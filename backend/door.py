@@ -62,13 +62,11 @@ class Door(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the head is longer than any of an honest client."""
-        if self._late is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.transport.abort()
-                return
+        """Read on, unless the head is longer than any of an honest client; what comes with its end may be a body."""
+        self._head_bytes += len(data)
         super().data_received(data)
+        if self._late is not None and self._head_bytes > MAX_HEAD_BYTES:
+            self.transport.abort()
 
     def on_message_begin(self) -> None:
         """A further request over the same connection has as long for its head as the first."""

@@ -125,6 +125,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(runtime.database.close)
+            stack.callback(runtime.revocations.end)
             await stack.enter_async_context(settling.looked_after(runtime))
             await _check_ledger(runtime)
             stack.push_async_callback(runtime.reserve.close)

@@ -113,6 +113,10 @@ class Revocations:
                     raise OSError(f"another process has kept the list of erasures for {LOCK_S:g} s") from error
             await asyncio.sleep(_LOCK_RETRY_S)
 
+    def end(self) -> None:
+        """Let go of the thread."""
+        self._disk.end()
+
 
 def _heard(task: "asyncio.Task[Mapping[str, Revocation]]") -> None:
     """Nobody may be left to hear of a failure: then it is nobody's."""

@@ -194,9 +194,10 @@ class Spool:
         return [Spool(SpoolFile(path)) for path in await self._do(self.file.others)]
 
     async def close(self) -> None:
-        """Let go of the file; an empty one is taken away."""
+        """Let go of the file, an empty one is taken away, and of the thread: the next entry starts another."""
         with suppress(SpoolError):
             await self._do(self.file.close if self.waiting else self.file.remove)
+        self._disk.end()
 
     async def let_go(self) -> None:
         """Let go of the file as it is, and of the thread: it can be taken over again."""

@@ -18,7 +18,7 @@ class Wire(WebSocketsSansIOProtocol):
     """One connection. A route that does not listen to it is served by tasks, like any other WebSocket."""
 
     _take: Callable[[str | None], float] | None = None
-    _held: str | None = None
+    _held: tuple[str | None, ...] = ()
     _pausing = False
 
     def handle_connect(self, event: Request) -> None:
@@ -57,7 +57,7 @@ class Wire(WebSocketsSansIOProtocol):
             return
         text = _decoded(raw) if self.curr_msg_data_type == "text" else None
         if self._pausing:
-            self._held = text
+            self._held = (text,)
         else:
             self._hand_on(text)
 
@@ -71,10 +71,12 @@ class Wire(WebSocketsSansIOProtocol):
 
     def _go_on(self) -> None:
         self._pausing = False
-        held, self._held = self._held, None
-        if held is not None:
-            self._hand_on(held)
-        if not self._pausing and not self.transport.is_closing():
+        held, self._held = self._held, ()
+        if self.transport.is_closing():
+            return
+        for text in held:
+            self._hand_on(text)
+        if not self._pausing:
             self.transport.resume_reading()
 
 

@@ -10,11 +10,9 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from gate import local_http
 from gate.checker import Checker
 from gate.client import Gate
 from gate.permits import Decision, Reason
@@ -23,11 +21,9 @@ from gate.statements import StatementError, read_json, read_key
 MAX_BODY_BYTES: Final = 32_768
 """A permit with room to spare."""
 MAX_DISCARDED_BYTES: Final = 1_048_576
-MAX_LENGTH_DIGITS: Final = 12
 MAX_CONNECTIONS: Final = 64
 """Bots keep one connection each; more is a mistake, and each costs a thread."""
-IDLE_LIMIT_S: Final = 60.0
-"""A connection on which nothing comes for so long is closed."""
+LOOK_FOR_END_S: Final = 0.1
 MAX_AMOUNT_CHARS: Final = 80
 _COUNTS: Final = frozenset({"open_orders", "in_flight", "last_order_seq"})
 _MAX_COUNT: Final = 2**31 - 1
@@ -187,16 +183,13 @@ def _amount(body: Body, name: str) -> Decimal | None:
     return amount
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(local_http.LocalHandler):
     """One connection of a bot."""
 
-    protocol_version = "HTTP/1.1"
     server_version = "watchfloor-sidecar"
-    sys_version = ""
-    timeout = IDLE_LIMIT_S
     server: "_Server"
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  the base class calls it so
         """Answer whether all is well."""
         if self.path != "/healthz":
             self._refuse(http.HTTPStatus.NOT_FOUND, "there is nothing here; GET /healthz, or POST to ask")
@@ -204,11 +197,11 @@ class _Handler(BaseHTTPRequestHandler):
         health = self.server.sidecar.health()
         self._answer(http.HTTPStatus.OK if health["ok"] else http.HTTPStatus.SERVICE_UNAVAILABLE, health)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802  the base class calls it so
         """Answer one question."""
         route = self.server.sidecar.routes.get(self.path)
         if route is None:
-            self._discard(self._length() or 0)
+            self._discard(self.stated_length() or 0)
             known = ", ".join(self.server.sidecar.routes)
             self._refuse(http.HTTPStatus.NOT_FOUND, f"there is nothing here; POST to {known}")
             return
@@ -224,14 +217,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(http.HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the sidecar")
 
     def _refuse_browsers(self) -> None:
-        """A page in somebody's browser can reach loopback too; it cannot set this type, nor hide where it is from."""
-        if self.headers.get_content_type() != "application/json":
+        if not self.is_json:
             raise BadRequestError("send Content-Type: application/json")
-        if self.headers.get("Origin") is not None:
+        if self.is_from_a_page:
             raise BadRequestError("no web page may ask here")
 
     def _body(self) -> Body:
-        length = self._length()
+        length = self.stated_length()
         if length is None:
             raise BadRequestError("send a body with a Content-Length")
         if length > MAX_BODY_BYTES:
@@ -245,11 +237,6 @@ class _Handler(BaseHTTPRequestHandler):
             raise BadRequestError("the body is a JSON object")
         return body
 
-    def _length(self) -> int | None:
-        text = self.headers.get("Content-Length", "")
-        understood = text.isascii() and text.isdigit() and len(text) <= MAX_LENGTH_DIGITS
-        return int(text) if understood and self.headers.get("Transfer-Encoding") is None else None
-
     def _discard(self, length: int) -> None:
         """Read what will not be used, so that the answer is not lost with a connection closed under the bot's hands."""
         left = min(length, MAX_DISCARDED_BYTES)
@@ -261,81 +248,24 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, {"allowed": False, "error": why})
 
     def _answer(self, status: http.HTTPStatus, body: Body) -> None:
-        raw = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        self.send_header("Cache-Control", "no-store")
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(raw)
+        self.reply(status, json.dumps(body).encode())
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """Answer what the base class refuses (an endless line, another method) in the same form."""
         self._refuse(http.HTTPStatus(code), message or "not understood")
 
-    def address_string(self) -> str:
-        """Return who asks; nobody has an address on a Unix socket."""
-        return "local"
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class named it
-        """Say nothing: a bot asks before each send."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = MAX_CONNECTIONS
-    allow_reuse_address = True
-
+class _Server(local_http.LocalServer):
     def __init__(self, sidecar: Sidecar, listening: socket.socket) -> None:
         self.sidecar = sidecar
-        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        super().__init__(("", 0), _Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listening
-        self.server_address = listening.getsockname()
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, _ = self.socket.accept()
-        return connection, ("local", 0)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A bot that hangs up in the middle is no news."""
+        super().__init__(_Handler, listening, max_connections=MAX_CONNECTIONS)
 
 
-class Serving:
+class Serving(local_http.Serving):
     """A sidecar that answers until its context is left."""
 
     def __init__(self, sidecar: Sidecar, listening: socket.socket) -> None:
-        self._server = _Server(sidecar, listening)
-        self._path = listening.getsockname() if listening.family == socket.AF_UNIX else None
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="sidecar", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        if self._path is not None:
-            Path(self._path).unlink(missing_ok=True)
+        super().__init__(_Server(sidecar, listening), "sidecar", look_for_end_s=LOOK_FOR_END_S)
 
 
 def read_permit_keys(text: str) -> Mapping[str, bytes]:

@@ -1,6 +1,7 @@
 """Who signs: a key in a file, or a command of the operator's. A key is never in an argument, a log or a message."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,25 @@ class Signer(Protocol):
         """
 
 
+def _library() -> Any:
+    """The library that signs.
+
+    It raises the limit of recursion a hundredfold, which everything that reads text from outside relies on:
+    an answer nested deeply enough would end the process instead of being refused.
+
+    Raises:
+        PlaceError: it is not installed.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        from eth_account import Account
+    except ImportError as error:
+        raise PlaceError("signing with a key needs the extra `evm`: pip install 'watchfloor[evm]'") from error
+    finally:
+        sys.setrecursionlimit(limit)
+    return Account
+
+
 class KeySigner:
     """Signs with a key that this process holds."""
 
@@ -80,15 +100,12 @@ class KeySigner:
         Raises:
             PlaceError: the file is not its owner's only, holds no key, or the library is not installed.
         """
-        try:
-            from eth_account import Account
-        except ImportError as error:
-            raise PlaceError("signing with a key needs the extra `evm`: pip install 'watchfloor[evm]'") from error
+        account = _library()
         secret = read_secret(path)
         if not is_hash(secret if secret.startswith("0x") else f"0x{secret}"):
             raise PlaceError(f"{path} does not hold a key: 64 hexadecimal digits")
         try:
-            self._account = Account.from_key(secret)
+            self._account = account.from_key(secret)
         except Exception:  # noqa: BLE001  boundary: whatever the library says of a wrong key, nobody repeats it
             raise PlaceError(f"{path} does not hold a usable key") from None
 

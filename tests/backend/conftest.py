@@ -15,3 +15,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("WATCHFLOOR_WITNESSES", f"dir:{tmp_path / 'kept'}")
     with signing(tmp_path):
         yield tmp_path
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory of the test's own, for every backend that it starts."""
+    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path))
+    return tmp_path

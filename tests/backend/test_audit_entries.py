@@ -98,7 +98,7 @@ async def _written(
     return [(written[row.id], row) for row in await ledger_rows(app, *written)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries=st.lists(st.tuples(CALLERS, DRAFTS, INSTANTS), min_size=1, max_size=4))
 def test_whatever_is_said_enters_the_ledger_and_its_columns_are_those_of_its_bytes(
     database_url: str, entries: list[tuple[Caller, AuditDraft, datetime]]

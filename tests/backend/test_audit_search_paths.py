@@ -200,7 +200,7 @@ def test_pages_are_those_of_a_walk_over_all_entries(database_url: str) -> None:
     newest_first = sorted(sorted(known, key=lambda one: (one.log, -one.seq)), key=lambda one: one.at, reverse=True)
     with asyncio.Runner() as runner:
 
-        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
         @given(
             _QUESTIONS,
             st.lists(st.sampled_from([9, 30, 100]), min_size=1, max_size=3),

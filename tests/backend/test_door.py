@@ -126,3 +126,14 @@ async def test_who_is_gone_before_being_asked_for_an_address_passes_for_nobody(a
     await task
     asked = {"method": "GET", "route": "/healthz", "status": "200"}
     assert app.runtime.metrics.registry.get_sample_value("watchfloor_http_requests_total", asked) is None
+
+
+async def test_a_body_read_together_with_its_head_is_no_long_head(url: str) -> None:
+    body = b"{" + b" " * (3 * door.MAX_HEAD_BYTES)
+    head = (
+        f"POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    )
+    reader, writer = await knock(url, head.encode() + b"Connection: close\r\n\r\n" + body)
+    async with asyncio.timeout(LIMIT_S):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 4")
+    writer.close()

@@ -125,20 +125,23 @@ async def test_the_stored_bound_outlives_every_permit_given(app: App) -> None:
 
 
 async def test_renewals_that_say_nothing_new_write_nothing(app: App) -> None:
-    await renew(app.runtime)
-    [(first,)] = await fetch(app, "SELECT xmin FROM executors")
-    await renew(app.runtime)
-    assert await fetch(app, "SELECT xmin FROM executors") == [(first,)]
-    await renew(app.runtime, position_eth=Decimal("3.500"))
-    assert await fetch(app, "SELECT xmin FROM executors") == [(first,)]
+    look, soon = "SELECT xmin, last_seen_at, clock_timestamp() AS now FROM executors", False
+    while not soon:  # a machine may be so busy that the next report is due between two of them
+        await renew(app.runtime)
+        [first] = await fetch(app, look)
+        await renew(app.runtime)
+        await renew(app.runtime, position_eth=Decimal("3.500"))
+        [second] = await fetch(app, look)
+        soon = second.now < first.last_seen_at + freezes.REPORT_EVERY
+    assert second.xmin == first.xmin
     await asyncio.sleep(freezes.REPORT_EVERY.total_seconds())
     await renew(app.runtime)
     [(again,)] = await fetch(app, "SELECT xmin FROM executors")
-    assert again != first
+    assert again != first.xmin
     await renew(app.runtime, position_eth=Decimal(4))
     assert await fetch(app, "SELECT xmin FROM executors") != [(again,)]
     assert await fetch(app, "SELECT count(*) FROM audit_logs WHERE event_type LIKE 'executors.%'") == [(1,)]
-    assert await fetch(app, "SELECT count(*) FROM stream_events") == [(0,)]
+    assert await fetch(app, "SELECT count(*) FROM stream_events WHERE topic LIKE 'executor%'") == [(0,)]
 
 
 async def test_a_change_is_written_at_once_and_then_once_a_second(app: App) -> None:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import pytest
@@ -21,16 +20,11 @@ from tests.support.latching import latched, post, rows, signed_in, until
 from tests.support.outage import outage
 from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR
 
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data directory of the test's own."""
-    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("directory")
 
 
 @pytest.fixture
-async def app(database_url: str, directory: Path) -> AsyncIterator[App]:
+async def app(database_url: str) -> AsyncIterator[App]:
     async with started_app(database_url) as running:
         yield running
 

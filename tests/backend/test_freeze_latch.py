@@ -35,15 +35,11 @@ RUNS, SEED = 2, 3
 """One server that stands still and one that is killed; many more: `python -m tests.support.freeze_outage`."""
 
 
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data directory of the test's own."""
-    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("directory")
 
 
 @pytest.fixture
-async def app(database_url: str, directory: Path) -> AsyncIterator[App]:
+async def app(database_url: str) -> AsyncIterator[App]:
     async with started_app(database_url) as running:
         yield running
 

@@ -20,16 +20,11 @@ from tests.support.outage import outage
 from tests.support.people import AUDITOR, EXECUTOR, OFFICER
 from tests.support.sse import open_stream
 
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data directory of the test's own."""
-    monkeypatch.setenv("WATCHFLOOR_DATA_DIR", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("directory")
 
 
 @pytest.fixture
-async def app(database_url: str, directory: Path) -> AsyncIterator[App]:
+async def app(database_url: str) -> AsyncIterator[App]:
     async with started_app(database_url) as running:
         yield running
 

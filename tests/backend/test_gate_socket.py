@@ -309,9 +309,12 @@ async def test_of_what_comes_too_fast_the_newest_is_answered(app: App, url: str,
     assert len(answered) < len(numbers)
 
 
-async def test_bytes_are_no_message(url: str, token: str) -> None:
+@pytest.mark.parametrize("sent_before", [0, 5], ids=["in time", "too fast"])
+async def test_bytes_are_no_message(url: str, token: str, sent_before: int) -> None:
     async with line(url, token) as bot:
         await bot.renew()
+        for _ in range(sent_before):
+            await bot.send()
         await bot.connection.send(b"{}")
         last, code = await bot.closed()
     assert ((last or {})["type"], code) == ("refused", CloseCode.MALFORMED)

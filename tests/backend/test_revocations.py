@@ -18,6 +18,7 @@ from backend.context import Caller
 from backend.errors import ConfigurationError
 from backend.revocations import FILE_NAME, ErasedSubjectError, Revocations, Step
 from tests.support.app import App, started_app
+from tests.support.latching import until
 from tests.support.ledger import settled
 from tests.support.people import ADMIN, OFFICER, OPERATOR
 
@@ -233,3 +234,12 @@ async def test_an_approval_that_was_rolled_back_is_void(
             assert answer.is_error
         (one,) = (await app.runtime.revocations.known()).values()
         assert one.step is Step.VOID
+
+
+async def test_a_backend_that_stops_leaves_no_thread_behind(database_url: str) -> None:
+    before = set(threading.enumerate())
+    async with started_app(database_url):
+        names = {thread.name for thread in set(threading.enumerate()) - before}
+        assert {"erasures", "audit spool"} <= names
+    mine = {"erasures", "audit spool", "known callers", "freeze journal"}
+    await until(lambda: not mine & {thread.name for thread in set(threading.enumerate()) - before}, "the threads' end")

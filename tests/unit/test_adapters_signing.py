@@ -1,6 +1,7 @@
 """Signing: what a key or a command gives is a signature or one plain error, and neither says what is secret."""
 
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -67,3 +68,17 @@ def test_what_cannot_sign_is_refused_without_repeating_it(tmp_path: Path) -> Non
     for argv, sender in (([], SENDER), (["sign"], "0x1")):
         with pytest.raises(PlaceError):
             CommandSigner(argv, sender)
+
+
+def test_the_library_leaves_the_limit_of_recursion_where_hostile_text_meets_it(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.touch(mode=stat.S_IRUSR | stat.S_IWUSR)
+    path.write_text("11" * 32)
+    code = (
+        "import pathlib, sys\n"
+        "from adapters.pausable.signing import KeySigner\n"
+        "before = sys.getrecursionlimit()\n"
+        "KeySigner(pathlib.Path(sys.argv[1]))\n"
+        "sys.exit(sys.getrecursionlimit() != before)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == 0
