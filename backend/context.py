@@ -23,6 +23,7 @@ from backend.revocations import Revocations
 from backend.settings import Settings
 from backend.signals import Signal
 from backend.timed import TimedCache
+from backend.token_use import TokenUse
 from backend.write_path import WritePath
 from contract.permissions import Permission
 
@@ -32,7 +33,7 @@ class Caller:
     """Who acts: a signed-in person, a service token, or the system itself."""
 
     subject: str
-    """User name, `executor:NAME`, or `system:NAME`; written to the audit log as user_id."""
+    """User name, `executor:NAME`, `service:NAME` or `system:NAME`; written to the audit log as user_id."""
     kind: Literal["user", "service", "system", "anonymous"]
     role: str
     permissions: frozenset[Permission]
@@ -44,6 +45,10 @@ class Caller:
     """What a machine's token lets its executors trade at once; None is what the policy says."""
     peer: Peer | None = None
     """Who opened the connection, as the kernel or TLS says."""
+    executors: tuple[str, ...] = ()
+    """Patterns of the executors' names that a machine may speak for; empty: for all."""
+    credential: str | None = field(default=None, repr=False)
+    """A machine's secret, by its hash."""
 
     def connection_facts(self) -> dict[str, Any]:
         """What the entry of a sign-in says about the connection it came over."""
@@ -52,7 +57,7 @@ class Caller:
     @property
     def identity(self) -> tuple[str, str | None]:
         """What the caller signed in with."""
-        return self.subject, self.session_id
+        return self.subject, self.session_id or self.credential
 
 
 STORED_OF_CALLER: Final = ("subject", "kind", "role", "request_id", "session_id", "ip", "user_agent")
@@ -107,6 +112,10 @@ class Runtime:
     outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when this process has committed an audit entry: wakes the sequencer if it runs here."""
     metrics: Metrics = field(default_factory=Metrics)
+    token_use: TokenUse = field(default_factory=TokenUse)
+    """Uses of machines' tokens that are not written down yet."""
+    present: dict[str, datetime] = field(default_factory=dict)
+    """When people used their sessions, by session, as far as it is not written down yet."""
     bodies: dict[str, KeptBody] = field(default_factory=dict)
     """At most one encoded answer a name."""
 

@@ -23,9 +23,11 @@ from backend.audit.retention import routes as retention_routes
 from backend.audit.verification import periods as ledger_periods
 from backend.audit.verification import routes as verification_routes
 from backend.audit.verification import runs as verification_runs
-from backend.auth import access_monitor, access_routes
+from backend.auth import access_monitor, access_routes, oidc_routes, service_token_routes, service_token_use, sessions_routes
 from backend.auth import routes as auth_routes
 from backend.auth.machines import Machines
+from backend.auth.oidc_configured import provider_of
+from backend.auth.presence import keeping_presence
 from backend.auth.service import admit, keeping_known
 from backend.auth.watching import Watch
 from backend.clock import SYSTEM_CLOCK, Clock
@@ -65,7 +67,10 @@ from contract.version import __version__
 ROUTERS: tuple[APIRouter, ...] = (
     ops.router,
     auth_routes.router,
+    oidc_routes.router,
     access_routes.router,
+    sessions_routes.router,
+    service_token_routes.router,
     compliance_routes.router,
     risk_routes.router,
     alerts_routes.router,
@@ -88,6 +93,7 @@ MONITORS: tuple[Monitor, ...] = (
     executors_monitor.MONITOR,
     thaw_monitor.MONITOR,
     access_monitor.MONITOR,
+    service_token_use.MONITOR,
     headwatch.MONITOR,
     archivewatch.MONITOR,
     ledger_periods.PERIODS,
@@ -132,6 +138,8 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             await stack.enter_async_context(limiter.running())
             await stack.enter_async_context(auditwatch.watching(runtime))
             await stack.enter_async_context(keeping_known(runtime))
+            await stack.enter_async_context(keeping_presence(runtime))
+            await stack.enter_async_context(service_token_use.writing_uses(runtime))
             app.state.latch = await stack.enter_async_context(latching(runtime, keep_apart))
             await stack.enter_async_context(attending(runtime, app.state.latch))
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
@@ -160,6 +168,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     app.state.runtime = runtime
     app.state.admit = admit
     app.state.certificate = None
+    app.state.sso = provider_of(runtime)
     app.state.machines = Machines(runtime)
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
     app.state.check_ledger = partial(_check_ledger, runtime)

@@ -16,7 +16,7 @@ _EVERYWHERE: Final = (
 _WORDS: Final = {
     ErrorCode.NOT_AUTHENTICATED: "Not signed in",
     ErrorCode.LOGIN_FAILED: "A factor of the sign-in is wrong, or somebody has to wait",
-    ErrorCode.NOT_ALLOWED: "Not allowed",
+    ErrorCode.NOT_ALLOWED: "Not allowed, or the session is locked",
     ErrorCode.NOT_FOUND: "There is no such thing",
     ErrorCode.INVALID_REQUEST: "Not a request that this route takes",
     ErrorCode.CONFLICT: "It contradicts what is stored, or the policy refuses",

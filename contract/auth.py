@@ -10,7 +10,7 @@ from contract.permissions import Permission
 MAX_NAME_CHARS = 100
 MAX_PASSWORD_CHARS = 1_024
 """A longer one would only keep the server hashing."""
-_NO_NUL = r"^[^\x00]*$"
+NO_NUL = r"^[^\x00]*$"
 """PostgreSQL text cannot hold NUL."""
 
 
@@ -28,15 +28,19 @@ class Factor(StrEnum):
     HARDWARE_KEY = "hardware_key"
     SEALED_CODE = "sealed_code"
     """The second envelope of a break-glass account."""
+    SSO = "sso"
+    """The organisation's own sign-in."""
+    SSO_SECOND = "sso_second"
+    """A second factor that was asked for there, and that the policy counts."""
 
 
 class LoginRequest(WireRequest):
     """Password and one-time code, or recovery code, of one account."""
 
-    username: str = Field(max_length=MAX_NAME_CHARS, pattern=_NO_NUL)
+    username: str = Field(max_length=MAX_NAME_CHARS, pattern=NO_NUL)
     password: str = Field(max_length=MAX_PASSWORD_CHARS, repr=False)
     totp: str = Field(default="", max_length=MAX_CODE_CHARS, repr=False)
-    origin: str = Field(default="", max_length=MAX_ADDRESS_CHARS, pattern=_NO_NUL)
+    origin: str = Field(default="", max_length=MAX_ADDRESS_CHARS, pattern=NO_NUL)
     """Address of the backend as the client knows it, into which a hardware key's answer is bound."""
 
 
@@ -57,13 +61,19 @@ class WhoAmI(Wire):
     expires_at: UtcDatetime | None = None
     must_enrol: bool = False
     """The authenticator is lost: until there is a new one the account may freeze and see freezes only."""
+    locked: bool = False
+    """Nobody was there for the policy's time: the session freezes, sees freezes and waits for its factors."""
+    locks_in_seconds: int | None = None
+    """How long the session stays open unless a person uses it; None for a machine."""
+    locks_after_seconds: int | None = None
+    """How long the policy lets a session be that nobody uses."""
 
 
 class PasswordChange(WireRequest):
     """A new password for the caller, who shows the old one and a code."""
 
     old: str = Field(max_length=MAX_PASSWORD_CHARS, repr=False)
-    new: str = Field(max_length=MAX_PASSWORD_CHARS, pattern=_NO_NUL, repr=False)
+    new: str = Field(max_length=MAX_PASSWORD_CHARS, pattern=NO_NUL, repr=False)
     totp: str = Field(default="", max_length=MAX_CODE_CHARS, repr=False)
 
 

@@ -26,6 +26,8 @@ class ErrorCode(StrEnum):
     NOT_AUTHENTICATED = "not_authenticated"
     LOGIN_FAILED = "login_failed"
     NOT_ALLOWED = "not_allowed"
+    SESSION_LOCKED = "session_locked"
+    """Nobody was there for a while: the session freezes, sees freezes and waits for its factors."""
     NOT_FOUND = "not_found"
     INVALID_REQUEST = "invalid_request"
     CONFLICT = "conflict"
@@ -45,6 +47,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.NOT_AUTHENTICATED: 401,
     ErrorCode.LOGIN_FAILED: 401,
     ErrorCode.NOT_ALLOWED: 403,
+    ErrorCode.SESSION_LOCKED: 403,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.INVALID_REQUEST: 422,
     ErrorCode.CONFLICT: 409,
@@ -63,6 +66,7 @@ EXIT_CODE: dict[ErrorCode, ExitCode] = {
     ErrorCode.NOT_AUTHENTICATED: ExitCode.NOT_ALLOWED,
     ErrorCode.LOGIN_FAILED: ExitCode.NOT_ALLOWED,
     ErrorCode.NOT_ALLOWED: ExitCode.NOT_ALLOWED,
+    ErrorCode.SESSION_LOCKED: ExitCode.NOT_ALLOWED,
     ErrorCode.NOT_FOUND: ExitCode.NOT_FOUND,
     ErrorCode.INVALID_REQUEST: ExitCode.USAGE,
     ErrorCode.CONFLICT: ExitCode.CHECK_FAILED,

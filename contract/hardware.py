@@ -50,6 +50,7 @@ class HardwareAct(StrEnum):
     """What a hardware key is asked for."""
 
     SIGN_IN = "sign_in"
+    UNLOCK = "unlock"
     ENROL_KEY = "enrol_key"
     APPROVE_THAW = "approve_thaw"
     APPROVE_ERASURE = "approve_erasure"

@@ -13,6 +13,10 @@ class AuditEvent(StrEnum):
     """A sign-in was refused: wrong password or code, locked, disabled or unknown."""
     LOGOUT_DONE = "auth.logout.done"
     """A person ended a session."""
+    SESSION_UNLOCKED = "auth.session.unlocked"
+    """A person unlocked a session that nobody had used for a while."""
+    SESSION_ENDED = "auth.session.ended"
+    """A session was ended by its person from another one, by somebody who may, or by one sign-in too many."""
     REQUEST_REFUSED = "auth.request.refused"
     """A request came without a valid sign-in, or from an address its role may not come from."""
     PERMISSION_DENIED = "auth.permission.denied"
@@ -67,12 +71,22 @@ class AuditEvent(StrEnum):
     """Somebody confirmed one act on one object with a touch of the hardware key."""
     CONFIRMATION_REFUSED = "auth.confirmation.refused"
     """The answer of a hardware key to a confirmation did not hold."""
+    SSO_LINKED = "auth.sso.linked"
+    """An account was linked with somebody at the provider of SSO, who signs in to it from then on."""
+    SSO_UNLINKED = "auth.sso.unlinked"
+    """An account's link with the provider of SSO was cut; its sessions ended."""
     BREAK_GLASS_SEALED = "auth.break_glass.sealed"
     """The break-glass account was made, or sealed again with new envelopes."""
     BREAK_GLASS_OPENED = "auth.break_glass.opened"
     """Somebody signed in with both envelopes of the break-glass account."""
     TOKEN_ISSUED = "auth.token.issued"  # noqa: S105  the name of an event
     """A machine was given a credential."""
+    TOKEN_ROTATED = "auth.token.rotated"  # noqa: S105  the name of an event
+    """A machine was given another secret in place of the one it has."""
+    TOKEN_REVOKED = "auth.token.revoked"  # noqa: S105  the name of an event
+    """A machine's credential no longer works."""
+    SIGNING_KEY_ROTATED = "auth.signing_key.rotated"
+    """Session tokens are signed with another key from now on; after a compromise all sessions have ended."""
 
     FREEZE_CREATED = "freeze.hold.created"
     """Trading was frozen in a scope, by a person or by a rule of the policy."""

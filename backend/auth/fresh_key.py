@@ -21,7 +21,8 @@ from contract.confirming import ConfirmationRequest, Confirmed
 from contract.errors import ConfirmationWanted, ErrorCode
 from contract.hardware import HardwareAct, HardwareAnswer, HardwareChallenge
 
-_SIGN_IN_ACTS = frozenset({HardwareAct.SIGN_IN})
+_SIGN_IN_ACTS = frozenset({HardwareAct.SIGN_IN, HardwareAct.UNLOCK})
+"""Asked for behind a password and a code alone: here they would be had without."""
 
 
 async def require(session: AsyncSession, runtime: Runtime, caller: Caller, act: HardwareAct, about: str) -> None:

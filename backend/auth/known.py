@@ -7,7 +7,7 @@ and every entry says so.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.auth import tokens
+from backend.auth import machine_rows, tokens
 from backend.auth.access_tables import AccessWindow, Elevation
 from backend.auth.restrictions import Barrier, Standing, judge
 from backend.auth.standing import elevated_of
@@ -41,6 +41,10 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 3.0
 """How old what is known may be when the database goes away: four small questions."""
+ENDED_EVERY_S: Final = 0.5
+"""How long a session that another backend has ended may still be taken for a good one: one small question."""
+_ENDED_LATELY: Final = timedelta(minutes=1)
+"""What ended before that is in the last whole look, also where clocks differ."""
 LOOK_LIMIT_S: Final = 3.0
 """A database that takes longer is away."""
 _PAUSE_S: Final = 0.2
@@ -54,6 +58,9 @@ _AHEAD: Final = timedelta(days=1)
 """Windows that open later than this are known in time, or the outage is no outage any more."""
 MAX_KNOWN: Final = 20_000
 """Accounts, ended sessions and machines each; several times what a large floor has."""
+
+
+Look = Callable[[AsyncSession, Runtime], Awaitable[Known]]
 
 
 async def _look(session: AsyncSession, runtime: Runtime) -> Known:
@@ -74,7 +81,7 @@ async def _look(session: AsyncSession, runtime: Runtime) -> Known:
     )
     freezing = ServiceToken.permissions.contains([Permission.FREEZE_OPERATIONS.value])
     machines = await session.execute(
-        select(ServiceToken.token_hash, ServiceToken.name, ServiceToken.expires_at, ServiceToken.client_certificate)
+        select(*machine_rows.COLUMNS)
         .where(freezing, ServiceToken.disabled.is_(False), ServiceToken.expires_at > now)
         .limit(MAX_KNOWN)
     )
@@ -82,8 +89,17 @@ async def _look(session: AsyncSession, runtime: Runtime) -> Known:
         keys={kid: KnownKey(tokens.public_key_of(private), retired) for kid, private, retired in keys},
         people=people,
         ended=frozenset(str(ident) for ident in ended),
-        machines={digest: KnownMachine(name, until, certificate) for digest, name, until, certificate in machines},
+        machines=dict(one for row in machines for one in _secrets(row)),
     )
+
+
+def _secrets(row: machine_rows.Row) -> Iterator[tuple[str, KnownMachine]]:
+    """What each secret of a token that works makes of its holder: the one before for as long as it may be used."""
+    subject = machine_rows.subject_of(row.name, row.permissions)
+    yield row.token_hash, KnownMachine(subject, row.expires_at, row.client_certificate)
+    if row.previous_hash is not None and row.previous_until is not None and row.taken_up_at is None:
+        until = min(row.expires_at, row.previous_until)
+        yield row.previous_hash, KnownMachine(subject, until, row.client_certificate)
 
 
 async def _people(session: AsyncSession, runtime: Runtime, now: datetime) -> dict[str, KnownPerson]:
@@ -142,7 +158,7 @@ def _told(runtime: Runtime, token: str, anonymous: Caller, demand: Demand) -> Ca
         held = frozenset({Permission.FREEZE_OPERATIONS})
         if demand.permission not in held:
             raise tokens.BadTokenError("is a machine's, of which only is known that it may freeze")
-        return replace(anonymous, subject=f"executor:{machine.name}", kind="service", role="service", permissions=held)
+        return replace(anonymous, subject=machine.subject, kind="service", role="service", permissions=held)
     return _person(runtime, known, token, anonymous, now, demand)
 
 
@@ -213,19 +229,32 @@ async def keeping_known(runtime: Runtime) -> AsyncIterator[None]:
 
 
 async def _keep_for_ever(runtime: Runtime) -> None:
-    stale = runtime.callers.stale
+    stale, looked_s = runtime.callers.stale, runtime.clock.monotonic()
     while True:
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY_S):
+            async with asyncio.timeout(ENDED_EVERY_S):
                 await stale.wait()
-        stale.clear()
-        await _look_once(runtime)
-        await asyncio.sleep(_PAUSE_S)
+        if stale.is_set() or runtime.clock.monotonic() - looked_s >= LOOK_EVERY_S:
+            stale.clear()
+            looked_s = runtime.clock.monotonic()
+            await _look_once(runtime)
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            await _look_once(runtime, _with_ended_lately)
 
 
-async def _look_once(runtime: Runtime) -> None:
+async def _with_ended_lately(session: AsyncSession, runtime: Runtime) -> Known:
+    """What is known already, and the sessions that were ended since, here or elsewhere."""
+    known = runtime.callers.known
+    since = runtime.clock.now() - _ENDED_LATELY
+    lately = await session.scalars(select(Session.id).where(Session.ended_at > since).limit(MAX_KNOWN))
+    ended = known.ended.union(str(ident) for ident in lately)
+    return known if ended == known.ended else replace(known, ended=ended)
+
+
+async def _look_once(runtime: Runtime, look: Look = _look) -> None:
     try:
-        runtime.callers.known = await runtime.reserve.attempt(lambda session: _look(session, runtime), LOOK_LIMIT_S)
+        runtime.callers.known = await runtime.reserve.attempt(lambda session: look(session, runtime), LOOK_LIMIT_S)
         await runtime.callers.keep(runtime.clock.random_bytes(NONCE_BYTES))
     except (SQLAlchemyError, psycopg.Error, OSError, TimeoutError) as error:
         log.debug("known_callers_not_refreshed", why=str(error).strip())

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
-from backend.auth import breakglass, tokens, waits
+from backend.auth import breakglass, sessions, tokens, waits
 from backend.auth.challenges import answered, issue, needs_key
 from backend.auth.identity_tables import BreakGlass
 from backend.auth.login_factors import Shown, judge, refuse
@@ -59,7 +59,7 @@ async def answer_key(
     if found.user is None or found.row is None:
         return str(found.refusal)
     standing = await waits.standing(session, runtime, found.user, anonymous.ip)
-    why = str(found.refusal) if found.refusal is not None else _no_longer(runtime, found.user, anonymous.ip)
+    why = str(found.refusal) if found.refusal is not None else may_no_longer(runtime, found.user, anonymous.ip)
     if why:
         await refuse(session, runtime, anonymous, standing, f"hardware key: {why}", act="answer with hardware key")
         return why
@@ -68,7 +68,7 @@ async def answer_key(
     return await open_session(session, runtime, anonymous, found.user, factors)
 
 
-def _no_longer(runtime: Runtime, user: User, ip: str | None) -> str:
+def may_no_longer(runtime: Runtime, user: User, ip: str | None) -> str:
     """Why an account that had passed the first step may not sign in after all; empty if it may."""
     role = runtime.policy.roles.get(user.role)
     if user.disabled or role is None or not may_come_from(role, runtime.policy.sign_in.watchfloor, ip):
@@ -86,6 +86,7 @@ async def open_session(
         user_id=user.id,
         created_at=now,
         expires_at=await _ends_at(session, runtime, user),
+        last_used_at=now,
         factors=[factor.value for factor in factors],
         ip_address=anonymous.ip,
         user_agent=anonymous.user_agent,
@@ -110,6 +111,7 @@ async def open_session(
         metadata={"factors": list(row.factors), **caller.connection_facts()},
     )
     await audit.record(session, runtime, caller, draft)
+    await sessions.end_beyond(session, runtime, caller, user)
     after_commit(session, runtime.callers.stale.set)
     return LoginAnswer(token=token, expires_at=row.expires_at)
 

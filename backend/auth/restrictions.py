@@ -125,16 +125,19 @@ def _window(standing: Standing) -> Refusal | None:
 
 
 def _session(demand: Demand, standing: Standing) -> Refusal | None:
-    if demand.effect in {Effect.FREEZES, Effect.SESSION}:
+    if demand.effect in {Effect.FREEZES, Effect.UNLOCKS}:
         return None
-    if standing.locked:
+    sees_freezes = demand.effect is Effect.READS and demand.permission is Permission.VIEW_FREEZES
+    if standing.locked and not sees_freezes:
         return Refusal(
             Barrier.LOCKED,
-            "Your session is locked; freezing still works.",
-            "Unlock it by signing in again.",
+            "Your session is locked, because nobody has used it for a while; freezing still works.",
+            "Unlock it in the console, or with `watchfloor sessions unlock`.",
             "the session is locked",
         )
-    if standing.must_enrol and not (demand.effect is Effect.READS and demand.permission is Permission.VIEW_FREEZES):
+    if demand.effect is Effect.SESSION:
+        return None
+    if standing.must_enrol and not sees_freezes:
         return Refusal(
             Barrier.ENROLMENT,
             "Your account has no authenticator: until it has one you may freeze and see freezes only.",

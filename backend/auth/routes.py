@@ -29,6 +29,7 @@ from contract.permissions import Permission
 
 router = APIRouter(tags=["auth"])
 _SESSION = needs(Permission.OWN_SESSION, effect=Effect.SESSION)
+_UNLOCKS = needs(Permission.OWN_SESSION, effect=Effect.UNLOCKS)
 
 
 @router.post(
@@ -53,7 +54,7 @@ async def log_in(
         return answer
     if answer is not None:
         return JSONResponse(answer.model_dump(mode="json"), status_code=status.HTTP_202_ACCEPTED)
-    return _refused(request, runtime)
+    return refused_factors(request, runtime)
 
 
 @router.post(
@@ -98,7 +99,7 @@ async def change_password(
 ) -> Ended | JSONResponse:
     """Choose another password; the caller's other sessions end."""
     changed = await enrolment.change_password(session, runtime, caller, body)
-    return _refused(request, runtime) if changed is None else changed
+    return refused_factors(request, runtime) if changed is None else changed
 
 
 @router.post("/v1/auth/authenticator", response_model=AuthenticatorSecret, **_SESSION)
@@ -107,7 +108,7 @@ async def new_authenticator(
 ) -> AuthenticatorSecret | JSONResponse:
     """Ask for another authenticator; it counts once a code of it was shown."""
     made = await enrolment.new_authenticator(session, runtime, caller, body)
-    return _refused(request, runtime) if made is None else made
+    return refused_factors(request, runtime) if made is None else made
 
 
 @router.post("/v1/auth/authenticator/confirm", **_SESSION)
@@ -118,7 +119,7 @@ async def confirm_authenticator(
     return await enrolment.confirm_authenticator(session, runtime, caller, body)
 
 
-def _refused(request: Request, runtime: Runtime) -> JSONResponse:
+def refused_factors(request: Request, runtime: Runtime) -> JSONResponse:
     """Answered, not raised: the failure's count and audit entry commit with the request's transaction."""
     return envelope(
         request,
@@ -129,14 +130,14 @@ def _refused(request: Request, runtime: Runtime) -> JSONResponse:
     )
 
 
-@router.post("/v1/auth/logout", status_code=status.HTTP_204_NO_CONTENT, **_SESSION)
+@router.post("/v1/auth/logout", status_code=status.HTTP_204_NO_CONTENT, **_UNLOCKS)
 async def log_out(session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> Response:
     """End one's own session."""
     await login.log_out(session, runtime, caller)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
-@router.get("/v1/auth/whoami", **_SESSION)
-async def who_am_i(session: Tx, caller: CurrentCaller) -> WhoAmI:
+@router.get("/v1/auth/whoami", **_UNLOCKS)
+async def who_am_i(session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> WhoAmI:
     """Who the bearer of the token is and what they may do."""
-    return await service.who_am_i(session, caller)
+    return await service.who_am_i(session, runtime, caller)

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
-from functools import lru_cache
 from uuid import UUID
 
 from fastapi import Request
@@ -11,15 +9,17 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import ROUTE_RESOURCE, AuditDraft, record
-from backend.auth import tokens
+from backend.auth import machine_rows, presence, tokens
 from backend.auth.elevations_told import open_elevations
 from backend.auth.fresh_key import require as require_fresh_key
 from backend.auth.identity_tables import HardwareChallengeRow, HardwareKeyRow, KnownAddress, RecoveryCode
 from backend.auth.known import caller_by_token_alone, keeping_known
+from backend.auth.oidc_tables import SsoIdentity
 from backend.auth.restrictions import Barrier, Refusal, Standing, is_watched, judge, lacks
 from backend.auth.review_completion import review_completion
-from backend.auth.standing import MACHINE_PREFIX, STANDING, no_longer_signed_in, standing_of, still_signed_in
-from backend.auth.tables import ServiceToken, Session, SigningKey, User
+from backend.auth.sessions import why_ended
+from backend.auth.standing import STANDING, no_longer_signed_in, standing_of, still_signed_in
+from backend.auth.tables import Session, SigningKey, User
 from backend.auth.watching import Watch
 from backend.context import Caller, Runtime
 from backend.demand import Demand, Effect
@@ -41,7 +41,6 @@ _SESSIONS, _USERS, _KEYS = Session.__table__, User.__table__, SigningKey.__table
 _EXPORT_DENIED = "audit.export.denied"
 _ROUTE_READ = "access.route.read"
 _FREEZING = Demand(Permission.FREEZE_OPERATIONS, Effect.FREEZES)
-_MACHINES = ServiceToken.__table__.c
 # Every request asks one of these two: made once, and of plain columns, which spares the mapping to objects.
 _SIGNED_IN = (
     select(
@@ -53,11 +52,7 @@ _SIGNED_IN = (
     .join(_KEYS, _KEYS.c.kid == bindparam("kid"))
     .where(_SESSIONS.c.id == bindparam("session_id"))
 )
-MACHINE_COLUMNS = (
-    _MACHINES.name, _MACHINES.permissions, _MACHINES.disabled, _MACHINES.expires_at, _MACHINES.max_trade_eth,
-    _MACHINES.client_certificate,
-)  # fmt: skip
-_MACHINE = select(*MACHINE_COLUMNS).where(_MACHINES.token_hash == bindparam("token_hash"))
+_MACHINE = select(*machine_rows.COLUMNS).where(machine_rows.sent_in())
 
 
 async def admit(session: AsyncSession, runtime: Runtime, request: Request, demand: Demand) -> Caller:
@@ -77,6 +72,8 @@ async def admit(session: AsyncSession, runtime: Runtime, request: Request, deman
     refusal = judge(demand, found.standing, runtime.policy.sign_in.watchfloor)
     if refusal is not None:
         raise _refused(refusal, demand, request, route)
+    if found.last_used_at is not None and not found.standing.locked:
+        presence.note(runtime, request, demand, found.caller, found.last_used_at)
     if is_watched(demand, found.standing.role):
         await record(session, runtime, found.caller, _watched(request, route))
     return found.caller
@@ -107,7 +104,8 @@ def _refused(refusal: Refusal, demand: Demand, request: Request, route: str) -> 
             )
         case _:
             draft = _refusal(request, refusal.told)
-    return WatchfloorError(ErrorCode.NOT_ALLOWED, refusal.message, hint=refusal.hint, audit=draft)
+    code = ErrorCode.SESSION_LOCKED if refusal.barrier is Barrier.LOCKED else ErrorCode.NOT_ALLOWED
+    return WatchfloorError(code, refusal.message, hint=refusal.hint, audit=draft)
 
 
 def _lacking(refusal: Refusal, permission: Permission, route: str) -> WatchfloorError:
@@ -133,6 +131,17 @@ class SignedIn:
 
     caller: Caller
     standing: Standing | None
+    last_used_at: datetime | None = None
+    """When a person last used the session."""
+
+
+class _EndedError(tokens.BadTokenError):
+    """The token was good, and its session has ended."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("belongs to a session that has ended")
+        self.why = why
+        """For its holder; empty if there is nothing to add."""
 
 
 async def authenticate(session: AsyncSession, runtime: Runtime, request: Request) -> SignedIn:
@@ -151,6 +160,8 @@ async def authenticate(session: AsyncSession, runtime: Runtime, request: Request
         if token.startswith(tokens.SERVICE_PREFIX):
             return SignedIn(await _service_caller(session, runtime, token, anonymous), None)
         return await _user_caller(session, runtime, token, anonymous)
+    except _EndedError as error:
+        raise _not_signed_in(request, f"the token {error}", error.why) from error
     except tokens.BadTokenError as error:
         raise _not_signed_in(request, f"the token {error}") from error
 
@@ -179,27 +190,29 @@ async def forget_account(session: AsyncSession, runtime: Runtime, name: str, *, 
         return
     user.username, user.disabled, user.password_hash, user.totp_secret = stand_in, True, "", ""
     user.totp_pending = None
-    for factors in (RecoveryCode, KnownAddress, HardwareChallengeRow, HardwareKeyRow):
+    for factors in (RecoveryCode, KnownAddress, HardwareChallengeRow, HardwareKeyRow, SsoIdentity):
         await session.execute(delete(factors).where(factors.user_id == user.id))
     ended = func.coalesce(Session.ended_at, runtime.clock.now())
     gone = update(Session).where(Session.user_id == user.id).values(ip_address=None, user_agent=None, ended_at=ended)
     await session.execute(gone)
 
 
-async def who_am_i(session: AsyncSession, caller: Caller) -> WhoAmI:
-    """The caller as it sees itself."""
-    expires_at, must_enrol = None, False
+async def who_am_i(session: AsyncSession, runtime: Runtime, caller: Caller) -> WhoAmI:
+    """The caller as it sees itself, with what is left until its session locks."""
+    row = None
     if caller.session_id is not None:
-        of_session = select(Session.expires_at, User.must_enrol).join(User, User.id == Session.user_id)
+        of_session = select(Session, User.must_enrol).join(User, User.id == Session.user_id)
         row = (await session.execute(of_session.where(Session.id == UUID(caller.session_id)))).one_or_none()
-        expires_at, must_enrol = row or (None, False)
     return WhoAmI(
         username=caller.subject,
         role=caller.role,
         permissions=caller.permissions,
         session_id=caller.session_id,
-        expires_at=expires_at,
-        must_enrol=must_enrol,
+        expires_at=row.Session.expires_at if row else None,
+        must_enrol=row.must_enrol if row else False,
+        locks_in_seconds=presence.seconds_open(runtime, row.Session) if row else None,
+        locks_after_seconds=int(runtime.policy.sessions.idle.total_seconds()) if row else None,
+        locked=row is not None and presence.seconds_open(runtime, row.Session) == 0,
     )
 
 
@@ -224,7 +237,7 @@ async def _user_caller(session: AsyncSession, runtime: Runtime, token: str, anon
     if claims["username"] != row.username:
         raise tokens.BadTokenError("belongs to somebody else's session")
     if row.ended_at is not None or now >= row.expires_at:
-        raise tokens.BadTokenError("belongs to a session that has ended")
+        raise _EndedError(why_ended(runtime, row.end_reason))
     if row.disabled:
         raise tokens.BadTokenError("belongs to a disabled account")
     standing = standing_of(runtime, row, anonymous.ip)
@@ -233,7 +246,7 @@ async def _user_caller(session: AsyncSession, runtime: Runtime, token: str, anon
         return SignedIn(caller, None)
     if standing.elevated:
         caller = replace(caller, permissions=standing.permissions)
-    return SignedIn(caller, standing)
+    return SignedIn(caller, standing, row.last_used_at)
 
 
 def user_caller(runtime: Runtime, username: str, role_name: str, session_id: str | None, anonymous: Caller) -> Caller:
@@ -250,36 +263,20 @@ def user_caller(runtime: Runtime, username: str, role_name: str, session_id: str
 
 
 async def _service_caller(session: AsyncSession, runtime: Runtime, token: str, anonymous: Caller) -> Caller:
-    found = await session.execute(_MACHINE, {"token_hash": tokens.service_token_hash(token)})
-    row = found.one_or_none()
-    if row is None or row.disabled or runtime.clock.now() >= row.expires_at:
+    digest, now = tokens.service_token_hash(token), runtime.clock.now()
+    row = (await session.execute(_MACHINE, {"hashes": [digest]})).first()
+    if row is None or not machine_rows.lets_in(row, digest, now):
         raise tokens.BadTokenError("is no machine's token, or has ended")
-    if not comes_over(anonymous.peer, row.client_certificate, runtime.clock.now()):
+    if not comes_over(anonymous.peer, row.client_certificate, now):
         raise tokens.BadTokenError("came without the certificate it is bound to")
-    return machine_caller(row.name, tuple(row.permissions), row.max_trade_eth, anonymous)
+    machine_rows.note_use(runtime, row, digest, now)
+    return machine_rows.caller_of_row(row, digest, anonymous)
 
 
-def machine_caller(name: str, permissions: tuple[str, ...], max_trade_eth: Decimal | None, anonymous: Caller) -> Caller:
-    """The caller a machine becomes by its token."""
-    return replace(
-        anonymous,
-        subject=f"{MACHINE_PREFIX}{name}",
-        kind="service",
-        role="service",
-        permissions=_permissions(permissions),
-        max_trade_eth=max_trade_eth,
-    )
-
-
-@lru_cache(maxsize=64)
-def _permissions(names: tuple[str, ...]) -> frozenset[Permission]:
-    return frozenset(Permission(name) for name in names)
-
-
-def _not_signed_in(request: Request, why: str) -> WatchfloorError:
+def _not_signed_in(request: Request, why: str, told: str = "") -> WatchfloorError:
     return WatchfloorError(
         ErrorCode.NOT_AUTHENTICATED,
-        "You are not signed in, or your session has ended.",
+        told or "You are not signed in, or your session has ended.",
         hint="Sign in again.",
         audit=_refusal(request, why),
     )

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BindParameter, String, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.auth import machine_rows
 from backend.auth.access_tables import AccessWindow, Elevation
 from backend.auth.restrictions import Standing, is_standing
 from backend.auth.tables import ServiceToken, Session, User
@@ -21,7 +22,6 @@ from contract.permissions import Permission
 
 Row = Any
 """Of `STANDING`."""
-MACHINE_PREFIX: Final = "executor:"
 _PERMISSIONS: Final = {permission.value: permission for permission in Permission}
 _SESSIONS, _USERS = Session.__table__.c, User.__table__.c
 _WINDOWS, _ELEVATIONS = AccessWindow.__table__.c, Elevation.__table__.c
@@ -42,7 +42,9 @@ _ELEVATED: Final = func.array(
 )
 STANDING: Final = (
     _SESSIONS.ended_at,
+    _SESSIONS.end_reason,
     _SESSIONS.expires_at,
+    _SESSIONS.last_used_at,
     _SESSIONS.factors,
     _USERS.username,
     _USERS.role,
@@ -70,8 +72,14 @@ def standing_of(runtime: Runtime, row: Row, ip: str | None) -> Standing | None:
         factors=frozenset(row.factors),
         window_open=row.window_open,
         elevated=elevated_of(row.elevated),
+        locked=is_locked(runtime, row.last_used_at),
         must_enrol=row.must_enrol,
     )
+
+
+def is_locked(runtime: Runtime, last_used_at: datetime) -> bool:
+    """Whether a session waits for its factors: worked out at every question, so that nothing has to happen for it."""
+    return runtime.clock.now() - last_used_at >= runtime.policy.sessions.idle
 
 
 def elevated_of(names: Iterable[str]) -> frozenset[Permission]:
@@ -120,7 +128,9 @@ def _is_as_before(runtime: Runtime, caller: Caller, row: Row, now: datetime) -> 
     if row is None or row.ended_at is not None or now >= row.expires_at or row.disabled or row.role != caller.role:
         return False
     standing = standing_of(runtime, row, caller.ip)
-    if standing is None or is_standing(standing, runtime.policy.sign_in.watchfloor) is not None:
+    if standing is None or standing.locked:
+        return False
+    if is_standing(standing, runtime.policy.sign_in.watchfloor) is not None:
         return False
     return standing.permissions == caller.permissions
 
@@ -128,17 +138,18 @@ def _is_as_before(runtime: Runtime, caller: Caller, row: Row, now: datetime) -> 
 async def _machines_gone(
     session: AsyncSession, runtime: Runtime, callers: list[Caller], permission: Permission | None
 ) -> frozenset[tuple[str, str | None]]:
-    wanted = select(ServiceToken.name, ServiceToken.max_trade_eth).where(
-        ServiceToken.name.in_({caller.subject.removeprefix(MACHINE_PREFIX) for caller in callers}),
-        ServiceToken.disabled.is_(False),
-        ServiceToken.expires_at > runtime.clock.now(),
-    )
+    now = runtime.clock.now()
+    names = {machine_rows.name_in(caller.subject) for caller in callers}
+    wanted = select(*machine_rows.COLUMNS).where(ServiceToken.name.in_(names))
     if permission is not None:
         wanted = wanted.where(ServiceToken.permissions.contains([permission.value]))
-    rows = await session.execute(wanted)
-    still = {f"{MACHINE_PREFIX}{name}": max_trade_eth for name, max_trade_eth in rows}
+    rows = {machine_rows.subject_of(row.name, row.permissions): row for row in await session.execute(wanted)}
     return frozenset(
-        caller.identity
-        for caller in callers
-        if caller.subject not in still or still[caller.subject] != caller.max_trade_eth
+        caller.identity for caller in callers if not _is_the_same_machine(caller, rows.get(caller.subject), now)
     )
+
+
+def _is_the_same_machine(caller: Caller, row: Row, now: datetime) -> bool:
+    if row is None or not machine_rows.keeps_open(row, caller.credential, now):
+        return False
+    return bool((caller.max_trade_eth, caller.executors) == (row.max_trade_eth, tuple(row.executors)))

@@ -44,7 +44,11 @@ class Session(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="RESTRICT"), index=True)
     created_at: Mapped[UtcTime]
     expires_at: Mapped[UtcTime]
-    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    last_used_at: Mapped[UtcTime]
+    """When a person last used it, to within half a minute."""
+    ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True), index=True)
+    end_reason: Mapped[str | None] = mapped_column(String(30))
+    """Why it ended before its time, if its person is to be told: a `SessionEnd`."""
     ip_address: Mapped[str | None] = mapped_column(INET)
     user_agent: Mapped[str | None] = mapped_column(Text)
     factors: Mapped[list[str]] = mapped_column(ARRAY(String(30)), server_default=text("'{}'"))
@@ -64,6 +68,16 @@ class ServiceToken(Base):
     """What its executors may trade at once, at most (ETH); NULL is what the policy says."""
     client_certificate: Mapped[str | None] = mapped_column(Text)
     """SHA-256 of the certificate that the token works over, hexadecimal; NULL: over any line."""
+    executors: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=text("'{}'"))
+    """Patterns of the executors' names that it may speak for; empty: for all."""
+    previous_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    """Of the secret that was rotated out."""
+    previous_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Until when connections opened with that one may stay, and, while the new one is unused, it lets anybody in."""
+    taken_up_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When the present secret was first used."""
+    last_used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """To a minute."""
     created_at: Mapped[UtcTime]
     expires_at: Mapped[UtcTime]
     disabled: Mapped[bool] = mapped_column(Boolean, default=False)

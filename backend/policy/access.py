@@ -20,6 +20,8 @@ NEVER_ELEVATED: Final = frozenset(
         Permission.APPROVE_ELEVATION,
         Permission.GRANT_ACCESS,
         Permission.REVIEW_ACCESS,
+        Permission.MANAGE_USERS,
+        Permission.MANAGE_SERVICE_TOKENS,
         Permission.RENEW_PERMIT,
         Permission.OBSERVE_HALTS,
     }

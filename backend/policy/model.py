@@ -23,6 +23,9 @@ from backend.policy.operations import (
     Watchfloor,
     retention_name,
 )
+from backend.policy.service_tokens import ServiceTokenRules
+from backend.policy.sso import SsoRules
+from backend.policy.sessions import SessionRules
 from backend.policy.transport import Transport, TransportRules
 from contract.alerts import Severity
 
@@ -94,6 +97,21 @@ class Policy(PolicyTable):
     def identity(self) -> IdentityRules:
         """How factors of sign-in are made, used and got back."""
         return self.watchfloor.identity
+
+    @property
+    def sso(self) -> SsoRules:
+        """Whom the organisation's own sign-in brings in, and as what."""
+        return self.watchfloor.sso
+
+    @property
+    def service_tokens(self) -> ServiceTokenRules:
+        """What machines' tokens may hold, and how they are replaced."""
+        return self.watchfloor.service_tokens
+
+    @property
+    def sessions(self) -> SessionRules:
+        """How long a session may stand unused, and how many a person may have."""
+        return self.watchfloor.sessions
 
     @property
     def line(self) -> TransportRules:

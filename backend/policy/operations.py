@@ -25,6 +25,9 @@ from backend.policy.base import (
 )
 from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
 from backend.policy.identity import IdentityRules
+from backend.policy.service_tokens import ServiceTokenRules
+from backend.policy.sessions import SessionRules
+from backend.policy.sso import SsoRules
 from contract.alerts import Severity
 from contract.risk import RiskRule
 from contract.scope import Scope, ScopeKind
@@ -358,3 +361,6 @@ class Watchfloor(PolicyTable):
     automatic_freezes: AutomaticFreezes
     access: AccessRules
     identity: IdentityRules
+    sessions: SessionRules
+    sso: SsoRules
+    service_tokens: ServiceTokenRules

@@ -66,7 +66,8 @@ def guarded(app: FastAPI) -> list[Call]:
 def forbidden(demand: Demand, standing: Standing) -> bool:
     """What the policy's text means, said again in the shortest way."""
     role, limits = standing.role, standing.role.restrictions
-    freezes, session = demand.effect is Effect.FREEZES, demand.effect is Effect.SESSION
+    freezes = demand.effect is Effect.FREEZES
+    unlocks, session = demand.effect is Effect.UNLOCKS, demand.effect in {Effect.SESSION, Effect.UNLOCKS}
     sees_freezes = demand == Demand(Permission.VIEW_FREEZES, Effect.READS, demand.exports)
     factors = standing.factors or frozenset()
     return any(
@@ -76,7 +77,7 @@ def forbidden(demand: Demand, standing: Standing) -> bool:
             demand.permission not in role.permissions | standing.elevated,
             limits.read_only and demand.effect is Effect.CHANGES and demand.permission not in role.read_only_exceptions,
             limits.data_export_disabled and demand.exports,
-            standing.locked and not (freezes or session),
+            standing.locked and not (freezes or unlocks or sees_freezes),
             standing.must_enrol and not (freezes or session or sees_freezes),
             not (freezes or session) and limits.require_2fa and len(factors) < len(("one", "two")),
             not (freezes or session) and role.needs_hardware_key and "hardware_key" not in factors,
@@ -127,6 +128,6 @@ async def wrongly_answered(
         body: dict[str, str] | None = {} if call.method in {"POST", "PUT", "PATCH"} else None
         answer = await client.request(call.method, call.url, json=body)
         code = None if answer.is_success else answer.json()["code"]
-        if answer.is_server_error or (code in {"not_allowed", "not_authenticated"}) is not refusing:
+        if answer.is_server_error or (code in {"not_allowed", "not_authenticated", "session_locked"}) is not refusing:
             wrong.append(f"{call.method} {call.path}: {answer.status_code} {code}, forbidden={refusing}")
     return wrong
