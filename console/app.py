@@ -12,8 +12,8 @@ from textual import events, on
 from textual.message import Message
 
 from console.asking import Answered, Questions, Refused, ask_backend
-from console.doing import Doing
 from console.feeding import Arrived, Box, FeedEnded, feed_updates, take_in
+from console.locking import PRESENCE, Locking
 from console.screens import registry
 from console.screens.base import FloorScreen
 from console.term.firstframe import speaks_utf8
@@ -48,7 +48,7 @@ class Tick(Message):
         return isinstance(message, Tick)
 
 
-class WatchfloorApp(Doing):
+class WatchfloorApp(Locking):
     """The console."""
 
     ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
@@ -96,6 +96,10 @@ class WatchfloorApp(Doing):
 
     # start and session
 
+    def session_token(self) -> str | None:
+        """The token of the session, None while nobody is signed in."""
+        return self._token
+
     async def on_mount(self) -> None:
         """Show the first screen, then look for the backend."""
         await self.push_screen(registry.root(self, "overview"))
@@ -127,10 +131,11 @@ class WatchfloorApp(Doing):
         self._know(overview := first.read())
         if self.api is not None:
             await self.api.close()
-        self.api, self.feed = open_feed(self.url, token, overview, self.transport, self._now)
+        self.api, self.feed = open_feed(self.url, token, overview, self.transport, self._now, self.environ)
         self.api.touch = touch_of(self.environ, lambda: self.who.name, self.tell)
         updates = feed_updates(self, self.feed, self._box, self._generation)
         self.run_worker(updates, name="feed", group="feed", exclusive=True, exit_on_error=False)
+        self.learn_of_freezes(self.api)
         asking = ask_backend(self, self.api, self.questions.put("whoami"), lambda api: api.whoami())
         self.run_worker(asking, name="whoami", group="whoami", exclusive=True, exit_on_error=False)
 
@@ -152,6 +157,7 @@ class WatchfloorApp(Doing):
     async def signed_in(self, token: str, problem: str = "") -> None:
         """The login screen has a token; `problem` says why it could not be kept for the next start."""
         self.say("refused" if problem else "", problem)
+        self.forget_lock()
         self.pop_screen()
         await self.begin_session(token)
 
@@ -167,19 +173,19 @@ class WatchfloorApp(Doing):
 
     @on(Answered)
     def _know_who(self, event: Answered) -> None:
-        if self.questions.settle(event.question) and event.question.topic == "whoami":
-            person = event.value
-            self.who = Who(person.username, person.role, person.permissions)
-            self.repaint()
+        if self.questions.settle(event.question) and event.question.topic in {"whoami", PRESENCE}:
+            self.know_person(event.value)
 
     @on(Refused)
     async def _not_known_who(self, event: Refused) -> None:
         if self.questions.settle(event.question):
-            self.complain(event.error)
+            (self.not_told if event.question.topic == PRESENCE else self.complain)(event.error)
 
     async def on_event(self, event: events.Event) -> None:
         """Give keys to the screen before any widget sees them: one after the other, so that none is lost or misread."""
         screen = self.screen if self._screen_stack else None
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            self.somebody_is_there()
         if isinstance(screen, FloorScreen) and isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
             taken = screen.is_deaf_to(event) or (isinstance(event, events.Key) and await screen.take_key(event))
             if taken:
@@ -231,6 +237,8 @@ class WatchfloorApp(Doing):
         """How current the screen is."""
         now = self.now()
         floor = self.latest
+        if self.is_locked:
+            return Pulse("locked", None, None, floor.now(now) if floor else now)
         paused_s = (now - self.paused_at).total_seconds() if self.paused_at is not None else None
         if floor is None:
             return Pulse("connecting" if self._token else "signed out", None, None, now, paused_s)

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "login": "Sign in and keep the session.",
     "logout": "End the session.",
     "whoami": "Who the session belongs to and what it may do.",
+    "usb-key": "Make a hardware key on USB, for where the console is local.",
     "status": "One glance: alerts, freezes, executors, age of the last assessment.",
     "risk": "Where the floor stands against the policy's limits.",
     "alerts": "List, show and acknowledge alerts.",
@@ -29,6 +30,8 @@ COMMANDS: Final = {
     "privacy": "Erase a person, by two people; legal holds.",
     "access": "Access windows and access reviews.",
     "elevation": "Ask for permissions for a time, or grant them as the second person.",
+    "token": "Issue, rotate, revoke and list the tokens of machines.",
+    "sessions": "Who is signed in: list, end and unlock.",
     "compliance": "What the compliance document's dashboard shows.",
 }
 """Name → what it does."""
@@ -41,6 +44,7 @@ _MODULES: Final = {
     "freeze": "freezes",
     "thaw": "freezes",
     "compliance": "risk",
+    "usb-key": "usb_key",
 }
 """Where a command is not in the module of its own name."""
 _EXIT_INTERRUPTED: Final = 130
@@ -81,7 +85,7 @@ def load(name: str) -> "click.Command":
     from importlib import import_module
 
     module = import_module(f"console.commands.{_MODULES.get(name, name)}")
-    found: click.Command = getattr(module, name)
+    found: click.Command = getattr(module, name.replace("-", "_"))
     return found
 
 

@@ -136,6 +136,12 @@ class Doing(Telling):
 
         await self._show(DrillsScreen)
 
+    async def do_go_sessions(self, _: str) -> None:
+        """Show who is signed in."""
+        from console.screens.sessions.screen import SessionsScreen
+
+        await self._show(SessionsScreen)
+
     async def do_drill_start(self, argument: str) -> None:
         """Open the dialog that starts a drill."""
         from console.screens.drills.dialog import DrillDialog

@@ -1,16 +1,23 @@
 """Owns what the operator is told: one message that stays where it is until it is read."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from textual import on
 from textual.worker import Worker, WorkerState
 
+from console.answering import Learned, learn
 from console.asking import Told
 from console.screens.base import FloorScreen
 from console.term.app import TerminalApp
 
 if TYPE_CHECKING:
+    from console.client.api import Api
     from console.client.errors import ClientError
+
+
+def _nothing() -> None:
+    pass
 
 
 class Telling(TerminalApp[None]):
@@ -20,14 +27,23 @@ class Telling(TerminalApp[None]):
         super().__init__(**options)
         self.message: tuple[str, str] = ("", "")
         """Kind and text of what happened last."""
+        self._have_read: Callable[[], None] = _nothing
+        """What is due once somebody has put the message away."""
 
     async def sign_in(self, reason: str = "") -> None:
         """Ask who the operator is."""
         raise NotImplementedError
 
+    async def lock(self, reason: str = "") -> None:
+        """Cover the screen until the person has shown every factor."""
+        raise NotImplementedError
+
     def say(self, kind: str, text: str) -> None:
         """Show what happened: `error` stays until dismissed, `refused` and `done` until the next key."""
         self.message = (kind, text)
+        if not text:
+            have_read, self._have_read = self._have_read, _nothing
+            have_read()
         if isinstance(self.screen, FloorScreen):
             self.screen.redraw()
 
@@ -39,6 +55,15 @@ class Telling(TerminalApp[None]):
     def _told(self, event: Told) -> None:
         self.say("refused", event.text)
 
+    def learn_of_freezes(self, api: "Api") -> None:
+        """Find out what became of freezes that were sent and not answered before the line or the console ended."""
+        self.run_worker(learn(self, api), name="unanswered", group="unanswered", exclusive=True, exit_on_error=False)
+
+    @on(Learned)
+    def _learned(self, event: Learned) -> None:
+        self._have_read = event.have_read
+        self.say(event.kind, event.text)
+
     def clear_note(self) -> None:
         """Drop a message that has been read."""
         if self.message[1] and self.message[0] != "error":
@@ -49,10 +74,12 @@ class Telling(TerminalApp[None]):
         self.say("error" if severity == "error" else "refused" if severity == "warning" else "done", message)
 
     def complain(self, error: "ClientError") -> None:
-        """Show a refusal in the backend's own words; an ended session goes to the login."""
-        from console.state.problems import describe, ends_session
+        """Show a refusal in the backend's own words; an ended session goes to the login, a locked one is covered."""
+        from console.state.problems import describe, ends_session, locks_session
 
-        if ends_session(error):
+        if locks_session(error):
+            self.call_later(self.lock, error.message)
+        elif ends_session(error):
             self.call_later(self.sign_in, describe(error))
         else:
             self.say("error", describe(error))

@@ -6,7 +6,7 @@ Key line, `?` help, palette, `:` line, documents and tests read it. Must never i
 from collections.abc import Iterable
 from typing import Final
 
-from console.actions import audit, everywhere, floor, moving, privacy
+from console.actions import audit, everywhere, floor, moving, privacy, sessions
 from console.actions.kinds import Action, Context, Danger
 from contract.permissions import Permission
 
@@ -20,6 +20,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *audit.SEARCHING,
     *privacy.ERASING,
     *privacy.HOLDING,
+    *sessions.SESSIONS,
+    *sessions.LOCKED,
     *floor.DRILLING,
     *audit.VERIFYING,
     *moving.LISTS,

@@ -18,15 +18,16 @@ EVERYWHERE: Final[tuple[Action, ...]] = (
         command="help",
     ),
     Action("redraw", ("ctrl+l", "f5"), "", "Paint the whole screen again.", (Context.ALWAYS,), command="redraw"),
-    Action("back", ("escape",), "", "Back: close, clear the filter, dismiss the message."),
-    Action("logout", ("f12",), "", "End your session and return to the login.", command="logout"),
+    Action("back", ("escape",), "", "Back: close, clear the filter, dismiss the message.", (Context.EVERYWHERE, Context.LOCKED)),
+    Action("logout", ("f12",), "", "End your session and return to the login.", (Context.EVERYWHERE, Context.LOCKED), command="logout"),
     Action("quit", ("q",), "quit", "Quit at the root; elsewhere go back.", command="quit"),
     Action("quit.now", ("ctrl+q", "ctrl+c"), "", "Quit at once, from anywhere.", (Context.ALWAYS,), command="quit!"),
 )
 
 DIALOGS: Final[tuple[Action, ...]] = (
     Action("login.send", ("enter",), "log in", "Log in with what the fields hold.", (Context.LOGIN,)),
-    Action("login.fill", ("f3",), "demo user", "Fill in the next demonstration user.", (Context.LOGIN,)),
+    Action("login.sso", ("f4",), "SSO", "Sign in through your organisation's own sign-in.", (Context.LOGIN,)),
+    Action("login.fill", ("f3",), "demo user", "Fill in the next demonstration user.", (Context.LOGIN, Context.LOCKED)),
     Action("dialog.next", ("tab", "down"), "next field", "Go to the next field.", (Context.DIALOG,)),
     Action("dialog.previous", ("shift+tab", "up"), "", "Go to the previous field.", (Context.DIALOG,)),
     Action("dialog.complete", ("right",), "", "Complete the scope you are typing.", (Context.DIALOG,)),

@@ -31,6 +31,8 @@ class Context(StrEnum):
     OPERATIONS = "operations"
     AUDIT = "audit"
     LOGIN = "login"
+    LOCKED = "locked"
+    SESSIONS = "sessions"
     DIALOG = "dialog"
     PALETTE = "palette"
     ENTRY = "entry"

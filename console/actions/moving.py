@@ -91,4 +91,12 @@ SCREENS: Final[tuple[Action, ...]] = (
         permission=Permission.VIEW_FREEZES,
         command="freeze-drills",
     ),
+    Action(
+        "go.sessions",
+        ("0",),
+        "",
+        "Sessions: where am I signed in, and who else is?",
+        permission=Permission.OWN_SESSION,
+        command="sessions",
+    ),
 )

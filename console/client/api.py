@@ -1,6 +1,5 @@
 """Owns one method per backend route: typed arguments in, contract models out. No rule and no screen lives here."""
 
-import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from console.client.errors import NotUnderstood, Unreachable
 from console.client.exchange import Exchange
 from console.client.touch import Touch
 from console.client.transport import failures_named, open_http, refuse_unless_success
+from console.client.unanswered import Notes, send
 from contract.alerts import AcknowledgeRequest, Alert
 from contract.audit import AuditEntry, AuditPage, RelatedBy, SavedSearch, SavedSearches
 from contract.auth import WhoAmI
@@ -28,15 +28,13 @@ from contract.privacy import Revealed, RevealRequest
 from contract.retention import ArchivedPartition, RetentionReport
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
+from contract.presence import PRESENT, PRESENT_HEADER
 from contract.transactions import BatchRequest, ImportOpened, ImportResult, ImportStart, Transaction
 from contract.verification import EntryProof, Verification, VerificationRequest
 
 M = TypeVar("M", bound=BaseModel)
 Query = Mapping[str, str | int | Sequence[str] | None]
 
-FREEZE_ATTEMPTS: Final = 3
-"""A freeze is sent again under the same key when the line drops: it must get through, and never twice."""
-_RETRY_DELAY_S: Final = 0.3
 _COMMIT_TIMEOUT_S: Final = 120.0
 """Storing a large file is one transaction."""
 _LOGIN_TIMEOUT_S: Final = 15.0
@@ -47,9 +45,14 @@ class Api(Exchange):
     """A connection to one backend, signed in with one token or with none."""
 
     def __init__(
-        self, url: str, token: str | None = None, *, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        present: bool = False,
     ) -> None:
-        """Prepare a client; nothing is sent yet.
+        """Prepare a client; nothing is sent yet. `present`: a person has just asked for everything that it asks.
 
         Raises:
             AddressRefused: not an address, or plain HTTP to another machine.
@@ -58,7 +61,11 @@ class Api(Exchange):
         self.signed_in = bool(token)
         self.touch: Touch | None = None
         """How to reach the hardware key of whoever sits here."""
+        self.notes: Notes | None = None
+        """Where freezes are noted while they have no answer."""
         self._http = open_http(url, token, transport)
+        if present:
+            self._http.headers[PRESENT_HEADER] = PRESENT
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,6 +92,10 @@ class Api(Exchange):
     async def whoami(self) -> WhoAmI:
         """Who the token belongs to and what it may do."""
         return await self._get("/v1/auth/whoami", WhoAmI)
+
+    async def present(self) -> WhoAmI:
+        """Say that a person is there; the answer tells how long the session stays open."""
+        return _parsed(self.url, WhoAmI, await self._send("GET", "/v1/auth/whoami", headers={PRESENT_HEADER: PRESENT}))
 
     # what is going on
 
@@ -134,12 +145,7 @@ class Api(Exchange):
         """Stop a scope; sent again under the same key if the line drops before the answer."""
         if not request.idempotency_key:
             request = request.model_copy(update={"idempotency_key": new_idempotency_key()})
-        for attempt in range(1, FREEZE_ATTEMPTS):
-            try:
-                return await self._post("/v1/freezes", Freeze, request)
-            except Unreachable:
-                await asyncio.sleep(_RETRY_DELAY_S * attempt)
-        return await self._post("/v1/freezes", Freeze, request)
+        return await send(self.notes, request, lambda: self._post("/v1/freezes", Freeze, request))
 
     async def freezes(
         self,
@@ -260,6 +266,10 @@ class Api(Exchange):
         """Do something of which another module knows the route."""
         return await self._post(f"/v1/{path}", model, body)
 
+    async def take_away(self, path: str, model: type[M], query: Query | None = None) -> M:
+        """End something of which another module knows the route."""
+        return _parsed(self.url, model, await self._send("DELETE", f"/v1/{path}", query=query))
+
     # transactions
 
     async def transactions(
@@ -331,16 +341,17 @@ class Api(Exchange):
         *,
         query: Query | None = None,
         content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> bytes:
         params = {name: value for name, value in (query or {}).items() if value}
-        headers = {"content-type": "application/json"} if content is not None else {}
+        typed = {"content-type": "application/json"} if content is not None else {}
         timeout = (
             self._http.timeout if timeout_s is None else httpx.Timeout(timeout_s, connect=self._http.timeout.connect)
         )
         async with failures_named(self.url):
             answer = await self._http.request(
-                method, path, params=params, content=content, headers=headers, timeout=timeout
+                method, path, params=params, content=content, headers={**typed, **(headers or {})}, timeout=timeout
             )
         refuse_unless_success(self.url, answer)
         return answer.content

@@ -55,7 +55,7 @@ MODELS: Final[dict[Topic, type[BaseModel]]] = {
 }
 _UNNUMBERED: Final = frozenset({Topic.BEAT, Topic.LATCHED})
 _EVENT_ID: Final = re.compile("[0-9]{1,19}")
-_SIGNED_OUT: Final = frozenset({ErrorCode.NOT_AUTHENTICATED, ErrorCode.NOT_ALLOWED})
+_SIGNED_OUT: Final = frozenset({ErrorCode.NOT_AUTHENTICATED, ErrorCode.NOT_ALLOWED, ErrorCode.SESSION_LOCKED})
 
 
 class Line(StrEnum):
@@ -130,7 +130,7 @@ class Feed:
         """Every update until the caller stops; a lost line is reported and found again by itself.
 
         Raises:
-            ApiError: the token is not valid any more, or may not see the overview.
+            ApiError: the token is not valid any more, or may not see the overview, or its session is locked.
         """
         for state in self._become(Line.CONNECTING):
             yield state

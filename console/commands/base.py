@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -12,9 +13,9 @@ import click
 from pydantic import BaseModel
 
 from console.client import session
-from console.client.agent import Agent
 from console.client.api import Api
-from console.client.touch import Touch
+from console.client.touch import Touch, signer
+from console.client.unanswered import Notes
 from console.commands import output
 from console.widgets import glyphs
 from console.widgets.words import Sign
@@ -37,11 +38,17 @@ class Call(NamedTuple):
         """Run one conversation with the backend."""
 
         async def conversation() -> T:
-            async with Api(self.target.url, self.target.token) as api:
+            async with Api(self.target.url, self.target.token, present=True) as api:
                 api.touch = touch()
+                api.notes = self.notes()
                 return await question(api)
 
         return asyncio.run(conversation())
+
+    def notes(self) -> Notes:
+        """Where freezes of this account are noted while they have no answer."""
+        directory = session.state_dir(os.environ)
+        return Notes(directory, self.target.url, self.target.token, now=lambda: datetime.now(UTC))
 
     def answer(self, body: BaseModel | Mapping[str, Any], lines: Callable[[], list[str]]) -> None:
         """Write the answer: JSON when asked for, else text."""
@@ -58,8 +65,15 @@ class Call(NamedTuple):
 
 
 def touch() -> Touch:
-    """The hardware key behind this shell's SSH agent; what has to be touched is said on stderr."""
-    return Touch(lambda: Agent.from_environment(os.environ), output.note)
+    """The hardware key behind this shell's SSH agent or on USB; what has to be touched is said on stderr."""
+    return Touch(lambda: signer(os.environ, pin_prompt()), output.note)
+
+
+def pin_prompt() -> Callable[[], str] | None:
+    """Asks for the PIN of a key on USB; None where nobody is there to be asked."""
+    if not sys.stdin.isatty():
+        return None
+    return lambda: str(click.prompt("PIN of the security key", hide_input=True, err=True))
 
 
 def command(name: str) -> Callable[[Callable[Concatenate[Call, P], T]], Callable[P, T]]:

@@ -5,8 +5,13 @@ from contract.errors import ErrorCode
 
 
 def ends_session(error: ClientError) -> bool:
-    """Whether the backend no longer takes the token: log in again."""
-    return isinstance(error, ApiError) and error.code is ErrorCode.NOT_AUTHENTICATED
+    """Whether the backend takes the token for nothing more: log in again, or unlock."""
+    return isinstance(error, ApiError) and error.code in {ErrorCode.NOT_AUTHENTICATED, ErrorCode.SESSION_LOCKED}
+
+
+def locks_session(error: ClientError) -> bool:
+    """Whether the session waits for its factors."""
+    return isinstance(error, ApiError) and error.code is ErrorCode.SESSION_LOCKED
 
 
 def describe(error: ClientError) -> str:
