@@ -52,7 +52,7 @@ class KnownPerson:
 class KnownMachine:
     """A machine's token that may freeze."""
 
-    name: str
+    subject: str
     expires_at: datetime
     certificate: str | None = None
     """The certificate that the token works over, by its fingerprint."""
@@ -136,7 +136,7 @@ def _told(known: Known) -> bytes:
         "people": {name: _told_person(one) for name, one in known.people.items()},
         "ended": sorted(known.ended),
         "machines": {
-            digest: [one.name, one.expires_at.isoformat(), one.certificate] for digest, one in known.machines.items()
+            digest: [one.subject, one.expires_at.isoformat(), one.certificate] for digest, one in known.machines.items()
         },
     }
     return orjson.dumps(whole)
@@ -173,8 +173,8 @@ def _read_told(raw: bytes) -> Known:
         people={name: _read_person(told) for name, told in whole["people"].items()},
         ended=frozenset(whole["ended"]),
         machines={
-            digest: KnownMachine(name, instant(until), certificate)
-            for digest, (name, until, certificate) in whole["machines"].items()
+            digest: KnownMachine(subject, instant(until), certificate)
+            for digest, (subject, until, certificate) in whole["machines"].items()
         },
     )
 

@@ -25,6 +25,8 @@ class SessionEnd(StrEnum):
     """Its person ended it from another one."""
     REVOKED = "revoked"
     """Somebody else ended it who may."""
+    KEY_REPLACED = "key_replaced"
+    """The key that signed its token may have leaked."""
 
 
 class SessionInfo(Wire):

@@ -1,11 +1,7 @@
 """Making, resetting and disabling accounts and machine tokens. Never stores or records a secret in clear."""
 
 import base64
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select, update
@@ -13,17 +9,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
-from backend.auth import breakglass, passwords, recovery, tokens, totp, waits
+from backend.auth import breakglass, passwords, recovery, totp, waits
 from backend.auth.breakglass import Envelopes
+from backend.auth.names import check_name
 from backend.auth.password_rules import refuse_length, refuse_weak
-from backend.auth.tables import ServiceToken, Session, User
+from backend.auth.service_tokens import ensure_service_token
+from backend.auth.tables import Session, User
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
 from contract.errors import ErrorCode
-from contract.permissions import Permission
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,99}")
-_RESERVED = frozenset({"anonymous"})
+__all__ = [
+    "Authenticator", "Credentials", "Envelopes", "add_user", "change_role", "disable_user", "ensure_service_token",
+    "ensure_user", "new_totp_secret", "reset_totp", "seal_break_glass",
+]  # fmt: skip
+
 _PASSWORD_BYTES = 15
 """120 bits, 24 letters and digits: beyond guessing, short enough to type once."""
 _GROUP_CHARS = 6
@@ -75,7 +75,7 @@ async def add_user(
         WatchfloorError: INVALID_REQUEST for a name, role or password that cannot be; CONFLICT when the name is taken or
             was erased.
     """
-    _check_name(name)
+    check_name(name)
     fresh = _credentials(runtime, name, role, password, totp_secret)
     if password is not None and checked:
         refuse_weak(runtime.policy, password, own_words=[name, role])
@@ -101,6 +101,32 @@ async def add_user(
     codes = await recovery.replace_all(session, runtime, user.id)
     await _record(session, runtime, caller, name, "added", new_value={"role": role} | ({"again": True} if back else {}))
     return replace(fresh, recovery_codes=tuple(codes))
+
+
+async def add_without_password(
+    session: AsyncSession, runtime: Runtime, caller: Caller, *, name: str, role: str
+) -> User:
+    """Make an account that nobody signs in to with a password or a code: whoever holds it comes through the provider.
+
+    Raises:
+        WatchfloorError: INVALID_REQUEST for a name or role that cannot be; CONFLICT for the name of somebody erased.
+    """
+    check_name(name)
+    _check_role(runtime, role)
+    if await audit.is_erased(session, runtime, name):
+        raise WatchfloorError(ErrorCode.CONFLICT, f"Somebody called {name!r} was erased.")
+    user = User(
+        id=runtime.clock.new_id(),
+        username=name,
+        role=role,
+        password_hash="",
+        totp_secret=new_totp_secret(runtime),
+        created_at=runtime.clock.now(),
+    )
+    session.add(user)
+    await session.flush()
+    await _record(session, runtime, caller, name, "added", new_value={"role": role, "through": "sso"})
+    return user
 
 
 async def ensure_user(
@@ -201,73 +227,11 @@ async def seal_break_glass(session: AsyncSession, runtime: Runtime, caller: Call
     Raises:
         WatchfloorError: INVALID_REQUEST for a name that cannot be; CONFLICT when it is somebody's own account.
     """
-    _check_name(name)
+    check_name(name)
     user = await session.scalar(select(User).where(User.username == name))
     if user is not None and user.role != runtime.policy.identity.break_glass_role:
         raise WatchfloorError(ErrorCode.CONFLICT, f"{name!r} is somebody's own account.")
     return await breakglass.seal(session, runtime, caller, name=name, password=_new_password(runtime))
-
-
-async def ensure_service_token(
-    session: AsyncSession,
-    runtime: Runtime,
-    caller: Caller,
-    *,
-    name: str,
-    permissions: Iterable[Permission],
-    token: str | None = None,
-    certificate: str | None = None,
-    max_trade_eth: Decimal | None = None,
-) -> str:
-    """Make a machine's token exist with exactly these permissions and return it; a given one that works is left alone.
-
-    With a `certificate`, by its fingerprint, the token works over that certificate only. `max_trade_eth`: less than
-    what the policy lets executors trade at once, which it is else.
-
-    Raises:
-        WatchfloorError: INVALID_REQUEST for a name that cannot be, a token without the prefix, or a limit that is none.
-    """
-    _check_name(name)
-    limit = (
-        _trade_limit(runtime, max_trade_eth) if Permission.RENEW_PERMIT in (permissions := set(permissions)) else None
-    )
-    if token is not None and not token.startswith(tokens.SERVICE_PREFIX):
-        raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"A machine's token starts with {tokens.SERVICE_PREFIX}.")
-    wanted = sorted(permission.value for permission in permissions)
-    now, digest = runtime.clock.now(), tokens.service_token_hash(token) if token else None
-    row = await session.scalar(select(ServiceToken).where(ServiceToken.name == name).with_for_update())
-    as_is = row is not None and (
-        (row.token_hash, row.permissions, row.disabled, row.client_certificate, row.max_trade_eth)
-        == (digest, wanted, False, certificate, limit)
-    )
-    if token is not None and row is not None and as_is and now < row.expires_at:
-        return token
-    token = token or tokens.new_service_token(runtime)
-    if row is None:
-        row = ServiceToken(id=runtime.clock.new_id(), name=name, created_at=now)
-        session.add(row)
-    row.token_hash, row.permissions, row.disabled = tokens.service_token_hash(token), wanted, False
-    row.client_certificate, row.max_trade_eth = certificate, limit
-    row.expires_at = now + timedelta(days=runtime.policy.sign_in.watchfloor.service_token_days)
-    new = {"permissions": wanted, "expires_at": row.expires_at.isoformat(), "client_certificate": certificate}
-    new |= {} if limit is None else {"max_trade_eth": format(limit, "f")}
-    draft = AuditDraft("auth.token.issued", "issue token", "service_token", name, new_value=new)
-    await audit.record(session, runtime, caller, draft)
-    return token
-
-
-def _trade_limit(runtime: Runtime, wanted: Decimal | None) -> Decimal | None:
-    """What executors may trade at once (ETH): the policy's limit of the role they trade in the name of, or less."""
-    most = runtime.policy.executor_max_trade_eth
-    if wanted is None:
-        return most
-    if not wanted.is_finite() or wanted <= 0 or (most is not None and wanted > most):
-        raise WatchfloorError(
-            ErrorCode.INVALID_REQUEST,
-            f"A limit of {wanted} ETH cannot be.",
-            hint="It is above 0" + (f" and at most the policy's {most} ETH." if most is not None else "."),
-        )
-    return wanted
 
 
 def _credentials(runtime: Runtime, name: str, role: str, password: str | None, totp_secret: str | None) -> Credentials:
@@ -283,15 +247,6 @@ async def _existing(session: AsyncSession, name: str) -> User:
     if user is None:
         raise not_found("account", name)
     return user
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name) or name in _RESERVED:
-        raise WatchfloorError(
-            ErrorCode.INVALID_REQUEST,
-            f"{name!r} cannot be an account's name.",
-            hint="Use up to 100 of a-z, 0-9 and . _ @ -, starting with a letter or digit.",
-        )
 
 
 def _check_role(runtime: Runtime, role: str) -> None:

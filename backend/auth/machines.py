@@ -7,17 +7,15 @@ import asyncio
 from typing import Any
 
 from fastapi import Request
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
-from backend.auth import tokens
-from backend.auth.service import MACHINE_COLUMNS, bearer_of, machine_caller
-from backend.auth.tables import ServiceToken
+from backend.auth import machine_rows, tokens
+from backend.auth.service import bearer_of
 from backend.context import Caller, Runtime
 from backend.http import caller_of
 from backend.peer import comes_over
 
-_HASH = ServiceToken.__table__.c.token_hash
-_MACHINES = select(_HASH, *MACHINE_COLUMNS).where(_HASH.in_(bindparam("hashes", expanding=True)))
+_MACHINES = select(*machine_rows.COLUMNS).where(machine_rows.sent_in())
 _Row = Any  # of `_MACHINES`
 
 
@@ -41,12 +39,14 @@ class Machines:
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name="machines let in")
         row = await asyncio.shield(found)
-        if row is None or row.disabled or self._runtime.clock.now() >= row.expires_at:
+        now = self._runtime.clock.now()
+        if row is None or not machine_rows.lets_in(row, token_hash, now):
             return None
         caller = caller_of(request)
-        if not comes_over(caller.peer, row.client_certificate, self._runtime.clock.now()):
+        if not comes_over(caller.peer, row.client_certificate, now):
             return None
-        return machine_caller(row.name, tuple(row.permissions), row.max_trade_eth, caller)
+        machine_rows.note_use(self._runtime, row, token_hash, now)
+        return machine_rows.caller_of_row(row, token_hash, caller)
 
     async def _look(self) -> None:
         try:
@@ -64,4 +64,6 @@ class Machines:
     async def _answer(self, waiting: "dict[str, asyncio.Future[_Row | None]]") -> None:
         async with self._runtime.database.read() as session:
             for row in await session.execute(_MACHINES, {"hashes": list(waiting)}):
-                waiting[row.token_hash].set_result(row)
+                for digest in {row.token_hash, row.previous_hash} & waiting.keys():
+                    if not waiting[digest].done():
+                        waiting[digest].set_result(row)

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.auth import accounts
+from backend.auth import accounts, service_tokens
 from backend.auth.access_tables import AccessReviewItem
 from backend.auth.tables import ServiceToken, User
 from backend.context import Caller, Runtime
@@ -11,6 +11,7 @@ from backend.db import after_commit
 from backend.errors import WatchfloorError
 from contract.access import ReviewDecision, ReviewDecisionRequest
 from contract.errors import ErrorCode
+from contract.service_tokens import ServiceTokenState
 
 
 async def carry_out(
@@ -26,7 +27,7 @@ async def carry_out(
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, "A role belongs to the decision change, and to no other.")
     after_commit(session, runtime.callers.stale.set)
     if item.service_token_id is not None:
-        await _of_token(session, item, asked)
+        await _of_token(session, runtime, caller, item, asked)
         return
     user = await session.scalar(select(User).where(User.id == item.user_id).with_for_update())
     assert user is not None  # noqa: S101  accounts are never deleted
@@ -44,11 +45,14 @@ async def carry_out(
         await accounts.change_role(session, runtime, caller, name=user.username, role=asked.role)
 
 
-async def _of_token(session: AsyncSession, item: AccessReviewItem, asked: ReviewDecisionRequest) -> None:
+async def _of_token(
+    session: AsyncSession, runtime: Runtime, caller: Caller, item: AccessReviewItem, asked: ReviewDecisionRequest
+) -> None:
     if asked.decision is ReviewDecision.CHANGE:
         told = "A machine's token has no role to change."
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, told, hint="Revoke it and issue another one.")
-    token = await session.scalar(select(ServiceToken).where(ServiceToken.id == item.service_token_id).with_for_update())
+    token = await session.scalar(select(ServiceToken).where(ServiceToken.id == item.service_token_id))
     assert token is not None  # noqa: S101  tokens are never deleted
-    if asked.decision is ReviewDecision.REVOKE:
-        token.disabled = True
+    works = service_tokens.state_of(token, runtime.clock.now()) is ServiceTokenState.ACTIVE
+    if asked.decision is ReviewDecision.REVOKE and works:
+        await service_tokens.revoke(session, runtime, caller, token.name)

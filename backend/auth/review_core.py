@@ -22,9 +22,11 @@ def findings_of(
     role: Role | None, last_used_at: datetime | None, now: datetime, unused_days: int
 ) -> tuple[ReviewFinding, ...]:
     """What makes an account look orphaned."""
-    found = [] if role else [ReviewFinding.ROLE_NOT_IN_POLICY]
+    return (*(() if role else (ReviewFinding.ROLE_NOT_IN_POLICY,)), *unused_of(last_used_at, now, unused_days))
+
+
+def unused_of(last_used_at: datetime | None, now: datetime, unused_days: int) -> tuple[ReviewFinding, ...]:
+    """What looks as if nobody needed it."""
     if last_used_at is None:
-        found.append(ReviewFinding.NEVER_USED)
-    elif now - last_used_at > timedelta(days=unused_days):
-        found.append(ReviewFinding.UNUSED)
-    return tuple(found)
+        return (ReviewFinding.NEVER_USED,)
+    return (ReviewFinding.UNUSED,) if now - last_used_at > timedelta(days=unused_days) else ()

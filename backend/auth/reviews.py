@@ -21,7 +21,7 @@ from backend.auth import review_acts
 from backend.auth.access_tables import AccessReview as ReviewRow
 from backend.auth.access_tables import AccessReviewItem as ItemRow
 from backend.auth.review_completion import counts_of
-from backend.auth.review_core import findings_of, period_of
+from backend.auth.review_core import findings_of, period_of, unused_of
 from backend.auth.tables import ServiceToken, Session, User
 from backend.context import Caller, Runtime, system_caller
 from backend.errors import WatchfloorError, not_found
@@ -175,7 +175,7 @@ async def _open(
     made = insert(ReviewRow).values(values).on_conflict_do_nothing().returning(ReviewRow.id)
     if await session.scalar(made) is None:
         return None
-    items = [*await _accounts(session, runtime, now), *await _service_tokens(session, now)]
+    items = [*await _accounts(session, runtime, now), *await _service_tokens(session, runtime, now)]
     session.add_all(
         ItemRow(id=runtime.clock.new_id(), review_id=ident, number=number, **item)
         for number, item in enumerate(items, start=1)
@@ -211,7 +211,8 @@ async def _accounts(session: AsyncSession, runtime: Runtime, now: datetime) -> l
     return accounts
 
 
-async def _service_tokens(session: AsyncSession, now: datetime) -> list[dict[str, Any]]:
+async def _service_tokens(session: AsyncSession, runtime: Runtime, now: datetime) -> list[dict[str, Any]]:
+    days = runtime.policy.access.reviews.unused_days
     rows = await session.scalars(
         select(ServiceToken)
         .where(ServiceToken.disabled.is_(False), ServiceToken.expires_at > now)
@@ -223,8 +224,8 @@ async def _service_tokens(session: AsyncSession, now: datetime) -> list[dict[str
             "role": "service",
             "permissions": row.permissions,
             "since": row.created_at,
-            "last_used_at": None,
-            "findings": [],
+            "last_used_at": row.last_used_at,
+            "findings": [found.value for found in unused_of(row.last_used_at, now, days)],
         }
         for row in rows
     ]

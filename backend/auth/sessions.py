@@ -38,6 +38,8 @@ def why_ended(runtime: Runtime, reason: str | None) -> str:
             return "Your session was ended: you ended it from another one."
         case SessionEnd.REVOKED.value:
             return "Your session was ended by somebody who may end other people's sessions."
+        case SessionEnd.KEY_REPLACED.value:
+            return "Your session was ended: the key that signs sessions was replaced."
         case _:
             return ""
 

@@ -126,11 +126,18 @@ async def current_key(session: AsyncSession, runtime: Runtime) -> SigningKey:
         return newest
     if newest is not None:
         newest.retired_at = now
-    fresh = SigningKey(
-        kid=runtime.clock.random_bytes(16).hex(), private_key=runtime.clock.random_bytes(_KEY_BYTES), created_at=now
-    )
+    fresh = new_key(runtime)
     session.add(fresh)
     return fresh
+
+
+def new_key(runtime: Runtime) -> SigningKey:
+    """A key to sign with; it counts once it is stored."""
+    return SigningKey(
+        kid=runtime.clock.random_bytes(16).hex(),
+        private_key=runtime.clock.random_bytes(_KEY_BYTES),
+        created_at=runtime.clock.now(),
+    )
 
 
 def new_service_token(runtime: Runtime) -> str:

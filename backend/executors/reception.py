@@ -14,6 +14,7 @@ import psycopg
 
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
+from backend.executor_names import not_for, speaks_for
 from backend.executors import storing
 from backend.executors.collecting import Collector
 from backend.executors.granting import Granted
@@ -95,6 +96,9 @@ class Reception:
     def receive(self, waiting: Waiting, look: Look, odd: roster.Odd | None) -> Known | None:
         """Who asks, if they can be answered from this read; None if they are refused or have to be stored first."""
         request = waiting.request
+        if not speaks_for(waiting.caller, request.executor):
+            waiting.answer(self._of_another(waiting.caller, request))
+            return None
         try:
             process = self._process_of(request, odd)
             if process is None:
@@ -216,6 +220,10 @@ class Reception:
     def _forged(self, request: RenewRequest, why: str) -> WatchfloorError:
         audit = storing.forged(request, why) if self._may_tell(request.executor, "forged") else None
         return WatchfloorError(ErrorCode.NOT_ALLOWED, f"The acknowledgement does not count: {why}.", audit=audit)
+
+    def _of_another(self, caller: Caller, request: RenewRequest) -> WatchfloorError:
+        tells = self._may_tell(caller.subject, "bound")
+        return not_for(caller, "renew permit", request.executor, recorded=tells)
 
     def _may_tell(self, executor: str, what: str) -> bool:
         now = self._runtime.clock.monotonic()

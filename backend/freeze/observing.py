@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
+from backend.executor_names import speaks_for
 from backend.freeze import core, evidence, store
 from backend.freeze.views import permit_life
 from backend.roster import service as roster
@@ -43,13 +44,15 @@ _KEEP_FATES = text(
     " SELECT acks.freeze_id, acks.executor, q.id, q.fate, :source, clock_timestamp()"
     " FROM unnest(CAST(:ids AS text[]), CAST(:fates AS text[])) AS q(id, fate)"
     " JOIN halt_acks AS acks ON jsonb_exists(acks.in_flight_ids, q.id)"
-    " WHERE acks.freeze_id = ANY(CAST(:freezes AS uuid[]))"
+    " WHERE acks.freeze_id = ANY(CAST(:freezes AS uuid[])) AND (CAST(:executors AS text[]) IS NULL OR acks.executor = ANY(CAST(:executors AS text[])))"
     " ON CONFLICT DO NOTHING RETURNING in_flight_id"
 )
 
 
 async def record(session: AsyncSession, runtime: Runtime, caller: Caller, request: ObservationRequest) -> Observed:
     """Keep what a second source saw of executors under holds in force; what concerns none of them is not kept.
+
+    A source whose token is bound to executors is heard about these alone.
 
     Raises:
         WatchfloorError: NOT_ALLOWED for a caller that may renew permits: nobody vouches for itself.
@@ -64,29 +67,35 @@ async def record(session: AsyncSession, runtime: Runtime, caller: Caller, reques
     if not holds:
         return Observed(observations=0, fates=0)
     people = await roster.everyone(session)
+    own = [facts for facts in people.executors if speaks_for(caller, facts.name)]
     found = await evidence.read(session, [hold.id for hold in holds])
     kept = []
     for hold in holds:
-        places = _watched(hold, people, found[hold.id])
+        places = _watched(hold, own, found[hold.id])
         dead = evidence.dead_at(hold.created_at, permit_life(runtime)) < people.now
         kept += [(hold.id, dead, seen) for seen in request.observations if _place(seen) in places]
     await _keep(session, caller.subject, kept)
-    fates = await _keep_fates(session, caller.subject, [hold.id for hold in holds], request.fates)
+    ids = [hold.id for hold in holds]
+    bound_to = [facts.name for facts in own] if caller.executors else None
+    fates = await _keep_fates(session, caller.subject, ids, request.fates, bound_to)
     return Observed(observations=len({_place(seen) for _, _, seen in kept}), fates=fates)
 
 
-async def to_watch(session: AsyncSession) -> ToWatch:
-    """The wallets, executors and ids in flight that second sources should look at now."""
+async def to_watch(session: AsyncSession, caller: Caller) -> ToWatch:
+    """The wallets, executors and ids in flight that a second source should look at now, of those it may report of."""
     holds = await store.holds_in_force(session)
     if not holds:  # as it mostly is, and asked for every second: nobody is read for it
         return ToWatch(wallets=[], contracts=[], executors=[], in_flight=[], as_of=await roster.database_now(session))
     people = await roster.everyone(session)
+    own = [facts for facts in people.executors if speaks_for(caller, facts.name)]
     found = await evidence.read(session, [hold.id for hold in holds])
     places: set[tuple[str, str, str]] = set()
     waiting: set[str] = set()
     for hold in holds:
-        places |= _watched(hold, people, found[hold.id])
+        places |= _watched(hold, own, found[hold.id])
         for name, ack in found[hold.id].acks.items():
+            if not speaks_for(caller, name):
+                continue
             waiting |= set(ack.in_flight_ids) - set(found[hold.id].fates.get(name, {}))
     wallets = sorted((chain, subject) for kind, chain, subject in places if kind == Looked.NONCE.value)
     contracts = sorted((chain, subject) for kind, chain, subject in places if kind == Looked.PAUSED.value)
@@ -99,10 +108,10 @@ async def to_watch(session: AsyncSession) -> ToWatch:
     )
 
 
-def _watched(hold: core.Hold, people: roster.Roster, found: evidence.Evidence) -> set[tuple[str, str, str]]:
+def _watched(hold: core.Hold, people: Iterable[roster.Facts], found: evidence.Evidence) -> set[tuple[str, str, str]]:
     """Kind, chain and subject of everything that can be seen of the executors under a hold."""
     places = set()
-    for facts in people.executors:
+    for facts in people:
         if not core.covering([hold], facts):
             continue
         chain, ack = facts.chain.casefold(), found.acks.get(facts.name)
@@ -137,10 +146,11 @@ async def _keep(session: AsyncSession, source: str, kept: Sequence[tuple[UUID, b
 
 
 async def _keep_fates(
-    session: AsyncSession, source: str, freezes: Sequence[UUID], fates: Iterable[ObservedFate]
+    session: AsyncSession, source: str, freezes: Sequence[UUID], fates: Iterable[ObservedFate], own: list[str] | None
 ) -> int:
     told = {one.id: one.fate.value for one in fates}
     if not told:
         return 0
     values = {"source": source, "freezes": list(freezes), "ids": list(told), "fates": list(told.values())}
+    values["executors"] = own
     return len((await session.execute(_KEEP_FATES, values)).all())

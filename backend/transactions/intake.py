@@ -5,6 +5,7 @@ already stored with the same values is `unchanged`; one that is stored with othe
 is overwritten and nothing is lost: the stored one stays, the refused line is reported with its number.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
 from backend.events import publish
+from backend.executor_names import not_for, speaks_for
 from backend.lookup import row_named
 from backend.transactions.rows import RowRefusedError, Rules, stored_values
 from backend.transactions.store import Added, add_new, differing, lines_with_bodies, rows_of_batch, rows_of_import
@@ -144,8 +146,20 @@ async def _announce(session: AsyncSession, runtime: Runtime, caller: Caller, sto
     )
 
 
+def _refuse_of_others(caller: Caller, transactions: Sequence[TransactionIn]) -> None:
+    """A token that is bound to executors reports their trades only, and says whose they are."""
+    for one in transactions:
+        if not speaks_for(caller, one.executor):
+            raise not_for(caller, "report trades", one.executor)
+
+
 async def store_batch(session: AsyncSession, runtime: Runtime, caller: Caller, request: BatchRequest) -> Stored:
-    """Store a batch whole or not at all; a row's line is its position in the batch, counted from 1."""
+    """Store a batch whole or not at all; a row's line is its position in the batch, counted from 1.
+
+    Raises:
+        WatchfloorError: NOT_ALLOWED for trades of an executor that the caller's token is not bound to.
+    """
+    _refuse_of_others(caller, request.transactions)
     good, refused = _judge(runtime, list(enumerate(request.transactions, start=1)))
     if refused:
         stored = Stored(ImportResult(imported=0, unchanged=0, refused=refused))
@@ -207,8 +221,10 @@ async def stage_rows(
     """Keep a chunk of lines for the commit; a line sent twice counts once. The answer names lines already refused.
 
     Raises:
-        WatchfloorError: NOT_FOUND; CONFLICT when the import is committed; TOO_LARGE past the row limit.
+        WatchfloorError: NOT_FOUND; CONFLICT when the import is committed; TOO_LARGE past the row limit; NOT_ALLOWED as
+            for a batch.
     """
+    _refuse_of_others(caller, [staged.transaction for staged in request.rows])
     row = await _open_one(session, caller, import_id)
     if row.committed_at is not None:
         raise WatchfloorError(ErrorCode.CONFLICT, "The import is already stored.", hint="Open a new one.")

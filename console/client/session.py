@@ -1,4 +1,5 @@
-"""Owns where sign-in tokens live: one private file of the operator, keyed by server address.
+"""Owns where sign-in tokens live: one private file of the operator, keyed by server address, or the system's keyring,
+of which the file then holds the name of an entry.
 
 Standard library only and light, because it is read before the first frame. A token must never reach a log, a message or
 a command line from here.
@@ -26,6 +27,8 @@ _PRIVATE_FILE: Final = 0o600
 _OTHERS: Final = 0o077
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _UNIX_PREFIXES: Final = ("http+unix://", "unix://", "unix:")
+_TOKEN, _ENTRY = "token", "keyring"
+"""Fields of which a stored session has one: its token, or under which name the keyring has it."""
 
 
 class SessionError(Exception):
@@ -145,26 +148,47 @@ def load(environ: Mapping[str, str], url: str) -> Session | None:
     """The stored session of a server, or None.
 
     Raises:
-        SessionError: the file is not private to this user, or not readable as sessions.
+        SessionError: the file is not private to this user, or not readable as sessions; the keyring refuses.
     """
     entry = _read(sessions_path(environ)).get(normalise_url(url))
-    if entry is None:
+    token = _token_of(entry) if entry is not None else None
+    if entry is None or token is None:
         return None
-    return Session(normalise_url(url), entry["username"], entry["token"], entry["expires_at"])
+    return Session(normalise_url(url), entry["username"], token, entry["expires_at"])
+
+
+def _token_of(entry: Mapping[str, str]) -> str | None:
+    if _ENTRY not in entry:
+        return entry[_TOKEN]
+    from console.client import os_keyring
+
+    try:
+        return os_keyring.read(entry[_ENTRY])
+    except os_keyring.OsKeyringError as error:
+        raise SessionError(
+            f"The keyring does not give the session out: {error}.", "Unlock it, or log in again."
+        ) from error
 
 
 def save(environ: Mapping[str, str], session: Session) -> None:
-    """Store a session, replacing the one of the same server.
+    """Store a session, replacing the one of the same server: its token in the keyring, if one works here.
 
     Raises:
         SessionError: the directory cannot be made private or written.
     """
-    with _changing(environ) as entries:
-        entries[normalise_url(session.url)] = {
-            "username": session.username,
-            "token": session.token,
-            "expires_at": session.expires_at,
-        }
+    from console.client import os_keyring
+
+    url = normalise_url(session.url)
+    name = os_keyring.keep(url, session.token)
+    kept = {_TOKEN: session.token} if name is None else {_ENTRY: name}
+    try:
+        with _changing(environ) as entries:
+            before = entries.get(url)
+            entries[url] = {"username": session.username, "expires_at": session.expires_at, **kept}
+    except SessionError:
+        _forget_entry(kept)
+        raise
+    _forget_entry(before)
 
 
 def forget(environ: Mapping[str, str], url: str) -> bool:
@@ -173,10 +197,19 @@ def forget(environ: Mapping[str, str], url: str) -> bool:
     Raises:
         SessionError: as for `save`.
     """
-    if load(environ, url) is None:
+    if normalise_url(url) not in _read(sessions_path(environ)):
         return False
     with _changing(environ) as entries:
-        return entries.pop(normalise_url(url), None) is not None
+        before = entries.pop(normalise_url(url), None)
+    _forget_entry(before)
+    return before is not None
+
+
+def _forget_entry(entry: Mapping[str, str] | None) -> None:
+    if entry is not None and _ENTRY in entry:
+        from console.client import os_keyring
+
+        os_keyring.forget(entry[_ENTRY])
 
 
 def _read(path: str) -> dict[str, dict[str, str]]:
@@ -205,9 +238,11 @@ def _parse(raw: bytes) -> dict[str, dict[str, str]] | None:
     sessions = document.get("sessions") if isinstance(document, dict) else None
     if not isinstance(sessions, dict):
         return None
-    wanted = ("username", "token", "expires_at")
     for entry in sessions.values():
-        if not isinstance(entry, dict) or not all(isinstance(entry.get(name), str) for name in wanted):
+        if not isinstance(entry, dict):
+            return None
+        wanted = ("username", "expires_at", _ENTRY if _ENTRY in entry else _TOKEN)
+        if not all(isinstance(entry.get(name), str) for name in wanted):
             return None
     return sessions
 

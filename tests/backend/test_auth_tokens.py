@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, update
 
 from backend.audit.tables import AuditLog
-from backend.auth import accounts, service
+from backend.auth import accounts, service, tokens
 from backend.auth.tables import ServiceToken, SigningKey, User
 from backend.context import Caller, system_caller
 from contract.permissions import Permission
@@ -231,7 +231,7 @@ async def test_a_machines_token_holds_what_it_was_given_and_ends(app: App, hand:
     assert full.startswith("wfs_")
     assert stored.token_hash != full
     assert (await _who(app, full)).json() == {
-        "username": "executor:probe",
+        "username": "service:probe",
         "role": "service",
         "permissions": ["own_session"],
         "session_id": None,
@@ -264,6 +264,7 @@ async def test_who_stays_connected_can_be_asked_again(app: App, hand: SetClock) 
                 request_id="test",
                 session_id=me.get("session_id"),
                 max_trade_eth=None if person is OPERATOR else app.runtime.policy.executor_max_trade_eth,
+                credential=None if person is OPERATOR else tokens.service_token_hash(token),
             )
         )
     operator, machine = callers

@@ -106,7 +106,7 @@ async def test_while_the_database_is_away_the_certificate_counts_as_well(
         for peer in (None, others, ended, Peer(uid=0, pid=1)):
             with pytest.raises(WatchfloorError, match="without the certificate it is bound to"):
                 admit_by_token_alone(app.runtime, _request(token, peer))
-        assert admit_by_token_alone(app.runtime, _request(token, shown)).subject == "executor:watchdog"
+        assert admit_by_token_alone(app.runtime, _request(token, shown)).subject == "service:watchdog"
 
 
 def _request(token: str, peer: Peer | None) -> Request:

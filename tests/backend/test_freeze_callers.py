@@ -96,9 +96,9 @@ async def test_a_machine_that_may_freeze_is_known_by_its_hash(app: App, database
     async with away(app, database_url):
         await refused(clients["feed"], "no machine's token that may freeze")
         made = await latched(clients["watchdog"])
-        assert made.created_by == "executor:watchdog"
+        assert made.created_by == "service:watchdog"
     await until(lambda: not app.runtime.latched.pending(), "the hold in the database")
-    assert rows(database_url, "SELECT created_by FROM freezes") == [("executor:watchdog",)]
+    assert rows(database_url, "SELECT created_by FROM freezes") == [("service:watchdog",)]
 
 
 async def test_only_freezing_is_open_without_a_database(app: App, database_url: str) -> None:

@@ -87,7 +87,7 @@ async def test_a_second_source_makes_a_halt_verified_and_the_ledger_says_so(app:
     await follow(app)
     verified = await proof(admin, made.ref)
     assert verified.state is HaltState.VERIFIED
-    assert "unchanged ×3, says executor:watcher" in verified.proof
+    assert "unchanged ×3, says service:watcher" in verified.proof
     await settled(app)
     found = await admin.get("/v1/audit", params={"event_type": "freeze.halt.verified"})
     assert [entry["resource_id"] for entry in found.json()["items"]] == [made.ref]

@@ -146,7 +146,7 @@ async def test_a_contract_read_back_as_paused_is_looked_at_and_verified_by_that(
     assert (await after(paused(99))).state is HaltState.QUIESCED
     assert (await after(paused(101, chain="base"))).state is HaltState.QUIESCED
     verified = await after(paused(103))
-    assert (verified.state, verified.proof) == (HaltState.VERIFIED, "paused ×3, says executor:watcher")
+    assert (verified.state, verified.proof) == (HaltState.VERIFIED, "paused ×3, says service:watcher")
     lifted = await after(paused(104, yes=False, unchanged_blocks=0))
     assert lifted.state is HaltState.VIOLATION
-    assert lifted.proof == "0xc0ffee is not paused at block 104, says executor:watcher"
+    assert lifted.proof == "0xc0ffee is not paused at block 104, says service:watcher"

@@ -115,7 +115,7 @@ async def test_a_replaced_transaction_has_its_fate_told(floor: Floor, chain: Anv
         chain.send(chain.accounts[1], to=chain.accounts[2], **dear)
         await floor.reaches(made, "bot-1", VERIFIED, chain.mine)
         assert chain.call("eth_getTransactionReceipt", ident) is None
-        assert await fate_of(floor, ident) == ("replaced", "executor:watcher")
+        assert await fate_of(floor, ident) == ("replaced", "service:watcher")
 
 
 async def test_a_mined_transaction_has_its_fate_told(floor: Floor, chain: Anvil) -> None:
@@ -124,7 +124,7 @@ async def test_a_mined_transaction_has_its_fate_told(floor: Floor, chain: Anvil)
         gate.sent(f"0x{ident[2:].upper()}", wallet=chain.accounts[1], nonce=3)  # spelled as the executor likes
         made = await halted(floor, ACKED)
         await floor.reaches(made, "bot-1", VERIFIED, chain.mine)
-        assert await fate_of(floor, f"0x{ident[2:].upper()}") == ("landed", "executor:watcher")
+        assert await fate_of(floor, f"0x{ident[2:].upper()}") == ("landed", "service:watcher")
 
 
 async def fate_of(floor: Floor, ident: str) -> tuple[str, str]:

@@ -8,7 +8,9 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-INSTRUMENTED = ["contract.sshwire", "contract.hardware", "backend.auth.hardware", "console.client.agent"]
+INSTRUMENTED = [
+    "contract.sshwire", "contract.hardware", "backend.auth.hardware", "backend.auth.tokens", "console.client.agent", "jwt",
+]  # fmt: skip
 """Where new branches are looked for."""
 
 

@@ -16,6 +16,7 @@ SERVER_COMMANDS: Final = {
     "serve": "Run the backend on the database of WATCHFLOOR_DATABASE_URL.",
     "migrate": "Bring that database to the current schema.",
     "user": "Add or disable accounts, directly in the database.",
+    "keys": "Replace the key that signs session tokens, directly in the database.",
     "policy": "Check or show the compliance policy.",
     "ledger": "Let the audit ledger continue after a restore: two people, beside the database.",
     "signer": "Sign the audit ledger's heads, apart from the database.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 import click
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.auth import accounts
@@ -17,6 +18,7 @@ from backend.context import Caller, Runtime
 from backend.peer import fingerprint_of
 from console.commands.output import write_json, write_lines
 from contract.permissions import Permission
+from contract.service_tokens import ExecutorPattern
 from watchfloor.commands.user_base import (
     as_json_option,
     recovery_lines,
@@ -26,6 +28,7 @@ from watchfloor.commands.user_base import (
     unconfirmed_option,
 )
 from watchfloor.commands.user_factors import FACTOR_COMMANDS
+from watchfloor.commands.user_sso import SSO_COMMANDS
 
 MACHINE_PERMISSIONS = (Permission.RENEW_PERMIT, Permission.OBSERVE_HALTS, Permission.IMPORT_TRANSACTIONS)
 """What machines do; everything else is for people."""
@@ -36,7 +39,7 @@ def command() -> None:
     """Add or disable accounts, directly in the database of WATCHFLOOR_DATABASE_URL; each act is recorded."""
 
 
-for _one in FACTOR_COMMANDS:
+for _one in (*FACTOR_COMMANDS, *SSO_COMMANDS):
     command.add_command(_one)
 
 
@@ -132,16 +135,28 @@ def reset_totp(name: str, *, unconfirmed: bool, as_json: bool) -> None:
 @click.option(
     "--max-trade-eth", "limit", metavar="ETH", help="What its executors may trade at once; else the policy's."
 )
-def token(name: str, permissions: Sequence[str], path: Path, certificate: BinaryIO | None, limit: str | None) -> None:
+@click.option(
+    "--executor", "executors", multiple=True, metavar="NAME", help="For whom it may speak; * for any characters."
+)
+def token(  # noqa: PLR0917  click hands these in by name
+    name: str,
+    permissions: Sequence[str],
+    path: Path,
+    certificate: BinaryIO | None,
+    limit: str | None,
+    executors: Sequence[str],
+) -> None:
     """Make a token for a machine and write it to a file; one of that name that was made before ends.
 
-    A watcher needs observe_halts, and nothing else; an executor or an adapter renew_permit.
+    A watcher needs observe_halts, and nothing else; an executor or an adapter renew_permit. `watchfloor token` does the
+    same over the backend, and rotates without a gap.
     """
     wanted = [Permission(one) for one in permissions]
     if {Permission.OBSERVE_HALTS, Permission.RENEW_PERMIT} <= set(wanted):
         raise click.UsageError("Who renews permits cannot be a second source: give the watcher a token of its own.")
     bound_to = None if certificate is None else _fingerprint(certificate)
     max_trade_eth = None if limit is None else _amount(limit)
+    patterns = _patterns(executors)
     try:
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -149,8 +164,9 @@ def token(name: str, permissions: Sequence[str], path: Path, certificate: Binary
 
     async def work(session: AsyncSession, runtime: Runtime, caller: Caller) -> str:
         return await accounts.ensure_service_token(
-            session, runtime, caller, name=name, permissions=wanted, certificate=bound_to, max_trade_eth=max_trade_eth
-        )
+            session, runtime, caller, name=name, permissions=wanted, certificate=bound_to, max_trade_eth=max_trade_eth,
+            executors=patterns,
+        )  # fmt: skip
 
     with os.fdopen(opened, "w") as file:
         try:
@@ -159,6 +175,13 @@ def token(name: str, permissions: Sequence[str], path: Path, certificate: Binary
             path.unlink()
             raise
     write_lines([f"The token of {name} is in {path}."])
+
+
+def _patterns(executors: Sequence[str]) -> list[str]:
+    try:
+        return TypeAdapter(list[ExecutorPattern]).validate_python(list(executors))
+    except ValidationError as error:
+        raise click.UsageError(f"--executor: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
 
 
 def _amount(text: str) -> Decimal:

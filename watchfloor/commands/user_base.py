@@ -34,21 +34,22 @@ unconfirmed_option = click.option(
 class Refusal(click.ClickException):
     """A rule refused the change: one line, and the code every command uses for it."""
 
-    def __init__(self, error: WatchfloorError) -> None:
+    def __init__(self, error: WatchfloorError, command: str) -> None:
+        self._command = command
         super().__init__(f"{error.message} {error.hint}" if error.hint else error.message)
         self.exit_code = int(EXIT_CODE[error.code])  # type: ignore[misc]  # click reads the instance's
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002  click's signature
         """Write the one line."""
-        sys.stderr.write(f"watchfloor user: {self.message}\n")
+        sys.stderr.write(f"watchfloor {self._command}: {self.message}\n")
 
 
-def run_in_database(work: Callable[[AsyncSession, Runtime, Caller], Awaitable[T]]) -> T:
-    """Do one unit of work beside the database; a refusal ends the command with its code."""
+def run_in_database(work: Callable[[AsyncSession, Runtime, Caller], Awaitable[T]], command: str = "user") -> T:
+    """Do one unit of work beside the database; a refusal ends the command, by its name, with its code."""
     try:
         return in_database(Settings(), work)
     except WatchfloorError as error:
-        raise Refusal(error) from error
+        raise Refusal(error, command) from error
 
 
 def tried_out(name: str, *, wanted: bool) -> str | None:
