@@ -100,9 +100,9 @@ async def preview(session: Tx, runtime: CurrentRuntime, scope: str) -> BlastRadi
 
 
 @router.get("/to-watch", **needs(Permission.OBSERVE_HALTS))
-async def to_watch(session: Tx) -> ToWatch:
+async def to_watch(session: Tx, caller: CurrentCaller) -> ToWatch:
     """What second sources should look at now."""
-    return await service.to_watch(session)
+    return await service.to_watch(session, caller)
 
 
 @router.post("/observations", **needs(Permission.OBSERVE_HALTS))
