@@ -146,13 +146,15 @@ class Locking(Doing):
         self.is_locked = False
         self.idle = Idle()
 
-    def know_holds(self, held: "list[Freeze]") -> None:
-        """Take in what is frozen while nothing else is heard."""
+    def know_holds(self, held: "list[Freeze]", *, whole: bool) -> None:
+        """Take in what is frozen while nothing else is heard; not `whole`: only what a backend without database knows."""
         from dataclasses import replace
 
         from console.state.floor import Floor
 
-        self.latest = replace(self.latest or Floor(), freezes={one.id: one for one in held})
+        floor = self.latest or Floor()
+        kept = {} if whole else dict(floor.freezes)
+        self.latest = replace(floor, freezes=kept | {one.id: one for one in held})
         self.repaint()
 
     async def go(self, name: str) -> Any:

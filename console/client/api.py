@@ -52,7 +52,7 @@ class Api(Exchange):
         transport: httpx.AsyncBaseTransport | None = None,
         present: bool = False,
     ) -> None:
-        """Prepare a client; nothing is sent yet. `present`: a person has just asked for everything that it asks.
+        """Prepare a client; nothing is sent yet. `present`: a person has just asked for the first thing that it asks.
 
         Raises:
             AddressRefused: not an address, or plain HTTP to another machine.
@@ -63,9 +63,8 @@ class Api(Exchange):
         """How to reach the hardware key of whoever sits here."""
         self.notes: Notes | None = None
         """Where freezes are noted while they have no answer."""
+        self._present = present
         self._http = open_http(url, token, transport)
-        if present:
-            self._http.headers[PRESENT_HEADER] = PRESENT
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,7 +94,8 @@ class Api(Exchange):
 
     async def present(self) -> WhoAmI:
         """Say that a person is there; the answer tells how long the session stays open."""
-        return _parsed(self.url, WhoAmI, await self._send("GET", "/v1/auth/whoami", headers={PRESENT_HEADER: PRESENT}))
+        self._present = True
+        return await self.whoami()
 
     # what is going on
 
@@ -341,17 +341,18 @@ class Api(Exchange):
         *,
         query: Query | None = None,
         content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> bytes:
         params = {name: value for name, value in (query or {}).items() if value}
-        typed = {"content-type": "application/json"} if content is not None else {}
+        headers = {"content-type": "application/json"} if content is not None else {}
+        if self._present:
+            headers[PRESENT_HEADER], self._present = PRESENT, False
         timeout = (
             self._http.timeout if timeout_s is None else httpx.Timeout(timeout_s, connect=self._http.timeout.connect)
         )
         async with failures_named(self.url):
             answer = await self._http.request(
-                method, path, params=params, content=content, headers={**typed, **(headers or {})}, timeout=timeout
+                method, path, params=params, content=content, headers=headers, timeout=timeout
             )
         refuse_unless_success(self.url, answer)
         return answer.content

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import click
 from pydantic import BaseModel
@@ -24,6 +24,8 @@ from contract.errors import ExitCode
 
 T = TypeVar("T")
 P = ParamSpec("P")
+_UNATTENDED: Final = frozenset({"status"})
+"""Called by prompts and status bars: nobody need be there."""
 
 
 class Call(NamedTuple):
@@ -38,7 +40,7 @@ class Call(NamedTuple):
         """Run one conversation with the backend."""
 
         async def conversation() -> T:
-            async with Api(self.target.url, self.target.token, present=True) as api:
+            async with Api(self.target.url, self.target.token, present=self.name not in _UNATTENDED) as api:
                 api.touch = touch()
                 api.notes = self.notes()
                 return await question(api)

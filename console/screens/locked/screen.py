@@ -13,7 +13,7 @@ from console.widgets.field import Field
 from console.widgets.lines import Line, left, line, outside, wrap
 from console.widgets.panel import Box, Panel
 from console.widgets.view import View
-from contract.base import Page
+from contract.freeze import FreezeList
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError
@@ -165,8 +165,8 @@ class LockedScreen(FloorScreen):
             for name in _FIELDS:
                 self.query_one(f"#{name}", Field).value = ""
             self.desk.call_later(self.desk.unlocked)
-        elif question.topic == _HOLDS and isinstance(value, Page):
-            self.desk.know_holds(list(value.items))
+        elif question.topic == _HOLDS and isinstance(value, FreezeList):
+            self.desk.know_holds(value.items, whole=value.partial is None)
 
     def refused(self, question: Question, error: "ClientError") -> bool:
         """Say why, and take the next code; a session that has ended goes to the login."""
