@@ -59,13 +59,17 @@ def open_feed(
     first: "Overview | None",
     transport: "httpx.AsyncBaseTransport | None",
     now: Callable[[], datetime],
+    environ: Mapping[str, str],
 ) -> "tuple[Api, Feed]":
     """The client of a session and its live feed."""
     from console.client.api import Api
+    from console.client.session import state_dir
     from console.client.stream import Feed
+    from console.client.unanswered import Notes
 
     options: dict[str, Any] = {"first": first, "now": now}
     api = Api(url, token, transport=transport)
+    api.notes = Notes(state_dir(environ), url, token, now=now)
     return api, Feed(api, **options)
 
 

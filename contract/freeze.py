@@ -10,6 +10,8 @@ from contract.states import FreezeStatus as FreezeStatus  # noqa: PLC0414  part 
 from contract.states import HaltState as HaltState  # noqa: PLC0414  part of what this module offers
 from contract.thaw import DIGEST_CHARS, Thaw
 
+MAX_KEY_CHARS = 64
+"""Of an idempotency key: as many as the database keeps."""
 LATCHED_REF = "LATCHED"
 """What stands where the ref of a freeze would that the database has not taken yet."""
 
@@ -20,7 +22,7 @@ class FreezeRequest(WireRequest):
     scope: Scope
     mode: FreezeMode = FreezeMode.HALT
     reason: str = Field(max_length=MAX_REASON_CHARS)
-    idempotency_key: str = Field(default="", max_length=64)
+    idempotency_key: str = Field(default="", max_length=MAX_KEY_CHARS)
     """The same key answers with the same freeze; a retry after a dropped line never freezes twice."""
 
     _reason = field_validator("reason")(has_words)

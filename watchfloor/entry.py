@@ -22,12 +22,19 @@ _URL_VARIABLE = "WATCHFLOOR_URL"
 _DEBUG_VARIABLE = "WATCHFLOOR_DEBUG"
 
 _OPTIONS = ("--url", "--theme")
+_PER_KEY = "--per-key"
 _CONSOLE_USAGE = """\
-Usage: watchfloor [console] [--url URL] [--theme auto|dark|light|terminal]
+Usage: watchfloor [console] [--url URL] [--theme auto|dark|light|terminal] [--per-key]
 
   Open the console. The server is --url, else WATCHFLOOR_URL, else the local one;
   the theme is --theme, else WATCHFLOOR_THEME, else what suits the terminal.
+  With --per-key, on a bastion, every SSH key has its own session: docs/ssh.md.
 """
+_SSH_VARIABLE = "SSH_CONNECTION"
+_NO_TERMINAL = "the console needs a terminal; try `watchfloor status`."
+_NO_TERMINAL_OVER_SSH = (
+    "the console needs a terminal, and takes no command: connect with ssh -t and nothing behind the host."
+)
 
 
 def main() -> None:
@@ -35,7 +42,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] == _CONSOLE:
         sys.exit(open_console(arguments[1:]))
-    if arguments[0].partition("=")[0] in _OPTIONS:
+    if arguments[0].partition("=")[0] in {*_OPTIONS, _PER_KEY}:
         sys.exit(open_console(arguments))
     from watchfloor.commands import dispatch
 
@@ -58,11 +65,16 @@ def open_console(arguments: list[str]) -> int:
     from console.term import firstframe
 
     if not firstframe.is_terminal():
-        sys.stderr.write("watchfloor: the console needs a terminal; try `watchfloor status`.\n")
+        reason = _NO_TERMINAL_OVER_SSH if os.environ.get(_SSH_VARIABLE) else _NO_TERMINAL
+        sys.stderr.write(f"watchfloor: {reason}\n")
         return EXIT_CONFIGURATION
     frame = firstframe.paint(url)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")  # looking for some costs a scan of all packages
     try:
+        if _PER_KEY in options:
+            from console.client import per_key
+
+            os.environ["XDG_STATE_HOME"] = per_key.state_home(os.environ)
         _run(url, options.get("--theme", "auto"), frame)
     except Exception as error:  # boundary: whatever fails, the terminal is usable and one line says what
         if frame is not None:
@@ -96,6 +108,9 @@ def _options(arguments: list[str]) -> dict[str, str] | None:
     rest = list(arguments)
     while rest:
         name, equals, value = rest.pop(0).partition("=")
+        if name == _PER_KEY and not equals and name not in found:
+            found[name] = ""
+            continue
         if name not in _OPTIONS or name in found or not (equals or rest):
             return None
         found[name] = value if equals else rest.pop(0)

@@ -21,8 +21,9 @@ from backend.freeze.draining import Keeper
 from backend.freeze.journal import Entry, KnownBy
 from backend.guard import Admit
 from contract.errors import ErrorCode
-from contract.freeze import Freeze, FreezeRequest
+from contract.freeze import Freeze, FreezeMode, FreezeRequest
 from contract.permissions import Permission
+from contract.scope import Scope
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +79,8 @@ async def freeze(keeper: Keeper, runtime: Runtime, who: Freezer, request: Freeze
     Raises:
         WatchfloorError: CONFLICT if the idempotency key was used for another freeze, as far as anybody can tell.
     """
-    ident = _ident(runtime, who.caller, request)
+    key = request.idempotency_key
+    ident = ident_of(who.caller, key, request.scope, request.mode) if key else runtime.clock.new_id()
     waiting = keeper.find(ident)
     if waiting is not None:
         return waiting
@@ -97,12 +99,9 @@ async def freeze(keeper: Keeper, runtime: Runtime, who: Freezer, request: Freeze
     return await keeper.latch(entry)
 
 
-def _ident(runtime: Runtime, caller: Caller, request: FreezeRequest) -> UUID:
-    """The hold's id; of a request sent again under its key, at whichever backend, the same one."""
-    if not request.idempotency_key:
-        return runtime.clock.new_id()
-    what = (caller.subject, request.idempotency_key, str(core.normalised(request.scope)), request.mode.value)
-    return uuid5(_KEYS, repr(what))
+def ident_of(caller: Caller, key: str, scope: Scope, mode: FreezeMode) -> UUID:
+    """The hold's id under an idempotency key; of a request sent again, at whichever backend, the same one."""
+    return uuid5(_KEYS, repr((caller.subject, key, str(core.normalised(scope)), mode.value)))
 
 
 def refuse_latched(keeper: Keeper, ident: str) -> None:

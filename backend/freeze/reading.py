@@ -13,14 +13,17 @@ from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.auth import service as auth
-from backend.context import Runtime
+from backend.context import Caller, Runtime
 from backend.demand import Demand, Effect
 from backend.errors import WatchfloorError
+from backend.freeze import latch, rollcall, store, views
 from backend.freeze.draining import Keeper
+from backend.freeze.tables import FreezeRow
 from backend.guard import Admit
 from contract.errors import ErrorCode
-from contract.freeze import Freeze
+from contract.freeze import Freeze, FreezeMode
 from contract.permissions import Permission
+from contract.scope import Scope
 
 log = structlog.get_logger(__name__)
 
@@ -80,3 +83,45 @@ async def find(
             hint="Try again in a moment.",
         )
     return found
+
+
+async def find_sent(
+    request: Request, runtime: Runtime, keeper: Keeper, key: str, *, scope: Scope, mode: FreezeMode
+) -> Freeze:
+    """What became of a freeze that the caller sent under an idempotency key, whether or not it still stands.
+
+    Raises:
+        WatchfloorError: NOT_FOUND if nobody has taken it; UNAVAILABLE if that cannot be told now.
+    """
+
+    def latched() -> Freeze | None:
+        caller: Caller = request.state.caller
+        return keeper.find(latch.ident_of(caller, key, scope, mode))
+
+    async def looked(session: AsyncSession) -> Freeze:
+        if (here := latched()) is not None:
+            return here
+        caller: Caller = request.state.caller
+        # before the holds: what is latched elsewhere reaches the database first, the check-in after it
+        missing = await rollcall.somebody_is_missing(session, runtime) or runtime.latched.journals_elsewhere > 0
+        row = await store.row_by_key(session, caller.subject, key)
+        row = row or await session.get(FreezeRow, latch.ident_of(caller, key, scope, mode))
+        if row is None:
+            raise _not_there(missing=missing)
+        [freeze] = await views.show(session, runtime, [row])
+        return freeze
+
+    found = await read(request, runtime, keeper, looked) or latched()
+    if found is None:
+        raise _not_there(missing=True)
+    return found
+
+
+def _not_there(*, missing: bool) -> WatchfloorError:
+    if missing:
+        return WatchfloorError(
+            ErrorCode.UNAVAILABLE,
+            "Whether that freeze was taken cannot be told now: another backend may have latched it.",
+            hint="Ask again in a moment.",
+        )
+    return WatchfloorError(ErrorCode.NOT_FOUND, "No freeze of yours was taken under that key.")

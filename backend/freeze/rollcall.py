@@ -34,6 +34,8 @@ UNSEEN_S: Final = 2.0
 to which nobody is connected."""
 FORGOTTEN_AFTER_S: Final = 60.0
 """A backend that others have not seen for so long, with the database there all the time, is waited for no more."""
+MISSED_S: Final = 3.0
+"""Who has not checked in for so long keeps a freeze back, or has died: six times the gap between check-ins."""
 _ATTEMPT_S: Final = 2.0
 CHECK_INS_SQL: Final = "(SELECT jsonb_object_agg(boot, checked_in_at) FROM backend_checkins WHERE boot <> %(me)s)"
 """The last check-in of every backend but the one that asks, by boot; NULL when there is no other."""
@@ -51,8 +53,18 @@ _SPEAK_FOR = text(
 )
 """Of processes that ran here before. One that lives beside this one checks in again; its row is never waited for."""
 _LIST = text("SELECT boot, checked_in_at FROM backend_checkins WHERE boot <> :me")
+_MISSING = text(
+    "SELECT EXISTS (SELECT FROM backend_checkins"
+    " WHERE boot <> :me AND checked_in_at < clock_timestamp() - make_interval(secs => :missed_s))"
+)
 _FORGET = text("DELETE FROM backend_checkins WHERE boot = ANY(CAST(:boots AS text[]))")
 _LEAVE = text("DELETE FROM backend_checkins WHERE boot = :me")
+
+
+async def somebody_is_missing(session: AsyncSession, runtime: Runtime) -> bool:
+    """Whether another backend may have latched a freeze that the database does not have."""
+    asked = {"me": runtime.emitter.boot, "missed_s": MISSED_S}
+    return bool((await session.execute(_MISSING, asked)).scalar_one())
 
 
 @dataclass

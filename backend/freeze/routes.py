@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import AfterValidator
 
 from backend.context import CurrentRuntime
 from backend.db import Tx
@@ -12,8 +13,19 @@ from backend.freeze import drills, latch, reading, service
 from backend.freeze.latch import CurrentFreezer, CurrentKeeper
 from backend.guard import CurrentCaller, needs, states
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
+from contract.base import storable
 from contract.errors import ErrorCode
-from contract.freeze import BlastRadius, Freeze, FreezeList, FreezeRequest, FreezeStatus, ThawApproval, ThawRequest
+from contract.freeze import (
+    MAX_KEY_CHARS,
+    BlastRadius,
+    Freeze,
+    FreezeList,
+    FreezeMode,
+    FreezeRequest,
+    FreezeStatus,
+    ThawApproval,
+    ThawRequest,
+)
 from contract.freeze_drills import DrillEvidence, DrillHistory, FreezeDrill, FreezeDrillRequest
 from contract.observing import ObservationRequest, Observed, ToWatch
 from contract.permissions import Permission
@@ -91,12 +103,28 @@ async def list_freezes(  # noqa: PLR0917  FastAPI hands these in by name
 @router.get("/preview", **needs(Permission.VIEW_FREEZES))
 async def preview(session: Tx, runtime: CurrentRuntime, scope: str) -> BlastRadius:
     """What a freeze of a scope would stop."""
+    return await service.blast_radius(session, runtime, _parsed(scope))
+
+
+def _parsed(scope: str) -> Scope:
     try:
-        parsed = Scope.parse(scope)
+        return Scope.parse(scope)
     except ValueError as error:
         hint = f"{HOW_TO_WRITE[:1].upper()}{HOW_TO_WRITE[1:]}."
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"{scope[:100]!r} is not a scope.", hint=hint) from error
-    return await service.blast_radius(session, runtime, parsed)
+
+
+@router.get("/sent/{key}", **states(Permission.VIEW_FREEZES))
+async def get_sent(  # noqa: PLR0917  FastAPI hands these in by name
+    request: Request,
+    runtime: CurrentRuntime,
+    keeper: CurrentKeeper,
+    key: Annotated[str, Path(max_length=MAX_KEY_CHARS), AfterValidator(storable)],
+    scope: str,
+    mode: FreezeMode = FreezeMode.HALT,
+) -> Freeze:
+    """What became of a freeze that the caller sent under this idempotency key; 404 if nobody has taken it."""
+    return await reading.find_sent(request, runtime, keeper, key, scope=_parsed(scope), mode=mode)
 
 
 @router.get("/to-watch", **needs(Permission.OBSERVE_HALTS))

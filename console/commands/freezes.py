@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from console.client.api import Api, new_idempotency_key
-from console.client.errors import ClientError
+from console.client.errors import ClientError, TimedOut
 from console.client.signing_in import approve_thaw as approve
 from console.client.stream import Change, ConnectionState, Feed, Line, Snapshot
 from console.commands import output
@@ -18,6 +18,7 @@ from console.commands.freeze_drills import drill
 from console.commands.freeze_options import reason_given, scope_typed
 from console.commands.output import age, counted, instant, now_of, outside, table, wrapped
 from console.commands.thawing import DIGEST_PREFIX, covered_by
+from console.commands.unanswered import unanswered
 from console.state.freezing import Outcome, Wanted, effect_of, latched_text, unmet
 from console.state.headline import DRILL
 from console.widgets import words
@@ -62,7 +63,11 @@ def freeze(call: Call, *, scope: Scope, mode: str, reason: str, wait: str | None
 async def _freeze(
     api: Api, request: FreezeRequest, wanted: Wanted | None, timeout_s: int
 ) -> tuple[Freeze, ClientError | None]:
-    frozen = await api.freeze(request)
+    try:
+        frozen = await api.freeze(request)
+    except TimedOut as error:
+        error.hint = "See what became of it: watchfloor freezes unanswered"
+        raise
     return (frozen, None) if wanted is None else await confirmed(api, frozen, wanted, timeout_s)
 
 
@@ -145,6 +150,7 @@ def freezes() -> None:
 
 
 freezes.add_command(drill)
+freezes.add_command(unanswered)
 
 
 @freezes.command("list")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest import mock
 
 from textual import events
@@ -126,8 +127,8 @@ async def running(
     """The console on a backend on paper; waits for live data unless told otherwise."""
     paper = paper or Paper()
     clock = StandingClock()
-    variables = {**TERMINAL, **(environ or {})}
-    with mock.patch.dict(os.environ, variables):
+    with TemporaryDirectory(prefix="wf-state-") as state, mock.patch.dict(os.environ, TERMINAL | (environ or {})):
+        variables = {**TERMINAL, "XDG_STATE_HOME": state, **(environ or {})}
         if "NO_COLOR" not in variables:
             os.environ.pop("NO_COLOR", None)
         app = WatchfloorApp(
