@@ -42,6 +42,15 @@ class Settings(BaseSettings):
         description="Addresses that consoles use for this backend, separated by spaces, as `https://HOST:8420`: "
         "hardware keys answer for these only; empty: loopback, tunnels that end there, and Unix sockets",
     )
+    oidc_issuer: str = Field(
+        default="",
+        description="Issuer of the OpenID Connect provider that people may sign in with, as `https://HOST/PATH`; "
+        "empty: local accounts only. See sso.md",
+    )
+    oidc_client_id: str = Field(default="", description="What the provider knows this installation as")
+    oidc_client_secret_file: Path | None = Field(
+        default=None, description="File whose first line is the client's secret, mode 0600; none: a public client"
+    )
     log_level: str = Field(default="info", description="debug, info, warning or error")
     statement_timeout_ms: int = Field(default=5_000, ge=100, description="Longest time one SQL statement may take (ms)")
     lock_timeout_ms: int = Field(default=4_000, ge=100, description="Longest wait for one database lock (ms)")

@@ -10,6 +10,7 @@ from backend.audit import tables as audit_tables
 from backend.audit import verification_tables as audit_verification_tables
 from backend.auth import access_tables as auth_access_tables
 from backend.auth import identity_tables as auth_identity_tables
+from backend.auth import oidc_tables as auth_oidc_tables
 from backend.auth import tables as auth_tables
 from backend.db import Base
 from backend.freeze import tables as freeze_tables
@@ -30,6 +31,7 @@ __all__ = [
     "audit_verification_tables",
     "auth_access_tables",
     "auth_identity_tables",
+    "auth_oidc_tables",
     "auth_tables",
     "freeze_tables",
     "limits_tables",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from console.client.api import Api
     from console.client.stream import Feed
     from console.client.touch import Touch
+    from contract.auth import LoginAnswer
     from contract.overview import Overview
 
 PREFETCH_WAIT_S = 0.25
@@ -75,11 +76,10 @@ def open_feed(
 
 def touch_of(environ: Mapping[str, str], name: Callable[[], str], tell: Callable[[str], None]) -> "Touch":
     """The way to the hardware key of whoever is at this console."""
-    from console.client.agent import Agent
-    from console.client.touch import Touch
+    from console.client.touch import Touch, signer
     from console.demo_users import agent_environment
 
-    return Touch(lambda: Agent.from_environment(agent_environment(environ, name())), tell)
+    return Touch(lambda: signer(agent_environment(environ, name()), None), tell)
 
 
 async def log_in(
@@ -95,15 +95,37 @@ async def log_in(
 
     Returns the token, and why it could not be kept (empty if it was).
     """
-    import asyncio
-
     from console.client import signing_in
     from console.client.api import Api
-    from console.client.session import Session, SessionError, save
 
     username, password, code = credentials
     async with Api(url, None, transport=transport) as api:
         answer = await signing_in.log_in(api, username, password, code, touch_of(environ, lambda: username, tell))
+    return await _kept(url, environ, username, answer)
+
+
+async def log_in_with_sso(
+    url: str, transport: "httpx.AsyncBaseTransport | None", environ: Mapping[str, str], tell: Callable[[str], None]
+) -> tuple[str, str]:
+    """Sign in through the organisation's own sign-in; `tell` takes what the person has to do there.
+
+    Returns the token, and why it could not be kept (empty if it was).
+    """
+    from console.client import oidc
+    from console.client.api import Api
+
+    async with Api(url, None, transport=transport) as api:
+        name, answer = await oidc.log_in(
+            api, lambda started: tell(oidc.told(started)), touch_of(environ, lambda: "", tell)
+        )
+    return await _kept(url, environ, name, answer)
+
+
+async def _kept(url: str, environ: Mapping[str, str], username: str, answer: "LoginAnswer") -> tuple[str, str]:
+    import asyncio
+
+    from console.client.session import Session, SessionError, save
+
     session = Session(url=url, username=username, token=answer.token, expires_at=answer.expires_at.isoformat())
     try:
         await asyncio.to_thread(save, environ, session)

@@ -50,6 +50,7 @@ are policy data: `watchfloor policy show audit`.
 CLIENT_VARIABLES = {
     "WATCHFLOOR_URL": "The backend that the console and the commands speak to; `http://127.0.0.1:8420` by default",
     "WATCHFLOOR_TOKEN": "A token to use instead of the stored session",
+    "WATCHFLOOR_USB_KEY": "File of a hardware key on USB, as ssh-keygen makes it; used instead of the SSH agent",
     "WATCHFLOOR_DEBUG": "Any value: show the traceback of an unexpected error",
     "XDG_STATE_HOME": "Sessions are kept in `$XDG_STATE_HOME/watchfloor/`; `~/.local/state` by default",
     "WATCHFLOOR_THEME": "Colours of the console: `auto`, `dark`, `light` or `terminal` (the terminal's own 16)",

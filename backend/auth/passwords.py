@@ -35,7 +35,7 @@ async def matches(stored: str | None, password: str) -> bool:
         )
     try:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_threads, _verify, stored or _DUMMY, password) and stored is not None
+        return await loop.run_in_executor(_threads, _verify, stored or _DUMMY, password) and bool(stored)
     finally:
         _slots.release()
 

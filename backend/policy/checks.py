@@ -33,6 +33,11 @@ def wrong_names(data: dict[str, Any]) -> Iterator[Finding]:
     sealed = _table(data, "watchfloor", "identity").get("break_glass_role")
     if isinstance(sealed, str) and sealed not in roles:
         yield ("watchfloor", "identity", "break_glass_role"), _no_such("role", sealed, roles)
+    for group, role in _table(data, "watchfloor", "sso", "roles").items():
+        if role not in roles:
+            yield ("watchfloor", "sso", "roles", group), _no_such("role", role, roles)
+        elif role == sealed:
+            yield ("watchfloor", "sso", "roles", group), f"only the sealed account has the role {role}"
     yield from _circles(roles, inherit)
     yield from _unknown_categories(data)
     yield from _unknown_classes(data)

@@ -1,4 +1,4 @@
-"""Answers a backend's challenge with a hardware key in the SSH agent. Owns what this console is willing to have signed.
+"""Answers a backend's challenge with a hardware key, in the SSH agent or on USB. Owns what this console is willing to have signed.
 
 Signs only bytes that it built itself, about what the person is doing here and now, for the backend it speaks to.
 """
@@ -6,8 +6,9 @@ Signs only bytes that it built itself, about what the person is doing here and n
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from console.client.agent import Agent, AgentError, AgentKey, AgentRefusedError
+from console.client.agent import AgentError, AgentKey, AgentRefusedError
 from console.client.errors import ClientError
+from console.client.touch import Signer
 from contract.errors import ExitCode
 from contract.hardware import HardwareAct, HardwareAnswer, HardwareChallenge, bytes_to_sign
 from contract.sshwire import encode64
@@ -41,7 +42,7 @@ class Intent:
 
 
 async def answer(
-    challenge: HardwareChallenge, intent: Intent, agent: Agent, tell: Callable[[str], None]
+    challenge: HardwareChallenge, intent: Intent, agent: Signer, tell: Callable[[str], None]
 ) -> HardwareAnswer:
     """Have one of the account's keys sign. `tell` is given one line right before each key has to be touched.
 
@@ -109,7 +110,7 @@ def usable_keys(offered: Sequence[AgentKey], challenge: HardwareChallenge) -> li
 
 
 async def _answer_with(
-    key: AgentKey, message: bytes, challenge: HardwareChallenge, agent: Agent, tell: Callable[[str], None]
+    key: AgentKey, message: bytes, challenge: HardwareChallenge, agent: Signer, tell: Callable[[str], None]
 ) -> HardwareAnswer:
     pin = " and give its PIN where your agent asks for it" if challenge.needs_verification else ""
     tell(f"Touch your hardware key now{pin} ({key.fingerprint}).")

@@ -1,7 +1,7 @@
 """An application under test: the real one, on a real database, called through ASGI."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,13 +95,14 @@ async def started_app(
     monitors: bool = False,
     sequence: bool = True,
     policy: str = SWIFT,
+    settings: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[App]:
     """Run the application's lifespan around a test. Monitors are off unless asked for: a test ticks them itself.
 
     Without `sequence` nothing reaches the ledger by itself either.
     """
-    settings = Settings(database_url=database_url, pool_size=POOL_SIZE, policy=policy, origins=ORIGIN)
-    app = create_app(settings, clock=clock, monitors=monitors)
+    usual = Settings(database_url=database_url, pool_size=POOL_SIZE, policy=policy, origins=ORIGIN, **settings or {})
+    app = create_app(usual, clock=clock, monitors=monitors)
     async with app.router.lifespan_context(app), sequencing(app.state.runtime, wanted=sequence and not monitors):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 
 from console import demo_users
 from console.actions import Context
-from console.asking import Question, Told, ask_backend
+from console.asking import Call, Question, Told, ask_backend
 from console.screens.base import FloorScreen
 from console.widgets.field import Field
 from console.widgets.lines import Line, left, line, outside, wrap
@@ -37,6 +37,7 @@ class LoginScreen(FloorScreen):
         self._reason = reason
         self._problem = ""
         self._waits_for = ""
+        self._through_sso = False
         self._demo: list[demo_users.DemoUser] = []
         self._chosen = -1
 
@@ -137,22 +138,30 @@ class LoginScreen(FloorScreen):
         if self.focused is not None and self.focused.id != "totp" and not values["totp"]:
             self.set_focus(self.query_one("#totp", Field))
             return
-        if not self.questions.is_waiting("login"):
+        if self._through_sso or not self.questions.is_waiting("login"):
             self._problem = self._waits_for = ""
             self._send(values["user"].strip(), values["password"], values["totp"].replace(" ", ""))
+            self.redraw()
+
+    def do_login_sso(self, _: str) -> None:
+        """Sign in through the organisation's own sign-in; whoever is asked for a code there may still log in here."""
+        from console.opening import log_in_with_sso
+
+        if self._through_sso or not self.questions.is_waiting("login"):
+            desk = self.desk
+            self._problem = self._waits_for = ""
+            self._ask(lambda _: log_in_with_sso(desk.url, desk.transport, desk.environ, self._tell), through_sso=True)
             self.redraw()
 
     def _send(self, name: str, password: str, code: str) -> None:
         from console.opening import log_in
 
         desk = self.desk
-        question = self.questions.put("login")
-        asking = ask_backend(
-            self,
-            None,
-            question,
-            lambda _: log_in(desk.url, desk.transport, desk.environ, (name, password, code), self._tell),
-        )
+        self._ask(lambda _: log_in(desk.url, desk.transport, desk.environ, (name, password, code), self._tell))
+
+    def _ask(self, call: Call, *, through_sso: bool = False) -> None:
+        self._through_sso = through_sso
+        asking = ask_backend(self, None, self.questions.put("login"), call)
         self.run_worker(asking, name="login", group="login", exclusive=True, exit_on_error=False)
 
     def _tell(self, text: str) -> None:
