@@ -38,8 +38,13 @@ async def learn(poster: MessagePump, api: "Api") -> None:
     if notes is None or not found:
         return
 
+    said: set[str] = set()
+
     def doubt(became: "Became") -> None:
-        poster.post_message(Learned("error", became_text(became), lambda: None))
+        text = became_text(became)
+        if text not in said:  # once: what somebody has put away does not come back until more is known
+            said.add(text)
+            poster.post_message(Learned("error", text, lambda: None))
 
     try:
         ends = await asyncio.gather(*(settle(api, notes, note, doubt=doubt) for note in found))
