@@ -237,6 +237,9 @@ async def test_a_machines_token_holds_what_it_was_given_and_ends(app: App, hand:
         "session_id": None,
         "expires_at": None,
         "must_enrol": False,
+        "locked": False,
+        "locks_in_seconds": None,
+        "locks_after_seconds": None,
     }
     out = await app.http.post("/v1/auth/logout", headers={"authorization": f"Bearer {full}"})
     assert (out.status_code, out.json()["code"]) == (422, "invalid_request")

@@ -28,12 +28,12 @@ def test_what_watchfloor_adds_to_the_documents_roles(policy: Policy) -> None:
             | {"modify_strategies", "view_wallets", "configure_system"}
             | {"freeze_operations", "approve_thaw", "view_audit_logs", "view_configurations"}
             | {"export_audit_logs", "import_audit_logs", "erase_personal_data"}
-            | {"grant_access", "approve_elevation", "review_access"},
+            | {"grant_access", "approve_elevation", "review_access", "manage_users", "manage_service_tokens"},
             "compliance_officer": READS
             | {"view_all_logs", "view_audit_logs", "generate_reports", "freeze_operations", "approve_thaw"}
             | {"acknowledge_alerts", "view_transactions", "view_configurations", "export_audit_logs"}
             | {"reveal_personal_data", "erase_personal_data"}
-            | {"grant_access", "approve_elevation", "review_access"},
+            | {"grant_access", "approve_elevation", "review_access", "manage_users"},
             "external_auditor": READS | {"view_audit_logs", "view_transactions", "view_configurations"},
             "break_glass": {"own_session", "freeze_operations", "view_freezes"},
         }.items()
