@@ -93,9 +93,7 @@ class Notes:
 
         One that cannot be noted in time is sent all the same.
         """
-        note = Note(
-            request.idempotency_key, self._url, self._owner, str(request.scope), request.mode.value, self.now()
-        )
+        note = Note(request.idempotency_key, self._url, self._owner, str(request.scope), request.mode.value, self.now())
         with suppress(TimeoutError):
             return await asyncio.wait_for(asyncio.to_thread(self._put, note), NOTE_LIMIT_S)
         return False
@@ -106,7 +104,7 @@ class Notes:
             self._path(key).unlink()
 
     def all(self) -> list[Note]:
-        """This account's notes, oldest first; one that cannot be read as a note is none."""
+        """The notes of this account, oldest first; one that cannot be read as a note is none."""
         try:
             names = sorted(path.stem for path in self._directory.iterdir() if path.suffix == _SUFFIX)
         except OSError:

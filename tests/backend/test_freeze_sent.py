@@ -1,0 +1,75 @@
+"""What became of a freeze whose answer never came: asked by its key, told to nobody but whoever sent it."""
+
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from tests.support.app import App
+from tests.support.latching import latched, lock_held, post, until
+from tests.support.people import ADMIN, OFFICER
+
+KEY = "0f" * 16
+
+
+async def sent(client: httpx.AsyncClient, *, key: str = KEY, scope: str = "chain:arbitrum") -> httpx.Response:
+    return await client.get(f"/v1/freezes/sent/{key}", params={"scope": scope, "mode": "halt"})
+
+
+async def freeze(client: httpx.AsyncClient) -> dict[str, object]:
+    answer = await post(client, idempotency_key=KEY)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, object] = answer.json()
+    return made
+
+
+async def test_one_that_was_taken_is_shown_to_whoever_sent_it(app: App) -> None:
+    officer, admin = await app.as_(OFFICER), await app.as_(ADMIN)
+    assert (await sent(officer)).status_code == 404
+    made = await freeze(officer)
+    found = await sent(officer)
+    assert (found.status_code, found.json()["id"], found.json()["status"]) == (200, made["id"], "active")
+    assert (await sent(admin)).status_code == 404
+    assert (await sent(officer, key="0e" * 16)).status_code == 404
+
+
+async def test_one_that_is_latched_here_is_shown(app: App, database_url: str) -> None:
+    officer = await app.as_(OFFICER)
+    with lock_held(database_url):
+        made = await latched(officer, idempotency_key=KEY)
+        found = await sent(officer)
+        assert (found.status_code, found.json()["id"], found.json()["status"]) == (200, made.id, "latched")
+        assert (await sent(await app.as_(ADMIN))).status_code == 404
+    await until(lambda: not app.runtime.latched.pending(), "the hold in the database")
+    found = await sent(officer)
+    assert (found.json()["id"], found.json()["ref"]) == (made.id, "FRZ-0001")
+
+
+@pytest.mark.parametrize(("age_s", "status"), [(0, 404), (60, 503)])
+async def test_while_another_backend_may_have_latched_it_nobody_says_that_it_was_not_taken(
+    app: App, database_url: str, age_s: int, status: int
+) -> None:
+    officer = await app.as_(OFFICER)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO backend_checkins (boot, place, checked_in_at)"
+            " VALUES (%s, 'elsewhere', clock_timestamp() - make_interval(secs => %s))",
+            [str(uuid4()), age_s],
+        )
+    assert (await sent(officer)).status_code == status
+    made = await freeze(officer)
+    assert (await sent(officer)).json()["id"] == made["id"]
+
+
+async def test_a_journal_that_others_left_leaves_it_open(app: App) -> None:
+    app.runtime.latched.journals_elsewhere = 1
+    officer = await app.as_(OFFICER)
+    answer = await sent(officer)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+async def test_what_is_no_key_and_no_scope_is_refused(app: App) -> None:
+    officer = await app.as_(OFFICER)
+    for wrong in ({"key": "%00"}, {"scope": "nowhere"}, {"key": "x" * 65}):
+        assert (await sent(officer, **wrong)).status_code == 422
