@@ -23,7 +23,14 @@ from backend.audit.retention import routes as retention_routes
 from backend.audit.verification import periods as ledger_periods
 from backend.audit.verification import routes as verification_routes
 from backend.audit.verification import runs as verification_runs
-from backend.auth import access_monitor, access_routes, oidc_routes, service_token_routes, service_token_use, sessions_routes
+from backend.auth import (
+    access_monitor,
+    access_routes,
+    oidc_routes,
+    service_token_routes,
+    service_token_use,
+    sessions_routes,
+)
 from backend.auth import routes as auth_routes
 from backend.auth.machines import Machines
 from backend.auth.oidc_configured import provider_of

@@ -226,7 +226,8 @@ class WatchfloorApp(Locking):
         from console.state.pulse import next_look_s
 
         if self.latest is not None:
-            self._tick_in(next_look_s(self.latest, self.now()))
+            # what has arrived meanwhile waits for the tick that this one replaces
+            self._tick_in(PAINT_GAP_S if self._box.waits else next_look_s(self.latest, self.now()))
 
     def _tick_in(self, delay_s: float) -> None:
         if self._timer is not None:

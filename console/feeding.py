@@ -42,6 +42,11 @@ class Box:
         """Keep one more."""
         self._waiting.append(update)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it holds anything."""
+        return bool(self._waiting)
+
     def empty(self) -> "list[Update]":
         """Take all."""
         taken = list(self._waiting)

@@ -112,7 +112,9 @@ class Locking(Doing):
             return
         if left_s <= WARNING_S and self._covered is None:
             self._covered = self.message
-            self.say("refused", f"Nobody has pressed a key for a while: this locks in {round(left_s)} s. Any key keeps it.")
+            self.say(
+                "refused", f"Nobody has pressed a key for a while: this locks in {round(left_s)} s. Any key keeps it."
+            )
         self._look_in()
 
     def _take_warning_back(self) -> None:
@@ -147,7 +149,7 @@ class Locking(Doing):
         self.idle = Idle()
 
     def know_holds(self, held: "list[Freeze]", *, whole: bool) -> None:
-        """Take in what is frozen while nothing else is heard; not `whole`: only what a backend without database knows."""
+        """Take in what is frozen while nothing else is heard; not `whole`: what a backend without database knows."""
         from dataclasses import replace
 
         from console.state.floor import Floor

@@ -150,7 +150,9 @@ async def _record(
 ) -> None:
     for ident, name in gone:
         told = {"account": name, "reason": reason.value}
-        await audit.record(session, runtime, caller, AuditDraft(_EVENT, "end session", _WHAT, str(ident), new_value=told))
+        await audit.record(
+            session, runtime, caller, AuditDraft(_EVENT, "end session", _WHAT, str(ident), new_value=told)
+        )
 
 
 def _not_ended(runtime: Runtime) -> Sequence[ColumnElement[bool]]:

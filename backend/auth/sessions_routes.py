@@ -99,9 +99,7 @@ async def list_everybodys(
 
 
 @router.delete("/v1/access/sessions", responses=refusals(ErrorCode.NOT_FOUND), **_OTHERS)
-async def end_all_of(
-    session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, account: _Account
-) -> SessionsEnded:
+async def end_all_of(session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, account: _Account) -> SessionsEnded:
     """End every session of an account."""
     return await sessions.end_all_of(session, runtime, caller, account)
 

@@ -38,9 +38,7 @@ async def unlock(
         WatchfloorError: NOT_ALLOWED for a machine, or without a key that the role needs; RATE_LIMITED as at sign-in.
     """
     ident = _session_of(caller)
-    proved = await judge(
-        session, runtime, caller, Shown(caller.subject, request.password, request.totp), act=_ACT
-    )
+    proved = await judge(session, runtime, caller, Shown(caller.subject, request.password, request.totp), act=_ACT)
     if proved is None:
         return None
     if needs_key(runtime, proved.user.role):
@@ -52,9 +50,7 @@ async def unlock(
     return await _open(session, runtime, caller, proved.factors)
 
 
-async def answer_key(
-    session: AsyncSession, runtime: Runtime, caller: Caller, answer: HardwareAnswer
-) -> Unlocked | str:
+async def answer_key(session: AsyncSession, runtime: Runtime, caller: Caller, answer: HardwareAnswer) -> Unlocked | str:
     """Unlock with the answer to a challenge that `unlock` gave; the sentence that says why not when refused.
 
     Raises:

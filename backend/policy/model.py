@@ -24,8 +24,8 @@ from backend.policy.operations import (
     retention_name,
 )
 from backend.policy.service_tokens import ServiceTokenRules
-from backend.policy.sso import SsoRules
 from backend.policy.sessions import SessionRules
+from backend.policy.sso import SsoRules
 from backend.policy.transport import Transport, TransportRules
 from contract.alerts import Severity
 

@@ -4,6 +4,8 @@ from typing import Final
 
 from console.actions.kinds import Action, Context
 
+_SIGNED_IN = (Context.EVERYWHERE, Context.LOCKED)
+
 EVERYWHERE: Final[tuple[Action, ...]] = (
     Action("pause", ("p",), "pause", "Hold the screen still; updates are kept and shown on resume.", command="pause"),
     Action("copy", ("y",), "", "Copy what is selected to your clipboard (OSC 52).", command="copy"),
@@ -18,8 +20,21 @@ EVERYWHERE: Final[tuple[Action, ...]] = (
         command="help",
     ),
     Action("redraw", ("ctrl+l", "f5"), "", "Paint the whole screen again.", (Context.ALWAYS,), command="redraw"),
-    Action("back", ("escape",), "", "Back: close, clear the filter, dismiss the message.", (Context.EVERYWHERE, Context.LOCKED)),
-    Action("logout", ("f12",), "", "End your session and return to the login.", (Context.EVERYWHERE, Context.LOCKED), command="logout"),
+    Action(
+        "back",
+        ("escape",),
+        "",
+        "Back: close, clear the filter, dismiss the message.",
+        (Context.EVERYWHERE, Context.LOCKED),
+    ),
+    Action(
+        "logout",
+        ("f12",),
+        "",
+        "End your session and return to the login.",
+        (Context.EVERYWHERE, Context.LOCKED),
+        command="logout",
+    ),
     Action("quit", ("q",), "quit", "Quit at the root; elsewhere go back.", command="quit"),
     Action("quit.now", ("ctrl+q", "ctrl+c"), "", "Quit at once, from anywhere.", (Context.ALWAYS,), command="quit!"),
 )

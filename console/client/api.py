@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from console.client.errors import NotUnderstood, Unreachable
+from console.client.errors import NotUnderstood
 from console.client.exchange import Exchange
 from console.client.touch import Touch
 from console.client.transport import failures_named, open_http, refuse_unless_success
@@ -24,11 +24,11 @@ from contract.executors import Executor
 from contract.freeze import BlastRadius, Freeze, FreezeList, FreezeRequest, ThawApproval, ThawRequest
 from contract.heads import LedgerHeads, LedgerKeys, Readiness
 from contract.overview import ComplianceMetrics, Overview, Status
+from contract.presence import PRESENT, PRESENT_HEADER
 from contract.privacy import Revealed, RevealRequest
 from contract.retention import ArchivedPartition, RetentionReport
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
-from contract.presence import PRESENT, PRESENT_HEADER
 from contract.transactions import BatchRequest, ImportOpened, ImportResult, ImportStart, Transaction
 from contract.verification import EntryProof, Verification, VerificationRequest
 

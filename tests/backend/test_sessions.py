@@ -1,6 +1,7 @@
 """Sessions: locked when nobody uses them, unlocked by every factor, listed, ended, and never too many."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.support.backends import backends, serving
 from tests.support.clocks import SetClock
 from tests.support.hardware import Desk, desk
 from tests.support.holds import freeze, tokens
-from tests.support.latching import until
+from tests.support.latching import latched, until
 from tests.support.outage import outage
 from tests.support.people import (
     ADMIN,
@@ -34,7 +35,7 @@ from tests.support.people import (
     sign_in,
 )
 from tests.support.signing_in import enrol, quick_hashes, signed
-from tests.support.sse import open_stream
+from tests.support.sse import Reader, open_stream
 
 START = datetime(2025, 7, 11, 12, 0, 0, tzinfo=UTC)
 LOCKING = str(Path(__file__).parent.parent / "support" / "locking.toml")
@@ -59,7 +60,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def app(database_url: str, hand: SetClock, directory: Path) -> AsyncIterator[App]:  # noqa: ARG001  its own
+async def app(database_url: str, hand: SetClock, directory: Path) -> AsyncIterator[App]:
     """A backend under the product's rules of sessions, on a clock that the test moves."""
     async with started_app(database_url, clock=hand.clock, policy=LOCKING) as running:
         yield running
@@ -87,6 +88,13 @@ async def _last_used(app: App) -> list[datetime]:
         return list(await session.scalars(select(Session.last_used_at).order_by(Session.created_at)))
 
 
+async def _ends(stream: Reader) -> None:
+    """Read until the server ends the stream."""
+    with contextlib.suppress(EOFError):
+        while True:
+            await stream.next(beats=True)
+
+
 async def _entries(app: App, event_type: str) -> list[AuditLog]:
     async with app.runtime.database.read() as session:
         found = await session.scalars(select(AuditLog).where(AuditLog.event_type == event_type))
@@ -109,9 +117,10 @@ async def test_a_session_that_nobody_uses_is_locked_and_freezes_all_the_same(app
     hand.pass_(seconds=1)
     refused = await client.get("/v1/alerts")
     assert (refused.status_code, refused.json()["code"]) == (403, "session_locked")
-    for method, path in (("GET", "/v1/overview"), ("GET", "/v1/stream"), ("GET", "/v1/sessions"),
-                         ("DELETE", "/v1/sessions"), ("POST", "/v1/auth/password"), ("POST", "/v1/elevations")):  # fmt: skip
-        assert await _code(client, path, method, json={}) == "session_locked", path
+    reads, acts = ("overview", "stream", "sessions", "audit"), ("auth/password", "elevations", "transactions")
+    asked = [*(("GET", name) for name in reads), *(("POST", name) for name in acts), ("DELETE", "sessions")]
+    for method, name in asked:
+        assert await _code(client, f"/v1/{name}", method, json={}) == "session_locked", name
     me = (await client.get("/v1/auth/whoami")).json()
     assert (me["username"], me["locked"], me["locks_in_seconds"]) == (ADMIN.name, True, 0)
     made = await freeze(client)
@@ -197,25 +206,20 @@ async def test_a_locked_session_hears_nothing_more(app: App, hand: SetClock) -> 
     async with serving(app.app) as url, open_stream(url, token) as stream:
         assert (await stream.next(beats=True)).topic == "beat"
         hand.pass_(minutes=15)
-        with pytest.raises(EOFError):
-            while True:
-                await stream.next(beats=True)
+        await _ends(stream)
 
 
 @pytest.mark.usefixtures("directory")
-async def test_a_locked_session_freezes_while_the_database_is_away(
-    app: App, hand: SetClock, database_url: str
-) -> None:
+async def test_a_locked_session_freezes_while_the_database_is_away(app: App, hand: SetClock, database_url: str) -> None:
     client = plain(app, await sign_in(app.runtime, OFFICER))
     hand.pass_(minutes=20)
     assert await _code(client, "/v1/alerts") == "session_locked"
     before = app.runtime.callers.known
     app.runtime.callers.stale.set()
     await until(lambda: app.runtime.callers.known is not before, "a look")
-    body = {"scope": "global", "mode": "halt", "reason": "the database is away", "idempotency_key": "k" * 32}
     with outage(database_url):
-        answer = await client.post("/v1/freezes", json=body)
-        assert (answer.status_code, answer.json()["status"]) == (202, "latched"), answer.text
+        made = await latched(client)
+    assert made.created_by == OFFICER.name
 
 
 # unlocked
@@ -378,15 +382,17 @@ async def test_a_session_that_another_backend_ended_is_known_to_have_ended(
     """By the small look alone: the large one does not come any more."""
     monkeypatch.setattr(known, "LOOK_EVERY_S", 3_600.0)
     await app.as_(OFFICER)
-    await until(lambda: not app.runtime.callers.stale.is_set() and OFFICER.name in app.runtime.callers.known.people, "a look")
+    callers = app.runtime.callers
+    await until(lambda: not callers.stale.is_set() and OFFICER.name in callers.known.people, "a look")
     async with app.runtime.database.transaction() as session:  # as another process does it
         ident = await session.scalar(update(Session).values(ended_at=hand.at).returning(Session.id))
-    await until(lambda: str(ident) in app.runtime.callers.known.ended, "the end")
+    await until(lambda: str(ident) in callers.known.ended, "the end")
 
 
 async def test_a_revoked_session_is_cut_on_every_backend(database_url: str, tmp_path: Path) -> None:
     """Two processes: what is ended at one is refused by the other, and cut where it is open."""
-    of_admin, of_officer = (f"Bearer {token}" for token in await asyncio.to_thread(tokens, database_url, ADMIN, OFFICER))
+    made = await asyncio.to_thread(tokens, database_url, ADMIN, OFFICER)
+    of_admin, of_officer = (f"Bearer {token}" for token in made)
     with backends(database_url, tmp_path, 2) as (first, second):
         async with (
             httpx.AsyncClient(base_url=first.url, headers={"authorization": of_officer}) as officer,
@@ -398,6 +404,4 @@ async def test_a_revoked_session_is_cut_on_every_backend(database_url: str, tmp_
             (found,) = await _mine(officer, f"/v1/access/sessions?account={ADMIN.name}")
             assert await _code(officer, f"/v1/access/sessions/{found['id']}", "DELETE") == "ok"
             assert await _code(admin, "/v1/alerts") == "not_authenticated", "the next request, already"
-            with pytest.raises(EOFError):
-                while True:
-                    await stream.next(beats=True)
+            await _ends(stream)

@@ -1,4 +1,4 @@
-"""The lock: warned of, covering, unlocked by every factor with everything as it was, and never in the way of a freeze."""
+"""The lock: warned of, covering, opened by every factor with all as it was, and never in the way of a freeze."""
 
 from dataclasses import dataclass, field
 
@@ -71,8 +71,8 @@ async def _lock(run: Running, paper: Locking) -> None:
     await run.at("Locked")
 
 
-async def _unlock(run: Running, password: str = "right") -> None:
-    await run.type(password)
+async def _unlock(run: Running, typed: str = "right") -> None:
+    await run.type(typed)
     await run.press("enter")
     await run.type("123456")
     await run.press("enter")

@@ -79,5 +79,5 @@ async def test_nobody_else_sees_other_peoples() -> None:
     async with running(paper) as run:
         await _open(run)
         await run.press("a")
-        await run.shows("lacks manage_users")
+        await run.shows("it lacks manage_u")
         assert ("GET", "/v1/access/sessions", {}) not in paper.asked
