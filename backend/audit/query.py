@@ -27,7 +27,9 @@ class AuditFilter(BaseModel):
 
     since: datetime | None = Field(None, alias="from", description="RFC 3339 with a zone; entries from then on")
     until: datetime | None = Field(None, alias="to", description="RFC 3339 with a zone; entries before then")
-    user: str | None = Field(None, max_length=100, description="Exact user name, executor:NAME, service:NAME or system:NAME")
+    user: str | None = Field(
+        None, max_length=100, description="Exact user name, executor:NAME, service:NAME or system:NAME"
+    )
     event_type: str | None = Field(None, pattern=_EVENT_TYPE, description="An event type, or area.* for all below")
     category: str | None = Field(None, max_length=50)
     action: str | None = Field(None, max_length=100, description="What was done, word for word")

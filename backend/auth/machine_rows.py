@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, or_
+from sqlalchemy import BindParameter, ColumnElement, bindparam, or_
 
 from backend.auth.tables import ServiceToken
 from backend.context import Caller, Runtime
@@ -32,7 +32,7 @@ COLUMNS: Final = (
 
 def sent_in() -> ColumnElement[bool]:
     """The condition that a token has one of the secrets whose hashes are the parameter `hashes`."""
-    hashes = bindparam("hashes", expanding=True)
+    hashes: BindParameter[str] = bindparam("hashes", expanding=True)
     return or_(_TABLE.token_hash.in_(hashes), _TABLE.previous_hash.in_(hashes))
 
 

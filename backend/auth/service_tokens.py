@@ -166,7 +166,7 @@ def wire(row: ServiceToken, now: datetime) -> Wire:
         permissions=row.permissions,
         executors=row.executors,
         certificate=row.client_certificate,
-        max_trade_eth=row.max_trade_eth,
+        max_trade_eth=row.max_trade_eth.normalize() if row.max_trade_eth is not None else None,
         created_at=row.created_at,
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
@@ -262,12 +262,14 @@ async def _working(session: AsyncSession, runtime: Runtime, name: str) -> Servic
     return row
 
 
-async def _recorded(
+async def _recorded(  # noqa: PLR0917  what an entry says
     session: AsyncSession, runtime: Runtime, caller: Caller, event: str, name: str, told: dict[str, Any]
 ) -> None:
     await session.flush()
     after_commit(session, runtime.callers.stale.set)
-    await audit.record(session, runtime, caller, AuditDraft(event, _ACTIONS[event], "service_token", name, new_value=told))
+    await audit.record(
+        session, runtime, caller, AuditDraft(event, _ACTIONS[event], "service_token", name, new_value=told)
+    )
 
 
 def _trade_limit(runtime: Runtime, wanted: Decimal | None) -> Decimal | None:

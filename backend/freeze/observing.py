@@ -1,6 +1,7 @@
 """Taking in what second sources see, and telling them where to look. A source is never the executor itself."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -44,7 +45,8 @@ _KEEP_FATES = text(
     " SELECT acks.freeze_id, acks.executor, q.id, q.fate, :source, clock_timestamp()"
     " FROM unnest(CAST(:ids AS text[]), CAST(:fates AS text[])) AS q(id, fate)"
     " JOIN halt_acks AS acks ON jsonb_exists(acks.in_flight_ids, q.id)"
-    " WHERE acks.freeze_id = ANY(CAST(:freezes AS uuid[])) AND (CAST(:executors AS text[]) IS NULL OR acks.executor = ANY(CAST(:executors AS text[])))"
+    " WHERE acks.freeze_id = ANY(CAST(:freezes AS uuid[]))"
+    "  AND (CAST(:executors AS text[]) IS NULL OR acks.executor = ANY(CAST(:executors AS text[])))"
     " ON CONFLICT DO NOTHING RETURNING in_flight_id"
 )
 
@@ -151,6 +153,6 @@ async def _keep_fates(
     told = {one.id: one.fate.value for one in fates}
     if not told:
         return 0
-    values = {"source": source, "freezes": list(freezes), "ids": list(told), "fates": list(told.values())}
-    values["executors"] = own
+    values: dict[str, Any] = {"source": source, "freezes": list(freezes), "executors": own}
+    values |= {"ids": list(told), "fates": list(told.values())}
     return len((await session.execute(_KEEP_FATES, values)).all())

@@ -91,7 +91,7 @@ def _in_time(work: Callable[[], T]) -> T:
         try:
             outcome.append(work())
         # boundary to a library whose backends raise whatever their desktop raises; a text of theirs may hold the token
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the boundary above
             failure[0] = str(error) if isinstance(error, OsKeyringError) else type(error).__name__
 
     thread = threading.Thread(target=run, name="keyring", daemon=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
 from sqlalchemy import select, text
 
 from backend.audit.tables import AuditLog
@@ -34,9 +35,18 @@ def hand() -> SetClock:
 
 @pytest.fixture
 async def app(database_url: str, hand: SetClock) -> AsyncIterator[App]:
-    """A backend on a clock that the test moves."""
+    """A backend on a clock that the test moves; uses of tokens are written when the test says so."""
     async with started_app(database_url, clock=hand.clock) as running:
+        await _written_by_hand()
         yield running
+
+
+async def _written_by_hand() -> None:
+    """End the loops that write uses by themselves."""
+    loops = [task for task in asyncio.all_tasks() if task.get_name() == "token uses"]
+    for task in loops:
+        task.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)
 
 
 @pytest.fixture
@@ -75,10 +85,14 @@ async def _write(app: App) -> None:
 
 
 async def _caller(app: App, token: str) -> Caller:
-    request = httpx.Request("GET", "http://test", headers={"authorization": f"Bearer {token}"})
-    scope = {"type": "http", "method": "GET", "path": "/v1/freezes", "headers": request.headers.raw, "app": app.app}
+    request = Request(
+        {
+            "type": "http", "method": "GET", "path": "/v1/freezes", "app": app.app, "client": None,
+            "headers": [(b"authorization", f"Bearer {token}".encode())], "state": {"request_id": "test"},
+        }
+    )  # fmt: skip
     async with app.runtime.database.read() as session:
-        return (await service.authenticate(session, app.runtime, service.Request(scope))).caller
+        return (await service.authenticate(session, app.runtime, request)).caller
 
 
 async def _stays(app: App, caller: Caller) -> bool:
@@ -97,6 +111,7 @@ async def test_a_secret_is_shown_once_and_kept_nowhere(app: App, admin: httpx.As
         tables = await session.scalars(text("SELECT t::text FROM service_tokens AS t"))
         everything = [*tables, str(entry.new_value), listed.text]
     assert (entry.user_id, entry.resource_id) == (ADMIN.name, "script")
+    assert entry.new_value is not None
     assert entry.new_value["executors"] == ["bot-*"]
     assert not [one for one in everything if secret in one or secret.removeprefix("wfs_") in one]
 
@@ -107,9 +122,9 @@ async def test_only_who_renews_permits_is_called_an_executor(app: App, admin: ht
         secret, token = await _issue(admin, "x", permissions=held)
         assert token["subject"] == subject
         await app.with_token(secret).get("/v1/alerts")
-        async with app.runtime.database.read() as session:
-            denied = select(AuditLog.user_id).where(AuditLog.event_type == "auth.permission.denied")
-            assert (await session.scalars(denied.order_by(AuditLog.id.desc()).limit(1))).one() == subject
+    async with app.runtime.database.read() as session:
+        denied = await session.scalars(select(AuditLog.user_id).where(AuditLog.event_type == "auth.permission.denied"))
+    assert sorted(denied) == ["executor:x", "service:x"]
 
 
 @pytest.mark.parametrize(
@@ -165,17 +180,19 @@ async def test_the_old_secret_works_until_the_new_one_is_used(app: App, admin: h
     assert (await admin.get(TOKENS)).json()["items"][0]["overlap_until"] is None
 
 
-async def test_the_first_use_of_a_new_secret_is_written_without_being_asked(
-    app: App, admin: httpx.AsyncClient
-) -> None:
-    old, _ = await _issue(admin)
-    new = await _rotate(admin)
-    assert await _may(app, new)
-    for _ in range(200):
-        if not await _may(app, old):
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail("the old secret still works")
+async def test_the_first_use_of_a_new_secret_is_written_without_being_asked(database_url: str) -> None:
+    async with started_app(database_url) as app:
+        admin = await app.as_(ADMIN)
+        old, _ = await _issue(admin)
+        new = await _rotate(admin)
+        assert await _may(app, new)
+        for _ in range(600):
+            if not await _may(app, old):
+                break
+            await asyncio.sleep(0.05)
+        else:
+            pytest.fail("the old secret still works")
+        assert await _may(app, new)
 
 
 async def test_the_overlap_ends_although_nobody_uses_the_new_secret(
@@ -219,6 +236,7 @@ async def test_a_rotation_gives_a_whole_life_and_a_second_one_ends_the_first(
     first, token = await _issue(admin, days=10)
     assert token["expires_at"].startswith("2026-03-20")
     hand.pass_(days=9)
+    admin = await app.as_(ADMIN)
     second = await _rotate(admin)
     third = await _rotate(admin)
     assert [await _may(app, one) for one in (first, second, third)] == [False, True, True]
@@ -256,6 +274,7 @@ async def test_last_use_is_written_at_most_once_a_minute_on_all_backends_togethe
 ) -> None:
     secret, _ = await _issue(admin)
     async with started_app(database_url, clock=hand.clock, sequence=False) as other:
+        await _written_by_hand()
         seen = []
         for seconds in (0, 20, 40, 60, 80):
             hand.at = START + timedelta(seconds=seconds)

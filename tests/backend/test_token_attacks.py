@@ -83,7 +83,12 @@ async def test_a_key_brought_along_in_the_header(app: App, token: str) -> None:
     mine = Ed25519PrivateKey.generate()
     public = mine.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     own = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(mine.public_key()))
-    for extra in ({"jwk": own}, {"jku": "http://127.0.0.1:9/keys"}, {"x5u": "file:///etc/passwd"}, {"x5c": [public.hex()]}):
+    for extra in (
+        {"jwk": own},
+        {"jku": "http://127.0.0.1:9/keys"},
+        {"x5u": "file:///etc/passwd"},
+        {"x5c": [public.hex()]},
+    ):
         forged = jwt.encode(claims, mine, "EdDSA", headers={"kid": header["kid"], **extra})
         assert not await _passes(app, forged), extra
 
@@ -132,7 +137,7 @@ async def test_a_key_that_was_retired_and_has_expired(app: App, token: str, hand
 async def test_a_token_stolen_before_the_sign_out(app: App, token: str, hand: SetClock, database_url: str) -> None:
     async with started_app(database_url, clock=hand.clock, sequence=False) as other:
         assert await _passes(other, token)
-        assert (await app.with_token(token).post("/v1/auth/logout")).status_code == 200
+        assert (await app.with_token(token).post("/v1/auth/logout")).status_code == 204
         assert not await _passes(other, token)
         assert not await _passes(app, token)
 
@@ -154,9 +159,7 @@ async def test_a_token_stolen_before_the_keys_were_found_to_have_leaked(
                 assert not await _passes(other, jwt.encode(stolen, leaked, "EdDSA", headers={"kid": kid}))
 
 
-async def test_a_token_of_another_database(
-    app: App, token: str, hand: SetClock, template_database: str
-) -> None:
+async def test_a_token_of_another_database(app: App, token: str, hand: SetClock, template_database: str) -> None:
     """Same names, same roles, same policy: another installation's token."""
     name, elsewhere = databases.create_database(template_database)
     try:
@@ -190,7 +193,9 @@ async def test_claims_of_two_people_in_one_token(app: App, token: str) -> None:
     theirs, key = _parts(await sign_in(app.runtime, ADMIN))[1], await _key(app)
     for claims in (mine | {"username": theirs["username"]}, mine | {"session_id": theirs["session_id"]}):
         assert not await _passes(app, jwt.encode(claims, key, "EdDSA", headers={"kid": header["kid"]}))
-    both = jwt.encode(mine | {"user_id": theirs["user_id"], "role": theirs["role"]}, key, "EdDSA", headers={"kid": header["kid"]})
+    both = jwt.encode(
+        mine | {"user_id": theirs["user_id"], "role": theirs["role"]}, key, "EdDSA", headers={"kid": header["kid"]}
+    )
     assert (await _who(app, both)).json()["username"] == OPERATOR.name
 
 

@@ -75,7 +75,9 @@ def test_two_people_of_one_desk_do_not_overwrite_each_other(
     assert len(json.loads(desk.read_text())) == 1
 
 
-@pytest.mark.parametrize("chosen", [desk_keyring.WEAK, "keyring.backends.fail.Keyring", "keyring.backends.null.Keyring"])
+@pytest.mark.parametrize(
+    "chosen", [desk_keyring.WEAK, "keyring.backends.fail.Keyring", "keyring.backends.null.Keyring"]
+)
 def test_a_keyring_no_better_than_a_file_is_not_used(
     environ: dict[str, str], desk: Path, monkeypatch: pytest.MonkeyPatch, chosen: str
 ) -> None:

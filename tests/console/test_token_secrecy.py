@@ -16,14 +16,15 @@ from tests.support.terminal import Terminal
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = "from watchfloor.entry import main; main()"
 CRASHING = """
-import json, os, pathlib
+import os, pathlib
 from console.term.app import TerminalApp
 
-def fails(self):
-    token_in_a_local_variable = os.environ["WF_TEST_TOKEN_FILE"] and pathlib.Path(os.environ["WF_TEST_TOKEN_FILE"]).read_text()
+def fails():
+    holder = pathlib.Path(os.environ["WF_TEST_TOKEN_FILE"])
+    token_in_a_local_variable = holder.read_text()
     raise RuntimeError("provoked")
 
-TerminalApp.action_redraw = fails
+TerminalApp.action_redraw = lambda app: app.call_later(fails)
 """
 """A console that fails, with a token at hand, as soon as somebody presses Ctrl-L."""
 

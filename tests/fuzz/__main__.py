@@ -9,7 +9,8 @@ from importlib import import_module
 from pathlib import Path
 
 INSTRUMENTED = [
-    "contract.sshwire", "contract.hardware", "backend.auth.hardware", "backend.auth.tokens", "console.client.agent", "jwt",
+    "contract.sshwire", "contract.hardware", "backend.auth.hardware", "backend.auth.tokens", "console.client.agent",
+    "jwt",
 ]  # fmt: skip
 """Where new branches are looked for."""
 

@@ -20,7 +20,7 @@ LOCKED = "locked"
 class DeskKeyring(KeyringBackend):
     """What a desktop offers."""
 
-    priority = 5  # type: ignore[assignment]  # the library's own backends state it so
+    priority = 5
 
     def get_password(self, service: str, username: str) -> str | None:
         """Look an entry up."""

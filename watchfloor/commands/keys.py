@@ -33,4 +33,4 @@ def rotate(*, now: bool, as_json: bool) -> None:
         write_json("keys.rotate", body)
         return
     ended = f"Sessions ended: {done.sessions_ended}." if now else "Sessions go on until they end by themselves."
-    write_lines([f"Sessions are signed with {done.kid} from now on. {ended}"])
+    write_lines([f"Sessions are signed with {done.kid} from now on.", ended])
