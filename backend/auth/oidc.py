@@ -100,7 +100,7 @@ async def start(runtime: Runtime, provider: Provider) -> SsoStarted:
 
 
 async def ask(
-    session: AsyncSession, runtime: Runtime, provider: Provider, anonymous: Caller, ticket: str, origin: str
+    session: AsyncSession, runtime: Runtime, provider: Provider, anonymous: Caller, *, ticket: str, origin: str
 ) -> SsoStep | Refused:
     """How far a sign-in is; finishes it once the person has signed in at the provider. A refusal is committed.
 
@@ -140,14 +140,14 @@ async def _finish(
         return Refused(why, "Ask whoever runs Watchfloor.")
     factors = _factors(runtime.policy.sso, identity)
     if needs_key(runtime, user.role) and Factor.HARDWARE_KEY not in factors:
-        return await _key_asked_for(session, runtime, anonymous, user, origin, factors)
+        return await _key_asked_for(session, runtime, anonymous, user, origin=origin, factors=factors)
     await waits.succeeded(session, runtime, await waits.standing(session, runtime, user, anonymous.ip), anonymous.ip)
     answer = await open_session(session, runtime, anonymous, user, factors)
     return SsoStep(username=user.username, answer=answer)
 
 
 async def _key_asked_for(
-    session: AsyncSession, runtime: Runtime, anonymous: Caller, user: User, origin: str, factors: tuple[Factor, ...]
+    session: AsyncSession, runtime: Runtime, anonymous: Caller, user: User, *, origin: str, factors: tuple[Factor, ...]
 ) -> SsoStep | Refused:
     """A challenge; an account without a key is kept, so that whoever runs the backend can give it one."""
     try:
@@ -228,7 +228,7 @@ async def _end(
 ) -> Refused:
     await _spent(session, ticket)
     await _refuse(session, runtime, anonymous, None, told)
-    return Refused(message or "What the provider gave proves nothing; whoever runs the backend finds why in the audit log.")
+    return Refused(message or "What the provider gave proves nothing; the audit log says why.")
 
 
 async def _refuse(session: AsyncSession, runtime: Runtime, anonymous: Caller, user: User | None, told: str) -> None:

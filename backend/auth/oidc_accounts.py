@@ -22,6 +22,7 @@ from backend.errors import WatchfloorError, not_found
 from backend.policy.sso import SsoAccounts
 from contract.auth import Factor
 from contract.errors import ErrorCode
+from contract.sessions import SessionEnd
 
 _EVENT = "auth.sso"
 
@@ -120,12 +121,12 @@ async def unlink(session: AsyncSession, runtime: Runtime, caller: Caller, *, nam
             Session.expires_at > now,
             Session.factors.contains([Factor.SSO.value]),
         )
-        .values(ended_at=now)
+        .values(ended_at=now, end_reason=SessionEnd.REVOKED.value)
         .returning(Session.id)
     )
     count = len(ended.all())
     after_commit(session, runtime.callers.stale.set)
-    await _record(session, runtime, caller, "unlinked", name, {"sessions_ended": count})
+    await _record(session, runtime, caller, "unlinked", name=name, new={"sessions_ended": count})
     return count
 
 
@@ -148,7 +149,8 @@ async def _first(
         if error.code not in {ErrorCode.INVALID_REQUEST, ErrorCode.CONFLICT}:
             raise
         return NoAccount(error.message, link_it, "the account could not be made")
-    await _linked(session, runtime, _by(anonymous, user), user, issuer=identity.issuer, subject=identity.subject, made=True)
+    caller = _by(anonymous, user)
+    await _linked(session, runtime, caller, user, issuer=identity.issuer, subject=identity.subject, made=True)
     return user
 
 
@@ -165,7 +167,7 @@ async def _linked(
         signed_in_at=now if made else None,
     )
     session.add(row)
-    await _record(session, runtime, caller, "linked", user.username, {"issuer": issuer, "made_account": made})
+    await _record(session, runtime, caller, "linked", name=user.username, new={"issuer": issuer, "made_account": made})
     return row
 
 
@@ -175,7 +177,7 @@ async def _account(session: AsyncSession, runtime: Runtime, name: str) -> User:
         raise not_found("account", name)
     if user.role == runtime.policy.identity.break_glass_role:
         raise WatchfloorError(
-            ErrorCode.INVALID_REQUEST, "The break-glass account must not depend on a provider: it is for when it is away."
+            ErrorCode.INVALID_REQUEST, "The break-glass account is for when the provider is away: it has no link."
         )
     return user
 
@@ -184,7 +186,7 @@ def _issuer(runtime: Runtime) -> str:
     issuer = runtime.settings.oidc_issuer
     if not issuer or len(issuer) > MAX_ISSUER_CHARS:
         raise WatchfloorError(
-            ErrorCode.INVALID_REQUEST, "No provider is set.", hint="WATCHFLOOR_OIDC_ISSUER names it, as for the backend."
+            ErrorCode.INVALID_REQUEST, "No provider is set.", hint="WATCHFLOOR_OIDC_ISSUER names it here as well."
         )
     return issuer
 
@@ -195,7 +197,7 @@ def _by(anonymous: Caller, user: User) -> Caller:
 
 
 async def _record(
-    session: AsyncSession, runtime: Runtime, caller: Caller, act: str, name: str, new: dict[str, Any]
+    session: AsyncSession, runtime: Runtime, caller: Caller, act: str, *, name: str, new: dict[str, Any]
 ) -> None:
     draft = AuditDraft(f"{_EVENT}.{act}", f"account {act} with SSO", "user", name, new_value=new)
     await audit.record(session, runtime, caller, draft)

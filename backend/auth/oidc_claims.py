@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
-from joserfc.jwk import import_key as import_jwk
+from joserfc.jwk import ECKey, RSAKey
 
 from backend.auth.oidc_identity import Identity
 from backend.auth.oidc_tables import MAX_SUBJECT_CHARS
@@ -25,14 +24,17 @@ MAX_KEYS: Final = 64
 MAX_VALUES: Final = 1_000
 """Groups of one person."""
 _MAX_VALUE_CHARS: Final = 300
+_PUBLIC: Final = frozenset({"kty", "n", "e", "crv", "x", "y"})
+"""Members of a key that are read: never one that is secret."""
 _MIN_RSA_BITS, _MAX_RSA_BITS = 2_048, 8_192
 _MAX_KID_CHARS: Final = 300
 _LATEST_S: Final = 2**40
 """Seconds since 1970 that are no instant of anybody's calendar; NaN is none either."""
-_FAMILY: Final = {"RS256": RSAKey, "PS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
+Key = RSAKey | ECKey
+_KINDS: Final[dict[str, type[Key]]] = {"RSA": RSAKey, "EC": ECKey}
+_FAMILY: Final[dict[str, type[Key]]] = {"RS256": RSAKey, "PS256": RSAKey, "ES256": ECKey}
 """Algorithms that are taken, each with its kind of key."""
 ALGORITHMS: Final = tuple(_FAMILY)
-_AT_HASH: Final = {"RS256": hashlib.sha256, "PS256": hashlib.sha256, "ES256": hashlib.sha256, "EdDSA": hashlib.sha512}
 
 
 class TokenRefusedError(Exception):
@@ -81,15 +83,15 @@ def read_keys(document: Mapping[str, Any]) -> tuple[SigningKey, ...]:
 
 
 def _read_key(raw: Any) -> SigningKey | None:
-    if not isinstance(raw, dict) or raw.get("kty") not in {"RSA", "EC", "OKP"} or raw.get("use", "sig") != "sig":
+    if not isinstance(raw, dict) or raw.get("kty") not in tuple(_KINDS) or raw.get("use", "sig") != "sig":
         return None
-    public = {name: value for name, value in raw.items() if name in {"kty", "n", "e", "crv", "x", "y"}}
+    public = {name: value for name, value in raw.items() if name in _PUBLIC}
     kid, algorithm = raw.get("kid", ""), raw.get("alg", "")
     if not isinstance(kid, str) or len(kid) > _MAX_KID_CHARS or not isinstance(algorithm, str) or not _fits(public):
         return None
     try:
-        key = import_jwk(public)
-        _ = key.raw_value  # a point off the curve shows only now
+        key = _KINDS[public["kty"]].import_key(public)
+        _ = key.public_key  # a point off the curve shows only now
     except (JoseError, ValueError, TypeError, KeyError):
         return None
     return SigningKey(kid, algorithm, key)
@@ -101,7 +103,7 @@ def _fits(public: Mapping[str, Any]) -> bool:
         return False
     if public["kty"] == "RSA":
         return _MIN_RSA_BITS <= _bits(public.get("n", "")) <= _MAX_RSA_BITS and public.get("e") == "AQAB"
-    return public.get("crv") == ("P-256" if public["kty"] == "EC" else "Ed25519")
+    return public.get("crv") == "P-256"
 
 
 def _bits(number: str) -> int:
@@ -118,12 +120,12 @@ def verify(token: str, keys: Sequence[SigningKey], expected: Expected) -> Mappin
         UnknownKeyError: it names a key that is not among `keys`.
         TokenRefusedError: anything else about it is wrong.
     """
-    claims, algorithm = _signed(token, keys)
+    claims = _signed(token, keys)
     _check_parties(claims, expected)
     _check_times(claims, expected)
     if "nonce" in claims and claims["nonce"] != expected.nonce:
         raise TokenRefusedError("answers another sign-in")
-    if "at_hash" in claims and claims["at_hash"] != at_hash(expected.access_token, algorithm):
+    if "at_hash" in claims and claims["at_hash"] != at_hash(expected.access_token):
         raise TokenRefusedError("belongs to another access token")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 1 <= len(subject) <= MAX_SUBJECT_CHARS or not _printable(subject):
@@ -143,13 +145,13 @@ def identity_of(claims: Mapping[str, Any], *, name_claim: str, group_claim: str)
     )
 
 
-def at_hash(access_token: str, algorithm: str) -> str:
-    """What a token signed so says of the access token beside it: the left half of its hash."""
-    digest = _AT_HASH[algorithm](access_token.encode()).digest()
+def at_hash(access_token: str) -> str:
+    """What a token signed in one of the ways taken says of the access token beside it: the left half of its hash."""
+    digest = hashlib.sha256(access_token.encode()).digest()
     return base64.urlsafe_b64encode(digest[: len(digest) // 2]).decode().rstrip("=")
 
 
-def _signed(token: str, keys: Sequence[SigningKey]) -> tuple[Mapping[str, Any], str]:
+def _signed(token: str, keys: Sequence[SigningKey]) -> Mapping[str, Any]:
     if len(token) > MAX_TOKEN_CHARS or not token.isascii():
         raise TokenRefusedError("is too long, or no token")
     header = _header(token)
@@ -166,7 +168,7 @@ def _signed(token: str, keys: Sequence[SigningKey]) -> tuple[Mapping[str, Any], 
         raise TokenRefusedError("has a signature that does not fit") from error
     if not isinstance(claims, dict):
         raise TokenRefusedError("says nothing")
-    return claims, algorithm
+    return claims
 
 
 def _header(token: str) -> Mapping[str, Any]:

@@ -8,10 +8,10 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
-from authlib.integrations.httpx_client import OAuth2ClientAuth
+from authlib.oauth2.auth import ClientAuth
 
 from contract.version import __version__
 
@@ -23,7 +23,10 @@ _HEADERS: Final = {
     "accept-encoding": "identity",
     "user-agent": f"watchfloor/{__version__}",
 }
+_FORM: Final = "application/x-www-form-urlencoded"
 _PLAIN: Final = frozenset({"", "identity"})
+_MAX_ERROR_CHARS: Final = 50
+"""The longest code of the protocol has half of it."""
 _OK, _FIRST_SERVER_ERROR = 200, 500
 _CLIENT_ERRORS: Final = frozenset({400, 401, 403})
 """With which an OAuth server says no and why (RFC 6749, 5.2; some say 403)."""
@@ -139,22 +142,23 @@ class Line:
         Raises:
             ProviderError: one of its kinds.
         """
-        auth = OAuth2ClientAuth(self._client_id, self._client_secret, method)
-        return await self._ask("POST", address, form=form, auth=auth)
+        client, headers = ClientAuth(self._client_id, self._client_secret, method), {"content-type": _FORM}
+        address, headers, body = client.prepare("POST", address, headers, urlencode(form))
+        return await self._ask("POST", address, content=body, headers=headers)
 
     async def _ask(
         self,
         verb: str,
         address: str,
         *,
-        form: Mapping[str, str] | None = None,
-        auth: httpx.Auth | None = None,
+        content: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Mapping[str, Any]:
         if not is_safe(address):
             raise ProviderStrangeError("it names an address that is not safe")
         try:
             async with asyncio.timeout(self._limit_s), self._client() as client:
-                answer = await client.request(verb, address, data=form, auth=auth)
+                answer = await client.request(verb, address, content=content, headers=headers)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise ProviderAwayError("it does not answer in time") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -194,4 +198,5 @@ def _read(answer: httpx.Response) -> Mapping[str, Any]:
 
 def _code(text: str) -> str:
     """A code of OAuth as it may be shown: a stranger wrote it."""
-    return text if text.isascii() and text.replace("_", "").isalnum() and len(text) <= 50 else "for a reason of its own"  # noqa: PLR2004  the longest code of the protocol has half of it
+    plain = text.isascii() and text.replace("_", "").isalnum() and len(text) <= _MAX_ERROR_CHARS
+    return text if plain else "for a reason of its own"

@@ -81,7 +81,7 @@ class Provider:
             ProviderError: one of its kinds.
         """
         described = await self._describe()
-        form = {"client_id": self.client_id, "scope": " ".join(self.rules.scopes), "nonce": nonce}
+        form = {"scope": " ".join(self.rules.scopes), "nonce": nonce}
         body = await self._line.post(described.device, form, method=described.method)
         with_code = body.get("verification_uri_complete")
         return Started(
@@ -101,7 +101,7 @@ class Provider:
             TokenRefusedError: what it gave proves nothing.
         """
         described = await self._describe()
-        form = {"client_id": self.client_id, "grant_type": _DEVICE_GRANT, "device_code": device_code}
+        form = {"grant_type": _DEVICE_GRANT, "device_code": device_code}
         try:
             body = await self._line.post(described.token, form, method=described.method)
         except ProviderSaysNoError as error:
@@ -137,9 +137,7 @@ class Provider:
     def _read(self, body: Mapping[str, Any]) -> Described:
         if body.get("issuer") != self.issuer:
             raise ProviderStrangeError("it says that it is another")
-        named = {
-            name: _address(body, name) for name in ("device_authorization_endpoint", "token_endpoint", "jwks_uri")
-        }
+        named = {name: _address(body, name) for name in ("device_authorization_endpoint", "token_endpoint", "jwks_uri")}
         return Described(
             device=named["device_authorization_endpoint"],
             token=named["token_endpoint"],

@@ -42,7 +42,7 @@ async def ask(request: Request, body: SsoAsk, session: Tx, runtime: CurrentRunti
     from backend.auth import oidc
 
     origin = origin_of(request, body.origin, runtime.settings)
-    step = await oidc.ask(session, runtime, provider, caller_of(request), body.ticket, origin)
+    step = await oidc.ask(session, runtime, provider, caller_of(request), ticket=body.ticket, origin=origin)
     if isinstance(step, SsoStep):
         return step
     return envelope(request, ErrorCode.LOGIN_FAILED, step.message, hint=step.hint)

@@ -31,7 +31,7 @@ from contract.sshwire import mpint, string
 
 if TYPE_CHECKING:
     from fido2.ctap import CtapDevice
-    from fido2.ctap2 import AssertionResponse, Ctap2
+    from fido2.ctap2.base import AssertionResponse, Ctap2
 
 TOUCH_LIMIT_S: Final = 30.0
 """As for a key behind an agent."""
@@ -134,9 +134,7 @@ def from_environment(environment: Mapping[str, str], ask_pin: AskPin | None) -> 
         raise NoUsbKeyError(f"{USB_KEY_VARIABLE} names {path}, which cannot be used: {error}.", hint) from error
 
 
-def make(
-    devices: Devices, ask_pin: AskPin | None, *, kind: str, verified: bool, comment: str, nonce: bytes
-) -> KeyFile:
+def make(devices: Devices, ask_pin: AskPin | None, *, kind: str, verified: bool, comment: str, nonce: bytes) -> KeyFile:
     """Have the device make a key, and tell of it; waits for a touch. `nonce`: 32 random bytes.
 
     Raises:
@@ -144,7 +142,7 @@ def make(
     """
     over = Event()
     with _device(devices) as device, _failures_named(TOUCH_LIMIT_S), _ends(over, TOUCH_LIMIT_S):
-        from fido2.ctap2 import Ctap2
+        from fido2.ctap2.base import Ctap2
 
         ctap = Ctap2(device)
         protect = {"credProtect": _STRICTEST_PROTECTION} if verified and "credProtect" in ctap.info.extensions else None
@@ -178,7 +176,7 @@ def _made(credential: Any, kind: str, *, verified: bool, comment: str) -> KeyFil
 def _asserted(
     device: "CtapDevice", file: KeyFile, message: bytes, ask_pin: AskPin | None, over: Event
 ) -> "AssertionResponse":
-    from fido2.ctap2 import Ctap2
+    from fido2.ctap2.base import Ctap2
 
     ctap, digest = Ctap2(device), hashlib.sha256(message).digest()
 
@@ -223,9 +221,7 @@ def _with_owner(
     return once(_pin_shown(ctap, digest, ask_pin, application, making=making))
 
 
-def _pin_shown(
-    ctap: "Ctap2", digest: bytes, ask_pin: AskPin | None, application: str, *, making: bool
-) -> _Verified:
+def _pin_shown(ctap: "Ctap2", digest: bytes, ask_pin: AskPin | None, application: str, *, making: bool) -> _Verified:
     from fido2.ctap2.pin import ClientPin
 
     if ask_pin is None:
@@ -296,7 +292,8 @@ def _failures_named(limit_s: float) -> Iterator[None]:
             raise AgentSilentError(f"Nobody touched the security key within {limit_s:g} s.", "Try again.") from error
         raise AgentRefusedError(*_said(error)) from error
     except (OSError, ValueError, TypeError) as error:
-        raise NoUsbKeyError("The security key cannot be spoken to.", "Plug it in anew; it has to know FIDO2.") from error
+        hint = "Plug it in anew; it has to know FIDO2."
+        raise NoUsbKeyError("The security key cannot be spoken to.", hint) from error
 
 
 def _said(error: Any) -> tuple[str, str | None]:

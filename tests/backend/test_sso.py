@@ -70,7 +70,7 @@ async def test_somebody_with_a_group_comes_in_and_has_an_account(made: Sso) -> N
     me = (await client.get("/v1/auth/whoami")).json()
     assert (me["username"], me["role"]) == ("nora", "mev_operator")
     (entry,) = await made.entries("auth.login.succeeded")
-    assert entry.metadata_["factors"] == ["sso"]
+    assert entry.entry_metadata["factors"] == ["sso"]
     assert len(await made.entries("auth.user.added")) == len(await made.entries("auth.sso.linked")) == 1
     again = await made.ask(started)
     assert (again.status_code, len(await made.sessions())) == (401, 1)
@@ -94,7 +94,9 @@ async def test_the_role_of_a_made_account_follows_the_groups(made: Sso, held: De
     assert entry.new_value == {"role": "mev_admin", "sessions_ended": 1}
 
 
-@pytest.mark.parametrize("groups", [[], None, "floor", ["floor-operators "], [["floor-operators"]], {"floor-operators": 1}])
+@pytest.mark.parametrize(
+    "groups", [[], None, "floor", ["floor-operators "], [["floor-operators"]], {"floor-operators": 1}]
+)
 async def test_nobody_comes_in_without_a_group(made: Sso, groups: object) -> None:
     done = await made.answer(groups=groups)
     assert (done.status_code, done.json()["code"]) == (401, "login_failed")

@@ -11,7 +11,6 @@ import jwt
 import pytest
 from sqlalchemy import func, select
 
-
 from backend.auth.oidc_line import MAX_ANSWER_BYTES, is_safe
 from backend.auth.oidc_tables import SsoSignIn
 from backend.auth.tables import User
@@ -38,10 +37,11 @@ async def _nobody_came_in(made: Sso) -> bool:
 
 def _forged(provider: Provider) -> dict[str, Callable[[dict[str, Any]], str]]:
     def by(name: str, **header: Any) -> Callable[[dict[str, Any]], str]:
-        return lambda claims: jwt.encode(claims, rsa_key(name), algorithm="RS256", headers={"kid": provider.kid} | header)
+        headers = {"kid": provider.kid} | header
+        return lambda claims: jwt.encode(claims, rsa_key(name), algorithm="RS256", headers=headers)
 
     return {
-        "none": lambda claims: jwt.encode(claims, None, algorithm="none"),
+        "none": lambda claims: by_hand({"alg": "none"}, claims, lambda _: b""),
         "public key as secret": lambda claims: hs256_with_public_key(claims, provider.kid),
         "another key": by("other"),
         "unknown key": by("other", kid="k9"),
@@ -106,14 +106,21 @@ def _stalling(seconds: float) -> Handler:
 _ELSEWHERE = answer(b"", "302 Found", location="http://127.0.0.1:1/")
 _HUGE = answer(b'{"a":"' + b"x" * MAX_ANSWER_BYTES + b'"}')
 _SQUEEZED = answer(gzip.compress(json.dumps({"keys": []}).encode()), content_encoding="gzip")
+_STRANGE = {
+    "redirect": _ELSEWHERE,
+    "huge": _HUGE,
+    "compressed": _SQUEEZED,
+    "html": answer(b"<html>"),
+    "list": answer([]),
+    "deep": answer(b"[" * 50_000),
+    "empty": answer({}, "204 No"),
+    "hangup": b"",
+    "noise": b"\0",
+}
 
 
 @pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/device", "/token", "/jwks"])
-@pytest.mark.parametrize(
-    "raw",
-    [_ELSEWHERE, _HUGE, _SQUEEZED, answer(b"<html>"), answer([]), answer(b"[" * 50_000), answer({}, "204 No"), b"", b"\0"],
-    ids=["redirect", "huge", "compressed", "html", "list", "deep", "empty", "hangup", "noise"],
-)
+@pytest.mark.parametrize("raw", _STRANGE.values(), ids=_STRANGE)
 async def test_an_answer_that_is_not_taken_is_told_and_lets_nobody_in(made: Sso, path: str, raw: bytes) -> None:
     made.provider.instead[path] = _fixed(raw)
     begun = await made.app.http.post("/v1/auth/login/sso", json={})
@@ -261,9 +268,11 @@ async def test_secrets_are_shown_by_nothing(made: Sso, caplog: pytest.LogCapture
 
 
 def test_an_address_is_safe_over_tls_or_on_this_machine() -> None:
-    good = ("https://id.example", "https://id.example:8443/a?b=c", "http://127.0.0.1:1/", "http://localhost/", "http://[::1]/")
+    good = ("https://id.example", "https://id.example:8443/a?b=c", "http://127.0.0.1:1/", "http://[::1]/",
+            "http://localhost/")  # fmt: skip
     bad = ("", "http://id.example", "ftp://id.example", "https://", "https://u@id.example", "https://id.example/#a",
-           "https://id.example/ a", "https://id.example/\x00", "https://id.example:x/", "https://[::1", "h" * 3_000)  # fmt: skip
+           "https://id.example/ a", "https://id.example/\x00", "https://id.example:x/", "https://[::1",
+           "https://id.example/" + "x" * 3_000)  # fmt: skip
     assert [is_safe(one) for one in (*good, *bad)] == [True] * len(good) + [False] * len(bad)
 
 
@@ -285,7 +294,7 @@ def test_a_backend_that_is_told_nonsense_does_not_start(tmp_path: Path, changed:
     if not changed.pop("missing", False):
         secret.write_text(changed.pop("content", "s\n"))
         secret.chmod(changed.pop("mode", 0o600))
-    usual = {
+    usual: dict[str, Any] = {
         "database_url": "postgresql://127.0.0.1:1/x",
         "policy": POLICY,
         "data_dir": tmp_path,
@@ -300,10 +309,8 @@ def test_a_backend_that_is_told_nonsense_does_not_start(tmp_path: Path, changed:
 def test_without_the_extra_the_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    for name in ("backend.auth.oidc_provider", "backend.auth.oidc_line", "authlib.integrations.httpx_client"):
+    for name in ("backend.auth.oidc_provider", "backend.auth.oidc_line", "authlib.oauth2.auth"):
         monkeypatch.setitem(sys.modules, name, None)
     settings = Settings(database_url="postgresql://127.0.0.1:1/x", data_dir=tmp_path, oidc_issuer="https://id.example")
     with pytest.raises(ConfigurationError, match=r"watchfloor\[oidc\]"):
         create_app(settings)
-
-

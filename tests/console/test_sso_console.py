@@ -54,7 +54,9 @@ class _Backend:
         return step if isinstance(step, httpx.Response) else httpx.Response(200, content=step.model_dump_json())
 
 
-async def _log_in(backend: _Backend, told: Callable[[str], None] = lambda _: None) -> tuple[str, LoginAnswer, list[float]]:
+async def _log_in(
+    backend: _Backend, told: Callable[[str], None] = lambda _: None
+) -> tuple[str, LoginAnswer, list[float]]:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:

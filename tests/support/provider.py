@@ -22,6 +22,7 @@ from tests.support.clocks import SetClock
 
 CLIENT = "watchfloor-test"
 SECRET = "the-clients-secret"
+NORA = {"groups": ["floor-operators"], "preferred_username": "Nora"}
 _LASTS_S = 600
 Handler = Callable[[bytes, dict[str, str]], Awaitable[bytes]]
 """Body and headers of a request in, the whole answer out."""
@@ -52,7 +53,7 @@ class Provider:
     error: str = "authorization_pending"
     """What it says until the person has approved."""
     subject: str = "subject-1"
-    claims: dict[str, Any] = field(default_factory=lambda: {"groups": ["floor-operators"], "preferred_username": "Nora"})
+    claims: dict[str, Any] = field(default_factory=lambda: dict(NORA))
     """Put into the ID token over what belongs there; None takes one out."""
     kid: str = "k1"
     signs: Callable[[dict[str, Any]], str] | None = None
@@ -166,7 +167,8 @@ def hs256_with_public_key(claims: dict[str, Any], kid: str) -> str:
 
 def by_hand(header: dict[str, Any], claims: Any, sign: Callable[[bytes], bytes]) -> str:
     """A token that no library would make."""
-    signed = b".".join(encode(json.dumps(part).encode()) for part in (header, claims))
+    named = {name: value for name, value in header.items() if value is not None}
+    signed = b".".join(encode(json.dumps(part).encode()) for part in (named, claims))
     return (signed + b"." + encode(sign(signed))).decode()
 
 

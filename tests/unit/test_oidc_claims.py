@@ -10,11 +10,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from hypothesis import given
 from hypothesis import strategies as st
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from backend.auth.oidc_claims import (
     MAX_KEYS,
@@ -61,7 +60,7 @@ def test_a_token_that_holds_says_who_it_is() -> None:
     token = _signed(_claims(groups=["a", 5, "b"], preferred_username="Nora", amr=["pwd", "mfa"], acr="gold"))
     found = identity_of(verify(token, KEYS, EXPECTED), name_claim="preferred_username", group_claim="groups")
     assert (found.issuer, found.subject, found.name) == (ISSUER, "s-1", "Nora")
-    assert (found.groups, found.contexts) == ({"a", "b"}, {"pwd", "mfa", "gold"})
+    assert (found.groups, found.contexts) == (frozenset({"a", "b"}), frozenset({"pwd", "mfa", "gold"}))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +72,7 @@ def test_a_token_that_holds_says_who_it_is() -> None:
         {"exp": _S - 29},
         {"iat": _S + 29},
         {"iat": _S - 89},
-        {"at_hash": at_hash("access", "RS256")},
+        {"at_hash": at_hash("access")},
         {"iat": _S + 0.5, "exp": _S + 300.25},
     ],
 )
@@ -105,7 +104,7 @@ def test_what_the_standard_allows_is_taken(changed: dict[str, Any]) -> None:
         ({"nbf": _S + 31}, "not hold yet"),
         ({"nonce": "n-2"}, "another sign-in"),
         ({"nonce": 7}, "another sign-in"),
-        ({"at_hash": at_hash("other", "RS256")}, "another access token"),
+        ({"at_hash": at_hash("other")}, "another access token"),
         ({"sub": None}, "nobody"),
         ({"sub": ""}, "nobody"),
         ({"sub": 7}, "nobody"),
@@ -136,7 +135,7 @@ def _own_key_in_the_header(claims: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     "forged",
     [
-        lambda claims: jwt.encode(claims, None, algorithm="none", headers={"kid": "k1"}),
+        lambda claims: by_hand({"alg": "none", "kid": "k1"}, claims, lambda _: b""),
         lambda claims: by_hand({"alg": "None", "kid": "k1"}, claims, lambda _: b""),
         lambda claims: hs256_with_public_key(claims, "k1"),
         lambda claims: by_hand({"alg": "RS256", "kid": "k1"}, claims, lambda _: b""),
@@ -148,7 +147,7 @@ def _own_key_in_the_header(claims: dict[str, Any]) -> str:
         lambda claims: _signed(claims, crit=["exp"]),
         lambda claims: _signed(claims, b64=False, crit=["b64"]),
         lambda claims: _signed([claims]),
-        lambda claims: _signed("s-1"),
+        lambda _: _signed("s-1"),
         lambda claims: f"{_signed(claims)}.",
         lambda claims: f"{_signed(claims)}.x.y",
         lambda claims: _signed(claims).partition(".")[2],
@@ -181,15 +180,13 @@ def test_a_key_signs_with_the_algorithm_it_is_for() -> None:
         verify(_signed(_claims()), read_keys({"keys": [JWK | {"alg": "PS256"}]}), EXPECTED)
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256"])
 def test_every_algorithm_that_is_taken(algorithm: str) -> None:
-    signer: Any = {
-        "ES256": lambda: generate_ec(SECP256R1()),
-        "EdDSA": Ed25519PrivateKey.generate,
-    }.get(algorithm, lambda: rsa_key("k1"))()
-    shown: Any = {"ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}.get(algorithm, RSAAlgorithm)
+    on_curve = algorithm == "ES256"
+    signer: Any = generate_ec(SECP256R1()) if on_curve else rsa_key("k1")
+    shown: Any = ECAlgorithm if on_curve else RSAAlgorithm
     jwk = shown.to_jwk(signer.public_key(), as_dict=True) | {"kid": "k", "alg": algorithm}
-    claims = _claims(at_hash=at_hash("access", algorithm))
+    claims = _claims(at_hash=at_hash("access"))
     token = jwt.encode(claims, signer, algorithm=algorithm, headers={"kid": "k"})
     assert verify(token, read_keys({"keys": [jwk]}), EXPECTED)["sub"] == "s-1"
     with pytest.raises(TokenRefusedError):
@@ -197,7 +194,7 @@ def test_every_algorithm_that_is_taken(algorithm: str) -> None:
 
 
 def test_at_hash_is_the_left_half_of_the_hash() -> None:
-    assert at_hash("access", "RS256") == encode(hashlib.sha256(b"access").digest()[:16]).decode()
+    assert at_hash("access") == encode(hashlib.sha256(b"access").digest()[:16]).decode()
 
 
 @pytest.mark.parametrize(
@@ -213,7 +210,7 @@ def test_at_hash_is_the_left_half_of_the_hash() -> None:
         {"kid": "k" * 301},
         {"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"},
         {"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43},
-        {"kty": "OKP", "crv": "Ed448", "x": "AA"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43},
     ],
 )
 def test_a_key_that_is_not_taken_is_passed_over(changed: dict[str, Any]) -> None:
@@ -221,7 +218,7 @@ def test_a_key_that_is_not_taken_is_passed_over(changed: dict[str, Any]) -> None
 
 
 def test_a_weak_key_is_passed_over() -> None:
-    weak = generate_rsa(65537, 1024)
+    weak = generate_rsa(65537, 1024)  # noqa: S505  what is refused
     assert read_keys({"keys": [RSAAlgorithm.to_jwk(weak.public_key(), as_dict=True)]}) == ()
 
 
@@ -234,7 +231,10 @@ def test_what_is_no_key_set_is_refused(document: dict[str, Any]) -> None:
 _JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5)
 
 
-@given(claims=st.dictionaries(st.sampled_from(["iss", "aud", "azp", "sub", "iat", "exp", "nbf", "nonce", "at_hash"]), _JSON))
+_NAMES = ["iss", "aud", "azp", "sub", "iat", "exp", "nbf", "nonce", "at_hash"]
+
+
+@given(claims=st.dictionaries(st.sampled_from(_NAMES), _JSON))
 def test_whatever_is_signed_is_refused_in_one_way_or_holds(claims: dict[str, Any]) -> None:
     try:
         held = verify(_signed(_claims() | claims), KEYS, EXPECTED)
@@ -243,9 +243,9 @@ def test_whatever_is_signed_is_refused_in_one_way_or_holds(claims: dict[str, Any
     assert (held["iss"], held["sub"] != "") == (ISSUER, True)
 
 
-@given(document=st.dictionaries(st.sampled_from(["keys"]), st.lists(st.dictionaries(st.sampled_from(list(JWK)), _JSON))))
-def test_whatever_stands_in_a_key_set_is_passed_over(document: dict[str, Any]) -> None:
-    assert "keys" not in document or read_keys(document) == ()
+@given(keys=st.lists(st.dictionaries(st.sampled_from(list(JWK)), _JSON), max_size=MAX_KEYS))
+def test_whatever_stands_in_a_key_set_is_passed_over(keys: list[dict[str, Any]]) -> None:
+    assert read_keys({"keys": keys}) == ()
 
 
 @given(groups=_JSON, name=_JSON)

@@ -129,6 +129,12 @@ async def test_a_device_that_always_wants_its_pin_is_asked_again_with_it() -> No
     assert verify(parse_line(file.line)[0], await _signed(device, file, pin="1234"), b"message").verified
 
 
+async def _until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(25.0):
+        while not so():  # noqa: ASYNC110  another thread's doing
+            await asyncio.sleep(0.01)
+
+
 async def test_nobody_touches_it() -> None:
     device = SoftDevice()
     file = _made(device)
@@ -138,17 +144,19 @@ async def test_nobody_touches_it() -> None:
         await keys.sign((await keys.keys())[0], b"message")
     patient = _keys(device, file)
     waiting = asyncio.create_task(patient.sign((await patient.keys())[0], b"message"))
-    while len(device.requests) < 6:  # until the device has the question
-        await asyncio.sleep(0.01)
+    await _until(lambda: len(device.requests) >= 6)  # the device has the question
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    while device.closed < 3:  # whoever gives up does not leave it blinking for half a minute
-        await asyncio.sleep(0.01)
+    await _until(lambda: device.closed >= 3)  # whoever gives up does not leave it blinking for half a minute
 
 
 def _with(**behaviour: object) -> Callable[[SoftDevice], None]:
-    return lambda device: [setattr(device, name, value) for name, value in behaviour.items()] and None
+    def change(device: SoftDevice) -> None:
+        for name, value in behaviour.items():
+            setattr(device, name, value)
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -178,10 +186,12 @@ async def test_a_device_without_the_type_says_which_to_use() -> None:
 async def test_one_security_key_at_a_time() -> None:
     device, other = SoftDevice(), SoftDevice()
     file = _made(device)
-    for plugged, said in (([], "No security key"), ([device, other], "Several")):
-        keys = UsbKeys(file, lambda plugged=plugged: plugged, None)  # type: ignore[misc]  mypy reads no default of a lambda
+    plugged: list[SoftDevice] = []
+    keys = UsbKeys(file, lambda: plugged, None)
+    for said in ("No security key", "Several"):
         with pytest.raises(NoUsbKeyError, match=said):
             await keys.sign((await keys.keys())[0], b"message")
+        plugged += [device, other]
     assert other.closed == 1
     with pytest.raises(AgentRefusedError):
         await _keys(device, file).sign(AgentKey(b"other", SK_ED25519, ""), b"message")
@@ -224,7 +234,7 @@ async def test_files_of_other_keys_and_damaged_ones_are_refused(tmp_path: Path) 
         try:
             usb_key_file.parse(changed)
         except KeyFileError:
-            continue  # anything that is not refused is another handle, flag or comment: the device or the backend judges
+            continue  # what is not refused is another handle, flag or comment: the device or the backend judges
 
 
 def test_the_command_makes_both_files(

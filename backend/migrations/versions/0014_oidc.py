@@ -24,9 +24,7 @@ def upgrade() -> None:
         sa.Column("made_account", sa.Boolean(), nullable=False),
         sa.Column("linked_at", _TIME, nullable=False),
         sa.Column("signed_in_at", _TIME, nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name="fk_sso_identities_user_id_users", ondelete="RESTRICT"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="fk_sso_identities_user_id_users", ondelete="RESTRICT"),
         sa.PrimaryKeyConstraint("issuer", "subject", name="pk_sso_identities"),
     )
     op.create_index("uq_sso_identities_user_id_issuer", "sso_identities", ["user_id", "issuer"], unique=True)
