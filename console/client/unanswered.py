@@ -144,10 +144,10 @@ class Notes:
                     return None
                 kept = json.loads(file.read(_LIMIT_BYTES))
             sent_at = datetime.fromisoformat(kept["sent_at"]).astimezone(UTC)
-            texts = [str(kept[name]) for name in ("url", "owner", "scope", "mode")]
+            url, owner, scope, mode = (str(kept[name]) for name in ("url", "owner", "scope", "mode"))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
-        return Note(key, *texts, sent_at=sent_at)
+        return Note(key, url, owner, scope, mode, sent_at)
 
 
 def owner_of(token: str) -> str:

@@ -119,7 +119,8 @@ def bastion(url: str, *, more: str = "") -> Iterator[Bastion]:
     with public_directory() as directory:
         made = Bastion(directory, _free_port(), getpass.getuser(), f"{_MARK}-{directory.name}")
         _prepare(made, url, more)
-        command = [SERVER, "-D", "-e", "-f", directory / "sshd_config", "-o", f"ListenAddress=127.0.0.1:{made.port}"]
+        config = str(directory / "sshd_config")
+        command = [str(SERVER), "-D", "-e", "-f", config, "-o", f"ListenAddress=127.0.0.1:{made.port}"]
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
         try:
@@ -135,7 +136,7 @@ def bastion(url: str, *, more: str = "") -> Iterator[Bastion]:
 def effective(made: Bastion, user: str | None = None) -> dict[str, str]:
     """What sshd itself says holds for a connection."""
     asked = f"user={user or made.user},host=localhost,addr=127.0.0.1"
-    command = [SERVER, "-T", "-f", made.directory / "sshd_config", "-C", asked]
+    command = [str(SERVER), "-T", "-f", str(made.directory / "sshd_config"), "-C", asked]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return dict(line.partition(" ")[::2] for line in said.splitlines())
 
