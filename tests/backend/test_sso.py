@@ -94,15 +94,14 @@ async def test_the_role_of_a_made_account_follows_the_groups(made: Sso, held: De
     assert entry.new_value == {"role": "mev_admin", "sessions_ended": 1}
 
 
-@pytest.mark.parametrize(
-    "groups", [[], None, "floor", ["floor-operators "], [["floor-operators"]], {"floor-operators": 1}]
-)
-async def test_nobody_comes_in_without_a_group(made: Sso, groups: object) -> None:
-    done = await made.answer(groups=groups)
-    assert (done.status_code, done.json()["code"]) == (401, "login_failed")
-    assert "stands for a role" in done.json()["message"]
-    (entry,) = await made.entries("auth.login.failed")
-    assert entry.error_message == "no group stands for a role"
+async def test_nobody_comes_in_without_a_group(made: Sso) -> None:
+    strange: list[object] = [[], None, "floor", ["floor-operators "], [["floor-operators"]], {"floor-operators": 1}]
+    for groups in strange:
+        done = await made.answer(groups=groups)
+        assert (done.status_code, done.json()["code"]) == (401, "login_failed"), groups
+        assert "stands for a role" in done.json()["message"]
+    entries = await made.entries("auth.login.failed")
+    assert [entry.error_message for entry in entries] == ["no group stands for a role"] * len(strange)
     assert (await made.sessions(), await _count(made, User)) == ([], 0)
 
 
@@ -115,10 +114,10 @@ async def test_an_account_is_never_given_to_whoever_comes_with_its_name(made: Ss
     assert (await made.answer()).json()["username"] == OPERATOR.name
 
 
-@pytest.mark.parametrize("name", ["", None, "anonymous", "no ra", "nora\n", "-nora", 5, "é"])
-async def test_a_name_that_cannot_be_makes_no_account(made: Sso, name: object) -> None:
-    done = await made.answer(preferred_username=name)
-    assert (done.status_code, await _count(made, User)) == (401, 0)
+async def test_a_name_that_cannot_be_makes_no_account(made: Sso) -> None:
+    for name in ("", None, "anonymous", "no ra", "nora\n", "-nora", 5, "é"):
+        assert (await made.answer(preferred_username=name)).status_code == 401, name
+    assert await _count(made, User) == 0
 
 
 async def test_an_erased_name_does_not_come_back_by_itself(made: Sso) -> None:
