@@ -7,7 +7,7 @@ and every entry says so.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -58,9 +58,6 @@ _AHEAD: Final = timedelta(days=1)
 """Windows that open later than this are known in time, or the outage is no outage any more."""
 MAX_KNOWN: Final = 20_000
 """Accounts, ended sessions and machines each; several times what a large floor has."""
-
-
-Look = Callable[[AsyncSession, Runtime], Awaitable[Known]]
 
 
 async def _look(session: AsyncSession, runtime: Runtime) -> Known:
@@ -240,22 +237,26 @@ async def _keep_for_ever(runtime: Runtime) -> None:
             await _look_once(runtime)
             await asyncio.sleep(_PAUSE_S)
         else:
-            await _look_once(runtime, _with_ended_lately)
+            await _look_once(runtime, only_ended=True)
 
 
-async def _with_ended_lately(session: AsyncSession, runtime: Runtime) -> Known:
-    """What is known already, and the sessions that were ended since, here or elsewhere."""
-    known = runtime.callers.known
+async def _ended_lately(session: AsyncSession, runtime: Runtime) -> frozenset[str]:
+    """Sessions that were ended a short time ago, here or elsewhere."""
     since = runtime.clock.now() - _ENDED_LATELY
     lately = await session.scalars(select(Session.id).where(Session.ended_at > since).limit(MAX_KNOWN))
-    ended = known.ended.union(str(ident) for ident in lately)
-    return known if ended == known.ended else replace(known, ended=ended)
+    return frozenset(str(ident) for ident in lately)
 
 
-async def _look_once(runtime: Runtime, look: Look = _look) -> None:
+async def _look_once(runtime: Runtime, *, only_ended: bool = False) -> None:
+    callers = runtime.callers
     try:
-        runtime.callers.known = await runtime.reserve.attempt(lambda session: look(session, runtime), LOOK_LIMIT_S)
-        await runtime.callers.keep(runtime.clock.random_bytes(NONCE_BYTES))
+        if only_ended:
+            lately = await runtime.reserve.attempt(lambda session: _ended_lately(session, runtime), LOOK_LIMIT_S)
+            if not lately <= callers.known.ended:
+                callers.known = replace(callers.known, ended=callers.known.ended | lately)
+        else:
+            callers.known = await runtime.reserve.attempt(lambda session: _look(session, runtime), LOOK_LIMIT_S)
+        await callers.keep(runtime.clock.random_bytes(NONCE_BYTES))
     except (SQLAlchemyError, psycopg.Error, OSError, TimeoutError) as error:
         log.debug("known_callers_not_refreshed", why=str(error).strip())
     # the task's boundary: it must outlive whatever it meets

@@ -23,6 +23,8 @@ _TITLES = {
     Context.ENTRY: "On an audit entry",
     Context.ERASURES: "Erasures",
     Context.LEGAL_HOLDS: "Legal holds",
+    Context.SESSIONS: "Sessions",
+    Context.LOCKED: "Locked",
     Context.DRILLS: "Freeze drills",
     Context.VERIFY: "Verification",
     Context.READING: "On a page",

@@ -26,11 +26,13 @@ from console.screens.entry.screen import EntryScreen
 from console.screens.erasures.screen import ErasuresScreen
 from console.screens.freeze.screen import FreezeScreen
 from console.screens.legal_holds.screen import LegalHoldsScreen
+from console.screens.locked.screen import LockedScreen
 from console.screens.login.screen import LoginScreen
 from console.screens.operations.screen import OperationsScreen
 from console.screens.overview.screen import OverviewScreen
 from console.screens.palette.screen import PaletteScreen
 from console.screens.reading.screen import ReadingScreen
+from console.screens.sessions.screen import SessionsScreen
 from console.screens.verify.screen import VerifyScreen
 from console.widgets.frame import Who
 from console.widgets.help import help_rows, table_rows
@@ -54,6 +56,8 @@ DOERS: dict[Context, list[type]] = {
     Context.ERASURES: [ErasuresScreen],
     Context.LEGAL_HOLDS: [LegalHoldsScreen],
     Context.DRILLS: [DrillsScreen],
+    Context.SESSIONS: [SessionsScreen],
+    Context.LOCKED: [LockedScreen],
     Context.VERIFY: [VerifyScreen],
     Context.READING: [ReadingScreen],
 }
@@ -115,8 +119,9 @@ def test_what_is_dangerous_needs_a_permission() -> None:
     dangerous = [action for action in ACTIONS if action.danger is not Danger.NONE]
     trading = {"alert.ack", "freeze", "drill.start", "thaw.request", "thaw.approve", "thaw.stop"}
     erasing = {"erasure.request", "erasure.approve", "erasure.withdraw"}
+    ending = {"session.end", "locked.freeze"}
     holding = {"legal-hold.place", "legal-hold.lift", "legal-hold.approve"}
-    assert {action.id for action in dangerous} == trading | erasing | holding
+    assert {action.id for action in dangerous} == trading | erasing | holding | ending
     assert all(action.permission is not None for action in dangerous)
 
 
