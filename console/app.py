@@ -131,7 +131,7 @@ class WatchfloorApp(Locking):
         self._know(overview := first.read())
         if self.api is not None:
             await self.api.close()
-        self.api, self.feed = open_feed(self.url, token, overview, self.transport, self._now, self.environ)
+        self.api, self.feed = open_feed(self.url, token, overview, self.transport, self._now, environ=self.environ)
         self.api.touch = touch_of(self.environ, lambda: self.who.name, self.tell)
         updates = feed_updates(self, self.feed, self._box, self._generation)
         self.run_worker(updates, name="feed", group="feed", exclusive=True, exit_on_error=False)

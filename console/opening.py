@@ -60,6 +60,7 @@ def open_feed(
     first: "Overview | None",
     transport: "httpx.AsyncBaseTransport | None",
     now: Callable[[], datetime],
+    *,
     environ: Mapping[str, str],
 ) -> "tuple[Api, Feed]":
     """The client of a session and its live feed."""
