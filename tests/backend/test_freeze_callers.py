@@ -34,9 +34,9 @@ async def away(app: App, database_url: str) -> AsyncIterator[None]:
     """Take the database away once the backend has looked at everything that a test has changed."""
     callers = app.runtime.callers
     for _ in range(2):  # the first may be one that was under way
-        callers.known = replace(callers.known, people={})
+        callers.known = replace(callers.known, ended=callers.known.ended | {"until a whole look"})
         callers.stale.set()
-        await until(lambda: bool(callers.known.people), "a look")
+        await until(lambda: "until a whole look" not in callers.known.ended, "a look")
     with outage(database_url):
         yield
 

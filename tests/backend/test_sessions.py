@@ -57,6 +57,7 @@ def held() -> Iterator[Desk]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_hashes(monkeypatch)
+    monkeypatch.setattr(presence, "WRITE_EVERY_S", 3_600.0)  # the tests write themselves, or hours pass meanwhile
 
 
 @pytest.fixture
@@ -163,6 +164,21 @@ async def test_acts_and_a_person_count_as_use_and_nothing_else(
     await client.request("GET" if body is None else "POST", path, headers=headers, json=body)
     (used,) = await _last_used(app)
     assert used == (hand.at if counts else START)
+
+
+async def test_presence_is_written_without_being_asked(
+    database_url: str, hand: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "WRITE_EVERY_S", 0.01)
+    async with started_app(database_url, clock=hand.clock, policy=LOCKING) as app:
+        client = await app.as_(OPERATOR)
+        hand.pass_(minutes=10)
+        assert await _code(client, "/v1/auth/whoami", headers=THERE) == "ok"
+        while True:  # else the limit of every test's time
+            async with app.runtime.database.read() as session:
+                if await session.scalar(select(Session.last_used_at)) == hand.at:
+                    return
+            await asyncio.sleep(0.02)
 
 
 async def test_presence_does_not_unlock(app: App, hand: SetClock) -> None:
