@@ -143,10 +143,8 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             await _check_ledger(runtime)
             stack.push_async_callback(runtime.reserve.close)
             await stack.enter_async_context(limiter.running())
-            await stack.enter_async_context(auditwatch.watching(runtime))
-            await stack.enter_async_context(keeping_known(runtime))
-            await stack.enter_async_context(keeping_presence(runtime))
-            await stack.enter_async_context(service_token_use.writing_uses(runtime))
+            for kept in (auditwatch.watching, keeping_known, keeping_presence, service_token_use.writing_uses):
+                await stack.enter_async_context(kept(runtime))
             app.state.latch = await stack.enter_async_context(latching(runtime, keep_apart))
             await stack.enter_async_context(attending(runtime, app.state.latch))
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
