@@ -126,7 +126,8 @@ class Asking:
     def everything(self, examples: int, seed: int) -> Found:
         """Ask every route so many times with what it allows and with what it does not, as somebody drawn each time."""
         with suppress(KeyboardInterrupt):  # then what was found so far is told
-            for result in schemathesis.openapi.from_dict(self.description).get_all_operations():
+            schema: Any = schemathesis.openapi.from_dict(self.description)
+            for result in schema.get_all_operations():
                 self._operation(result.ok(), examples, seed)
         return self.found
 
