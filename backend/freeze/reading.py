@@ -86,9 +86,11 @@ async def find(
 
 
 async def find_sent(
-    request: Request, runtime: Runtime, keeper: Keeper, key: str, *, scope: Scope, mode: FreezeMode
+    request: Request, runtime: Runtime, keeper: Keeper, key: str, *, scope_of: Callable[[], Scope], mode: FreezeMode
 ) -> Freeze:
     """What became of a freeze that the caller sent under an idempotency key, whether or not it still stands.
+
+    `scope_of` is asked once it is known that the caller may ask: a stranger is refused before anything else.
 
     Raises:
         WatchfloorError: NOT_FOUND if nobody has taken it; UNAVAILABLE if that cannot be told now.
@@ -96,7 +98,7 @@ async def find_sent(
 
     def latched() -> Freeze | None:
         caller: Caller = request.state.caller
-        return keeper.find(latch.ident_of(caller, key, scope, mode))
+        return keeper.find(latch.ident_of(caller, key, scope_of(), mode))
 
     async def looked(session: AsyncSession) -> Freeze:
         if (here := latched()) is not None:
@@ -105,7 +107,7 @@ async def find_sent(
         # before the holds: what is latched elsewhere reaches the database first, the check-in after it
         missing = await rollcall.somebody_is_missing(session, runtime) or runtime.latched.journals_elsewhere > 0
         row = await store.row_by_key(session, caller.subject, key)
-        row = row or await session.get(FreezeRow, latch.ident_of(caller, key, scope, mode))
+        row = row or await session.get(FreezeRow, latch.ident_of(caller, key, scope_of(), mode))
         if row is None:
             raise _not_there(missing=missing)
         [freeze] = await views.show(session, runtime, [row])

@@ -120,11 +120,11 @@ async def get_sent(  # noqa: PLR0917  FastAPI hands these in by name
     runtime: CurrentRuntime,
     keeper: CurrentKeeper,
     key: Annotated[str, Path(max_length=MAX_KEY_CHARS), AfterValidator(storable)],
-    scope: str,
+    scope: str = "",
     mode: FreezeMode = FreezeMode.HALT,
 ) -> Freeze:
     """What became of a freeze that the caller sent under this idempotency key; 404 if nobody has taken it."""
-    return await reading.find_sent(request, runtime, keeper, key, scope=_parsed(scope), mode=mode)
+    return await reading.find_sent(request, runtime, keeper, key, scope_of=lambda: _parsed(scope), mode=mode)
 
 
 @router.get("/to-watch", **needs(Permission.OBSERVE_HALTS))
