@@ -21,7 +21,8 @@ SEALED = Person("sealed", "break_glass")
 """Whoever has opened the envelopes."""
 WALKERS: tuple[Person | None, ...] = (None, OPERATOR, ADMIN, OFFICER, AUDITOR, SEALED, EXECUTOR)
 """One of every role of the policy, a machine, and somebody who is not signed in."""
-PUBLIC_ROUTES = frozenset({"/v1/auth/login", "/v1/auth/login/hardware", "/healthz", "/readyz", "/metrics"})
+_SIGN_INS = frozenset({"/v1/auth/login", "/v1/auth/login/hardware", "/v1/auth/login/sso", "/v1/auth/sso/ask"})
+PUBLIC_ROUTES = _SIGN_INS | {"/healthz", "/readyz", "/metrics"}
 """All that may be called without signing in; a new one has to be added here on purpose."""
 FRAMEWORK_ROUTES = frozenset({"/openapi.json"})
 """Not ours, without data of the platform."""
