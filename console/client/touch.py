@@ -1,13 +1,12 @@
 """Owns the way to a person's hardware key: the SSH agent or USB, and how they are told to touch it. Signs nothing."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from console.client.usb_key_file import USB_KEY_VARIABLE
 
 if TYPE_CHECKING:
     from console.client.agent import AgentKey
-
-USB_KEY_VARIABLE: Final = "WATCHFLOOR_USB_KEY"
-"""Names a key file; while it is set, the key on USB is used instead of the SSH agent."""
 
 
 class Signer(Protocol):

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from console.client import usb_key_file
 from console.client.agent import AgentError, AgentKey, AgentNotUnderstoodError, AgentRefusedError, AgentSilentError
-from console.client.touch import USB_KEY_VARIABLE
 from console.client.usb_key_file import (
     APPLICATION,
     PRESENCE_REQUIRED,
+    USB_KEY_VARIABLE,
     VERIFICATION_REQUIRED,
     KeyFile,
     KeyFileError,

@@ -13,6 +13,8 @@ from typing import Final
 from contract.hardware import HARDWARE_KEY_TYPES, MAX_BLOB_BYTES, SK_ECDSA
 from contract.sshwire import MalformedError, Reader, decode64, encode64, string
 
+USB_KEY_VARIABLE: Final = "WATCHFLOOR_USB_KEY"
+"""Names a key file; while it is set, the key on USB is used instead of the SSH agent."""
 APPLICATION: Final = "ssh:"
 """To whom keys are made out: as ssh-keygen does."""
 PRESENCE_REQUIRED, VERIFICATION_REQUIRED = 0x01, 0x04

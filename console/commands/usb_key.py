@@ -7,7 +7,7 @@ import click
 
 from console.client import usb_key as device
 from console.client import usb_key_file
-from console.client.touch import USB_KEY_VARIABLE
+from console.client.usb_key_file import USB_KEY_VARIABLE
 from console.commands.base import pin_prompt
 from console.commands.output import note, write_json, write_lines
 from contract.hardware import SK_ECDSA, SK_ED25519, fingerprint

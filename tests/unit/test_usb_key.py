@@ -19,9 +19,9 @@ from console import cli
 from console.client import usb_key, usb_key_file
 from console.client.agent import AgentError, AgentKey, AgentNotUnderstoodError, AgentRefusedError, AgentSilentError
 from console.client.hardware import Intent, answer
-from console.client.touch import USB_KEY_VARIABLE, signer
+from console.client.touch import signer
 from console.client.usb_key import NoUsbKeyError, UsbKeys, make
-from console.client.usb_key_file import KeyFile, KeyFileError
+from console.client.usb_key_file import USB_KEY_VARIABLE, KeyFile, KeyFileError
 from contract.hardware import (
     HARDWARE_KEY_TYPES,
     NAMESPACE,
