@@ -1,4 +1,4 @@
-"""Answers a backend's challenge with a hardware key, in the SSH agent or on USB. Owns what this console is willing to have signed.
+"""Answers a backend's challenge with a hardware key, in the SSH agent or on USB. Owns what this console lets be signed.
 
 Signs only bytes that it built itself, about what the person is doing here and now, for the backend it speaks to.
 """
