@@ -38,7 +38,7 @@ def fill_in_freeze(terminal: Terminal, scope: str) -> None:
     terminal.type("the line drops")
     terminal.press("tab")
     terminal.type(name)
-    terminal.wait_for(f"Freeze {name} ]")
+    terminal.wait_for(f"Freeze {name} ]", gone="to do:")  # the button is off, and passed over, until all is known
     terminal.press("tab", "tab")
 
 
