@@ -172,8 +172,8 @@ class AsyncGate(Asking):
         try:
             async for message in connection:
                 self._session.received(self._clock(), message)
-                self._wake.set()
                 self._news()
+                self._wake.set()
         except ConnectionClosed:
             pass
         finally:
@@ -182,17 +182,31 @@ class AsyncGate(Asking):
     def _news(self) -> None:
         waiting = self._session.unconfirmed(self._clock())
         if waiting is not None and self._on_halt is not None and self._asking is None:
-            self._asking = asyncio.get_running_loop().create_task(self._ask(self._on_halt, waiting))
+            self._ask(self._on_halt, waiting)
 
-    async def _ask(self, on_halt: Callable[[], bool | Awaitable[bool]], hold: Decision) -> None:
+    def _ask(self, on_halt: Callable[[], bool | Awaitable[bool]], hold: Decision) -> None:
+        """Have the executor stop at once: before anything is sent, and before another of this loop's tasks runs."""
         try:
             answer = on_halt()
-            stopped = (answer if isinstance(answer, bool) else await answer) is True
+        except Exception:  # boundary: the executor's own code must not end the renewals
+            log.exception("on_halt of %s failed", self._session.identity.executor)
+            return
+        if isinstance(answer, bool):
+            self._answered(hold, stopped=answer)
+        else:
+            self._asking = asyncio.get_running_loop().create_task(self._answer_of(answer, hold))
+
+    async def _answer_of(self, waiting: Awaitable[bool], hold: Decision) -> None:
+        try:
+            stopped = await waiting is True
         except Exception:  # boundary: the executor's own code must not end the renewals
             log.exception("on_halt of %s failed", self._session.identity.executor)
             stopped = False
         finally:
             self._asking = None
+        self._answered(hold, stopped=stopped)
+
+    def _answered(self, hold: Decision, *, stopped: bool) -> None:
         if stopped and self._session.stopped_by_callback(datetime.now(UTC), hold):
             self._wake.set()
 

@@ -84,6 +84,7 @@ class Session:
         self._reported_seq = 0
         self._confirmed_epoch = 0
         self._latch_obeyed: Mode | None = None
+        self._unsigned: dict[str, Any] | None = None
         self._acknowledgement: str | None = None
         self._acknowledged_epoch = 0
         self._permit: str | None = None
@@ -176,7 +177,7 @@ class Session:
             **({"paused": dict(paused)} if paused else {}),
             "at": wall.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         }
-        self._acknowledgement = sign(Kind.HALT, self.identity.boot_id, self._key, payload)
+        self._unsigned = payload  # signed when it is sent: where many gates share a process, all halt before one signs
         self._acknowledged_epoch = obeyed.held_epoch
         self._hurried = True
         return True
@@ -254,11 +255,17 @@ class Session:
             "halted_epoch": self._confirmed_epoch,
             "seen_epoch": self.book.seen_epoch,
             "public_key": encode(self._key.public_key().public_bytes_raw()),
-            "acknowledgement": self._acknowledgement,
+            "acknowledgement": self._signed_acknowledgement(),
             "fates": self.orders.fates_for(number),
             "idle_ms": min(MAX_IDLE_MS, max(0, int((now - self._called_at) * 1000))),
             **self.nature.told(),
         }
+
+    def _signed_acknowledgement(self) -> str | None:
+        if self._unsigned is not None:
+            self._acknowledgement = sign(Kind.HALT, self.identity.boot_id, self._key, self._unsigned)
+            self._unsigned = None
+        return self._acknowledgement
 
     def _last_order_seq(self) -> int:
         return max(self._reported_seq, self.orders.last_seq)

@@ -119,6 +119,11 @@ def test_the_socket_is_private_and_goes_away(home: Path) -> None:
     assert not socket_dir.exists()
 
 
+def test_it_takes_settings_of_its_user(home: Path) -> None:
+    with EmbeddedPostgres(home, fast=True, settings={"shared_buffers": "64MB", "fsync": "on"}) as server:
+        assert [setting(server.database_url, name) for name in ("shared_buffers", "fsync")] == ["64MB", "on"]
+
+
 def test_an_ephemeral_server_leaves_nothing(home: Path) -> None:
     with EmbeddedPostgres(home, fast=True, ephemeral=True) as server:
         assert server.running()

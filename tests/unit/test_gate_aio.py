@@ -72,6 +72,16 @@ async def test_the_callback_is_asked_until_it_says_that_all_has_stopped(server: 
     assert next(answers, None) is None
 
 
+async def test_a_plain_function_is_called_before_anything_is_said(server: GateServer) -> None:
+    server.change(renew_ms=10_000, ttl_ms=10_000)
+    async with gate_on(server, on_halt=lambda: True) as gate:
+        await until(gate.may_send)
+        before = len(server.renewals)
+        server.freeze()
+        await until(lambda: len(server.renewals) > before)
+        assert server.acknowledgement(server.renewals[before])["epoch"] == 1
+
+
 async def test_a_callback_that_fails_or_waits_does_not_hold_up_the_renewals(server: GateServer) -> None:
     failed = 0
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,7 +39,8 @@ GUARD_PROGRAM = Path(__file__).with_name("guard.py")
 class EmbeddedPostgres:
     """A private PostgreSQL in `data_dir`, shared by every process that starts it there and gone with the last one.
 
-    `fast` gives up durability and is for throw-away data only. `ephemeral` removes `data_dir` at the end.
+    `fast` gives up durability and is for throw-away data only. `ephemeral` removes `data_dir` at the end. `settings`
+    are PostgreSQL's own, for a server that this call starts; one that runs already keeps its own.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class EmbeddedPostgres:
         *,
         fast: bool = False,
         ephemeral: bool = False,
+        settings: Mapping[str, str] | None = None,
         reachable_places: Sequence[Path] | None = None,
     ) -> None:
         self.home = Path(data_dir).expanduser().resolve()
         self._fast = fast
         self._ephemeral = ephemeral
+        self._settings = dict(settings or {})
         self._places = reachable_places
         self._holding: int | None = None
         self._socket_dir: Path | None = None
@@ -191,7 +194,7 @@ class EmbeddedPostgres:
         }
         if self._fast:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        for name, value in settings.items():
+        for name, value in (settings | self._settings).items():
             yield from ("-c", f"{name}={value}")
 
     def _run_guard(self, cluster: Path, socket_dir: Path, argv: list[str], account: accounts.Account | None) -> str:
