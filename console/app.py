@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on
-from textual.message import Message
 
 from console.asking import Answered, Questions, Refused, ask_backend
-from console.feeding import Arrived, Box, FeedEnded, feed_updates, take_in
+from console.feeding import Arrived, Box, FeedEnded, Tick, feed_updates, take_in
 from console.locking import PRESENCE, Locking
 from console.screens import registry
 from console.screens.base import FloorScreen
@@ -38,14 +37,6 @@ Now = Callable[[], datetime]
 
 def _system_now() -> datetime:
     return datetime.now(UTC)
-
-
-class Tick(Message):
-    """Time has passed: something that shows an age may read differently now."""
-
-    def can_replace(self, message: Message) -> bool:
-        """One look at the clock is enough."""
-        return isinstance(message, Tick)
 
 
 class WatchfloorApp(Locking):

@@ -23,6 +23,14 @@ class Arrived(Message):
         return isinstance(message, Arrived)
 
 
+class Tick(Message):
+    """Time has passed: something that shows an age may read differently now."""
+
+    def can_replace(self, message: Message) -> bool:
+        """One look at the clock is enough."""
+        return isinstance(message, Tick)
+
+
 class FeedEnded(Message):
     """The backend does not take the token any more."""
 

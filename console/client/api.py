@@ -26,7 +26,6 @@ from contract.heads import LedgerHeads, LedgerKeys, Readiness
 from contract.overview import ComplianceMetrics, Overview, Status
 from contract.presence import PRESENT, PRESENT_HEADER
 from contract.privacy import Revealed, RevealRequest
-from contract.retention import ArchivedPartition, RetentionReport
 from contract.risk import RiskSnapshot
 from contract.scope import Scope
 from contract.transactions import BatchRequest, ImportOpened, ImportResult, ImportStart, Transaction
@@ -163,14 +162,6 @@ class Api(Exchange):
         """One freeze with the answer of every executor it covers; takes the id or the reference."""
         return await self._get(f"/v1/freezes/{_part(ident)}", Freeze)
 
-    async def ask_drills(self, path: str, model: type[M], query: Query | None = None) -> M:
-        """Read something about freeze drills: see `console.client.freeze_drills`."""
-        return await self._get(f"/v1/freezes/drills{path}", model, query)
-
-    async def start_drill(self, request: BaseModel, model: type[M]) -> M:
-        """Start a freeze drill."""
-        return await self._post("/v1/freezes/drills", model, request)
-
     async def request_thaw(self, ident: str, reason: str) -> Freeze:
         """Ask for a freeze to be lifted."""
         return await self._post(f"/v1/freezes/{_part(ident)}/thaw", Freeze, ThawRequest(reason=reason))
@@ -232,14 +223,6 @@ class Api(Exchange):
         """What shows, without the backend, that an entry is in the ledger."""
         return await self._get(f"/v1/ledger/entries/{_part(ident)}/proof", EntryProof)
 
-    async def retention(self) -> RetentionReport:
-        """What each log keeps and what is due to be dropped."""
-        return await self._get("/v1/ledger/retention", RetentionReport)
-
-    async def archives(self, **asked: str | int | None) -> Page[ArchivedPartition]:
-        """Partitions of which there are copies, by log and number; asked for as in the route's documentation."""
-        return await self._get("/v1/ledger/archives", Page[ArchivedPartition], asked)
-
     async def verifications(self, *, limit: int | None = None) -> Page[Verification]:
         """The newest verifications first, one under way among them."""
         return await self._get("/v1/ledger/verifications", Page[Verification], {"limit": limit})
@@ -256,9 +239,9 @@ class Api(Exchange):
         """How far the ledger is signed and witnessed."""
         return await self._get("/v1/ledger/heads", LedgerHeads)
 
-    # personal data, and who may do what: see `console.client.privacy` and `console.client.access`
+    # what other modules of `console.client` ask: personal data, retention, drills, access, sessions, tokens
 
-    async def ask(self, path: str, model: type[M], query: Query) -> M:
+    async def ask(self, path: str, model: type[M], query: Query | None = None) -> M:
         """Read something of which another module knows the route."""
         return await self._get(f"/v1/{path}", model, query)
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import click
 
+from console.client import retention as ledger
 from console.commands.base import Call, command, paging
 from console.commands.output import instant, outside, wrapped
 from contract.retention import ArchivedPartition, CopyState, KeptCopy, LogRetention, RetentionReport
@@ -13,7 +14,7 @@ from contract.retention import ArchivedPartition, CopyState, KeptCopy, LogRetent
 @command("audit.retention")
 def retention(call: Call, /) -> None:
     """What each log keeps, what is due to be dropped and what holds it back."""
-    found = call.ask(lambda api: api.retention())
+    found = call.ask(ledger.retention)
     call.answer(found, lambda: lines_of(found))
 
 
@@ -57,7 +58,7 @@ def archive() -> None:
 @command("audit.archive.list")
 def list_archives(call: Call, /, *, log: str | None, limit: int, cursor: str | None) -> None:
     """Which partitions have copies, where, and how they were found when they were last read back."""
-    page = call.ask(lambda api: api.archives(log=log, limit=limit, cursor=cursor))
+    page = call.ask(lambda api: ledger.archives(api, log=log, limit=limit, cursor=cursor))
     call.answer_page(page, lambda: [line for one in page.items for line in archived_lines(one)] or ["No copies."])
 
 

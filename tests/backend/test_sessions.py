@@ -1,7 +1,6 @@
 """Sessions: locked when nobody uses them, unlocked by every factor, listed, ended, and never too many."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,17 +10,17 @@ import pytest
 from sqlalchemy import event, select, update
 
 from backend.audit.tables import AuditLog
-from backend.auth import known, presence, totp, watching
+from backend.auth import presence, totp
 from backend.auth.tables import Session
 from backend.policy.load import load_policy
 from contract.auth import Factor
 from contract.hardware import HardwareAct
 from contract.presence import PRESENCE_GAP_S, PRESENT, PRESENT_HEADER
 from tests.support.app import ORIGIN, App, started_app
-from tests.support.backends import backends, serving
+from tests.support.backends import serving
 from tests.support.clocks import SetClock
 from tests.support.hardware import Desk, desk
-from tests.support.holds import freeze, tokens
+from tests.support.holds import freeze
 from tests.support.latching import latched, until
 from tests.support.outage import outage
 from tests.support.people import (
@@ -34,8 +33,9 @@ from tests.support.people import (
     TOTP_SECRET,
     sign_in,
 )
+from tests.support.sessions import code_of, ends, sessions_of
 from tests.support.signing_in import enrol, quick_hashes, signed
-from tests.support.sse import Reader, open_stream
+from tests.support.sse import open_stream
 
 START = datetime(2025, 7, 11, 12, 0, 0, tzinfo=UTC)
 LOCKING = str(Path(__file__).parent.parent / "support" / "locking.toml")
@@ -74,11 +74,6 @@ def plain(app: App, token: str) -> httpx.AsyncClient:
     )
 
 
-async def _code(client: httpx.AsyncClient, path: str, method: str = "GET", **more: object) -> str:
-    answer = await client.request(method, path, **more)  # type: ignore[arg-type]
-    return "ok" if answer.is_success else str(answer.json()["code"])
-
-
 def _typed(hand: SetClock, password: str = PASSWORD) -> dict[str, str]:
     return {"password": password, "totp": totp.code_at(TOTP_SECRET, hand.at), "origin": ORIGIN}
 
@@ -87,13 +82,6 @@ async def _last_used(app: App) -> list[datetime]:
     await presence.write(app.runtime)
     async with app.runtime.database.read() as session:
         return list(await session.scalars(select(Session.last_used_at).order_by(Session.created_at)))
-
-
-async def _ends(stream: Reader) -> None:
-    """Read until the server ends the stream."""
-    with contextlib.suppress(EOFError):
-        while True:
-            await stream.next(beats=True)
 
 
 async def _entries(app: App, event_type: str) -> list[AuditLog]:
@@ -114,22 +102,22 @@ def test_the_product_locks_as_these_tests_do() -> None:
 async def test_a_session_that_nobody_uses_is_locked_and_freezes_all_the_same(app: App, hand: SetClock) -> None:
     client = await app.as_(ADMIN)
     hand.pass_(minutes=14, seconds=59)
-    assert await _code(client, "/v1/alerts") == "ok"
+    assert await code_of(client, "/v1/alerts") == "ok"
     hand.pass_(seconds=1)
     refused = await client.get("/v1/alerts")
     assert (refused.status_code, refused.json()["code"]) == (403, "session_locked")
     reads, acts = ("overview", "stream", "sessions", "audit"), ("auth/password", "elevations", "transactions")
     asked = [*(("GET", name) for name in reads), *(("POST", name) for name in acts), ("DELETE", "sessions")]
     for method, name in asked:
-        assert await _code(client, f"/v1/{name}", method, json={}) == "session_locked", name
+        assert await code_of(client, f"/v1/{name}", method, json={}) == "session_locked", name
     me = (await client.get("/v1/auth/whoami")).json()
     assert (me["username"], me["locked"], me["locks_in_seconds"]) == (ADMIN.name, True, 0)
     made = await freeze(client)
-    assert await _code(client, f"/v1/freezes/{made.id}") == "ok"
-    assert await _code(client, "/v1/freezes") == "ok"
-    assert await _code(client, "/v1/alerts") == "session_locked", "freezing must not unlock"
-    assert await _code(client, "/v1/auth/logout", "POST") == "ok"
-    assert await _code(client, "/v1/freezes") == "not_authenticated"
+    assert await code_of(client, f"/v1/freezes/{made.id}") == "ok"
+    assert await code_of(client, "/v1/freezes") == "ok"
+    assert await code_of(client, "/v1/alerts") == "session_locked", "freezing must not unlock"
+    assert await code_of(client, "/v1/auth/logout", "POST") == "ok"
+    assert await code_of(client, "/v1/freezes") == "not_authenticated"
 
 
 async def test_a_person_who_is_there_keeps_the_session_open_until_its_end(app: App, hand: SetClock) -> None:
@@ -137,11 +125,11 @@ async def test_a_person_who_is_there_keeps_the_session_open_until_its_end(app: A
     hours = app.runtime.policy.session_hours
     while hand.at < START + timedelta(hours=hours) - timedelta(minutes=14):
         hand.pass_(minutes=14)
-        assert await _code(client, "/v1/auth/whoami", headers=THERE) == "ok"
+        assert await code_of(client, "/v1/auth/whoami", headers=THERE) == "ok"
         await presence.write(app.runtime)
-    assert await _code(client, "/v1/alerts") == "ok"
+    assert await code_of(client, "/v1/alerts") == "ok"
     hand.at = START + timedelta(hours=hours)
-    assert await _code(client, "/v1/auth/whoami", headers=THERE) == "not_authenticated"
+    assert await code_of(client, "/v1/auth/whoami", headers=THERE) == "not_authenticated"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +161,7 @@ async def test_presence_is_written_without_being_asked(
     async with started_app(database_url, clock=hand.clock, policy=LOCKING) as app:
         client = await app.as_(OPERATOR)
         hand.pass_(minutes=10)
-        assert await _code(client, "/v1/auth/whoami", headers=THERE) == "ok"
+        assert await code_of(client, "/v1/auth/whoami", headers=THERE) == "ok"
         while True:  # else the limit of every test's time
             async with app.runtime.database.read() as session:
                 if await session.scalar(select(Session.last_used_at)) == hand.at:
@@ -185,7 +173,7 @@ async def test_presence_does_not_unlock(app: App, hand: SetClock) -> None:
     client = await app.as_(ADMIN)
     hand.pass_(minutes=15)
     assert (await client.get("/v1/auth/whoami", headers=THERE)).json()["locked"] is True
-    assert await _code(client, "/v1/overview", headers=THERE) == "session_locked"
+    assert await code_of(client, "/v1/overview", headers=THERE) == "session_locked"
     assert await _last_used(app) == [START]
 
 
@@ -201,7 +189,7 @@ async def test_presence_is_written_at_most_every_half_minute(app: App, hand: Set
     event.listen(engine, "before_cursor_execute", see)
     for _ in range(4 * PRESENCE_GAP_S):
         hand.pass_(seconds=1)
-        assert await _code(client, "/v1/auth/whoami", headers=THERE) == "ok"
+        assert await code_of(client, "/v1/auth/whoami", headers=THERE) == "ok"
         await presence.write(app.runtime)
     event.remove(engine, "before_cursor_execute", see)
     assert len(written) == 4
@@ -211,7 +199,7 @@ async def test_presence_is_written_at_most_every_half_minute(app: App, hand: Set
 async def test_presence_that_could_not_be_written_is_kept(app: App, hand: SetClock, database_url: str) -> None:
     client = await app.as_(OPERATOR)
     hand.pass_(minutes=10)
-    assert await _code(client, "/v1/auth/whoami", headers=THERE) == "ok"
+    assert await code_of(client, "/v1/auth/whoami", headers=THERE) == "ok"
     with outage(database_url), pytest.raises(Exception):  # noqa: B017, PT011  whichever way a lost database shows
         await presence.write(app.runtime)
     assert await _last_used(app) == [hand.at]
@@ -222,14 +210,14 @@ async def test_a_locked_session_hears_nothing_more(app: App, hand: SetClock) -> 
     async with serving(app.app) as url, open_stream(url, token) as stream:
         assert (await stream.next(beats=True)).topic == "beat"
         hand.pass_(minutes=15)
-        await _ends(stream)
+        await ends(stream)
 
 
 @pytest.mark.usefixtures("directory")
 async def test_a_locked_session_freezes_while_the_database_is_away(app: App, hand: SetClock, database_url: str) -> None:
     client = plain(app, await sign_in(app.runtime, OFFICER))
     hand.pass_(minutes=20)
-    assert await _code(client, "/v1/alerts") == "session_locked"
+    assert await code_of(client, "/v1/alerts") == "session_locked"
     before = app.runtime.callers.known
     app.runtime.callers.stale.set()
     await until(lambda: app.runtime.callers.known is not before, "a look")
@@ -244,16 +232,16 @@ async def test_a_locked_session_freezes_while_the_database_is_away(app: App, han
 async def test_password_and_code_unlock_and_lengthen_nothing(app: App, hand: SetClock) -> None:
     client = await app.as_(OPERATOR)
     hand.pass_(minutes=30)
-    assert await _code(client, "/v1/auth/unlock", "POST", json=_typed(hand, "not the password")) == "login_failed"
-    assert await _code(client, "/v1/alerts") == "session_locked"
+    assert await code_of(client, "/v1/auth/unlock", "POST", json=_typed(hand, "not the password")) == "login_failed"
+    assert await code_of(client, "/v1/alerts") == "session_locked"
     opened = await client.post("/v1/auth/unlock", json=_typed(hand))
     assert opened.status_code == 200, opened.text
     assert opened.json()["locks_in_seconds"] == IDLE.total_seconds()
     assert datetime.fromisoformat(opened.json()["expires_at"]) == START + timedelta(hours=8)
-    assert await _code(client, "/v1/alerts") == "ok"
+    assert await code_of(client, "/v1/alerts") == "ok"
     hand.pass_(minutes=15)
-    assert await _code(client, "/v1/auth/unlock", "POST", json=_typed(hand) | {"totp": ""}) == "login_failed"
-    assert await _code(client, "/v1/alerts") == "session_locked"
+    assert await code_of(client, "/v1/auth/unlock", "POST", json=_typed(hand) | {"totp": ""}) == "login_failed"
+    assert await code_of(client, "/v1/alerts") == "session_locked"
     (entry,) = await _entries(app, "auth.session.unlocked")
     assert (entry.user_id, entry.result) == (OPERATOR.name, "success")
     assert {one.action for one in await _entries(app, "auth.login.failed")} == {"unlock session"}
@@ -263,8 +251,8 @@ async def test_a_code_unlocks_once(app: App, hand: SetClock) -> None:
     first, second = await app.as_(OPERATOR), await app.as_(OPERATOR)
     hand.pass_(minutes=15)
     typed = _typed(hand)
-    assert await _code(first, "/v1/auth/unlock", "POST", json=typed) == "ok"
-    assert await _code(second, "/v1/auth/unlock", "POST", json=typed) == "login_failed"
+    assert await code_of(first, "/v1/auth/unlock", "POST", json=typed) == "ok"
+    assert await code_of(second, "/v1/auth/unlock", "POST", json=typed) == "login_failed"
 
 
 async def test_a_role_with_a_hardware_key_unlocks_with_it(app: App, hand: SetClock, held: Desk) -> None:
@@ -273,13 +261,13 @@ async def test_a_role_with_a_hardware_key_unlocks_with_it(app: App, hand: SetClo
     hand.pass_(minutes=15)
     asked = await client.post("/v1/auth/unlock", json=_typed(hand))
     assert (asked.status_code, asked.json()["statement"]["act"]) == (202, "unlock")
-    assert await _code(client, "/v1/alerts") == "session_locked"
+    assert await code_of(client, "/v1/alerts") == "session_locked"
     other = plain(app, await sign_in(app.runtime, ADMIN))
     answer = signed(asked.json(), held)
-    assert await _code(other, "/v1/auth/unlock/hardware", "POST", json=answer) == "login_failed", "another session's"
-    assert await _code(client, "/v1/auth/unlock/hardware", "POST", json=answer) == "ok"
-    assert await _code(client, "/v1/alerts") == "ok"
-    assert await _code(client, "/v1/auth/unlock/hardware", "POST", json=answer) == "login_failed", "answered already"
+    assert await code_of(other, "/v1/auth/unlock/hardware", "POST", json=answer) == "login_failed", "another session's"
+    assert await code_of(client, "/v1/auth/unlock/hardware", "POST", json=answer) == "ok"
+    assert await code_of(client, "/v1/alerts") == "ok"
+    assert await code_of(client, "/v1/auth/unlock/hardware", "POST", json=answer) == "login_failed", "answered already"
 
 
 async def test_a_touch_for_another_act_unlocks_nothing(app: App, hand: SetClock, held: Desk) -> None:
@@ -289,19 +277,21 @@ async def test_a_touch_for_another_act_unlocks_nothing(app: App, hand: SetClock,
     hand.pass_(minutes=14, seconds=50)
     wish = {"act": HardwareAct.APPROVE_THAW.value, "about": "x", "origin": ORIGIN}
     challenge = (await client.post("/v1/auth/confirm/challenge", json=wish)).json()
-    assert await _code(client, "/v1/auth/confirm/challenge", "POST", json=wish | {"act": "unlock"}) == "invalid_request"
+    assert (
+        await code_of(client, "/v1/auth/confirm/challenge", "POST", json=wish | {"act": "unlock"}) == "invalid_request"
+    )
     async with app.runtime.database.transaction() as session:  # that asking counted as nothing
         await session.execute(update(Session).values(last_used_at=START))
     app.runtime.present.clear()
     hand.pass_(seconds=10)
-    assert await _code(client, "/v1/alerts") == "session_locked"
-    assert await _code(client, "/v1/auth/unlock/hardware", "POST", json=signed(challenge, held)) == "login_failed"
-    assert await _code(client, "/v1/alerts") == "session_locked"
+    assert await code_of(client, "/v1/alerts") == "session_locked"
+    assert await code_of(client, "/v1/auth/unlock/hardware", "POST", json=signed(challenge, held)) == "login_failed"
+    assert await code_of(client, "/v1/alerts") == "session_locked"
 
 
 async def test_a_machine_has_nothing_to_unlock(app: App, hand: SetClock) -> None:
     client = await app.as_(EXECUTOR)
-    assert await _code(client, "/v1/auth/unlock", "POST", json=_typed(hand)) == "not_allowed"
+    assert await code_of(client, "/v1/auth/unlock", "POST", json=_typed(hand)) == "not_allowed"
 
 
 # how many
@@ -313,13 +303,13 @@ async def test_one_sign_in_too_many_ends_the_oldest_and_tells_it_why(app: App, h
     for _ in range(most):
         clients.append(await app.as_(OPERATOR))
         hand.pass_(seconds=1)
-    assert [await _code(one, "/v1/alerts") for one in clients] == ["ok"] * most
+    assert [await code_of(one, "/v1/alerts") for one in clients] == ["ok"] * most
     bystander = await app.as_(AUDITOR)
     newest = await app.as_(OPERATOR)
     told = await clients[0].get("/v1/alerts")
     assert (told.status_code, told.json()["code"]) == (401, "not_authenticated")
     assert "signed in elsewhere" in told.json()["message"]
-    assert [await _code(one, "/v1/alerts") for one in (*clients[1:], newest, bystander)] == ["ok"] * (most + 1)
+    assert [await code_of(one, "/v1/alerts") for one in (*clients[1:], newest, bystander)] == ["ok"] * (most + 1)
     (entry,) = await _entries(app, "auth.session.ended")
     assert (entry.user_id, entry.new_value) == (OPERATOR.name, {"account": OPERATOR.name, "reason": "replaced"})
 
@@ -327,45 +317,38 @@ async def test_one_sign_in_too_many_ends_the_oldest_and_tells_it_why(app: App, h
 # list and end
 
 
-async def _mine(client: httpx.AsyncClient, path: str = "/v1/sessions") -> list[dict[str, object]]:
-    answer = await client.get(path)
-    assert answer.status_code == 200, answer.text
-    items: list[dict[str, object]] = answer.json()["items"]
-    return items
-
-
 async def test_everybody_sees_and_ends_their_own_sessions_alone(app: App, hand: SetClock) -> None:
     old = await app.as_(OPERATOR)
     hand.pass_(minutes=20)
     new, stranger = await app.as_(OPERATOR), await app.as_(AUDITOR)
-    newest, oldest = await _mine(new)
+    newest, oldest = await sessions_of(new)
     assert (newest["own"], newest["state"], oldest["own"], oldest["state"]) == (True, "open", False, "locked")
     assert newest["factors"] == [Factor.PASSWORD.value, Factor.TOTP.value]
-    assert await _code(stranger, f"/v1/sessions/{oldest['id']}", "DELETE") == "not_found"
-    assert await _code(new, "/v1/sessions/rubbish", "DELETE") == "not_found"
-    assert await _code(stranger, "/v1/access/sessions") == "not_allowed"
-    assert await _code(new, f"/v1/access/sessions/{oldest['id']}", "DELETE") == "not_allowed"
+    assert await code_of(stranger, f"/v1/sessions/{oldest['id']}", "DELETE") == "not_found"
+    assert await code_of(new, "/v1/sessions/rubbish", "DELETE") == "not_found"
+    assert await code_of(stranger, "/v1/access/sessions") == "not_allowed"
+    assert await code_of(new, f"/v1/access/sessions/{oldest['id']}", "DELETE") == "not_allowed"
     ended = await new.delete(f"/v1/sessions/{oldest['id']}")
     assert ended.json() == {"sessions_ended": 1}
     told = (await old.get("/v1/auth/whoami")).json()
     assert (told["code"], "you ended it" in told["message"]) == ("not_authenticated", True)
-    assert await _code(new, f"/v1/sessions/{oldest['id']}", "DELETE") == "not_found"
+    assert await code_of(new, f"/v1/sessions/{oldest['id']}", "DELETE") == "not_found"
     await app.as_(OPERATOR)
     assert (await new.delete("/v1/sessions")).json() == {"sessions_ended": 1}
-    assert [one["id"] for one in await _mine(new)] == [newest["id"]]
+    assert [one["id"] for one in await sessions_of(new)] == [newest["id"]]
 
 
 async def test_who_manages_people_ends_anybodys_sessions(app: App) -> None:
     admin, officer, operator = await app.as_(ADMIN), await app.as_(OFFICER), await app.as_(OPERATOR)
-    listed = await _mine(officer, "/v1/access/sessions")
+    listed = await sessions_of(officer, "/v1/access/sessions")
     assert {one["account"] for one in listed} == {ADMIN.name, OFFICER.name, OPERATOR.name}
-    (of_admin,) = await _mine(officer, f"/v1/access/sessions?account={ADMIN.name}")
-    assert await _code(officer, f"/v1/access/sessions/{of_admin['id']}", "DELETE") == "ok"
+    (of_admin,) = await sessions_of(officer, f"/v1/access/sessions?account={ADMIN.name}")
+    assert await code_of(officer, f"/v1/access/sessions/{of_admin['id']}", "DELETE") == "ok"
     told = (await admin.get("/v1/auth/whoami")).json()
     assert (told["code"], "somebody who may" in told["message"]) == ("not_authenticated", True)
-    assert await _code(officer, "/v1/access/sessions", "DELETE", params={"account": OPERATOR.name}) == "ok"
-    assert await _code(operator, "/v1/auth/whoami") == "not_authenticated"
-    assert await _code(officer, "/v1/access/sessions", "DELETE", params={"account": "nobody"}) == "not_found"
+    assert await code_of(officer, "/v1/access/sessions", "DELETE", params={"account": OPERATOR.name}) == "ok"
+    assert await code_of(operator, "/v1/auth/whoami") == "not_authenticated"
+    assert await code_of(officer, "/v1/access/sessions", "DELETE", params={"account": "nobody"}) == "not_found"
     entries = await _entries(app, "auth.session.ended")
     assert {entry.user_id for entry in entries} == {OFFICER.name}
     assert sorted(str((entry.new_value or {})["account"]) for entry in entries) == sorted([ADMIN.name, OPERATOR.name])
@@ -381,43 +364,3 @@ async def test_pages_of_everybodys_sessions(app: App, hand: SetClock) -> None:
     names = [one["account"] for one in (*first["items"], *second["items"])]
     assert names == [ADMIN.name, AUDITOR.name, OPERATOR.name, OFFICER.name]
     assert second["next_cursor"] is None
-
-
-# everywhere, at once
-
-
-def test_nobody_is_believed_for_longer_than_a_second() -> None:
-    """What waits between two looks leaves half a second for the look itself."""
-    assert watching.LOOK_EVERY_S <= 0.5
-    assert known.ENDED_EVERY_S <= 0.5
-
-
-async def test_a_session_that_another_backend_ended_is_known_to_have_ended(
-    app: App, hand: SetClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the small look alone: the large one does not come any more."""
-    monkeypatch.setattr(known, "LOOK_EVERY_S", 3_600.0)
-    await app.as_(OFFICER)
-    callers = app.runtime.callers
-    await until(lambda: not callers.stale.is_set() and OFFICER.name in callers.known.people, "a look")
-    async with app.runtime.database.transaction() as session:  # as another process does it
-        ident = await session.scalar(update(Session).values(ended_at=hand.at).returning(Session.id))
-    await until(lambda: str(ident) in callers.known.ended, "the end")
-
-
-async def test_a_revoked_session_is_cut_on_every_backend(database_url: str, tmp_path: Path) -> None:
-    """Two processes: what is ended at one is refused by the other, and cut where it is open."""
-    made = await asyncio.to_thread(tokens, database_url, ADMIN, OFFICER)
-    of_admin, of_officer = (f"Bearer {token}" for token in made)
-    with backends(database_url, tmp_path, 2) as (first, second):
-        async with (
-            httpx.AsyncClient(base_url=first.url, headers={"authorization": of_officer}) as officer,
-            httpx.AsyncClient(base_url=second.url, headers={"authorization": of_admin}) as admin,
-            open_stream(second.url, of_admin.removeprefix("Bearer ")) as stream,
-        ):
-            assert await _code(admin, "/v1/alerts") == "ok"
-            assert (await stream.next(beats=True)).topic == "beat"
-            (found,) = await _mine(officer, f"/v1/access/sessions?account={ADMIN.name}")
-            assert await _code(officer, f"/v1/access/sessions/{found['id']}", "DELETE") == "ok"
-            assert await _code(admin, "/v1/alerts") == "not_authenticated", "the next request, already"
-            await _ends(stream)

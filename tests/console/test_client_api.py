@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from console.client import retention
 from console.client.agent import Agent
 from console.client.api import Api, new_idempotency_key
 from console.client.errors import AddressRefused, ApiError, NotUnderstood, TimedOut, Unreachable
@@ -128,7 +129,9 @@ async def test_what_the_ledgers_screens_ask_is_answered(floor: Floor) -> None:
         assert not (await api.saved_searches()).items
         assert (await api.verifications(limit=5)).items == []
         assert (await api.readiness()).audit.quarantined == 0
-        assert {one.log for one in (await api.ledger_heads()).logs} >= {one.log for one in (await api.retention()).logs}
+        assert {one.log for one in (await api.ledger_heads()).logs} >= {
+            one.log for one in (await retention.retention(api)).logs
+        }
 
 
 async def test_an_application_in_the_same_process(app: App) -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from console.asking import Question
+from console.client import retention
 from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor
 from console.state.freshness import exact_age, seconds_between
@@ -56,7 +57,7 @@ class LedgerScreen(ReadingScreen):
         asked: dict[str, Call] = {
             "heads": lambda api: api.ledger_heads(),
             "ready": lambda api: api.readiness(),
-            "retention": lambda api: api.retention(),
+            "retention": retention.retention,
         }
         for topic, call in asked.items():
             if not self.questions.is_waiting(topic):
