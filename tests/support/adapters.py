@@ -15,11 +15,14 @@ from typing import Any
 import httpx
 import psycopg
 
+from backend.runtime import build_runtime
+from backend.settings import Settings
 from contract.freeze import Freeze
 from tests.support.backends import Backend, backend
 from tests.support.holds import approve, ask_for_thaw, freeze, tokens
 from tests.support.people import ADMIN, EXECUTOR, OFFICER
 from tests.support.processes import until
+from tests.support.touches import Touching
 
 LIMIT_S = 120.0
 """A bot's cycle on a machine that is busy with other tests."""
@@ -42,7 +45,7 @@ class Floor:
 
     def thaw(self, ref: str) -> None:
         assert asyncio.run(self._as(self.admin, lambda client: ask_for_thaw(client, ref))).is_success
-        assert asyncio.run(self._as(self.officer, lambda client: approve(client, ref))).is_success
+        assert asyncio.run(self._approved(ref)).is_success
 
     def proof(self, made: Freeze) -> dict[str, Any]:
         """What the board says of the executor under a freeze."""
@@ -86,9 +89,18 @@ class Floor:
                 "SELECT last_order_seq, in_flight, open_orders FROM halt_acks ORDER BY acked_at"
             ).fetchall()
 
-    async def _as(self, token: str, act: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
+    async def _approved(self, ref: str) -> httpx.Response:
+        runtime = build_runtime(Settings(database_url=self.database_url, pool_size=1))
+        try:
+            return await self._as(self.officer, lambda client: approve(client, ref), auth=Touching(runtime))
+        finally:
+            await runtime.database.close()
+
+    async def _as(
+        self, token: str, act: Callable[[httpx.AsyncClient], Awaitable[Any]], auth: httpx.Auth | None = None
+    ) -> Any:
         headers = {"authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=self.server.url, headers=headers, timeout=LIMIT_S) as client:
+        async with httpx.AsyncClient(base_url=self.server.url, headers=headers, auth=auth, timeout=LIMIT_S) as client:
             return await act(client)
 
 
