@@ -51,7 +51,7 @@ class Asking(ABC):
         return refusal(Reason.NO_PERMIT) if self._closed and decision.allowed and not cancels else decision
 
     def look(self) -> Decision:
-        """What a send would be told now, for code that watches over the executor from outside.
+        """What a send of no size would be told now, for code that watches over the executor from outside.
 
         Other than `may_send` it is no sign that the executor's own code runs: `beat` says that. A gate that is not
         `in_drills` leaves the holds of drills out of what there is to obey, and names them as `spared`.

@@ -113,7 +113,7 @@ class Session:
 
     def look(self, now: float) -> Decision:
         """What a send would be told; says nothing about whether the executor's own code runs."""
-        decision = self.book.decide(now)
+        decision = self.book.decide(now, amount_eth=Decimal(0))  # of no size: a limit on sizes stops none of these
         return decision if self.nature.in_drills else self.book.without_drills(decision)
 
     def beat(self, now: float) -> None:

@@ -226,6 +226,7 @@ def test_a_permit_may_limit_amounts() -> None:
     assert talk.decide().reason is Reason.AMOUNT_MISSING
     assert talk.decide(amount_eth=Decimal("0.25"))
     assert talk.decide(amount_eth=1).reason is Reason.TOO_LARGE
+    assert talk.session.look(talk.now), "whether there may be sends at all is another question"
 
 
 @pytest.mark.parametrize("amount", [Decimal("NaN"), Decimal(-1), Decimal("Infinity"), 0.5, "1", True])
