@@ -186,10 +186,14 @@ async def change_role(session: AsyncSession, runtime: Runtime, caller: Caller, *
     """Give an account another role and end its sessions; returns how many were open.
 
     Raises:
-        WatchfloorError: NOT_FOUND; INVALID_REQUEST for a role that the policy has not, or that the account has.
+        WatchfloorError: NOT_FOUND; INVALID_REQUEST for a role that the policy has not, or that the account has, and for
+            the break-glass account, which has no second factor outside its envelopes.
     """
     _check_role(runtime, role)
     user = await _existing(session, name)
+    if user.role == runtime.policy.identity.break_glass_role:
+        told = f"{name!r} is the break-glass account; it keeps its role."
+        raise WatchfloorError(ErrorCode.INVALID_REQUEST, told, hint="Make its reader an account of their own.")
     if user.role == role:
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"{name!r} has the role {role!r} already.")
     old = {"role": user.role}

@@ -21,7 +21,8 @@ async def carry_out(
 
     Raises:
         WatchfloorError: INVALID_REQUEST for a role where none belongs, a missing one, or one that the policy has not;
-            CONFLICT if what was reviewed is something else by now.
+            CONFLICT if what was reviewed is something else by now; REFUSED_BY_POLICY for the break-glass account, which
+            a review only keeps.
     """
     if (asked.role is not None) != (asked.decision is ReviewDecision.CHANGE):
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, "A role belongs to the decision change, and to no other.")
@@ -31,6 +32,12 @@ async def carry_out(
         return
     user = await session.scalar(select(User).where(User.id == item.user_id).with_for_update())
     assert user is not None  # noqa: S101  accounts are never deleted
+    if asked.decision is not ReviewDecision.KEEP and user.role == runtime.policy.identity.break_glass_role:
+        raise WatchfloorError(
+            ErrorCode.REFUSED_BY_POLICY,
+            f"{user.username!r} is the break-glass account: it is sealed for the day when a key is lost.",
+            hint="Keep it here. To do without it: watchfloor user disable, beside the database.",
+        )
     if asked.decision is ReviewDecision.REVOKE:
         if not user.disabled:
             await accounts.disable_user(session, runtime, caller, name=user.username)

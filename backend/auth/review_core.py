@@ -19,10 +19,11 @@ def period_of(every: str, now: datetime) -> str:
 
 
 def findings_of(
-    role: Role | None, last_used_at: datetime | None, now: datetime, unused_days: int
+    role: Role | None, last_used_at: datetime | None, now: datetime, unused_days: int, *, sealed: bool = False
 ) -> tuple[ReviewFinding, ...]:
-    """What makes an account look orphaned."""
-    return (*(() if role else (ReviewFinding.ROLE_NOT_IN_POLICY,)), *unused_of(last_used_at, now, unused_days))
+    """What makes an account look orphaned. The sealed one is never used as long as all is well."""
+    unused = () if sealed else unused_of(last_used_at, now, unused_days)
+    return (*(() if role else (ReviewFinding.ROLE_NOT_IN_POLICY,)), *unused)
 
 
 def unused_of(last_used_at: datetime | None, now: datetime, unused_days: int) -> tuple[ReviewFinding, ...]:

@@ -194,10 +194,11 @@ async def _accounts(session: AsyncSession, runtime: Runtime, now: datetime) -> l
         .where(User.disabled.is_(False))
         .order_by(User.username)
     )
-    days = runtime.policy.access.reviews.unused_days
+    days, break_glass = runtime.policy.access.reviews.unused_days, runtime.policy.identity.break_glass_role
     accounts = []
     for user_id, role_name, since, last_used_at in rows:
         role = runtime.policy.roles.get(role_name)
+        findings = findings_of(role, last_used_at, now, days, sealed=role_name == break_glass)
         accounts.append(
             {
                 "user_id": user_id,
@@ -205,7 +206,7 @@ async def _accounts(session: AsyncSession, runtime: Runtime, now: datetime) -> l
                 "permissions": sorted(role.permissions) if role else [],
                 "since": since,
                 "last_used_at": last_used_at,
-                "findings": [found.value for found in findings_of(role, last_used_at, now, days)],
+                "findings": [found.value for found in findings],
             }
         )
     return accounts

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import func, select, update
 
 from backend.audit.tables import AuditLog
-from backend.auth import access_monitor
+from backend.auth import access_monitor, accounts
 from backend.auth.access_tables import AccessReview
 from backend.auth.service import review_completion
 from backend.auth.tables import ServiceToken, User
-from tests.support.app import App, started_app
+from backend.errors import WatchfloorError
+from tests.support.app import SYSTEM, App, started_app
 from tests.support.clocks import SetClock
 from tests.support.people import ADMIN, AUDITOR, EXECUTOR, OFFICER, OPERATOR, sign_in
 
@@ -124,6 +125,27 @@ async def test_what_cannot_be_decided(app: App, officer: httpx.AsyncClient) -> N
     for person in (ADMIN, AUDITOR):
         client = await app.as_(person)
         assert ((await client.get(REVIEWS)).status_code == 200) is (person is ADMIN)
+
+
+async def test_a_review_leaves_the_break_glass_account_sealed(
+    app: App, officer: httpx.AsyncClient, hand: SetClock
+) -> None:
+    async with app.runtime.database.transaction() as session:
+        await accounts.seal_break_glass(session, app.runtime, SYSTEM, name="sealed")
+    hand.pass_(days=91)
+    officer = await app.as_(OFFICER)
+    ident, items = await _opened(officer)
+    assert items["sealed"]["findings"] == []
+    for decision, role in (("revoke", None), ("change", "mev_operator")):
+        answer = await _decide(officer, ident, items["sealed"], decision, role)
+        assert (answer.status_code, answer.json()["code"]) == (409, "refused_by_policy")
+        assert "break-glass account" in answer.json()["message"]
+    async with app.runtime.database.transaction() as session:
+        with pytest.raises(WatchfloorError, match="keeps its role"):
+            await accounts.change_role(session, app.runtime, SYSTEM, name="sealed", role="mev_operator")
+        user = (await session.scalars(select(User).where(User.username == "sealed"))).one()
+    assert (user.role, user.disabled) == ("break_glass", False)
+    assert (await _decide(officer, ident, items["sealed"], "keep")).status_code == 200
 
 
 async def test_a_review_is_finished_when_everything_is_decided_and_then_exported(

@@ -31,4 +31,5 @@ def test_what_looks_orphaned() -> None:
     assert findings_of(ROLE, lately, NOW, 90) == ()
     assert findings_of(ROLE, long_ago, NOW, 90) == (ReviewFinding.UNUSED,)
     assert findings_of(ROLE, None, NOW, 90) == (ReviewFinding.NEVER_USED,)
+    assert findings_of(ROLE, None, NOW, 90, sealed=True) == findings_of(ROLE, long_ago, NOW, 90, sealed=True) == ()
     assert findings_of(None, None, NOW, 90) == (ReviewFinding.ROLE_NOT_IN_POLICY, ReviewFinding.NEVER_USED)
