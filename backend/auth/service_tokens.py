@@ -110,16 +110,19 @@ async def issue(session: AsyncSession, runtime: Runtime, caller: Caller, asked: 
 async def rotate(session: AsyncSession, runtime: Runtime, caller: Caller, name: str, *, now: bool) -> Issued:
     """Give a machine another secret for the same scope, with a whole life ahead.
 
-    The one before works until the new one is first used or the policy's overlap is over, or, with `now`, no longer.
+    The one before works until the new one is first used or the policy's overlap is over, or, with `now`, no longer. A
+    secret that was never used while the one before still works is dropped: that one is what the machines have.
 
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT if it is revoked or has expired.
     """
     row = await _working(session, runtime, name)
     at = runtime.clock.now()
-    overlap = timedelta(hours=runtime.policy.service_tokens.overlap_hours)
-    row.previous_hash = None if now else row.token_hash
-    row.previous_until = None if now else min(at + overlap, row.expires_at)
+    if now:
+        row.previous_hash, row.previous_until = None, None
+    elif not _waits_for_use(row, at):
+        overlap = timedelta(hours=runtime.policy.service_tokens.overlap_hours)
+        row.previous_hash, row.previous_until = row.token_hash, min(at + overlap, row.expires_at)
     secret = tokens.new_service_token(runtime)
     row.token_hash, row.taken_up_at = tokens.service_token_hash(secret), None
     row.expires_at = at + timedelta(days=runtime.policy.sign_in.watchfloor.service_token_days)
@@ -158,7 +161,6 @@ async def page_of(
 
 def wire(row: ServiceToken, now: datetime) -> Wire:
     """A token as it is told of."""
-    unused = row.taken_up_at is None and row.previous_until is not None and now < row.previous_until
     return Wire(
         name=row.name,
         subject=machine_rows.subject_of(row.name, row.permissions),
@@ -170,8 +172,13 @@ def wire(row: ServiceToken, now: datetime) -> Wire:
         created_at=row.created_at,
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
-        overlap_until=row.previous_until if unused else None,
+        overlap_until=row.previous_until if _waits_for_use(row, now) else None,
     )
+
+
+def _waits_for_use(row: ServiceToken, now: datetime) -> bool:
+    """Whether the secret is new and unused, and the one before lets in meanwhile."""
+    return row.taken_up_at is None and row.previous_until is not None and now < row.previous_until
 
 
 def state_of(row: ServiceToken, now: datetime) -> ServiceTokenState:

@@ -230,17 +230,46 @@ async def test_what_is_open_stays_open_for_the_overlap(app: App, admin: httpx.As
     assert await _stays(app, await _caller(app, new))
 
 
-async def test_a_rotation_gives_a_whole_life_and_a_second_one_ends_the_first(
-    app: App, admin: httpx.AsyncClient, hand: SetClock
-) -> None:
-    first, token = await _issue(admin, days=10)
+async def test_a_rotation_gives_a_whole_life(app: App, admin: httpx.AsyncClient, hand: SetClock) -> None:
+    _, token = await _issue(admin, days=10)
     assert token["expires_at"].startswith("2026-03-20")
     hand.pass_(days=9)
-    admin = await app.as_(ADMIN)
-    second = await _rotate(admin)
-    third = await _rotate(admin)
-    assert [await _may(app, one) for one in (first, second, third)] == [False, True, True]
+    await _rotate(await app.as_(ADMIN))
     assert (await _row(app)).expires_at == hand.at + timedelta(days=365)
+
+
+async def test_a_second_rotation_keeps_the_secret_that_the_machines_have(
+    app: App, admin: httpx.AsyncClient, hand: SetClock
+) -> None:
+    first, _ = await _issue(admin)
+    second = await _rotate(admin)
+    hand.pass_(hours=1)
+    third = await _rotate(admin)
+    assert (await _row(app)).previous_until == START + OVERLAP, "another rotation does not make its life longer"
+    assert [await _may(app, one) for one in (first, second, third)] == [True, False, True]
+    await _write(app)
+    assert [await _may(app, one) for one in (first, third)] == [False, True]
+
+
+async def test_a_secret_that_was_used_is_the_one_before_at_the_next_rotation(
+    app: App, admin: httpx.AsyncClient
+) -> None:
+    first, _ = await _issue(admin)
+    second = await _rotate(admin)
+    assert await _may(app, second)
+    await _write(app)
+    await _rotate(admin)
+    assert [await _may(app, one) for one in (first, second)] == [False, True]
+
+
+async def test_an_unused_secret_is_the_one_before_when_nothing_older_works(
+    app: App, admin: httpx.AsyncClient, hand: SetClock
+) -> None:
+    first, _ = await _issue(admin)
+    second = await _rotate(admin)
+    hand.pass_(hours=24)
+    await _rotate(await app.as_(ADMIN))
+    assert [await _may(app, one) for one in (first, second)] == [False, True]
 
 
 async def test_a_revocation_counts_on_every_backend_at_once(
