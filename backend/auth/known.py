@@ -180,7 +180,7 @@ def _person(  # noqa: PLR0917  all of it is one question
         ip=anonymous.ip,
         factors=None,
         window_open=None if person.windows is None else any(one <= now < until for one, until in person.windows),
-        elevated=elevated_of(permission for permission, until in person.elevations if now < until),
+        elevated=elevated_of(role, (permission for permission, until in person.elevations if now < until)),
     )
     refusal = judge(demand, standing, runtime.policy.sign_in.watchfloor)
     if refusal is not None:

@@ -17,6 +17,7 @@ from backend.auth.access_tables import AccessWindow, Elevation
 from backend.auth.restrictions import Standing, is_standing
 from backend.auth.tables import ServiceToken, Session, User
 from backend.context import Caller, Runtime
+from backend.policy.access import Role
 from contract.access import ElevationStatus
 from contract.permissions import Permission
 
@@ -71,7 +72,7 @@ def standing_of(runtime: Runtime, row: Row, ip: str | None) -> Standing | None:
         ip=ip,
         factors=frozenset(row.factors),
         window_open=row.window_open,
-        elevated=elevated_of(row.elevated),
+        elevated=elevated_of(role, row.elevated),
         locked=is_locked(runtime, row.last_used_at),
         must_enrol=row.must_enrol,
     )
@@ -82,9 +83,12 @@ def is_locked(runtime: Runtime, last_used_at: datetime) -> bool:
     return runtime.clock.now() - last_used_at >= runtime.policy.sessions.idle
 
 
-def elevated_of(names: Iterable[str]) -> frozenset[Permission]:
-    """Permissions by name; what this version does not know of is nobody's."""
-    return frozenset(_PERMISSIONS[name] for name in names if name in _PERMISSIONS)
+def elevated_of(role: Role, names: Iterable[str]) -> frozenset[Permission]:
+    """Permissions by name that an elevation lends: of those approved, what the policy still lets the role borrow.
+
+    What this version does not know of is nobody's.
+    """
+    return role.elevatable.intersection(_PERMISSIONS[name] for name in names if name in _PERMISSIONS)
 
 
 async def still_signed_in(session: AsyncSession, runtime: Runtime, caller: Caller) -> bool:

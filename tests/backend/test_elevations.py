@@ -1,17 +1,23 @@
 """Elevations: asked for with a reason, granted by another, exactly what they name, over by the clock, seen by all."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
 from sqlalchemy import select, text, update
 
 from backend.audit.tables import AuditLog
 from backend.auth import access_monitor
+from backend.auth.known import _look, caller_by_token_alone
 from backend.auth.tables import User
+from backend.demand import Demand, Effect
+from backend.errors import WatchfloorError
 from contract.access import ElevationStatus
+from contract.permissions import Permission
 from tests.support.app import App, started_app
 from tests.support.backends import serving
 from tests.support.clocks import SetClock
@@ -127,6 +133,25 @@ async def test_a_request_lapses_and_a_changed_role_is_granted_nothing(app: App, 
     assert await _code(officer, f"/v1/elevations/{again}/approve") == (409, "refused_by_policy")
     assert await _code(officer, f"/v1/elevations/{again}/deny") == (200, None)
     assert await _code(officer, f"/v1/elevations/{again}/deny") == (409, "conflict")
+
+
+async def test_what_the_policy_no_longer_lends_is_not_held(app: App) -> None:
+    """A policy counts from the start of a backend on, also for what was approved before."""
+    operator = await app.as_(OPERATOR)
+    await _granted(app, operator, FREEZE | {"permissions": ["freeze_operations", "view_audit_logs"]})
+    assert (await operator.get("/v1/audit")).status_code == 200
+    policy = app.runtime.policy
+    less = replace(policy.roles[OPERATOR.role], elevatable=frozenset({Permission.VIEW_WALLETS}))
+    policy.__dict__["roles"] = {**policy.roles, OPERATOR.role: less}
+    assert (await operator.get("/v1/audit")).status_code == 403
+    assert "freeze_operations" not in (await operator.get("/v1/auth/whoami")).json()["permissions"]
+    async with app.runtime.database.read() as session:
+        app.runtime.callers.known = await _look(session, app.runtime)
+    token = operator.headers["authorization"].removeprefix("Bearer ")
+    scope = {"type": "http", "method": "POST", "path": "/v1/freezes", "app": app.app, "client": None, "headers": []}
+    request = Request(scope | {"state": {"request_id": "test"}})
+    with pytest.raises(WatchfloorError, match="may not freeze"):
+        caller_by_token_alone(app.runtime, request, token, Demand(Permission.FREEZE_OPERATIONS, Effect.FREEZES))
 
 
 async def test_its_holder_and_an_approver_end_it_early_and_nobody_else(app: App) -> None:
