@@ -11,8 +11,8 @@ from fastapi import Request
 from sqlalchemy import select, text, update
 
 from backend.audit.tables import AuditLog
-from backend.auth import access_monitor
-from backend.auth.known import _look, caller_by_token_alone
+from backend.auth import access_monitor, service
+from backend.auth.known import _look
 from backend.auth.tables import User
 from backend.demand import Demand, Effect
 from backend.errors import WatchfloorError
@@ -148,10 +148,11 @@ async def test_what_the_policy_no_longer_lends_is_not_held(app: App) -> None:
     async with app.runtime.database.read() as session:
         app.runtime.callers.known = await _look(session, app.runtime)
     token = operator.headers["authorization"].removeprefix("Bearer ")
-    scope = {"type": "http", "method": "POST", "path": "/v1/freezes", "app": app.app, "client": None, "headers": []}
-    request = Request(scope | {"state": {"request_id": "test"}})
+    scope = {"type": "http", "method": "POST", "path": "/v1/freezes", "app": app.app, "client": None}
+    headers = [(b"authorization", f"Bearer {token}".encode())]
+    request = Request(scope | {"headers": headers, "state": {"request_id": "test"}})
     with pytest.raises(WatchfloorError, match="may not freeze"):
-        caller_by_token_alone(app.runtime, request, token, Demand(Permission.FREEZE_OPERATIONS, Effect.FREEZES))
+        service.admit_by_token_alone(app.runtime, request, Demand(Permission.FREEZE_OPERATIONS, Effect.FREEZES))
 
 
 async def test_its_holder_and_an_approver_end_it_early_and_nobody_else(app: App) -> None:
