@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.answers import envelope
+from backend.auth.bearer import bearer_of
 from backend.limits import Limiter
 from backend.limits_core import account_key, address_group, class_of
 from backend.metrics import Metrics
@@ -66,7 +67,7 @@ class RequestLimits:
     def _accounts(self, request: Request, limits: Limits) -> Iterator[tuple[str, Allowance, str]]:
         """The accounts that a request is taken from: the address first, so that made-up tokens cost no row each."""
         yield "address", limits.address, self._whence(request)
-        token = request.headers.get("authorization")
+        token = bearer_of(request)  # not the header: however it is written, it is one account
         if token and limits.token is not None:
             yield "token", limits.token, token
 

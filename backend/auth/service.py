@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import ROUTE_RESOURCE, AuditDraft, record
 from backend.auth import machine_rows, presence, tokens
+from backend.auth.bearer import bearer_of
 from backend.auth.elevations_told import open_elevations
 from backend.auth.fresh_key import require as require_fresh_key
 from backend.auth.identity_tables import HardwareChallengeRow, HardwareKeyRow, KnownAddress, RecoveryCode
@@ -214,13 +215,6 @@ async def who_am_i(session: AsyncSession, runtime: Runtime, caller: Caller) -> W
         locks_after_seconds=int(runtime.policy.sessions.idle.total_seconds()) if row else None,
         locked=row is not None and presence.seconds_open(runtime, row.Session) == 0,
     )
-
-
-def bearer_of(request: Request) -> str:
-    """The token a request carries; empty for none that could be one."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    token = token.strip()
-    return token if scheme.lower() == "bearer" and len(token) <= tokens.MAX_TOKEN_CHARS else ""
 
 
 async def _user_caller(session: AsyncSession, runtime: Runtime, token: str, anonymous: Caller) -> SignedIn:

@@ -24,8 +24,6 @@ ALGORITHM = "EdDSA"
 ISSUER = "watchfloor"
 SERVICE_PREFIX = "wfs_"
 """Marks a machine token, so that it is recognised in a leak and never parsed as a JWT."""
-MAX_TOKEN_CHARS = 4_096
-"""Longer than any token of ours; keeps a hostile header out of the parsers."""
 _KEY_BYTES = 32
 _KNOWN_TOKENS = 512
 """Tokens read and verified once instead of at every request; several times the sessions of a large floor."""
