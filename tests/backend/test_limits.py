@@ -294,6 +294,10 @@ async def test_too_many_requests_are_told_when_to_come_back_and_freezing_is_not_
         assert refused.json()["code"] == "rate_limited"
         assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert refused.headers["cache-control"] == "no-store"
+        scheme, _, token = operator.headers["authorization"].partition(" ")
+        for written in (f"{scheme.lower()} {token}", f"{scheme}   {token}", f"{scheme} {token} "):
+            again = await app.http.get("/v1/status", headers={"authorization": written})
+            assert again.status_code == 429, "however it is written, it is one token"
         assert (await officer.get("/v1/status")).status_code == 200, "another token has an account of its own"
         for number in range(6):
             frozen = await officer.post(
