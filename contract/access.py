@@ -144,6 +144,10 @@ class ReviewDecisionRequest(WireRequest):
     """The new role, for `change`."""
     reason: Reason
 
+    def about(self, review: str, number: int) -> str:
+        """What a touch of the hardware key confirms of it: the item of that review, the decision and the role."""
+        return " ".join([review, str(number), self.decision.value, *([self.role] if self.role else [])])
+
 
 class AccessReviewExport(Wire):
     """A finished review, to be kept elsewhere."""

@@ -55,6 +55,8 @@ class HardwareAct(StrEnum):
     APPROVE_THAW = "approve_thaw"
     APPROVE_ERASURE = "approve_erasure"
     APPROVE_ELEVATION = "approve_elevation"
+    DECIDE_ACCESS = "decide_access"
+    """Change or revoke an account's access in a review."""
 
 
 class HardwareStatement(Wire):

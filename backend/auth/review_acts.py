@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.auth import accounts, service_tokens
+from backend.auth import accounts, fresh_key, service_tokens
 from backend.auth.access_tables import AccessReviewItem
 from backend.auth.tables import ServiceToken, User
 from backend.context import Caller, Runtime
@@ -11,6 +11,8 @@ from backend.db import after_commit
 from backend.errors import WatchfloorError
 from contract.access import ReviewDecision, ReviewDecisionRequest
 from contract.errors import ErrorCode
+from contract.hardware import HardwareAct
+from contract.permissions import Permission
 from contract.service_tokens import ServiceTokenState
 
 
@@ -22,7 +24,7 @@ async def carry_out(
     Raises:
         WatchfloorError: INVALID_REQUEST for a role where none belongs, a missing one, or one that the policy has not;
             CONFLICT if what was reviewed is something else by now; REFUSED_BY_POLICY for the break-glass account, which
-            a review only keeps.
+            a review only keeps, and for the last one that may freeze; CONFIRMATION_REQUIRED without a fresh touch.
     """
     if (asked.role is not None) != (asked.decision is ReviewDecision.CHANGE):
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, "A role belongs to the decision change, and to no other.")
@@ -32,12 +34,10 @@ async def carry_out(
         return
     user = await session.scalar(select(User).where(User.id == item.user_id).with_for_update())
     assert user is not None  # noqa: S101  accounts are never deleted
-    if asked.decision is not ReviewDecision.KEEP and user.role == runtime.policy.identity.break_glass_role:
-        raise WatchfloorError(
-            ErrorCode.REFUSED_BY_POLICY,
-            f"{user.username!r} is the break-glass account: it is sealed for the day when a key is lost.",
-            hint="Keep it here. To do without it: watchfloor user disable, beside the database.",
-        )
+    if asked.decision is not ReviewDecision.KEEP:
+        await _refuse_what_nobody_could_mend(session, runtime, user, asked.role)
+        about = asked.about(str(item.review_id), item.number)
+        await fresh_key.require(session, runtime, caller, HardwareAct.DECIDE_ACCESS, about)
     if asked.decision is ReviewDecision.REVOKE:
         if not user.disabled:
             await accounts.disable_user(session, runtime, caller, name=user.username)
@@ -50,6 +50,28 @@ async def carry_out(
         )
     if asked.role is not None:
         await accounts.change_role(session, runtime, caller, name=user.username, role=asked.role)
+
+
+async def _refuse_what_nobody_could_mend(session: AsyncSession, runtime: Runtime, user: User, role: str | None) -> None:
+    """Refuse to take its role from the sealed account, and freezing from the last other one that may freeze."""
+    sealed = runtime.policy.identity.break_glass_role
+    if user.role == sealed:
+        raise WatchfloorError(
+            ErrorCode.REFUSED_BY_POLICY,
+            f"{user.username!r} is the break-glass account: it is sealed for the day when a key is lost.",
+            hint="Keep it here. To do without it: watchfloor user disable, beside the database.",
+        )
+    freezing = {name for name, one in runtime.policy.roles.items() if Permission.FREEZE_OPERATIONS in one.permissions}
+    freezing.discard(sealed)
+    if user.disabled or user.role not in freezing or role in freezing:
+        return
+    others = select(User.id).where(User.id != user.id, User.disabled.is_(False), User.role.in_(freezing)).limit(1)
+    if await session.scalar(others) is None:
+        raise WatchfloorError(
+            ErrorCode.REFUSED_BY_POLICY,
+            f"{user.username!r} is the last account that may freeze.",
+            hint="Give somebody else a role that may, then decide.",
+        )
 
 
 async def _of_token(

@@ -86,7 +86,8 @@ async def decide(  # noqa: PLR0917  a decision about an item of a review
 
     Raises:
         WatchfloorError: NOT_FOUND; SECOND_PERSON_REQUIRED for one's own account; CONFLICT if the review is closed, the
-            item decided, or the account something else by now; INVALID_REQUEST for a role that cannot be.
+            item decided, or the account something else by now; INVALID_REQUEST for a role that cannot be; and what
+            `review_acts.carry_out` refuses.
     """
     row = await row_named(session, ReviewRow, "access review", ident, lock=True)
     draft = _draft(_REVIEW_DECIDED, str(row.id))

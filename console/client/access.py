@@ -75,7 +75,11 @@ async def review(api: Api, ident: str) -> AccessReview:
 
 async def decide_item(api: Api, ident: str, number: int, request: ReviewDecisionRequest) -> AccessReviewItem:
     """Decide what becomes of one account or token."""
-    return await api.act(f"access/reviews/{_part(ident)}/items/{number}", AccessReviewItem, request)
+
+    async def decide() -> AccessReviewItem:
+        return await api.act(f"access/reviews/{_part(ident)}/items/{number}", AccessReviewItem, request)
+
+    return await confirmed(api, HardwareAct.DECIDE_ACCESS, request.about(ident.strip().lower(), number), decide)
 
 
 async def close_review(api: Api, ident: str) -> AccessReview:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,9 +17,12 @@ from backend.auth.access_tables import AccessReview
 from backend.auth.service import review_completion
 from backend.auth.tables import ServiceToken, User
 from backend.errors import WatchfloorError
+from contract.permissions import Permission
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.clocks import SetClock
-from tests.support.people import ADMIN, AUDITOR, EXECUTOR, OFFICER, OPERATOR, sign_in
+from tests.support.people import ADMIN, ADMIN2, AUDITOR, EXECUTOR, OFFICER, OPERATOR, sign_in
+from tests.support.signing_in import signed
+from tests.support.touches import hold_key, key_of
 
 START = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 REVIEWS = "/v1/access/reviews"
@@ -146,6 +150,59 @@ async def test_a_review_leaves_the_break_glass_account_sealed(
         user = (await session.scalars(select(User).where(User.username == "sealed"))).one()
     assert (user.role, user.disabled) == ("break_glass", False)
     assert (await _decide(officer, ident, items["sealed"], "keep")).status_code == 200
+
+
+async def test_taking_access_away_wants_a_touch_about_exactly_that(app: App, officer: httpx.AsyncClient) -> None:
+    ident, items = await _opened(officer)
+    item = items[OPERATOR.name]
+    path = f"{REVIEWS}/{ident}/items/{item['number']}"
+    revoke: dict[str, Any] = {"decision": "revoke", "role": None, "reason": "left"}
+    change = revoke | {"decision": "change", "role": "mev_admin"}
+    assert (await officer.post(path, json=revoke, auth=_without_key)).json()["confirm"] == {
+        "act": "decide_access",
+        "about": f"{ident} {item['number']} revoke",
+    }
+    refused = await officer.post(path, json=change, auth=_without_key)
+    assert refused.json()["confirm"]["about"] == f"{ident} {item['number']} change mev_admin"
+    other = refused.json()["confirm"] | {"about": f"{ident} {item['number']} change external_auditor"}
+    await _touch(app, officer, other)
+    assert (await officer.post(path, json=change, auth=_without_key)).json()["code"] == "confirmation_required"
+    async with app.runtime.database.read() as session:
+        user = (await session.scalars(select(User).where(User.username == OPERATOR.name))).one()
+        assert (user.role, user.disabled) == (OPERATOR.role, False)
+    await _touch(app, officer, refused.json()["confirm"])
+    assert (await officer.post(path, json=change, auth=_without_key)).status_code == 200
+    keep = {"decision": "keep", "role": None, "reason": "still here"}
+    kept = f"{REVIEWS}/{ident}/items/{items[AUDITOR.name]['number']}"
+    assert (await officer.post(kept, json=keep, auth=_without_key)).status_code == 200
+
+
+def _without_key(request: httpx.Request) -> httpx.Request:
+    return request
+
+
+async def _touch(app: App, client: httpx.AsyncClient, wanted: dict[str, str]) -> None:
+    async with app.runtime.database.transaction() as session:
+        await hold_key(session, app.runtime, OFFICER.name)
+    challenge = (await client.post("/v1/auth/confirm/challenge", json=wanted)).json()
+    done = await client.post("/v1/auth/confirm", json=signed(challenge, key_of(OFFICER.name)))
+    assert done.status_code == 200, done.text
+
+
+async def test_the_last_account_that_may_freeze_keeps_a_role_that_may(app: App, officer: httpx.AsyncClient) -> None:
+    policy = app.runtime.policy
+    deaf = policy.roles[OFFICER.role]
+    deaf = replace(deaf, permissions=deaf.permissions - {Permission.FREEZE_OPERATIONS})
+    policy.__dict__["roles"] = {**policy.roles, OFFICER.role: deaf}
+    async with app.runtime.database.transaction() as session:
+        await accounts.seal_break_glass(session, app.runtime, SYSTEM, name="sealed")
+    ident, items = await _opened(officer)
+    for decision, role in (("revoke", None), ("change", "mev_operator")):
+        answer = await _decide(officer, ident, items[ADMIN.name], decision, role)
+        assert (answer.status_code, answer.json()["code"]) == (409, "refused_by_policy")
+        assert "last account that may freeze" in answer.json()["message"]
+    await sign_in(app.runtime, ADMIN2)
+    assert (await _decide(officer, ident, items[ADMIN.name], "revoke")).status_code == 200
 
 
 async def test_a_review_is_finished_when_everything_is_decided_and_then_exported(

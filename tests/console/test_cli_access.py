@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contract.errors import ExitCode
 from tests.support.commands import Commands
-from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR
+from tests.support.people import ADMIN, ADMIN2, AUDITOR, OFFICER, OFFICER2, OPERATOR
 
 REASON = ("--reason", "an audit")
 
@@ -63,13 +63,16 @@ def test_whoever_asked_for_an_elevation_cannot_approve_it(run: Commands) -> None
 
 def _decide_all(run: Commands, ident: str) -> None:
     for item in run(OFFICER, "access", "review", "show", ident, "--json").body["items"]:
+        if item["decision"]:
+            continue
         who = ADMIN if item["name"] == OFFICER.name else OFFICER
         kept = run(who, "access", "review", "decide", ident, str(item["number"]), "keep", *REASON)
         assert (kept.code, "keep by" in kept.out) == (ExitCode.OK, True), kept
 
 
 def test_a_review_from_the_first_look_to_the_file(run: Commands, tmp_path: Path) -> None:
-    run(ADMIN, "whoami")
+    for person in (ADMIN, ADMIN2, OFFICER2):
+        run(person, "whoami")
     for scheduled in run(OFFICER, "access", "review", "list", "--json").body["items"]:
         _decide_all(run, scheduled["id"])
         assert run(OFFICER, "access", "review", "close", scheduled["id"]).code == ExitCode.OK
@@ -81,6 +84,10 @@ def test_a_review_from_the_first_look_to_the_file(run: Commands, tmp_path: Path)
     assert run(OFFICER, "access", "review", "close", ident).code == ExitCode.CHECK_FAILED
     own = next(item for item in items if item["name"] == OFFICER.name)
     assert run(OFFICER, *decide, str(own["number"]), "keep", *REASON).code == ExitCode.REFUSED_BY_POLICY
+    decided = {item["name"]: str(item["number"]) for item in items}
+    moved = run(OFFICER, *decide, decided[ADMIN2.name], "change", "--role", OFFICER.role, *REASON)
+    assert (moved.code, "Touch your hardware key" in moved.err) == (ExitCode.OK, True), moved
+    assert run(OFFICER, *decide, decided[OFFICER2.name], "revoke", *REASON).code == ExitCode.OK
     _decide_all(run, ident)
     out = tmp_path / "review.json"
     assert run(OFFICER, "access", "review", "export", ident, "--out", str(out)).code == ExitCode.CHECK_FAILED
