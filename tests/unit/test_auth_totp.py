@@ -42,3 +42,7 @@ def test_a_code_fits_within_the_tolerance_and_after_the_last_used(off: int, tole
 @pytest.mark.parametrize("code", ["", "0", "abcdef", "1234567", "１２３４５６", "\x00", "000000000000"])
 def test_what_is_no_code_fits_nothing(code: str) -> None:
     assert totp.matching_step(SECRET, code, now=NOW, tolerance=1, after=0) is None
+
+
+def test_without_a_secret_no_code_fits() -> None:
+    assert totp.matching_step("", "123456", now=NOW, tolerance=1, after=0) is None
