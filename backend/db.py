@@ -68,6 +68,14 @@ def place_of(database_url: str) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
+async def let_go(session: AsyncSession) -> None:
+    """Give a session's connection back before something that takes long; its next statement takes another one.
+
+    Only for a session that has read: what it wrote before is rolled back.
+    """
+    await session.rollback()
+
+
 def before_commit(session: AsyncSession, action: Callable[[], Awaitable[None]]) -> None:
     """Have something written as one of the last statements of the session's transaction."""
     session.info.setdefault(_BEFORE_COMMIT, []).append(action)

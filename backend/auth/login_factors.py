@@ -15,6 +15,7 @@ from backend.auth.identity_tables import BreakGlass, RecoveryCode
 from backend.auth.tables import User
 from backend.auth.waits import Standing
 from backend.context import Caller, Runtime
+from backend.db import let_go
 from backend.policy.access import may_come_from
 from contract.alerts import Severity
 from contract.audit import AuditResult
@@ -70,18 +71,22 @@ async def judge(
 
     `enrolling`: whoever lost the authenticator and was let in by a recovery code has no code to show.
 
-    A refusal is an answer, not an exception: its count and its audit entry are committed with this transaction.
+    A refusal is an answer, not an exception: its count and its audit entry are committed with this transaction, which
+    must not have written anything before: while the hash is computed it holds no connection.
 
     Raises:
         WatchfloorError: RATE_LIMITED when too many sign-ins are in hand.
     """
+    await let_go(session)  # whoever is signed in was looked up with it
     username = shown.username.strip().lower()
     # a transaction of its own: no connection is held while the hash is computed, or a burst starves the floor
     async with runtime.database.transaction() as before:
         if await waits.turned_away(before, runtime, username, anonymous.ip):
             return None
         stored = await before.scalar(select(User.password_hash).where(User.username == username))
-    fits = await passwords.matches(stored, shown.password)
+    fits = await passwords.matches(stored, shown.password, signed_in=anonymous.session_id is not None)
+    # whether it fits or not: how long this takes tells nothing
+    fresh = await passwords.hashed(shown.password) if stored and passwords.is_outdated(stored) else None
     user = await session.scalar(select(User).where(User.username == username).with_for_update())
     found = await waits.standing(session, runtime, user, anonymous.ip)
     if user is None:
@@ -96,8 +101,8 @@ async def judge(
         await refuse(session, runtime, anonymous, found, reason or "code", act=act)
         return None
     await _use_up(session, runtime, anonymous, user, second)
-    if passwords.is_outdated(user.password_hash):
-        user.password_hash = await passwords.hashed(shown.password)
+    if fresh is not None:
+        user.password_hash = fresh
     return Proved(user, found, (Factor.PASSWORD, second.factor))
 
 

@@ -300,7 +300,7 @@ async def test_guesses_made_at_once_count_one_by_one(app: App, hand: SetClock, m
     guesses = 12
     together = asyncio.Barrier(guesses)
 
-    async def matches(stored: str | None, password: str) -> bool:
+    async def matches(stored: str | None, password: str, *, signed_in: bool = False) -> bool:
         await together.wait()
         return stored is not None and password == PASSWORD
 
