@@ -14,7 +14,8 @@ from backend.policy.transport import Allowance, RequestClass
 _FREEZES: Final = "/v1/freezes"
 _UNLIMITED: Final = ("/v1/gate/", "/healthz")
 """Renewals come twice a second from each executor, all from few addresses; a probe asks for nothing."""
-_SIGN_INS: Final = re.compile(r"/v1/auth/(login|confirm|unlock)(/.*)?")
+_SIGN_INS: Final = re.compile(r"/v1/auth/(login|confirm|unlock|password|authenticator)(/.*)?")
+"""Asking how far a sign-in through SSO is comes every few seconds and costs no hash: it is a write like others."""
 _EXPORTS: Final = re.compile(r"/v1/audit/export|/v1/ledger/bundle|/v1/freezes/drills/[^/]+/evidence|/v1/.*/export")
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _IPV6_PREFIX_BITS: Final = 64
