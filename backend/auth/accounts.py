@@ -78,7 +78,7 @@ async def add_user(
     check_name(name)
     fresh = _credentials(runtime, name, role, password, totp_secret)
     if password is not None and checked:
-        refuse_weak(runtime.policy, password, own_words=[name, role])
+        await refuse_weak(runtime.policy, password, own_words=[name, role])
     if await session.scalar(select(User.id).where(User.username == name)) is not None:
         raise WatchfloorError(ErrorCode.CONFLICT, f"There is already an account {name!r}.")
     back = await audit.readmit(session, runtime, name) if again else await audit.is_erased(session, runtime, name)

@@ -9,10 +9,10 @@ from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.auth import passwords, recovery, totp
 from backend.auth.login_factors import Shown, judge
-from backend.auth.password_rules import refuse_weak
+from backend.auth.password_rules import refuse_length, refuse_weak
 from backend.auth.tables import Session, User
 from backend.context import Caller, Runtime
-from backend.db import after_commit
+from backend.db import after_commit, let_go
 from backend.errors import WatchfloorError
 from contract.auth import (
     AuthenticatorCode,
@@ -30,19 +30,26 @@ async def change_password(
 ) -> Ended | None:
     """Give the caller a new password and end their other sessions; None when the old one or the code is wrong.
 
+    The code is used up also if the new password is then refused: only whoever showed both hears what is wrong with it.
+
     Raises:
         WatchfloorError: INVALID_REQUEST for a password that is too short or too easily guessed; NOT_ALLOWED for whoever
-            has none of their own; RATE_LIMITED as at sign-in.
+            has none of their own; RATE_LIMITED as at sign-in; CONFLICT if the account changed meanwhile.
     """
     _only_people(runtime, caller)
-    refuse_weak(runtime.policy, change.new, own_words=[caller.subject, caller.role])
-    proved = await judge(
-        session, runtime, caller, Shown(caller.subject, change.old, change.totp), act="change password", enrolling=True
-    )
+    refuse_length(runtime.policy, change.new)
+    await let_go(session)
+    shown = Shown(caller.subject, change.old, change.totp)
+    async with runtime.database.transaction() as proving:
+        proved = await judge(proving, runtime, caller, shown, act="change password", enrolling=True)
     if proved is None:
         return None
-    proved.user.password_hash = await passwords.hashed(change.new)
-    ended = await _end_other_sessions(session, runtime, caller, proved.user)
+    fresh = await _strong(runtime, caller, change.new)
+    user = await _locked(session, caller)
+    if user.disabled or user.password_hash != proved.user.password_hash:
+        raise WatchfloorError(ErrorCode.CONFLICT, "Your account was changed meanwhile.", hint="Sign in again.")
+    user.password_hash = fresh
+    ended = await _end_other_sessions(session, runtime, caller, user)
     draft = AuditDraft(
         "auth.user.password_changed", "change password", "user", caller.subject, new_value={"sessions_ended": ended}
     )
@@ -107,6 +114,16 @@ async def confirm_authenticator(
     )  # fmt: skip
     await audit.record(session, runtime, caller, draft)
     return RecoveryCodes(recovery_codes=codes, sessions_ended=ended)
+
+
+async def _strong(runtime: Runtime, caller: Caller, password: str) -> str:
+    """The hash of a password that withstands guessing; both take long, so that no connection is held."""
+    try:
+        await refuse_weak(runtime.policy, password, own_words=[caller.subject, caller.role])
+    except WatchfloorError as error:
+        error.hint = f"{error.hint} The code is used up: type the next one."
+        raise
+    return await passwords.hashed(password)
 
 
 def _only_people(runtime: Runtime, caller: Caller) -> None:
