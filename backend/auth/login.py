@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.auth import breakglass, sessions, tokens, waits
-from backend.auth.challenges import answered, issue, needs_key
+from backend.auth.challenges import answered, needs_key
 from backend.auth.identity_tables import BreakGlass
-from backend.auth.login_factors import Shown, judge, refuse
+from backend.auth.login_factors import NoChallenge, Shown, ask_for_key, judge, refuse
 from backend.auth.service import user_caller
 from backend.auth.tables import Session, User
 from backend.context import Caller, Runtime
@@ -26,24 +26,22 @@ from contract.hardware import HardwareAct, HardwareAnswer, HardwareChallenge
 
 async def log_in(
     session: AsyncSession, runtime: Runtime, anonymous: Caller, request: LoginRequest, origin: Callable[[], str]
-) -> LoginAnswer | HardwareChallenge | None:
+) -> LoginAnswer | HardwareChallenge | NoChallenge | None:
     """Sign in with password and code: a token, or what the hardware key of the account has to sign; None when refused.
 
     `origin` tells, or refuses, the backend's address as the client knows it; only a hardware key asks for it.
 
-    A refusal is an answer, not an exception: its count and its audit entry are committed with this transaction.
+    A refusal is an answer, not an exception: its count and its audit entry are committed with this transaction, and so
+    is the use of the code where the account has no key, or the address is not this backend's.
 
     Raises:
-        WatchfloorError: RATE_LIMITED when too many sign-ins are in hand; NOT_ALLOWED without a key that the role needs,
-            or at an address that is not this backend's.
+        WatchfloorError: RATE_LIMITED when too many sign-ins are in hand.
     """
     proved = await judge(session, runtime, anonymous, Shown(request.username, request.password, request.totp))
     if proved is None:
         return None
     if needs_key(runtime, proved.user.role):
-        return await issue(
-            session, runtime, proved.user, act=HardwareAct.SIGN_IN, origin=origin(), factors=proved.factors
-        )
+        return await ask_for_key(session, runtime, anonymous, proved, act=HardwareAct.SIGN_IN, origin=origin)
     await waits.succeeded(session, runtime, proved.standing, anonymous.ip)
     return await open_session(session, runtime, anonymous, proved.user, proved.factors)
 

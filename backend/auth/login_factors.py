@@ -3,7 +3,9 @@
 Whatever is wrong, the answer is the same and takes as long; the audit log says which it was.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,17 +13,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.auth import breakglass, loud, passwords, recovery, totp, waits, windows
+from backend.auth.challenges import issue
 from backend.auth.identity_tables import BreakGlass, RecoveryCode
 from backend.auth.tables import User
 from backend.auth.waits import Standing
 from backend.context import Caller, Runtime
 from backend.db import let_go
+from backend.errors import WatchfloorError
 from backend.policy.access import may_come_from
 from contract.alerts import Severity
 from contract.audit import AuditResult
 from contract.auth import Factor
+from contract.errors import ErrorCode
+from contract.hardware import HardwareAct, HardwareChallenge
 
 WAITING = "waiting after failures"
+FOREIGN_ADDRESS = "not an address of this backend"
 RULE_RECOVERY = "recovery_code_used"
 
 
@@ -104,6 +111,45 @@ async def judge(
     if fresh is not None:
         user.password_hash = fresh
     return Proved(user, found, (Factor.PASSWORD, second.factor))
+
+
+@dataclass(frozen=True, slots=True)
+class NoChallenge:
+    """Why no hardware key is asked for, as whoever showed the other factors reads it."""
+
+    message: str
+    hint: str | None
+
+
+async def ask_for_key(
+    session: AsyncSession,
+    runtime: Runtime,
+    anonymous: Caller,
+    proved: Proved,
+    *,
+    act: HardwareAct,
+    origin: Callable[[], str],
+    session_id: UUID | None = None,
+) -> HardwareChallenge | NoChallenge:
+    """What the account's hardware key has to sign.
+
+    A refusal is an answer here too: else the code would not be used up, and whoever names an address that is not this
+    backend's could test factors without a trace.
+    """
+    user = proved.user
+    try:
+        return await issue(
+            session, runtime, user, act=act, origin=origin(), session_id=session_id, factors=proved.factors
+        )
+    except WatchfloorError as error:
+        if error.code is not ErrorCode.NOT_ALLOWED:
+            raise
+        draft = error.audit or AuditDraft(
+            "auth.login.failed", "ask for hardware key", "user", user.username,
+            result=AuditResult.FAILURE, error_message=FOREIGN_ADDRESS, metadata=anonymous.connection_facts(),
+        )  # fmt: skip
+        await audit.record(session, runtime, anonymous, draft)
+        return NoChallenge(error.message, error.hint)
 
 
 async def refuse(

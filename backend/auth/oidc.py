@@ -6,6 +6,7 @@ hears why.
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -19,6 +20,7 @@ from backend.audit.service import AuditDraft
 from backend.auth import waits, windows
 from backend.auth.challenges import issue, needs_key
 from backend.auth.login import may_no_longer, open_session
+from backend.auth.login_factors import FOREIGN_ADDRESS
 from backend.auth.oidc_accounts import NoAccount, account_of
 from backend.auth.oidc_claims import Expected, TokenRefusedError
 from backend.auth.oidc_identity import Identity
@@ -100,9 +102,17 @@ async def start(runtime: Runtime, provider: Provider) -> SsoStarted:
 
 
 async def ask(
-    session: AsyncSession, runtime: Runtime, provider: Provider, anonymous: Caller, *, ticket: str, origin: str
+    session: AsyncSession,
+    runtime: Runtime,
+    provider: Provider,
+    anonymous: Caller,
+    *,
+    ticket: str,
+    origin: Callable[[], str],
 ) -> SsoStep | Refused:
     """How far a sign-in is; finishes it once the person has signed in at the provider. A refusal is committed.
+
+    `origin` tells, or refuses, the backend's address as the client knows it; only a hardware key asks for it.
 
     Raises:
         WatchfloorError: UNAVAILABLE while the provider does not help, and the sign-in goes on.
@@ -126,7 +136,7 @@ async def ask(
 
 
 async def _finish(
-    session: AsyncSession, runtime: Runtime, anonymous: Caller, identity: Identity, origin: str
+    session: AsyncSession, runtime: Runtime, anonymous: Caller, identity: Identity, origin: Callable[[], str]
 ) -> SsoStep | Refused:
     user = await account_of(session, runtime, anonymous, identity)
     if isinstance(user, NoAccount):
@@ -147,15 +157,22 @@ async def _finish(
 
 
 async def _key_asked_for(
-    session: AsyncSession, runtime: Runtime, anonymous: Caller, user: User, *, origin: str, factors: tuple[Factor, ...]
+    session: AsyncSession,
+    runtime: Runtime,
+    anonymous: Caller,
+    user: User,
+    *,
+    origin: Callable[[], str],
+    factors: tuple[Factor, ...],
 ) -> SsoStep | Refused:
     """A challenge; an account without a key is kept, so that whoever runs the backend can give it one."""
     try:
-        challenge = await issue(session, runtime, user, act=HardwareAct.SIGN_IN, origin=origin, factors=factors)
+        challenge = await issue(session, runtime, user, act=HardwareAct.SIGN_IN, origin=origin(), factors=factors)
     except WatchfloorError as error:
         if error.code is not ErrorCode.NOT_ALLOWED:
             raise
-        await _refuse(session, runtime, anonymous, user, "no hardware key enrolled")
+        told = "no hardware key enrolled" if error.audit else FOREIGN_ADDRESS
+        await _refuse(session, runtime, anonymous, user, told)
         return Refused(error.message, error.hint or "")
     return SsoStep(username=user.username, challenge=challenge)
 

@@ -41,7 +41,9 @@ async def ask(request: Request, body: SsoAsk, session: Tx, runtime: CurrentRunti
     provider = _provider(request)
     from backend.auth import oidc
 
-    origin = origin_of(request, body.origin, runtime.settings)
+    def origin() -> str:
+        return origin_of(request, body.origin, runtime.settings)
+
     step = await oidc.ask(session, runtime, provider, caller_of(request), ticket=body.ticket, origin=origin)
     if isinstance(step, SsoStep):
         return step

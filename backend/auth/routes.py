@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response, status
 from fastapi.responses import JSONResponse
 
 from backend.auth import enrolment, fresh_key, login, service
+from backend.auth.login_factors import NoChallenge
 from backend.auth.origins import origin_of
 from backend.context import CurrentRuntime, Runtime
 from backend.db import Tx
@@ -52,6 +53,8 @@ async def log_in(
     answer = await login.log_in(session, runtime, caller_of(request), body, origin)
     if isinstance(answer, LoginAnswer):
         return answer
+    if isinstance(answer, NoChallenge):
+        return envelope(request, ErrorCode.NOT_ALLOWED, answer.message, hint=answer.hint)
     if answer is not None:
         return JSONResponse(answer.model_dump(mode="json"), status_code=status.HTTP_202_ACCEPTED)
     return refused_factors(request, runtime)

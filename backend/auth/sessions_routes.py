@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, status
 from fastapi.responses import JSONResponse
 
 from backend.auth import sessions, unlocking
+from backend.auth.login_factors import NoChallenge
 from backend.auth.origins import origin_of
 from backend.auth.routes import refused_factors
 from backend.context import CurrentRuntime
@@ -50,6 +51,8 @@ async def unlock(
     answer = await unlocking.unlock(session, runtime, caller, body, origin)
     if isinstance(answer, Unlocked):
         return answer
+    if isinstance(answer, NoChallenge):
+        return envelope(request, ErrorCode.NOT_ALLOWED, answer.message, hint=answer.hint)
     if answer is not None:
         return JSONResponse(answer.model_dump(mode="json"), status_code=status.HTTP_202_ACCEPTED)
     return refused_factors(request, runtime)

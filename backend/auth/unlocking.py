@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.auth import waits
-from backend.auth.challenges import answered, issue, needs_key
-from backend.auth.login_factors import Shown, judge, refuse
+from backend.auth.challenges import answered, needs_key
+from backend.auth.login_factors import NoChallenge, Shown, ask_for_key, judge, refuse
 from backend.auth.tables import Session
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
@@ -29,23 +29,22 @@ _ACT: Final = "unlock session"
 
 async def unlock(
     session: AsyncSession, runtime: Runtime, caller: Caller, request: UnlockRequest, origin: Callable[[], str]
-) -> Unlocked | HardwareChallenge | None:
+) -> Unlocked | HardwareChallenge | NoChallenge | None:
     """Judge password and code: the session is open, or the hardware key of the account has to sign; None when refused.
 
     As at sign-in a refusal is an answer, so that its count and its audit entry are committed.
 
     Raises:
-        WatchfloorError: NOT_ALLOWED for a machine, or without a key that the role needs; RATE_LIMITED as at sign-in.
+        WatchfloorError: NOT_ALLOWED for a machine; RATE_LIMITED as at sign-in.
     """
     ident = _session_of(caller)
     proved = await judge(session, runtime, caller, Shown(caller.subject, request.password, request.totp), act=_ACT)
     if proved is None:
         return None
     if needs_key(runtime, proved.user.role):
-        return await issue(
-            session, runtime, proved.user, act=HardwareAct.UNLOCK, origin=origin(), session_id=ident,
-            factors=proved.factors,
-        )  # fmt: skip
+        return await ask_for_key(
+            session, runtime, caller, proved, act=HardwareAct.UNLOCK, origin=origin, session_id=ident
+        )
     await waits.succeeded(session, runtime, proved.standing, caller.ip)
     return await _open(session, runtime, caller, proved.factors)
 

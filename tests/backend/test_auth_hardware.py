@@ -115,9 +115,13 @@ async def test_a_role_without_the_demand_signs_in_in_one_step(app: App, hand: Se
 
 
 async def test_an_account_without_a_key_is_told_so_and_only_after_its_other_factors(app: App, hand: SetClock) -> None:
-    told = await first_step(app.http, ADMIN2, _code(hand))
+    code = _code(hand)
+    told = await first_step(app.http, ADMIN2, code)
     assert (told.status_code, told.json()["code"]) == (403, "not_allowed")
     assert "enroll-key" in told.json()["hint"]
+    (entry,) = await _entries(app, "auth.login.failed")
+    assert entry.error_message == "no hardware key enrolled"
+    assert (await first_step(app.http, ADMIN2, code)).status_code == 401, "the code is used up"
     wrong = await first_step(app.http, ADMIN2, "000000")
     assert (wrong.status_code, wrong.json()["code"]) == (401, "login_failed")
 
@@ -270,10 +274,14 @@ async def test_a_disabled_account_cannot_finish(app: App, hand: SetClock, held: 
     "origin", ["http://evil.example", "http://test.evil.example", "http://test:81", "https://test"]
 )
 async def test_an_address_that_is_not_the_backends_gets_no_challenge(app: App, hand: SetClock, origin: str) -> None:
-    """Somebody in between would have the key sign for an address of their own."""
-    told = await first_step(app.http, ADMIN, _code(hand), origin=origin)
+    """Somebody in between would have the key sign for an address of their own, or test factors without a trace."""
+    code = _code(hand)
+    told = await first_step(app.http, ADMIN, code, origin=origin)
     assert (told.status_code, told.json()["code"]) == (403, "not_allowed")
     assert "WATCHFLOOR_ORIGINS" in told.json()["hint"]
+    (entry,) = await _entries(app, "auth.login.failed")
+    assert (entry.resource_id, entry.error_message) == (ADMIN.name, "not an address of this backend")
+    assert (await first_step(app.http, ADMIN, code)).status_code == 401, "the code is used up"
 
 
 async def test_the_challenge_names_the_address_that_was_called(app: App, hand: SetClock) -> None:

@@ -255,6 +255,15 @@ async def test_a_code_unlocks_once(app: App, hand: SetClock) -> None:
     assert await code_of(second, "/v1/auth/unlock", "POST", json=typed) == "login_failed"
 
 
+async def test_factors_are_not_tested_without_a_trace_under_another_address(app: App, hand: SetClock) -> None:
+    client = plain(app, await sign_in(app.runtime, ADMIN))
+    told = await client.post("/v1/auth/unlock", json=_typed(hand) | {"origin": "http://elsewhere.example"})
+    assert (told.status_code, told.json()["code"]) == (403, "not_allowed")
+    (entry,) = await _entries(app, "auth.login.failed")
+    assert (entry.resource_id, entry.error_message) == (ADMIN.name, "not an address of this backend")
+    assert (await client.post("/v1/auth/unlock", json=_typed(hand))).status_code == 401, "the code is used up"
+
+
 async def test_a_role_with_a_hardware_key_unlocks_with_it(app: App, hand: SetClock, held: Desk) -> None:
     client = plain(app, await sign_in(app.runtime, ADMIN))
     await enrol(app.runtime, ADMIN, held)

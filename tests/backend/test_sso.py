@@ -151,6 +151,19 @@ async def test_a_hardware_key_is_still_asked_for_here(made: Sso, held: Desk) -> 
     assert (await made.sessions())[-1].factors == ["sso", "sso_second", "hardware_key"]
 
 
+async def test_the_backends_address_matters_only_where_a_key_is_asked_for(made: Sso, held: Desk) -> None:
+    made.provider.approved = True
+    foreign = {"origin": "http://elsewhere.example"}
+    done = await made.ask(await made.start(), **foreign)
+    assert (done.status_code, done.json()["username"]) == (200, "nora")
+    await enrol(made.app.runtime, NORA_ADMIN, held)
+    made.provider.claims |= {"groups": ["floor-admins"]}
+    refused = await made.ask(await made.start(), **foreign)
+    assert (refused.status_code, refused.json()["code"]) == (401, "login_failed")
+    (entry,) = await made.entries("auth.login.failed")
+    assert entry.error_message == "not an address of this backend"
+
+
 async def test_somebody_without_the_key_their_role_needs_comes_in_once_there_is_one(made: Sso, held: Desk) -> None:
     done = await made.answer(groups=["floor-admins"])
     assert (done.status_code, "none that counts" in done.json()["message"]) == (401, True)

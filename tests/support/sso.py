@@ -33,10 +33,10 @@ class Sso:
         body: dict[str, Any] = begun.json()
         return body
 
-    async def ask(self, started: Mapping[str, Any]) -> httpx.Response:
+    async def ask(self, started: Mapping[str, Any], **more: str) -> httpx.Response:
         """Ask what came of it, no sooner than one may."""
         self.hand.pass_(seconds=5)
-        return await self.app.http.post("/v1/auth/sso/ask", json={"ticket": started["ticket"]})
+        return await self.app.http.post("/v1/auth/sso/ask", json={"ticket": started["ticket"], **more})
 
     async def answer(self, **claims: Any) -> httpx.Response:
         """What comes of a sign-in of somebody about whom the provider says this."""
