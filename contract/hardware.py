@@ -57,6 +57,9 @@ class HardwareAct(StrEnum):
     APPROVE_ELEVATION = "approve_elevation"
     DECIDE_ACCESS = "decide_access"
     """Change or revoke an account's access in a review."""
+    ISSUE_TOKEN = "issue_token"  # noqa: S105  the name of an act
+    """Of a machine."""
+    ROTATE_TOKEN = "rotate_token"  # noqa: S105  the name of an act
 
 
 class HardwareStatement(Wire):

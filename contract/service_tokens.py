@@ -1,5 +1,7 @@
 """Wire types of machines' tokens."""
 
+import hashlib
+import json
 import re
 from decimal import Decimal
 from enum import StrEnum
@@ -54,12 +56,21 @@ class ServiceTokenRequest(WireRequest):
     max_trade_eth: Annotated[Money, Field(gt=Decimal(0), max_digits=38, decimal_places=18)] | None = None
     """What its executors may trade at once; absent: what the policy says."""
 
+    def about(self) -> str:
+        """What a touch of the hardware key confirms of it: the name, and the SHA-256 of all that is asked for."""
+        asked = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return f"{self.name} {hashlib.sha256(asked.encode()).hexdigest()}"
+
 
 class RotateRequest(WireRequest):
     """Give a machine another secret."""
 
     now: bool = False
     """The present one may have leaked: it ends at once, without an overlap."""
+
+    def about(self, name: str) -> str:
+        """What a touch of the hardware key confirms of it: the name, and what becomes of the present secret."""
+        return f"{name} {'now' if self.now else 'overlap'}"
 
 
 class ServiceToken(Wire):

@@ -46,7 +46,7 @@ async def rotate_token(
     session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, name: _Name, request: RotateRequest
 ) -> IssuedToken:
     """Give a machine another secret; the one before works until the new one is used, or for an overlap."""
-    return _issued(runtime, await service_tokens.rotate(session, runtime, caller, name, now=request.now))
+    return _issued(runtime, await service_tokens.rotate(session, runtime, caller, name, request))
 
 
 @router.post("/v1/service-tokens/{name}/revoke", **_MANAGES)

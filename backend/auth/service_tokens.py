@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
-from backend.auth import machine_rows, tokens
+from backend.auth import fresh_key, machine_rows, tokens
 from backend.auth.names import check_name
 from backend.auth.tables import ServiceToken
 from backend.context import Caller, Runtime
@@ -22,9 +22,10 @@ from backend.db import after_commit
 from backend.errors import WatchfloorError, not_found
 from contract.base import Page
 from contract.errors import ErrorCode
+from contract.hardware import HardwareAct
 from contract.permissions import Permission
+from contract.service_tokens import RotateRequest, ServiceTokenRequest, ServiceTokenState
 from contract.service_tokens import ServiceToken as Wire
-from contract.service_tokens import ServiceTokenRequest, ServiceTokenState
 
 ISSUED: Final = "auth.token.issued"
 ROTATED: Final = "auth.token.rotated"
@@ -91,7 +92,7 @@ async def issue(session: AsyncSession, runtime: Runtime, caller: Caller, asked: 
 
     Raises:
         WatchfloorError: INVALID_REQUEST for a name, scope or life that cannot be; CONFLICT while the name has a token
-            that works.
+            that works; CONFIRMATION_REQUIRED without a fresh touch of the hardware key.
     """
     check_name(asked.name)
     _check_grantable(runtime, asked.permissions)
@@ -104,21 +105,24 @@ async def issue(session: AsyncSession, runtime: Runtime, caller: Caller, asked: 
         raise WatchfloorError(
             ErrorCode.CONFLICT, f"{asked.name!r} has a token that works.", hint="Rotate it, or revoke it first."
         )
+    await fresh_key.require(session, runtime, caller, HardwareAct.ISSUE_TOKEN, asked.about())
     return await _store(session, runtime, caller, asked.name, row, scope, days=asked.days)
 
 
-async def rotate(session: AsyncSession, runtime: Runtime, caller: Caller, name: str, *, now: bool) -> Issued:
+async def rotate(session: AsyncSession, runtime: Runtime, caller: Caller, name: str, asked: RotateRequest) -> Issued:
     """Give a machine another secret for the same scope, with a whole life ahead.
 
     The one before works until the new one is first used or the policy's overlap is over, or, with `now`, no longer. A
     secret that was never used while the one before still works is dropped: that one is what the machines have.
 
     Raises:
-        WatchfloorError: NOT_FOUND; CONFLICT if it is revoked or has expired.
+        WatchfloorError: NOT_FOUND; CONFLICT if it is revoked or has expired; CONFIRMATION_REQUIRED without a fresh
+            touch of the hardware key.
     """
     row = await _working(session, runtime, name)
+    await fresh_key.require(session, runtime, caller, HardwareAct.ROTATE_TOKEN, asked.about(row.name))
     at = runtime.clock.now()
-    if now:
+    if asked.now:
         row.previous_hash, row.previous_until = None, None
     elif not _waits_for_use(row, at):
         overlap = timedelta(hours=runtime.policy.service_tokens.overlap_hours)

@@ -3,18 +3,28 @@
 from urllib.parse import quote
 
 from console.client.api import Api
+from console.client.signing_in import confirmed
 from contract.base import Page
+from contract.hardware import HardwareAct
 from contract.service_tokens import IssuedToken, RotateRequest, ServiceToken, ServiceTokenRequest
 
 
 async def issue(api: Api, request: ServiceTokenRequest) -> IssuedToken:
     """Make a machine a token."""
-    return await api.act("service-tokens", IssuedToken, request)
+
+    async def make() -> IssuedToken:
+        return await api.act("service-tokens", IssuedToken, request)
+
+    return await confirmed(api, HardwareAct.ISSUE_TOKEN, request.about(), make)
 
 
 async def rotate(api: Api, name: str, request: RotateRequest) -> IssuedToken:
     """Give a machine another secret."""
-    return await api.act(f"service-tokens/{_part(name)}/rotate", IssuedToken, request)
+
+    async def change() -> IssuedToken:
+        return await api.act(f"service-tokens/{_part(name)}/rotate", IssuedToken, request)
+
+    return await confirmed(api, HardwareAct.ROTATE_TOKEN, request.about(name), change)
 
 
 async def revoke(api: Api, name: str) -> ServiceToken:

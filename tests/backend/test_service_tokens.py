@@ -17,7 +17,7 @@ from backend.auth.tables import ServiceToken
 from backend.context import Caller
 from backend.token_use import EVERY, TokenUse
 from contract.permissions import Permission
-from contract.service_tokens import ServiceTokenRequest
+from contract.service_tokens import RotateRequest, ServiceTokenRequest
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.clocks import SetClock
 from tests.support.people import ADMIN, EXECUTOR, OFFICER, sign_in
@@ -162,6 +162,41 @@ async def test_nobody_else_manages_tokens(app: App) -> None:
         assert (await client.get(TOKENS)).status_code == 403
         answer = await client.post(TOKENS, json={"name": "script", "permissions": list(READS)})
         assert answer.status_code == 403
+
+
+async def test_a_secret_is_had_by_a_touch_about_exactly_that(app: App, admin: httpx.AsyncClient) -> None:
+    asked: dict[str, Any] = {"name": "script", "permissions": ["renew_permit"], "max_trade_eth": "0.50"}
+    refused = await admin.post(TOKENS, json=asked, auth=_without_key)
+    assert (refused.status_code, refused.json()["code"]) == (403, "confirmation_required")
+    about = ServiceTokenRequest.model_validate_json(refused.request.content).about()
+    assert refused.json()["confirm"] == {"act": "issue_token", "about": about}
+    assert (await admin.get(TOKENS)).json()["items"] == []
+    assert (await admin.post(TOKENS, json=asked)).status_code == 201
+    wider = await admin.post(TOKENS, json=asked | {"name": "other", "max_trade_eth": "5"}, auth=_without_key)
+    assert wider.json()["code"] == "confirmation_required", "a touch is for one name and scope"
+    for now in (False, True):
+        path = f"{TOKENS}/script/rotate"
+        again = await admin.post(path, json={"now": now}, auth=_without_key)
+        wanted = {"act": "rotate_token", "about": f"script {'now' if now else 'overlap'}"}
+        assert again.json()["confirm"] == wanted
+        assert (await admin.post(path, json={"now": now})).status_code == 200
+    assert (await admin.post(f"{TOKENS}/script/revoke", auth=_without_key)).status_code == 200, (
+        "ending one is never late"
+    )
+
+
+def _without_key(request: httpx.Request) -> httpx.Request:
+    return request
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "x2"}, {"executors": ["a"]}, {"days": 2}, {"permissions": ["view_risk", "view_freezes"]}]
+)
+def test_a_touch_for_a_token_is_about_all_of_it(change: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {"name": "x", "permissions": ["view_freezes"], "days": 1}
+    one = ServiceTokenRequest.model_validate(asked)
+    assert one.about() == ServiceTokenRequest.model_validate_json(one.model_dump_json()).about()
+    assert one.about() != ServiceTokenRequest.model_validate(asked | change).about()
 
 
 async def test_the_old_secret_works_until_the_new_one_is_used(app: App, admin: httpx.AsyncClient) -> None:
@@ -338,7 +373,7 @@ async def test_a_late_note_of_the_old_secret_does_not_take_the_new_one_up(app: A
 
     async def rotate() -> None:
         async with app.runtime.database.transaction() as session:
-            await service_tokens.rotate(session, app.runtime, SYSTEM, "script", now=False)
+            await service_tokens.rotate(session, app.runtime, SYSTEM, "script", RotateRequest())
             rotating.set()
             await writing.wait()
             await asyncio.sleep(0.3)  # the writer waits for the row's lock by then; if not, less is proved

@@ -20,6 +20,7 @@ def test_from_the_first_secret_to_the_last(run: Commands, tmp_path: Path) -> Non
     issue = ("token", "issue", "script", "--permission", "view_freezes", "--executor", "bot-*", "--days", "30")
     made = run(ADMIN, *issue, "--to", str(first), "--json")
     assert (made.code, made.body["token"]["subject"]) == (ExitCode.OK, "service:script")
+    assert "Touch your hardware key" in made.err
     assert first.stat().st_mode & 0o777 == 0o600
     assert first.read_text().strip() not in made.out
     assert _works(run, first)
