@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events, on
 
-from console.asking import Answered, Questions, Refused, ask_backend
-from console.feeding import Arrived, Box, FeedEnded, Tick, feed_updates, take_in
-from console.locking import PRESENCE, Locking
+from console.asking import Questions
+from console.beginning import Beginning
+from console.feeding import Arrived, Tick, take_in
 from console.screens import registry
 from console.screens.base import FloorScreen
 from console.term.firstframe import speaks_utf8
@@ -22,9 +22,6 @@ from console.widgets.looks import Looks, choose_theme, looks_for, textual_theme
 if TYPE_CHECKING:
     import httpx
 
-    from console.client.api import Api
-    from console.state.floor import Floor
-    from contract.overview import Overview
 
 THEME_VARIABLE: Final = "WATCHFLOOR_THEME"
 ASCII_VARIABLE: Final = "WATCHFLOOR_ASCII"
@@ -39,7 +36,7 @@ def _system_now() -> datetime:
     return datetime.now(UTC)
 
 
-class WatchfloorApp(Locking):
+class WatchfloorApp(Beginning):
     """The console."""
 
     ENABLE_COMMAND_PALETTE: ClassVar[bool] = False
@@ -55,28 +52,24 @@ class WatchfloorApp(Locking):
         theme: str = "auto",
         now: Now = _system_now,
         transport: "httpx.AsyncBaseTransport | None" = None,
+        reason: str = "",
     ) -> None:
-        """Prepare the console of one backend; nothing is sent before the first screen is shown."""
+        """Prepare the console of one backend; nothing is sent before the first screen is shown.
+
+        `reason` says on the login why nobody is signed in.
+        """
         self.environ = environ
         self.url = url
         self._now = now
         palette = choose_theme(environ.get(THEME_VARIABLE, "auto") if theme == "auto" else theme, environ)
         self.looks: Looks = looks_for(palette, unicode=speaks_utf8() and not environ.get(ASCII_VARIABLE))
         self.who = Who()
-        self.floor: Floor | None = None
-        """What the screens show; stands still while paused."""
-        self.latest: Floor | None = None
-        """What is known."""
         self.paused_at: datetime | None = None
-        self.api: Api | None = None
         self.questions = Questions()
-        self._token = token
         self.transport = transport
-        self._box = Box()
-        self._generation = 0
         self._painted_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        super().__init__(ansi_color=True if palette == "terminal" else None)
+        super().__init__(token, reason, ansi_color=True if palette == "terminal" else None)
         chosen = textual_theme(palette)
         self.register_theme(chosen)
         self.theme = chosen.name
@@ -87,14 +80,10 @@ class WatchfloorApp(Locking):
 
     # start and session
 
-    def session_token(self) -> str | None:
-        """The token of the session, None while nobody is signed in."""
-        return self._token
-
     async def on_mount(self) -> None:
         """Show the first screen, then look for the backend."""
         await self.push_screen(registry.root(self, "overview"))
-        self.call_after_refresh(self.call_later, self._begin)  # not in the screen: it has to paint meanwhile
+        self.call_after_refresh(self.call_later, self.begin)  # not in the screen: it has to paint meanwhile
 
     async def on_unmount(self) -> None:
         """End the connections; the feed ends with the application."""
@@ -102,75 +91,6 @@ class WatchfloorApp(Locking):
             self._timer.cancel()
         if self.api is not None:
             await self.api.close()
-
-    async def _begin(self) -> None:
-        if self._token is None:
-            await self.sign_in()
-        else:
-            await self.begin_session(self._token)
-
-    async def begin_session(self, token: str) -> None:
-        """Take in live data with this token."""
-        from console.opening import PAINT_LIMIT_S, FirstAnswer, open_feed, touch_of
-
-        self._generation += 1
-        self._token = token
-        first = FirstAnswer(self.url)
-        if self._know(first.seen()):
-            self.repaint()
-            await self.next_paint(PAINT_LIMIT_S)
-        self._know(overview := first.read())
-        if self.api is not None:
-            await self.api.close()
-        self.api, self.feed = open_feed(self.url, token, overview, self.transport, self._now, environ=self.environ)
-        self.api.touch = touch_of(self.environ, lambda: self.who.name, self.tell)
-        updates = feed_updates(self, self.feed, self._box, self._generation)
-        self.run_worker(updates, name="feed", group="feed", exclusive=True, exit_on_error=False)
-        self.learn_of_freezes(self.api)
-        asking = ask_backend(self, self.api, self.questions.put("whoami"), lambda api: api.whoami())
-        self.run_worker(asking, name="whoami", group="whoami", exclusive=True, exit_on_error=False)
-
-    def _know(self, overview: "Overview | None") -> bool:
-        if overview is None:
-            return False
-        from console.state.floor import Floor, load
-
-        self.floor = self.latest = load(self.latest or Floor(), overview, self.now())
-        return True
-
-    async def sign_in(self, reason: str = "") -> None:
-        """Ask who the operator is, above whatever is shown: after it they are back where they were."""
-        self.workers.cancel_group(self, "feed")
-        self._token = None
-        if not isinstance(self.screen, registry.login_class()):
-            await self.push_screen(registry.login(reason))
-
-    async def signed_in(self, token: str, problem: str = "") -> None:
-        """The login screen has a token; `problem` says why it could not be kept for the next start."""
-        self.say("refused" if problem else "", problem)
-        self.forget_lock()
-        self.pop_screen()
-        await self.begin_session(token)
-
-    def end_session(self) -> None:
-        """Forget who is signed in, here and on the server."""
-        self.who = Who()
-        self.floor = self.latest = None
-        self._generation += 1
-        if self.api is not None:
-            question = self.questions.put("logout")
-            asking = ask_backend(self, self.api, question, lambda api: api.logout())
-            self.run_worker(asking, name="logout", group="logout", exclusive=True, exit_on_error=False)
-
-    @on(Answered)
-    def _know_who(self, event: Answered) -> None:
-        if self.questions.settle(event.question) and event.question.topic in {"whoami", PRESENCE}:
-            self.know_person(event.value)
-
-    @on(Refused)
-    async def _not_known_who(self, event: Refused) -> None:
-        if self.questions.settle(event.question):
-            (self.not_told if event.question.topic == PRESENCE else self.complain)(event.error)
 
     async def on_event(self, event: events.Event) -> None:
         """Give keys to the screen before any widget sees them: one after the other, so that none is lost or misread."""
@@ -238,12 +158,9 @@ class WatchfloorApp(Locking):
         link = floor.connection.link.value if self._token else "signed out"
         return Pulse(link, floor.heard_s(now), quiet_s, floor.now(now), paused_s)
 
-    @on(FeedEnded)
-    def _feed_ended(self, event: FeedEnded) -> None:
-        if event.generation == self._generation:
-            self.complain(event.error)
 
-
-def create_app(url: str, token: str | None, environ: Mapping[str, str], theme: str = "auto") -> WatchfloorApp:
-    """The console of one backend, for `run_console`."""
-    return WatchfloorApp(url, token, environ=environ, theme=theme)
+def create_app(
+    url: str, token: str | None, environ: Mapping[str, str], theme: str = "auto", *, reason: str = ""
+) -> WatchfloorApp:
+    """The console of one backend, for `run_console`; `reason` says why nobody is signed in."""
+    return WatchfloorApp(url, token, environ=environ, theme=theme, reason=reason)

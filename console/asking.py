@@ -50,6 +50,14 @@ class Refused(Message):
         self.error = error
 
 
+class Died(Message):
+    """The worker failed in a way nobody foresaw: no answer will come, and what the backend did is not known."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+
+
 class Told(Message):
     """Something that has to be read while the answer is waited for, such as that a key has to be touched."""
 
@@ -91,12 +99,15 @@ class Questions:
 
 
 async def ask_backend(poster: MessagePump, api: "Api | None", question: Question, call: Call) -> None:
-    """Ask, and post what came of it. Any other error than the client's own reaches the central worker handler."""
+    """Ask, and post what came of it. Any other error than the client's own also reaches the central worker handler."""
     from console.client.errors import ClientError
 
     try:
         value = await call(api)
     except ClientError as error:
         poster.post_message(Refused(question, error))
+    except Exception:
+        poster.post_message(Died(question))  # nobody may wait for it for ever
+        raise
     else:
         poster.post_message(Answered(question, value))

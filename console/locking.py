@@ -17,6 +17,8 @@ from console.state.idle import WARNING_S, Idle
 from console.widgets.frame import Who
 
 if TYPE_CHECKING:
+    from textual.screen import Screen
+
     from console.client.errors import ClientError
     from contract.auth import WhoAmI
     from contract.freeze import Freeze
@@ -50,6 +52,8 @@ class Locking(Doing):
         self.idle = Idle()
         self._covered: tuple[str, str] | None = None
         """What stood on the message line before the warning."""
+        self._warning: tuple[str, str] = ("", "")
+        """The warning itself, as long as nothing else is said."""
         self._look_timer: asyncio.TimerHandle | None = None
         self._opened_by = ""
         """Whose screens lie open."""
@@ -112,15 +116,16 @@ class Locking(Doing):
             return
         if left_s <= WARNING_S and self._covered is None:
             self._covered = self.message
-            self.say(
-                "refused", f"Nobody has pressed a key for a while: this locks in {round(left_s)} s. Any key keeps it."
-            )
+            text = f"Nobody has pressed a key for a while: this locks in {round(left_s)} s. Any key keeps it."
+            self._warning = ("refused", text)
+            self.say(*self._warning)
         self._look_in()
 
     def _take_warning_back(self) -> None:
         if self._covered is not None:
             before, self._covered = self._covered, None
-            self.say(*before)
+            if self.message == self._warning:  # what was said since is newer than what was there before
+                self.say(*before)
 
     # locked
 
@@ -137,16 +142,25 @@ class Locking(Doing):
 
     async def unlocked(self) -> None:
         """The backend has taken the factors: show what was there, and go on."""
+        from console.screens.locked.screen import LockedScreen
+
         token = self.session_token()
         self.forget_lock()
-        if token is not None:
+        if token is None:
+            return
+        if isinstance(self.screen, LockedScreen):  # else a dialog lies above it, with what was typed into it
             await self.pop_screen()
-            await self.begin_session(token)
+        await self.begin_session(token)
 
     def forget_lock(self) -> None:
         """The session is open, or another one has begun; a cover that lies below goes when it is reached."""
         self.is_locked = False
         self.idle = Idle()
+
+    async def uncover(self, cover: "Screen[Any]") -> None:
+        """Take a cover away that was reached after its lock was opened; never what was opened above it meanwhile."""
+        if self.screen is cover:
+            await self.pop_screen()
 
     def know_holds(self, held: "list[Freeze]", *, whole: bool) -> None:
         """Take in what is frozen while nothing else is heard; not `whole`: what a backend without database knows."""

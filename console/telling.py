@@ -1,23 +1,16 @@
 """Owns what the operator is told: one message that stays where it is until it is read."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from textual import on
 from textual.worker import Worker, WorkerState
 
-from console.answering import Learned, learn
 from console.asking import Told
 from console.screens.base import FloorScreen
 from console.term.app import TerminalApp
 
 if TYPE_CHECKING:
-    from console.client.api import Api
     from console.client.errors import ClientError
-
-
-def _nothing() -> None:
-    pass
 
 
 class Telling(TerminalApp[None]):
@@ -27,8 +20,6 @@ class Telling(TerminalApp[None]):
         super().__init__(**options)
         self.message: tuple[str, str] = ("", "")
         """Kind and text of what happened last."""
-        self._have_read: Callable[[], None] = _nothing
-        """What is due once somebody has put the message away."""
 
     async def sign_in(self, reason: str = "") -> None:
         """Ask who the operator is."""
@@ -41,9 +32,6 @@ class Telling(TerminalApp[None]):
     def say(self, kind: str, text: str) -> None:
         """Show what happened: `error` stays until dismissed, `refused` and `done` until the next key."""
         self.message = (kind, text)
-        if not text:
-            have_read, self._have_read = self._have_read, _nothing
-            have_read()
         if isinstance(self.screen, FloorScreen):
             self.screen.redraw()
 
@@ -54,15 +42,6 @@ class Telling(TerminalApp[None]):
     @on(Told)
     def _told(self, event: Told) -> None:
         self.say("refused", event.text)
-
-    def learn_of_freezes(self, api: "Api") -> None:
-        """Find out what became of freezes that were sent and not answered before the line or the console ended."""
-        self.run_worker(learn(self, api), name="unanswered", group="unanswered", exclusive=True, exit_on_error=False)
-
-    @on(Learned)
-    def _learned(self, event: Learned) -> None:
-        self._have_read = event.have_read
-        self.say(event.kind, event.text)
 
     def clear_note(self) -> None:
         """Drop a message that has been read."""

@@ -1,6 +1,8 @@
 """Wire types of freezes and thaws."""
 
-from pydantic import Field, field_serializer, field_validator
+from typing import Self
+
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from contract.base import Money, Page, UtcDatetime, Wire, WireRequest, storable
 from contract.reasons import MAX_REASON_CHARS, has_words
@@ -128,6 +130,20 @@ class FreezeList(Page[Freeze]):
     """Why these are only the latched ones, in one sentence; None when the database was read."""
     journals_elsewhere: int = 0
     """As in `LatchedFreezes`."""
+
+
+class SentFreeze(Wire):
+    """What became of a freeze that was sent: taken, or surely not. Who cannot tell answers with an error instead."""
+
+    taken: bool
+    freeze: Freeze | None = None
+    """The hold it made, as it stands now; None if it was not taken."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.taken != (self.freeze is not None):
+            raise ValueError("a freeze that was taken is shown, and no other")
+        return self
 
 
 class LatchedFreezes(Wire):

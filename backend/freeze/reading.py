@@ -21,7 +21,7 @@ from backend.freeze.draining import Keeper
 from backend.freeze.tables import FreezeRow
 from backend.guard import Admit
 from contract.errors import ErrorCode
-from contract.freeze import Freeze, FreezeMode
+from contract.freeze import Freeze, FreezeMode, SentFreeze
 from contract.permissions import Permission
 from contract.scope import Scope
 
@@ -87,20 +87,21 @@ async def find(
 
 async def find_sent(
     request: Request, runtime: Runtime, keeper: Keeper, key: str, *, scope_of: Callable[[], Scope], mode: FreezeMode
-) -> Freeze:
+) -> SentFreeze:
     """What became of a freeze that the caller sent under an idempotency key, whether or not it still stands.
 
     `scope_of` is asked once it is known that the caller may ask: a stranger is refused before anything else.
 
     Raises:
-        WatchfloorError: NOT_FOUND if nobody has taken it; UNAVAILABLE if that cannot be told now.
+        WatchfloorError: UNAVAILABLE if it cannot be told now whether somebody has taken it.
     """
 
-    def latched() -> Freeze | None:
+    def latched() -> SentFreeze | None:
         caller: Caller = request.state.caller
-        return keeper.find(latch.ident_of(caller, key, scope_of(), mode))
+        here = keeper.find(latch.ident_of(caller, key, scope_of(), mode))
+        return SentFreeze(taken=True, freeze=here) if here is not None else None
 
-    async def looked(session: AsyncSession) -> Freeze:
+    async def looked(session: AsyncSession) -> SentFreeze:
         if (here := latched()) is not None:
             return here
         caller: Caller = request.state.caller
@@ -109,21 +110,21 @@ async def find_sent(
         row = await store.row_by_key(session, caller.subject, key)
         row = row or await session.get(FreezeRow, latch.ident_of(caller, key, scope_of(), mode))
         if row is None:
-            raise _not_there(missing=missing)
+            if missing:
+                raise _cannot_tell()
+            return SentFreeze(taken=False)
         [freeze] = await views.show(session, runtime, [row])
-        return freeze
+        return SentFreeze(taken=True, freeze=freeze)
 
     found = await read(request, runtime, keeper, looked) or latched()
     if found is None:
-        raise _not_there(missing=True)
+        raise _cannot_tell()
     return found
 
 
-def _not_there(*, missing: bool) -> WatchfloorError:
-    if missing:
-        return WatchfloorError(
-            ErrorCode.UNAVAILABLE,
-            "Whether that freeze was taken cannot be told now: another backend may have latched it.",
-            hint="Ask again in a moment.",
-        )
-    return WatchfloorError(ErrorCode.NOT_FOUND, "No freeze of yours was taken under that key.")
+def _cannot_tell() -> WatchfloorError:
+    return WatchfloorError(
+        ErrorCode.UNAVAILABLE,
+        "Whether that freeze was taken cannot be told now: another backend may have latched it.",
+        hint="Ask again in a moment.",
+    )

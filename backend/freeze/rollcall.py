@@ -33,17 +33,20 @@ UNSEEN_S: Final = 2.0
 """Who has not looked for so long cannot know whether the database was away: twice the gap between looks of a backend
 to which nobody is connected."""
 FORGOTTEN_AFTER_S: Final = 60.0
-"""A backend that others have not seen for so long, with the database there all the time, is waited for no more."""
+"""A backend that others have not seen for so long, with the database there all the time, is waited for no more by
+permits. It is still missing where somebody asks whether a freeze was taken: its journal may hold it."""
 MISSED_S: Final = 3.0
 """Who has not checked in for so long keeps a freeze back, or has died: six times the gap between check-ins."""
 _ATTEMPT_S: Final = 2.0
-CHECK_INS_SQL: Final = "(SELECT jsonb_object_agg(boot, checked_in_at) FROM backend_checkins WHERE boot <> %(me)s)"
-"""The last check-in of every backend but the one that asks, by boot; NULL when there is no other."""
+CHECK_INS_SQL: Final = (
+    "(SELECT jsonb_object_agg(boot, checked_in_at) FROM backend_checkins WHERE boot <> %(me)s AND NOT silent)"
+)
+"""The last check-in of every backend that is waited for but the one that asks, by boot; NULL when there is no other."""
 _CHECK_IN = (
     text("SET LOCAL synchronous_commit = off"),  # one that a crash takes back is made again
     text(
         "INSERT INTO backend_checkins (boot, place, checked_in_at) VALUES (:me, :place, clock_timestamp())"
-        " ON CONFLICT (boot) DO UPDATE SET checked_in_at = excluded.checked_in_at"
+        " ON CONFLICT (boot) DO UPDATE SET checked_in_at = excluded.checked_in_at, silent = false"
     ),
 )
 _SPEAK_FOR = text(
@@ -52,17 +55,20 @@ _SPEAK_FOR = text(
     " WHERE place = :place AND boot <> :me AND NOT boot = ANY(CAST(:waiting AS text[])) FOR UPDATE SKIP LOCKED)"
 )
 """Of processes that ran here before. One that lives beside this one checks in again; its row is never waited for."""
-_LIST = text("SELECT boot, checked_in_at FROM backend_checkins WHERE boot <> :me")
+_LIST = text("SELECT boot, checked_in_at FROM backend_checkins WHERE boot <> :me AND NOT silent")
 _MISSING = text(
     "SELECT EXISTS (SELECT FROM backend_checkins"
-    " WHERE boot <> :me AND checked_in_at < clock_timestamp() - make_interval(secs => :missed_s))"
+    " WHERE boot <> :me AND (silent OR checked_in_at < clock_timestamp() - make_interval(secs => :missed_s)))"
 )
-_FORGET = text("DELETE FROM backend_checkins WHERE boot = ANY(CAST(:boots AS text[]))")
+_FORGET = text("UPDATE backend_checkins SET silent = true WHERE boot = ANY(CAST(:boots AS text[]))")
 _LEAVE = text("DELETE FROM backend_checkins WHERE boot = :me")
 
 
 async def somebody_is_missing(session: AsyncSession, runtime: Runtime) -> bool:
-    """Whether another backend may have latched a freeze that the database does not have."""
+    """Whether another backend may have latched a freeze that the database does not have.
+
+    One that fell silent without a goodbye may, however long ago: until it speaks again, or one started in its place.
+    """
     asked = {"me": runtime.emitter.boot, "missed_s": MISSED_S}
     return bool((await session.execute(_MISSING, asked)).scalar_one())
 

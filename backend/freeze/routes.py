@@ -23,6 +23,7 @@ from contract.freeze import (
     FreezeMode,
     FreezeRequest,
     FreezeStatus,
+    SentFreeze,
     ThawApproval,
     ThawRequest,
 )
@@ -122,8 +123,8 @@ async def get_sent(  # noqa: PLR0917  FastAPI hands these in by name
     key: Annotated[str, Path(max_length=MAX_KEY_CHARS), AfterValidator(storable)],
     scope: str = "",
     mode: FreezeMode = FreezeMode.HALT,
-) -> Freeze:
-    """What became of a freeze that the caller sent under this idempotency key; 404 if nobody has taken it."""
+) -> SentFreeze:
+    """What became of a freeze that the caller sent under this idempotency key; 503 if that cannot be told now."""
     return await reading.find_sent(request, runtime, keeper, key, scope_of=lambda: _parsed(scope), mode=mode)
 
 

@@ -112,6 +112,8 @@ class BackendCheckin(Base):
     place: Mapped[str] = mapped_column(String(64))
     """Machine and data directory: a process that is started there again speaks for the ones before it."""
     checked_in_at: Mapped[UtcTime]
+    silent: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Went without a goodbye so long ago that permits no longer wait for it; it may still keep a freeze back."""
 
 
 class FreezeState(Base):

@@ -75,6 +75,8 @@ class Api(Exchange):
 
     async def close(self) -> None:
         """End the connections."""
+        if self.notes is not None:
+            await self.notes.forgotten()
         await self._http.aclose()
 
     # sign-in

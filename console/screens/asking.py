@@ -9,7 +9,7 @@ from textual import on
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState, WorkType
 
-from console.asking import Answered, Call, Question, Questions, Refused, ask_backend
+from console.asking import Answered, Call, Died, Question, Questions, Refused, ask_backend
 
 if TYPE_CHECKING:
     from console.app import WatchfloorApp
@@ -38,6 +38,9 @@ class AskingScreen(Screen[None]):
         """Take in a refusal; True if the screen shows it itself, so that the message line need not."""
         return False
 
+    def died(self, question: Question) -> None:
+        """No answer will come any more; the message line says why."""
+
     def ask(self, topic: str, call: Call, about: str = "") -> None:
         """Ask the backend in a worker; `answered` or `refused` takes what comes back, unless a newer question does."""
         api = self.desk.api
@@ -65,6 +68,13 @@ class AskingScreen(Screen[None]):
         if self.questions.settle(event.question):
             if not self.refused(event.question, event.error):
                 self.desk.complain(event.error)
+            self.redraw()
+
+    @on(Died)
+    def _died(self, event: Died) -> None:
+        event.stop()
+        if self.questions.settle(event.question):
+            self.died(event.question)
             self.redraw()
 
     @on(Worker.StateChanged)

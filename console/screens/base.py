@@ -22,6 +22,8 @@ from console.widgets.panel import Panel
 from console.widgets.rows import Rows
 from console.widgets.view import View
 
+VERDICT_ROWS: Final = 3
+"""As many of what became of unanswered freezes are shown at once; on what covers or asks, the worst one."""
 BODY_ROWS_MIN: Final = 3
 """Below this many rows the body gets all and the frame shrinks."""
 
@@ -123,10 +125,15 @@ class FloorScreen(AskingScreen):
 
     def redraw_message(self, view: View) -> None:
         """Show what happened last."""
-        kind, text = self.desk.message
+        told = [*self.desk.verdict_lines()[: self.verdict_rows()], self.desk.message]
+        rows = [frame.message_line(kind, text, view) for kind, text in told if text]
         panel = self.query_one("#message", Panel)
-        panel.show([frame.message_line(kind, text, view)] if text else [])
-        panel.display = bool(text)
+        panel.show(rows)
+        panel.display = bool(rows)
+
+    def verdict_rows(self) -> int:
+        """How many verdicts of unanswered freezes are shown."""
+        return 1 if self.CLOSED else VERDICT_ROWS
 
     def headline_line(self, mood: str, text: str) -> Line:
         """A sentence with its mark."""
@@ -205,6 +212,8 @@ class FloorScreen(AskingScreen):
         """Undo the nearest thing: the message, the filter, the screen."""
         if self.desk.message[1]:
             self.desk.say("", "")
+        elif self.desk.put_verdicts_away(self.verdict_rows()):
+            return
         elif self.filter_text:
             self.set_filter("")
         else:

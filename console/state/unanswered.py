@@ -17,7 +17,8 @@ def became_text(became: Became) -> str:
             return f"NOT TAKEN: {which}. It froze nothing."
         case _:
             why = f" {became.why}" if became.why else ""
-            return f"UNKNOWN if taken: {which}. Asking again.{why}"
+            again = " Asking again." if became.again else ""
+            return f"UNKNOWN if taken: {which}.{again}{why}"
 
 
 def _standing(freeze: Freeze) -> str:

@@ -145,9 +145,10 @@ def message_line(kind: str, text: str, view: View) -> Line:
         "error": (g.bad, "ERROR", "bad"),
         "refused": (g.near, "REFUSED", "near"),
         "done": (g.done, "", "ok"),
+        "taken": (g.done, "", "ok"),
     }.get(kind, (g.idle, "", ""))
     head = f" {sign} {word} " if word else f" {sign} "
-    tail = "  Esc" if kind in {"error", "refused"} else ""
+    tail = "  Esc" if kind in {"error", "refused", "taken"} else ""
     room = view.width - len(head) - len(tail)
     return pad(((head, style), (cut(outside(text), room, g), ""), (tail, "key")), view.width, g)
 

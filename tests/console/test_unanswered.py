@@ -10,7 +10,7 @@ import pytest
 
 from console.client.unanswered import Notes
 from contract.errors import ErrorCode, ErrorEnvelope, ExitCode
-from contract.freeze import Freeze, FreezeRequest, FreezeStatus
+from contract.freeze import Freeze, FreezeRequest, FreezeStatus, SentFreeze
 from contract.scope import Scope
 from tests.console import floor_models as models
 from tests.console.driving import Running, running
@@ -39,7 +39,11 @@ def refusal(code: ErrorCode, status: int) -> httpx.Response:
 
 def taken(**changed: object) -> httpx.Response:
     freeze: Freeze = models.freeze().model_copy(update={"ref": "FRZ-0007"} | changed)
-    return httpx.Response(200, content=freeze.model_dump_json())
+    return httpx.Response(200, content=SentFreeze(taken=True, freeze=freeze).model_dump_json())
+
+
+def not_taken() -> httpx.Response:
+    return httpx.Response(200, content=SentFreeze(taken=False).model_dump_json())
 
 
 def console(paper: Paper, state: Path, *, loaded: bool = True) -> AbstractAsyncContextManager[Running]:
@@ -59,7 +63,7 @@ async def test_one_that_was_taken_is_told_until_it_is_read(tmp_path: Path) -> No
         assert kept(tmp_path) == [KEY]
         await run.press("escape")
         await run.hides("TAKEN")
-        assert kept(tmp_path) == []
+        await run.until(lambda: kept(tmp_path) == [], "it is forgotten")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ async def test_one_that_was_not_taken_stays_on_the_screen_and_comes_first(tmp_pa
     await noted(tmp_path)
     await noted(tmp_path, OTHER, "chain:zksync")
     paper = Paper(refuse={
-        f"GET {PATH}": taken(), f"GET /v1/freezes/sent/{OTHER}": refusal(ErrorCode.NOT_FOUND, 404),
+        f"GET {PATH}": taken(), f"GET /v1/freezes/sent/{OTHER}": not_taken(),
     })  # fmt: skip
     async with console(paper, tmp_path) as run:
         await run.shows("ERROR NOT TAKEN: the freeze of chain:zksync sent at")
@@ -89,7 +93,77 @@ async def test_one_that_was_not_taken_stays_on_the_screen_and_comes_first(tmp_pa
         assert sorted(kept(tmp_path)) == [KEY, OTHER]
         await run.press("escape")
         await run.hides("NOT TAKEN")
-        assert kept(tmp_path) == []
+        await run.until(lambda: kept(tmp_path) == [], "both are forgotten")
+
+
+async def test_other_messages_leave_it_there_and_only_esc_puts_it_away(tmp_path: Path) -> None:
+    await noted(tmp_path)
+    async with console(Paper(refuse={f"GET {PATH}": not_taken()}), tmp_path) as run:
+        await run.shows("NOT TAKEN: the freeze of chain:base")
+        run.app.say("done", "something else")
+        await run.shows("something else")
+        assert "NOT TAKEN" in run.screen
+        run.app.say("", "")
+        await run.hides("something else")
+        assert "NOT TAKEN" in run.screen
+        run.app.say("error", "first")
+        await run.press("escape")
+        await run.hides("first")
+        assert "NOT TAKEN" in run.screen
+        assert kept(tmp_path) == [KEY]
+        await run.press("escape")
+        await run.hides("NOT TAKEN")
+
+
+async def test_esc_on_a_locked_console_forgets_nothing(tmp_path: Path) -> None:
+    await noted(tmp_path)
+    async with console(Paper(refuse={f"GET {PATH}": not_taken()}), tmp_path) as run:
+        await run.shows("NOT TAKEN: the freeze of chain:base")
+        await run.app.lock()
+        await run.at("Locked")
+        await run.press("escape", "escape")
+        await run.shows("NOT TAKEN: the freeze of chain:base")
+        assert not run.app.put_verdicts_away(1)
+        assert kept(tmp_path) == [KEY]
+
+
+async def test_at_the_login_nobody_elses_is_shown_or_forgotten(tmp_path: Path) -> None:
+    await noted(tmp_path)
+    async with console(Paper(refuse={f"GET {PATH}": not_taken()}), tmp_path) as run:
+        await run.shows("NOT TAKEN: the freeze of chain:base")
+        await run.app.sign_in("Your session has ended.")
+        await run.at("Log in")
+        assert "NOT TAKEN" not in run.screen
+        await run.app.signed_in("u" * 20)
+        await run.at("Overview")
+        await run.press("escape")
+        assert "NOT TAKEN" not in run.screen
+        assert kept(tmp_path) == [KEY]
+
+
+async def test_one_that_cannot_be_told_holds_back_no_other(tmp_path: Path) -> None:
+    await noted(tmp_path)
+    await noted(tmp_path, OTHER, "chain:zksync")
+    paper = Paper(refuse={
+        f"GET {PATH}": not_taken(), f"GET /v1/freezes/sent/{OTHER}": refusal(ErrorCode.UNAVAILABLE, 503),
+    })  # fmt: skip
+    async with console(paper, tmp_path) as run:
+        await run.shows("NOT TAKEN: the freeze of chain:base")
+        await run.shows("UNKNOWN if taken: the freeze of chain:zksync")
+
+
+async def test_a_backend_that_does_not_know_the_question_leaves_it_unknown(tmp_path: Path) -> None:
+    await noted(tmp_path)
+    async with console(Paper(refuse={f"GET {PATH}": refusal(ErrorCode.NOT_FOUND, 404)}), tmp_path) as run:
+        await run.shows("UNKNOWN if taken: the freeze of chain:base")
+
+
+async def test_whoever_may_not_ask_is_told_and_it_is_not_asked_again(tmp_path: Path) -> None:
+    await noted(tmp_path)
+    async with console(Paper(refuse={f"GET {PATH}": refusal(ErrorCode.NOT_ALLOWED, 403)}), tmp_path) as run:
+        await run.shows("UNKNOWN if taken: the freeze of chain:base")
+        assert "Asking again" not in run.screen
+        await run.until(lambda: not [one for one in run.app.workers if one.name == "unanswered"], "it has ended")
 
 
 async def test_a_console_that_ends_before_anybody_has_read_it_says_it_again(tmp_path: Path) -> None:
@@ -101,7 +175,7 @@ async def test_a_console_that_ends_before_anybody_has_read_it_says_it_again(tmp_
 
 async def test_a_young_one_that_is_not_there_is_unknown_until_it_is_old_enough(tmp_path: Path) -> None:
     await noted(tmp_path, age_s=1.0)
-    paper = Paper(refuse={f"GET {PATH}": refusal(ErrorCode.NOT_FOUND, 404)})
+    paper = Paper(refuse={f"GET {PATH}": not_taken()})
     async with console(paper, tmp_path) as run:
         await run.shows("UNKNOWN if taken: the freeze of chain:base")
         await run.press("escape")

@@ -178,5 +178,6 @@ def _create_roll_call() -> None:
         sa.Column("boot", sa.String(64), nullable=False),
         sa.Column("place", sa.String(64), nullable=False),
         sa.Column("checked_in_at", _TIME, nullable=False),
+        sa.Column("silent", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("boot", name="pk_backend_checkins"),
     )

@@ -37,6 +37,7 @@ _MODES: Final = {
     FreezeMode.CANCEL_ALL: "cancel all: take resting orders back, then halt",
 }
 """In the order in which Enter goes through them."""
+_AGAIN: Final = "Sending again never freezes twice."
 _BLAST_DELAY_S: Final = 0.15
 """The blast radius is asked for when typing has stopped for this long."""
 
@@ -81,6 +82,11 @@ class FreezeScreen(DialogScreen):
 
         self._key = new_idempotency_key()
         self.query_one("#scope", Field).value = self._draft.scope_text
+        if self._draft.scope is not None:
+            self._ask_blast()
+
+    def on_screen_resume(self) -> None:
+        """Whoever signed in again, or unlocked, is told what it would stop after all."""
         if self._draft.scope is not None:
             self._ask_blast()
 
@@ -235,18 +241,25 @@ class FreezeScreen(DialogScreen):
         elif isinstance(value, Freeze):
             self.desk.call_later(self.desk.show_board, value, above=self)
 
+    def died(self, question: Question) -> None:
+        """What it would stop is not known, or whether it was taken: both leave the way to a freeze open."""
+        if question.topic == "blast":
+            self._edit(unasked=question.about)
+        elif question.topic == "freeze":
+            self._problem = f"UNKNOWN whether it was taken. {_AGAIN}"
+
     def refused(self, question: Question, error: "ClientError") -> bool:
         """Say why; without an answer nobody knows whether the freeze was taken."""
         from console.client.errors import Unreachable
         from console.state.problems import describe, ends_session
 
+        if question.topic == "blast":  # before all else: whoever signs in again finds a dialog that freezes
+            self._edit(unasked=question.about)
         if ends_session(error):
             return False
-        if question.topic == "blast":
-            self._edit(unasked=str(self._draft.scope))
         if question.topic != "freeze":
             return False
         self._problem = describe(error)
         if isinstance(error, Unreachable):
-            self._problem = f"UNKNOWN whether it was taken: {self._problem} Sending again never freezes twice."
+            self._problem = f"UNKNOWN whether it was taken: {self._problem} {_AGAIN}"
         return True

@@ -61,7 +61,7 @@ class LockedScreen(FloorScreen):
     def on_screen_resume(self) -> None:
         """Go, if the session was replaced by another one while a dialog lay above."""
         if not self.desk.is_locked:
-            self.desk.call_later(self.desk.leave, self)
+            self.desk.call_later(self.desk.uncover, self)
 
     def sentence(self, view: View) -> Line:
         """Whose it is."""
