@@ -44,6 +44,8 @@ class SessionInfo(Wire):
     factors: list[Factor]
     ip_address: str | None = None
     user_agent: str | None = None
+    sealed: bool = False
+    """Whether both are left out: it is somebody else's, and who asks may not reveal personal data."""
 
 
 class SessionsEnded(Wire):

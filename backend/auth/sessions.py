@@ -21,6 +21,7 @@ from backend.errors import known_ident, not_found
 from backend.paging import MAX_PAGE_ROWS, cut_page, newest_first
 from contract.auth import Factor
 from contract.base import Page
+from contract.permissions import Permission
 from contract.sessions import SessionEnd, SessionInfo, SessionsEnded, SessionState
 
 _EVENT: Final = "auth.session.ended"
@@ -53,7 +54,10 @@ async def own(session: AsyncSession, runtime: Runtime, caller: Caller) -> Page[S
 async def everybodys(
     session: AsyncSession, runtime: Runtime, caller: Caller, *, account: str | None, cursor: str | None, limit: int
 ) -> Page[SessionInfo]:
-    """Sessions of everybody, or of one account, that have not ended, newest first."""
+    """Sessions of everybody, or of one account, that have not ended, newest first.
+
+    Where others came from, and with what, is told only to whoever may reveal personal data.
+    """
     whose = [User.username == account.strip().lower()] if account is not None else []
     query = newest_first(_open(runtime, *whose).order_by(None), Session.created_at, Session.id, cursor, limit)
     rows, more = cut_page(
@@ -169,6 +173,7 @@ def _open(runtime: Runtime, *conditions: ColumnElement[bool]) -> Any:
 
 
 def _wire(runtime: Runtime, caller: Caller, row: Session, user: User) -> SessionInfo:
+    sealed = user.username != caller.subject and Permission.REVEAL_PERSONAL_DATA not in caller.permissions
     used_at = max(row.last_used_at, runtime.present.get(str(row.id), row.last_used_at))
     return SessionInfo(
         id=str(row.id),
@@ -180,6 +185,7 @@ def _wire(runtime: Runtime, caller: Caller, row: Session, user: User) -> Session
         last_used_at=used_at,
         expires_at=row.expires_at,
         factors=[Factor(one) for one in row.factors if one in _KNOWN_FACTORS],
-        ip_address=str(row.ip_address) if row.ip_address is not None else None,
-        user_agent=row.user_agent,
+        ip_address=str(row.ip_address) if row.ip_address is not None and not sealed else None,
+        user_agent=None if sealed else row.user_agent,
+        sealed=sealed,
     )

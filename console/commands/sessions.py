@@ -8,7 +8,7 @@ from console.client.errors import ApiError
 from console.commands.base import Call, command, glyph_set, paging, sign, touch
 from console.commands.output import instant, outside, wrapped
 from console.commands.signin import ask_for_code, ask_for_password
-from console.widgets.sessions import state
+from console.widgets.sessions import state, whence
 from contract.errors import ErrorCode
 from contract.permissions import Permission
 from contract.sessions import SessionInfo, SessionsEnded
@@ -86,6 +86,5 @@ def _lines(items: list[SessionInfo]) -> list[str]:
 
 def _session(one: SessionInfo) -> list[str]:
     head = f"{sign(state(one.state, glyph_set()), 8)}  {outside(one.account, 40)} ({outside(one.role, 40)})"
-    where = outside(one.ip_address, 45) if one.ip_address else "the backend's own machine"
-    used = f"since {instant(one.created_at)}, last used {instant(one.last_used_at)}, from {where}"
+    used = f"since {instant(one.created_at)}, last used {instant(one.last_used_at)}, {whence(one)}"
     return [f"{head}  {outside(one.id, 36)}{'  this one' if one.own else ''}", *wrapped(used, 2)]

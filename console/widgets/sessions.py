@@ -15,6 +15,13 @@ def state(value: SessionState, g: Glyphs) -> Sign:
     return Sign(g.ok, "open", "ok") if value is SessionState.OPEN else Sign(g.idle, "locked", "dim")
 
 
+def whence(one: SessionInfo) -> str:
+    """Where it was signed in from."""
+    if one.sealed:
+        return "from a sealed address"
+    return f"from {outside(one.ip_address, 45)}" if one.ip_address else "on the backend's own machine"
+
+
 def session_rows(one: SessionInfo, now: datetime, view: View) -> list[Line]:
     """One session: whose, from where, since when, last used when."""
     g = view.glyphs
@@ -27,6 +34,5 @@ def session_rows(one: SessionInfo, now: datetime, view: View) -> list[Line]:
     )
     used = coarse_age(seconds_between(one.last_used_at, now) or 0.0)
     since = f"{one.created_at:%Y-%m-%d %H:%M} UTC"
-    where = f"from {one.ip_address}" if one.ip_address else "on the backend's own machine"
-    told = f"since {since} {where}, used {used} ago, with {', '.join(one.factors)}"
+    told = f"since {since} {whence(one)}, used {used} ago, with {', '.join(one.factors)}"
     return [head, *paragraph(told, view.width, g)]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -361,6 +362,21 @@ async def test_who_manages_people_ends_anybodys_sessions(app: App) -> None:
     entries = await _entries(app, "auth.session.ended")
     assert {entry.user_id for entry in entries} == {OFFICER.name}
     assert sorted(str((entry.new_value or {})["account"]) for entry in entries) == sorted([ADMIN.name, OPERATOR.name])
+
+
+async def test_where_others_came_from_is_told_to_whoever_may_reveal_it(app: App) -> None:
+    officer, admin = await app.as_(OFFICER), await app.as_(ADMIN)
+    async with app.runtime.database.transaction() as session:
+        await session.execute(update(Session).values(user_agent="a console"))
+
+    def told(listed: list[dict[str, Any]]) -> dict[str, tuple[object, ...]]:
+        return {one["account"]: (one["ip_address"], one["user_agent"], one["sealed"]) for one in listed}
+
+    open_, sealed = ("127.0.0.1", "a console", False), (None, None, True)
+    everybody = "/v1/access/sessions"
+    assert told(await sessions_of(officer, everybody)) == {OFFICER.name: open_, ADMIN.name: open_}
+    assert told(await sessions_of(admin, everybody)) == {OFFICER.name: sealed, ADMIN.name: open_}
+    assert told(await sessions_of(admin)) == {ADMIN.name: open_}
 
 
 async def test_pages_of_everybodys_sessions(app: App, hand: SetClock) -> None:
