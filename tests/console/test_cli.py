@@ -1,12 +1,12 @@
 """Every client command against a real backend: its answer, its exit code, its sentence when it is refused."""
 
+import asyncio
 import os
 import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pyotp
 import pytest
 from rich.cells import cell_len
@@ -14,8 +14,10 @@ from rich.cells import cell_len
 from console import cli
 from console.client import session
 from contract.errors import ExitCode
+from tests.support.app import App
 from tests.support.commands import Commands
-from tests.support.people import ADMIN, ADMIN2, AUDITOR, EXECUTOR, OFFICER, PASSWORD, TOTP_SECRET
+from tests.support.holds import approve, ask_for_thaw
+from tests.support.people import ADMIN, ADMIN2, AUDITOR, EXECUTOR, OFFICER, OPERATOR, PASSWORD, TOTP_SECRET
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -31,15 +33,15 @@ def freeze_something(run: Commands, scope: str = "chain:nowhere") -> str:
 def test_login_whoami_logout(run: Commands, tmp_path: Path) -> None:
     (tmp_path / "password").write_text(f"{PASSWORD}\n")
     code = pyotp.TOTP(TOTP_SECRET).now()
-    login = ("login", "--user", ADMIN.name, "--password-file", str(tmp_path / "password"), "--totp", code)
+    login = ("login", "--user", OPERATOR.name, "--password-file", str(tmp_path / "password"), "--totp", code)
     ran = run(None, *login)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith(f"Signed in to {run.floor.url} as adam until 20")
+    assert ran.out.startswith(f"Signed in to {run.floor.url} as olga until 20")
     kept = session.load(os.environ, run.floor.url)
     assert kept is not None
     assert kept.token not in ran.out
     me = run(None, "whoami", "--json").body
-    assert (me["schema"], me["username"], me["role"]) == ("watchfloor.whoami/1", "adam", "mev_admin")
+    assert (me["schema"], me["username"], me["role"]) == ("watchfloor.whoami/1", "olga", "mev_operator")
     assert run(None, "logout").out == f"Signed out of {run.floor.url}.\n"
     assert run(None, "whoami").code == ExitCode.NOT_ALLOWED
     assert run(None, "logout").out == f"Not signed in to {run.floor.url}.\n"
@@ -49,7 +51,7 @@ def test_login_prints_the_token_for_scripts(run: Commands, tmp_path: Path) -> No
     (tmp_path / "password").write_bytes(PASSWORD.encode() + b"\r\nsecond line\n")
     code = pyotp.TOTP(TOTP_SECRET).now()
     ran = run(
-        None, "login", "--user", ADMIN2.name, "--password-file", str(tmp_path / "password"), "--totp", code, "--json"
+        None, "login", "--user", AUDITOR.name, "--password-file", str(tmp_path / "password"), "--totp", code, "--json"
     )
     assert set(ran.body) == {"schema", "token", "expires_at"}
     assert datetime.fromisoformat(ran.body["expires_at"]) > datetime.now(UTC)
@@ -269,27 +271,25 @@ def test_waiting_in_vain_ends_unknown_and_names_who_has_not_confirmed(run: Comma
 
 def test_watching_one_freeze_ends_when_it_is_thawed(run: Commands) -> None:
     ref = freeze_something(run, "chain:watched")
-    url = run.floor.url
 
-    def lift() -> None:
-        body = {"reason": "done"}
-        for name, path in ((OFFICER, "thaw"), (ADMIN2, "thaw/approve")):
-            time.sleep(0.5)
-            answer = httpx.post(
-                f"{url}/v1/freezes/{ref}/{path}",
-                json=body,
-                headers={"authorization": f"Bearer {run.floor.token(name)}"},
-            ).raise_for_status()
-            body = {"digest": answer.json()["thaw"]["digest"]} if path == "thaw" else {}
+    async def lift(app: App) -> None:
+        async with (
+            app.with_token(run.floor.token(OFFICER)) as asker,
+            app.with_token(run.floor.token(ADMIN2)) as approver,
+        ):
+            await asyncio.sleep(0.5)
+            assert (await ask_for_thaw(asker, ref)).is_success
+            await asyncio.sleep(0.5)
+            assert (await approve(approver, ref)).is_success
 
-    thread = threading.Thread(target=lift)
+    thread = threading.Thread(target=run.floor.within, args=(lift,))
     thread.start()
     ran = run(ADMIN, "freezes", "watch", ref)
     thread.join()
     assert ran.code == 0
-    assert [
-        word in line for word, line in zip(["active", "thaw requested", "thawed"], ran.out.splitlines(), strict=True)
-    ]
+    said = ran.out.splitlines()
+    assert [next(line for line in said if word in line) for word in ("active", "thaw requested", "thawed")], said
+    assert "thawed" in said[-1], said
     assert "live" in ran.err
 
 

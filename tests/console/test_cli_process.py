@@ -12,8 +12,9 @@ import pytest
 
 from contract.errors import ExitCode
 from tests.support.floor import Floor
-from tests.support.people import ADMIN, OFFICER, PASSWORD, TOTP_SECRET
+from tests.support.people import ADMIN, OFFICER, OPERATOR, PASSWORD, TOTP_SECRET
 from tests.support.terminal import Terminal
+from tests.support.touches import agents
 
 WATCHFLOOR = [sys.executable, "-c", "from watchfloor.entry import main; main()"]
 HEAVY = ("httpx", "pydantic", "click", "asyncio", "ssl", "textual", "rich", "email")
@@ -43,14 +44,17 @@ def test_exit_codes_reach_the_shell(environ: dict[str, str]) -> None:
 def test_login_by_stdin_then_a_command_without_a_token(environ: dict[str, str]) -> None:
     del environ["WATCHFLOOR_TOKEN"]
     code = pyotp.TOTP(TOTP_SECRET).now()
-    login = run(environ, "login", "--user", ADMIN.name, "--password-file", "-", "--totp", code, stdin=f"{PASSWORD}\n")
+    login = run(
+        environ, "login", "--user", OPERATOR.name, "--password-file", "-", "--totp", code, stdin=f"{PASSWORD}\n"
+    )
     assert (login.returncode, login.stderr) == (0, "")
     assert PASSWORD not in login.stdout
-    assert run(environ, "whoami").stdout.startswith("adam (mev_admin)")
+    assert run(environ, "whoami").stdout.startswith("olga (mev_operator)")
 
 
 def test_a_person_at_a_terminal_is_asked_and_the_password_does_not_show(environ: dict[str, str]) -> None:
     del environ["WATCHFLOOR_TOKEN"]
+    environ["SSH_AUTH_SOCK"] = str(agents() / OFFICER.name)
     with Terminal([*WATCHFLOOR, "login", "--user", OFFICER.name], environ) as terminal:
         terminal.wait_for("Password of oscar:")
         terminal.type(f"{PASSWORD}\r")
