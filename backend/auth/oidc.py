@@ -12,12 +12,12 @@ from datetime import timedelta
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
-from backend.auth import waits, windows
+from backend.auth import oidc_waiting, waits, windows
 from backend.auth.challenges import issue, needs_key
 from backend.auth.login import may_no_longer, open_session
 from backend.auth.login_factors import FOREIGN_ADDRESS
@@ -66,15 +66,14 @@ class _Due:
     expected: Expected
 
 
-async def start(runtime: Runtime, provider: Provider) -> SsoStarted:
-    """Begin a sign-in.
+async def start(runtime: Runtime, provider: Provider, anonymous: Caller) -> SsoStarted:
+    """Begin a sign-in; where too many wait, the oldest of the most crowded address ends.
 
     Raises:
-        WatchfloorError: UNAVAILABLE while the provider does not help; RATE_LIMITED when too many wait already.
+        WatchfloorError: UNAVAILABLE while the provider does not help.
     """
     ticket = _text(runtime.clock.random_bytes(_TICKET_BYTES))
     nonce = _text(runtime.clock.random_bytes(_TICKET_BYTES))
-    await _refuse_crowd(runtime, provider.rules)
     try:
         started = await provider.start(nonce)
     except ProviderError as error:
@@ -88,8 +87,10 @@ async def start(runtime: Runtime, provider: Provider) -> SsoStarted:
         expires_at=now + timedelta(seconds=started.lasts_s),
         ask_every_s=started.ask_every_s,
         asked_at=now,
+        whence=oidc_waiting.whence(runtime, anonymous.ip),
     )
     async with runtime.database.transaction() as session:
+        await oidc_waiting.make_room(session, runtime, provider.rules, anonymous.ip)
         session.add(row)
         return SsoStarted(
             ticket=ticket,
@@ -185,19 +186,6 @@ def _factors(rules: SsoRules, identity: Identity) -> tuple[Factor, ...]:
     if identity.contexts.intersection(rules.hardware_key_values):
         found.append(Factor.HARDWARE_KEY)
     return tuple(found)
-
-
-async def _refuse_crowd(runtime: Runtime, rules: SsoRules) -> None:
-    now = runtime.clock.now()
-    async with runtime.database.transaction() as session:
-        await session.execute(delete(SsoSignIn).where(SsoSignIn.expires_at <= now))
-        waiting = await session.scalar(select(func.count()).select_from(SsoSignIn)) or 0
-    if waiting >= rules.sign_ins_at_once:
-        raise WatchfloorError(
-            ErrorCode.RATE_LIMITED,
-            "Too many sign-ins wait for their people at the provider.",
-            hint="Try again in some minutes, or sign in with a local account.",
-        )
 
 
 async def _due(runtime: Runtime, provider: Provider, ticket: str) -> _Due | SsoStep | Refused:

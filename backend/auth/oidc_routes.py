@@ -27,7 +27,7 @@ async def start(request: Request, _: SsoStart, runtime: CurrentRuntime) -> SsoSt
     provider = _provider(request)
     from backend.auth import oidc
 
-    return await oidc.start(runtime, provider)
+    return await oidc.start(runtime, provider, caller_of(request))
 
 
 @router.post(

@@ -12,6 +12,7 @@ MAX_ISSUER_CHARS = 300
 MAX_SUBJECT_CHARS = 255
 """What OpenID Connect allows."""
 _HASH_CHARS = 64  # SHA-256 in hex
+_DIGEST_CHARS = 32
 
 
 class SsoIdentity(Base):
@@ -43,5 +44,7 @@ class SsoSignIn(Base):
     expires_at: Mapped[UtcTime]
     ask_every_s: Mapped[int] = mapped_column(Integer)
     asked_at: Mapped[UtcTime]
+    whence: Mapped[str] = mapped_column(String(_DIGEST_CHARS))
+    """A keyed digest of the address that began it: one address does not crowd out others."""
 
     __table_args__ = (Index("ix_sso_sign_ins_expires_at", "expires_at"),)

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import jwt
 import pytest
 from sqlalchemy import func, select
 
+from backend.auth import oidc_waiting
 from backend.auth.oidc_line import MAX_ANSWER_BYTES, is_safe
 from backend.auth.oidc_tables import SsoSignIn
 from backend.auth.tables import User
@@ -243,13 +245,41 @@ async def test_two_backends_give_one_session_for_one_sign_in(made: Sso) -> None:
     assert (len(signed_in), len(await made.sessions())) == (1, 1)
 
 
-async def test_only_so_many_wait_at_a_time_and_old_ones_make_room(made: Sso) -> None:
-    for _ in range(5):
-        await made.start()
-    crowded = await made.app.http.post("/v1/auth/login/sso", json={})
-    assert (crowded.status_code, made.provider.asked["/device"]) == (429, 5)
-    made.hand.pass_(minutes=10)
-    await made.start()
+async def _wait(made: Sso, *begun: dict[str, Any]) -> list[bool]:
+    """Which sign-ins still wait for their people."""
+    made.hand.pass_(seconds=5)
+    asked = [await made.app.http.post("/v1/auth/sso/ask", json={"ticket": one["ticket"]}) for one in begun]
+    return [one.status_code == 200 for one in asked]
+
+
+async def test_nobody_is_kept_out_by_what_one_address_begins(made: Sso) -> None:
+    """Five may wait under the policy of these tests: the crowd's oldest make room."""
+    mine = await made.start(whence="198.51.100.1")
+    theirs = []
+    for _ in range(9):
+        made.hand.pass_(seconds=1)
+        theirs.append(await made.start(whence="192.0.2.7"))
+    here = await made.start()
+    assert await _wait(made, mine, here, *theirs) == [True, True, *[False] * 6, *[True] * 3]
+
+
+async def test_of_one_address_five_wait_however_many_may(made: Sso) -> None:
+    runtime, now = made.app.runtime, made.hand.at
+    rules = runtime.policy.sso.model_copy(update={"sign_ins_at_once": 100})
+    common = {"sealed_code": b"", "nonce": "", "ask_every_s": 5, "created_at": now, "asked_at": now}
+    async with runtime.database.transaction() as session:
+        for place, ip in enumerate(["192.0.2.7", "127.0.0.1"] * 7):
+            await oidc_waiting.make_room(session, runtime, rules, ip)
+            session.add(
+                SsoSignIn(
+                    ticket_hash=str(place), whence=oidc_waiting.whence(runtime, ip),
+                    expires_at=now + timedelta(minutes=1), **common,
+                )
+            )  # fmt: skip
+            await session.flush()
+        found = list(await session.scalars(select(SsoSignIn.whence)))
+    told = [found.count(oidc_waiting.whence(runtime, ip)) for ip in ("192.0.2.7", "127.0.0.1")]
+    assert told == [5, 7], "the backend's own host is shared by everybody there"
 
 
 async def test_secrets_are_shown_by_nothing(made: Sso, caplog: pytest.LogCaptureFixture) -> None:

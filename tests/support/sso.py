@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from backend.audit.tables import AuditLog
 from backend.auth.tables import Session
-from tests.support.app import App, started_app
+from tests.support.app import ORIGIN, App, started_app
 from tests.support.clocks import SetClock
 from tests.support.provider import CLIENT, SECRET, Provider, provider
 
@@ -26,9 +26,11 @@ class Sso:
     provider: Provider
     hand: SetClock
 
-    async def start(self) -> dict[str, Any]:
-        """Begin a sign-in."""
-        begun = await self.app.http.post("/v1/auth/login/sso", json={})
+    async def start(self, *, whence: str = "127.0.0.1") -> dict[str, Any]:
+        """Begin a sign-in at an address."""
+        transport = httpx.ASGITransport(self.app.app, client=(whence, 50_000))
+        async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as http:
+            begun = await http.post("/v1/auth/login/sso", json={})
         assert begun.status_code == 200, begun.text
         body: dict[str, Any] = begun.json()
         return body

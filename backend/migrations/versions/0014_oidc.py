@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("expires_at", _TIME, nullable=False),
         sa.Column("ask_every_s", sa.Integer(), nullable=False),
         sa.Column("asked_at", _TIME, nullable=False),
+        sa.Column("whence", sa.String(32), nullable=False),
         sa.PrimaryKeyConstraint("ticket_hash", name="pk_sso_sign_ins"),
     )
     op.create_index("ix_sso_sign_ins_expires_at", "sso_sign_ins", ["expires_at"])
