@@ -1,4 +1,4 @@
-"""Owns what dialogs that change something share: deaf to keys typed before they were seen, Cancel focused."""
+"""Owns what dialogs and covers share: deaf to keys typed before they were seen; in dialogs Cancel is focused."""
 
 from time import monotonic
 from typing import ClassVar, Final
@@ -10,15 +10,12 @@ from console.screens.base import FloorScreen
 from console.widgets.press import Press
 
 DEAF_S: Final = 0.3
-"""How long after it is first seen a dialog takes no key: what was typed ahead must not answer it."""
+"""How long after it is first seen it takes no key: what was typed ahead must not answer it, or stand in it."""
 
 
-class DialogScreen(FloorScreen):
-    """A dialog about one dangerous act."""
+class DeafScreen(FloorScreen):
+    """A screen that comes while somebody may be typing something else."""
 
-    CONTEXTS = (Context.DIALOG,)
-    CLOSED = True
-    AUTO_FOCUS = "#cancel"
     DEAF: ClassVar[float] = DEAF_S
 
     def __init__(self) -> None:
@@ -26,15 +23,23 @@ class DialogScreen(FloorScreen):
         self._hears_from = float("inf")
 
     def on_mount(self) -> None:
-        """Take keys only once the dialog has been painted."""
+        """Take keys only once it has been painted."""
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:
         self._hears_from = monotonic() + self.DEAF
 
     def is_deaf_to(self, event: events.Event) -> bool:
-        """Keys and pastes sent before the dialog could be read answer a question nobody has seen."""
+        """Keys and pastes sent before it could be read answer a question nobody has seen."""
         return isinstance(event, events.Key | events.Paste) and event.time < self._hears_from
+
+
+class DialogScreen(DeafScreen):
+    """A dialog about one dangerous act."""
+
+    CONTEXTS = (Context.DIALOG,)
+    CLOSED = True
+    AUTO_FOCUS = "#cancel"
 
     @on(Press.Pressed, "#cancel")
     def _cancelled(self) -> None:

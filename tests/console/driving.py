@@ -25,6 +25,8 @@ UPDATE_VARIABLE = "UPDATE_GOLDEN"
 WAIT_S = 10.0
 """Longer than any step takes on a busy machine: only a failing test waits so long."""
 
+_COVERS = frozenset({"Locked", "Log in"})
+
 TERMINAL = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
 
 
@@ -84,9 +86,11 @@ class Running:
         await self.until(lambda: text not in self.screen, f"screen without {text!r}")
 
     async def at(self, title: str) -> None:
-        """Wait until a screen is shown and has drawn itself."""
+        """Wait until a screen is shown and has drawn itself; one that covers others also until it takes keys."""
         await self.until(lambda: self.title == title, f"screen {title!r}")
         await self.pilot.pause()
+        if title in _COVERS:
+            await self.listens()
 
     async def listens(self) -> None:
         """Wait until a dialog takes keys."""

@@ -1,5 +1,6 @@
 """The lock: warned of, covering, opened by every factor with all as it was, and never in the way of a freeze."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 import httpx
@@ -25,6 +26,8 @@ class Locking(Paper):
     """A backend that locks."""
 
     locked: bool = False
+    slow: asyncio.Event | None = None
+    """Until when an unlocking is not answered."""
     heard_of_person: int = 0
     tried: list[dict[str, object]] = field(default_factory=list)
 
@@ -35,6 +38,8 @@ class Locking(Paper):
             self.heard_of_person += request.headers.get(PRESENT_HEADER) == "yes"
             if self.locked and request.url.path == "/v1/stream":
                 return REFUSED
+            if self.slow is not None and request.url.path == "/v1/auth/unlock":
+                await self.slow.wait()
             return await self._handle(request)
 
         return httpx.MockTransport(handle)
@@ -137,6 +142,101 @@ async def test_what_was_typed_into_a_dialog_is_still_there() -> None:
         assert run.app.screen is dialog
         assert dialog.query_one("#reason", Field).value == "losses"
         assert dialog.query_one("#scope", Field).value == "chain:arbitrum"
+
+
+async def test_what_was_typed_elsewhere_does_not_stand_in_the_cover() -> None:
+    paper = Locking()
+    async with running(paper) as run:
+        await run.app.lock()
+        await run.press(*"losses")
+        await run.at("Locked")
+        assert run.app.screen.query_one("#password", Field).value == ""
+        await run.app.sign_in("It has ended.")
+        await run.press(*"losses")
+        await run.at("Log in")
+        assert run.app.screen.query_one("#user", Field).value == ""
+
+
+async def test_unlocking_leaves_a_dialog_that_was_opened_meanwhile_and_its_freeze_alone() -> None:
+    paper = Locking()
+    async with running(paper) as run:
+        await _lock(run, paper)
+        api = run.app.api
+        paper.slow = asyncio.Event()
+        await _unlock(run)
+        await run.press("f4")
+        await run.at("Freeze")
+        await run.listens()
+        dialog = run.app.screen
+        await run.press("tab")
+        await run.type("chain:arbitrum")
+        await run.shows("This stops 12 executors now.")
+        paper.slow.set()
+        await run.until(lambda: not run.app.is_locked, "unlocked")
+        await run.until(lambda: run.app.pulse().link == "live", "live data again")
+        assert run.app.screen is dialog
+        assert dialog.query_one("#scope", Field).value == "chain:arbitrum"
+        assert run.app.api is api, "what is under way with it goes on"
+        await run.press("escape")
+        await run.at("Overview")
+
+
+async def test_a_freeze_whose_worker_dies_is_unknown_and_can_be_sent_again() -> None:
+    paper = Locking()
+    async with running(paper) as run:
+        await run.press("F", "F")
+        await run.at("Freeze")
+        await run.listens()
+        paper.refuse["GET /v1/freezes/preview"] = RuntimeError("the client has been closed")
+        await run.press("tab")
+        await run.type("chain:arbitrum")
+        await run.shows("What this would stop could not be learned.")
+        paper.refuse["POST /v1/freezes"] = RuntimeError("the client has been closed")
+        await run.press("tab", "tab", *"losses", "tab", *"arbitrum", "tab", "tab", "enter")
+        await run.shows("UNKNOWN whether it was taken.")
+        await run.shows("Send again")
+        paper.refuse.clear()
+        await run.press("enter")
+        await run.at("Freeze FRZ-0032")
+
+
+async def test_a_dialog_in_which_the_session_ended_freezes_after_the_sign_in() -> None:
+    paper = Locking()
+    async with running(paper) as run:
+        await run.press("F", "F")
+        await run.at("Freeze")
+        await run.listens()
+        ended = refusal(401, "not_authenticated", "Your session has ended.", "Log in again.")
+        paper.refuse["GET /v1/freezes/preview"] = ended
+        await run.press("tab")
+        await run.type("chain:arbitrum")
+        await run.at("Log in")
+        paper.refuse.clear()
+        await run.app.signed_in("u" * 20)
+        await run.at("Freeze")
+        await run.shows("This stops 12 executors now.")
+
+
+async def test_help_above_the_login_goes_with_it() -> None:
+    async with running(Locking()) as run:
+        await run.app.sign_in("It has ended.")
+        await run.at("Log in")
+        await run.press("f1")
+        await run.at("Help")
+        await run.app.signed_in("u" * 20)
+        await run.at("Overview")
+        assert len(run.app.screen_stack) == 2
+
+
+async def test_a_word_said_during_the_warning_stays() -> None:
+    async with running(Locking()) as run:
+        await run.until(lambda: run.app.idle.after is not None, "the backend's word")
+        run.app.say("error", "old")
+        await _pass(run, IDLE_S - 30)
+        await run.shows("this locks in 30 s")
+        run.app.say("error", "something new")
+        await run.press("j")
+        await run.shows("something new")
 
 
 async def test_a_backend_that_says_so_locks_at_once() -> None:

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from console import demo_users
 from console.actions import Context
 from console.asking import Question, Told, ask_backend
-from console.screens.base import FloorScreen
+from console.screens.dialog import DeafScreen
 from console.widgets.field import Field
 from console.widgets.lines import Line, left, line, outside, wrap
 from console.widgets.panel import Box, Panel
@@ -26,7 +26,7 @@ _LOOK_S: Final = 10.0
 _UNLOCK, _HOLDS = "unlock", "holds"
 
 
-class LockedScreen(FloorScreen):
+class LockedScreen(DeafScreen):
     """Asks the person of the session for every factor of a sign-in."""
 
     CSS_PATH: ClassVar = ["../base.tcss", "screen.tcss"]

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Final
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 
 from console import demo_users
 from console.actions import Context
 from console.asking import Call, Question, Told, ask_backend
-from console.screens.base import FloorScreen
+from console.screens.dialog import DeafScreen
 from console.widgets.field import Field
 from console.widgets.lines import Line, left, line, outside, wrap
 from console.widgets.panel import Box, Panel
@@ -22,7 +22,7 @@ _LABELS: Final = {"user": "User", "password": "Password", "totp": "One-time code
 _LABEL_COLUMNS: Final = 16
 
 
-class LoginScreen(FloorScreen):
+class LoginScreen(DeafScreen):
     """Asks who the operator is."""
 
     CSS_PATH = ["../base.tcss", "screen.tcss"]
@@ -35,6 +35,7 @@ class LoginScreen(FloorScreen):
     def __init__(self, reason: str = "") -> None:
         super().__init__()
         self._reason = reason
+        self._covers = False
         self._problem = ""
         self._waits_for = ""
         self._through_sso = False
@@ -56,6 +57,11 @@ class LoginScreen(FloorScreen):
     def on_mount(self) -> None:
         """Find the demonstration's accounts, if this is one."""
         self._demo = demo_users.load(self.desk.environ)
+        self._covers = self.desk.api is not None
+
+    def is_deaf_to(self, event: events.Event) -> bool:
+        """One that covers what somebody was at takes no key that was meant for it; the first screen takes them all."""
+        return self._covers and super().is_deaf_to(event)
 
     def sentence(self, view: View) -> Line:
         """Where the login leads."""
