@@ -1,5 +1,8 @@
 """A signed-in person's own factors: another password, another authenticator, new recovery codes."""
 
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -14,6 +17,7 @@ from backend.auth.tables import Session, User
 from backend.context import Caller, Runtime
 from backend.db import after_commit, let_go
 from backend.errors import WatchfloorError
+from contract.audit import AuditResult
 from contract.auth import (
     AuthenticatorCode,
     AuthenticatorSecret,
@@ -23,6 +27,19 @@ from contract.auth import (
     RecoveryCodes,
 )
 from contract.errors import ErrorCode
+
+PENDING_FOR: Final = timedelta(minutes=10)
+"""Time to fetch a telephone; a secret that nobody took into use soon no longer counts."""
+PENDING_FAILURES: Final = 5
+"""Nobody mistypes more often, and so many guesses succeed once in some ten thousand times."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCode:
+    """Why a new authenticator does not count yet."""
+
+    message: str
+    hint: str
 
 
 async def change_password(
@@ -77,34 +94,34 @@ async def new_authenticator(
     if proved is None:
         return None
     secret = totp.new_secret(runtime.clock.random_bytes(totp.SECRET_BYTES))
-    proved.user.totp_pending = secret
+    proved.user.totp_pending, proved.user.totp_pending_since = secret, runtime.clock.now()
+    proved.user.totp_pending_failures = 0
     return AuthenticatorSecret(totp_secret=secret, provisioning_uri=totp.provisioning_uri(secret, caller.subject))
 
 
 async def confirm_authenticator(
     session: AsyncSession, runtime: Runtime, caller: Caller, shown: AuthenticatorCode
-) -> RecoveryCodes:
+) -> RecoveryCodes | WrongCode:
     """Let the new authenticator count from its first code on, and make new recovery codes; other sessions end.
 
+    A wrong code is an answer, so that it is counted and recorded: after a few the secret no longer counts.
+
     Raises:
-        WatchfloorError: INVALID_REQUEST, the code does not fit, or no authenticator was asked for.
+        WatchfloorError: INVALID_REQUEST, no authenticator was asked for lately.
     """
     user = await _locked(session, caller)
-    if user.totp_pending is None:
+    now, since = runtime.clock.now(), user.totp_pending_since
+    if user.totp_pending is None or since is None or now > since + PENDING_FOR:
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, "Ask for a new authenticator first.")
     step = totp.matching_step(
         user.totp_pending,
         shown.totp,
-        now=runtime.clock.now(),
+        now=now,
         tolerance=runtime.policy.sign_in.watchfloor.totp_steps_of_tolerance,
         after=0,
     )
     if step is None:
-        raise WatchfloorError(
-            ErrorCode.INVALID_REQUEST,
-            "That code does not fit the new authenticator.",
-            hint="See that its clock is right, and type the next code.",
-        )
+        return await _wrong(session, runtime, caller, user)
     user.totp_secret, user.totp_pending, user.last_totp_step, user.must_enrol = user.totp_pending, None, step, False
     codes = await recovery.replace_all(session, runtime, user.id)
     ended = await _end_other_sessions(session, runtime, caller, user)
@@ -114,6 +131,21 @@ async def confirm_authenticator(
     )  # fmt: skip
     await audit.record(session, runtime, caller, draft)
     return RecoveryCodes(recovery_codes=codes, sessions_ended=ended)
+
+
+async def _wrong(session: AsyncSession, runtime: Runtime, caller: Caller, user: User) -> WrongCode:
+    user.totp_pending_failures += 1
+    ends = user.totp_pending_failures >= PENDING_FAILURES
+    if ends:
+        user.totp_pending = None
+    draft = AuditDraft(
+        "auth.login.failed", "enrol authenticator", "user", caller.subject,
+        result=AuditResult.FAILURE, error_message="code of the new authenticator",
+        metadata={"failures": user.totp_pending_failures} | caller.connection_facts(),
+    )  # fmt: skip
+    await audit.record(session, runtime, caller, draft)
+    hint = "Ask for a new authenticator." if ends else "See that its clock is right, and type the next code."
+    return WrongCode("That code does not fit the new authenticator.", hint)
 
 
 async def _strong(runtime: Runtime, caller: Caller, password: str) -> str:

@@ -114,12 +114,15 @@ async def new_authenticator(
     return refused_factors(request, runtime) if made is None else made
 
 
-@router.post("/v1/auth/authenticator/confirm", **_SESSION)
+@router.post("/v1/auth/authenticator/confirm", response_model=RecoveryCodes, **_SESSION)
 async def confirm_authenticator(
-    body: AuthenticatorCode, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
-) -> RecoveryCodes:
+    request: Request, body: AuthenticatorCode, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
+) -> RecoveryCodes | JSONResponse:
     """Take the new authenticator into use by its first code; gives new recovery codes, once."""
-    return await enrolment.confirm_authenticator(session, runtime, caller, body)
+    answer = await enrolment.confirm_authenticator(session, runtime, caller, body)
+    if isinstance(answer, RecoveryCodes):
+        return answer
+    return envelope(request, ErrorCode.INVALID_REQUEST, answer.message, hint=answer.hint)
 
 
 def refused_factors(request: Request, runtime: Runtime) -> JSONResponse:

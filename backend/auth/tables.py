@@ -31,6 +31,9 @@ class User(Base):
     """Since when the account has the role it has; NULL is since it was made."""
     totp_pending: Mapped[str | None] = mapped_column(String(64))
     """A secret that counts once a code of it was shown."""
+    totp_pending_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    totp_pending_failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Wrong codes shown for it."""
     must_enrol: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     """The authenticator is lost: until there is a new one the account may freeze and see freezes only."""
 

@@ -15,6 +15,7 @@ from zxcvbn import matching
 
 from backend.audit.tables import AuditLog
 from backend.auth import passwords, totp
+from backend.auth.enrolment import PENDING_FAILURES
 from backend.auth.password_rules import judged_part, refuse_weak
 from backend.errors import WatchfloorError
 from backend.limits_core import class_of
@@ -125,3 +126,33 @@ async def test_who_is_signed_in_leaves_room_for_signing_in(monkeypatch: pytest.M
 )
 def test_what_costs_a_hash_counts_as_a_sign_in(path: str, kind: RequestClass) -> None:
     assert class_of("POST", f"/v1/auth/{path}") is kind
+
+
+async def _pending(client: httpx.AsyncClient, hand: SetClock) -> str:
+    asked = await client.post("/v1/auth/authenticator", json={"password": PASSWORD, "totp": _code(hand)})
+    secret: str = asked.json()["totp_secret"]
+    return secret
+
+
+async def test_a_new_authenticator_is_not_guessed_at_for_long(app: App, hand: SetClock) -> None:
+    client = await _client(app, _code(hand))
+    secret = await _pending(client, hand)
+    for _ in range(PENDING_FAILURES):
+        wrong = await client.post("/v1/auth/authenticator/confirm", json={"totp": "000000"})
+        assert wrong.json()["message"] == "That code does not fit the new authenticator."
+    late = await client.post("/v1/auth/authenticator/confirm", json={"totp": _code(hand, secret)})
+    assert (late.status_code, late.json()["message"]) == (422, "Ask for a new authenticator first.")
+    failure = ("auth.login.failed", "code of the new authenticator")
+    assert await _recorded(app, "auth.login.failed") == [failure] * PENDING_FAILURES
+    again = await client.post(
+        "/v1/auth/authenticator/confirm", json={"totp": _code(hand, await _pending(client, hand))}
+    )
+    assert again.status_code == 200, "another one begins anew"
+
+
+async def test_a_new_authenticator_is_taken_into_use_soon_or_not_at_all(app: App, hand: SetClock) -> None:
+    client = await _client(app, _code(hand))
+    secret = await _pending(client, hand)
+    hand.pass_(minutes=10)
+    late = await client.post("/v1/auth/authenticator/confirm", json={"totp": _code(hand, secret)})
+    assert late.json()["message"] == "Ask for a new authenticator first."

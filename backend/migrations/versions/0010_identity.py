@@ -18,6 +18,8 @@ _TIME = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     op.add_column("users", sa.Column("totp_pending", sa.String(64), nullable=True))
+    op.add_column("users", sa.Column("totp_pending_since", _TIME, nullable=True))
+    op.add_column("users", sa.Column("totp_pending_failures", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("users", sa.Column("must_enrol", sa.Boolean(), nullable=False, server_default=sa.false()))
     _create_recovery_codes()
     _create_waits()
