@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PREFETCH_WAIT_S = 0.25
 """How long the first picture waits for an answer that is already on its way."""
 
+KEEP_LIMIT_S = 2.0
+"""How long a sign-in waits for its session to be stored: no disk and no keyring may keep anybody from freezing."""
+
 PAINT_LIMIT_S = 0.2
 """How long the imports wait for the first picture, which they would hold up."""
 
@@ -123,13 +126,14 @@ async def log_in_with_sso(
 
 
 async def _kept(url: str, environ: Mapping[str, str], username: str, answer: "LoginAnswer") -> tuple[str, str]:
-    import asyncio
-
+    from console.client import disk
     from console.client.session import Session, SessionError, save
 
     session = Session(url=url, username=username, token=answer.token, expires_at=answer.expires_at.isoformat())
     try:
-        await asyncio.to_thread(save, environ, session)
+        await disk.within(KEEP_LIMIT_S, lambda: save(environ, session))
     except SessionError as error:
         return answer.token, f"Signed in for this run only: {error.message}"
+    except TimeoutError:
+        return answer.token, "Signed in for this run only: where sessions are kept does not answer."
     return answer.token, ""

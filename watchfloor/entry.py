@@ -89,7 +89,7 @@ def _run(url: str, theme: str, frame: "FirstFrame | None") -> "NoReturn":
     from console.client import session
     from console.term import prefetch
 
-    target = session.resolve(os.environ, url or None)
+    target, reason = session.resolve_or_why(os.environ, url or None)
     if target.token is not None:
         prefetch.start_prefetch(target.url, target.token)
     from console.term.run import run_console
@@ -97,7 +97,7 @@ def _run(url: str, theme: str, frame: "FirstFrame | None") -> "NoReturn":
     def build() -> "TerminalApp[None]":
         from console.app import create_app
 
-        return create_app(target.url, target.token, os.environ, theme)
+        return create_app(target.url, target.token, os.environ, theme, reason=reason)
 
     run_console(build, frame)
 

@@ -144,6 +144,21 @@ def resolve(environ: Mapping[str, str], url: str | None = None) -> Target:
     return Target(address, stored.token if stored else None)
 
 
+def resolve_or_why(environ: Mapping[str, str], url: str | None = None) -> tuple[Target, str]:
+    """As `resolve`, but nobody is signed in if only the stored session cannot be used, and why.
+
+    Whoever opens a console then can still sign in, and freeze, where nobody can repair what is stored.
+
+    Raises:
+        SessionError: a wrong address.
+    """
+    address = normalise_url(url or environ.get(URL_VARIABLE) or DEFAULT_URL)
+    try:
+        return resolve(environ, url), ""
+    except SessionError as error:
+        return Target(address, None), f"The stored session cannot be used. {error.message}"
+
+
 def load(environ: Mapping[str, str], url: str) -> Session | None:
     """The stored session of a server, or None.
 

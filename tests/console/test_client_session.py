@@ -132,6 +132,16 @@ def test_a_damaged_file_is_refused(environ: dict[str, str], content: bytes) -> N
         session.load(environ, "http://127.0.0.1:8420")
 
 
+def test_a_console_opens_signed_out_when_only_the_stored_session_cannot_be_used(environ: dict[str, str]) -> None:
+    session.save(environ, stored())
+    assert session.resolve_or_why(environ) == (session.resolve(environ), "")
+    Path(session.sessions_path(environ)).chmod(0o640)
+    target, why = session.resolve_or_why(environ)
+    assert (target.url, target.token, "can be read by others" in why) == ("http://127.0.0.1:8420", None, True)
+    with pytest.raises(SessionError):
+        session.resolve_or_why(environ, "ftp://x")
+
+
 def test_the_environment_wins_over_the_file(environ: dict[str, str]) -> None:
     session.save(environ, stored())
     assert session.resolve(environ).token == SECRET

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import httpx
 import pytest
 
 from backend.auth.hardware.challenge import challenge
+from console import opening
+from console.client import session
 from console.client.session import DEFAULT_URL
 from contract.auth import LoginAnswer
 from contract.hardware import SK_ED25519
@@ -41,6 +44,22 @@ async def test_login_goes_to_the_overview_and_keeps_the_session(demo_users: dict
         assert (sent["username"], sent["password"]) == ("ana", "one")
         assert len(str(sent["totp"])) == 6
         assert "t" * 20 in (tmp_path / "watchfloor" / "sessions.json").read_text()
+
+
+async def test_a_place_for_sessions_that_hangs_keeps_nobody_out(
+    demo_users: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(opening, "KEEP_LIMIT_S", 0.05)
+    monkeypatch.setattr(session, "save", lambda *_: over.wait(60))
+    try:
+        async with running(token=None, environ=demo_users) as run:
+            await run.shows("This is a demonstration")
+            await run.press("f3", "enter")
+            await run.shows("Signed in for this run only")
+            assert not over.is_set()
+    finally:
+        over.set()
 
 
 async def test_login_without_a_demonstration_offers_nobody() -> None:

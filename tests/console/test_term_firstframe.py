@@ -78,11 +78,17 @@ def test_a_signal_while_it_shows_restores_the_terminal(number: signal.Signals) -
         assert termios.tcgetattr(terminal._fd) == before
 
 
-def test_a_failure_after_it_is_one_line_on_a_restored_terminal(tmp_path: Path) -> None:
+def test_a_stored_session_that_cannot_be_used_opens_the_login_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "watchfloor").mkdir()
     (tmp_path / "watchfloor" / "sessions.json").write_text("not JSON")
     (tmp_path / "watchfloor" / "sessions.json").chmod(0o600)
     with Terminal(CONSOLE, env={"XDG_STATE_HOME": str(tmp_path)}, columns=200, cwd=ROOT) as terminal:
+        terminal.wait_for("Log in to", "The stored session cannot be used.", "is not a list of sessions.")
+
+
+def test_a_failure_after_it_is_one_line_on_a_restored_terminal(tmp_path: Path) -> None:
+    wrong = [*CONSOLE, "--url", "ftp://127.0.0.1"]
+    with Terminal(wrong, env={"XDG_STATE_HOME": str(tmp_path)}, columns=200, cwd=ROOT) as terminal:
         before = termios.tcgetattr(terminal._fd)
         assert terminal.wait_exit() == 3
         terminal.pump(0.3)
