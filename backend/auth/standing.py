@@ -132,7 +132,7 @@ def _is_as_before(runtime: Runtime, caller: Caller, row: Row, now: datetime) -> 
     if row is None or row.ended_at is not None or now >= row.expires_at or row.disabled or row.role != caller.role:
         return False
     standing = standing_of(runtime, row, caller.ip)
-    if standing is None or standing.locked:
+    if standing is None or standing.locked or standing.must_enrol:
         return False
     if is_standing(standing, runtime.policy.sign_in.watchfloor) is not None:
         return False

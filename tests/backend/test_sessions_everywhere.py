@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import update
 
 from backend.auth import known, watching
-from backend.auth.tables import Session
+from backend.auth.tables import Session, User
 from tests.support.app import App, started_app
-from tests.support.backends import backends
+from tests.support.backends import backends, serving
 from tests.support.holds import tokens
 from tests.support.latching import until
-from tests.support.people import ADMIN, OFFICER
+from tests.support.people import ADMIN, OFFICER, OPERATOR
 from tests.support.sessions import code_of, ends, sessions_of
 from tests.support.sse import open_stream
 
@@ -42,6 +42,18 @@ async def test_a_session_that_another_backend_ended_is_known_to_have_ended(
     async with app.runtime.database.transaction() as session:  # as another process does it
         ident = await session.scalar(update(Session).values(ended_at=app.runtime.clock.now()).returning(Session.id))
     await until(lambda: str(ident) in callers.known.ended, "the end")
+
+
+async def test_what_is_open_is_cut_when_the_account_loses_its_authenticator(app: App) -> None:
+    """Whoever signs in with a recovery code may freeze only until a new one is enrolled, in older sessions too."""
+    operator = await app.as_(OPERATOR)
+    token = operator.headers["authorization"].removeprefix("Bearer ")
+    async with serving(app.app) as url, open_stream(url, token) as stream:
+        assert (await stream.next(beats=True)).topic == "beat"
+        async with app.runtime.database.transaction() as session:
+            await session.execute(update(User).values(must_enrol=True))
+        async with asyncio.timeout(30):
+            await ends(stream)
 
 
 async def test_a_revoked_session_is_cut_on_every_backend(database_url: str, tmp_path: Path) -> None:
