@@ -14,8 +14,12 @@ class Effect(StrEnum):
 
     READS = "reads"
     """Tells something, changes nothing that anybody else sees. Some reads are POSTs, because their question is long."""
+    SEES_FREEZES = "sees_freezes"
+    """Tells what is frozen and what a freeze would stop: whoever may freeze has to see it, in whatever session."""
     SESSION = "session"
-    """Concerns the caller's own session alone: my factors, my other sessions."""
+    """Concerns the caller's own session alone: my password, my other sessions."""
+    ENROLS = "enrols"
+    """Gives the caller's own account an authenticator, by password and code."""
     UNLOCKS = "unlocks"
     """Says who is calling, unlocks their session or ends it: all that a locked one may beside freezing."""
     OWN = "own"

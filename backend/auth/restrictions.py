@@ -1,7 +1,7 @@
 """May this caller make this request? Role, restrictions and facts in, a refusal or nothing out. Pure.
 
 Owns the meaning of every restriction that the policy can put on a role. Must never let a freeze wait for anything
-beyond a sign-in: a session that lacks a factor or is locked may still freeze.
+beyond a sign-in: a session that lacks a factor or is locked may still freeze, and see what is frozen.
 """
 
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def is_standing(standing: Standing, rules: SignInRules) -> Refusal | None:
 
 def is_watched(demand: Demand, role: Role) -> bool:
     """Whether a request is to leave an audit entry although it only reads (`audit_trail = "enhanced"`)."""
-    return demand.effect is Effect.READS and role.restrictions.audit_trail == _ENHANCED
+    return demand.effect in {Effect.READS, Effect.SEES_FREEZES} and role.restrictions.audit_trail == _ENHANCED
 
 
 def missing_factor(role: Role, factors: frozenset[str]) -> Barrier | None:
@@ -125,19 +125,18 @@ def _window(standing: Standing) -> Refusal | None:
 
 
 def _session(demand: Demand, standing: Standing) -> Refusal | None:
-    if demand.effect in {Effect.FREEZES, Effect.UNLOCKS}:
+    if demand.effect in {Effect.FREEZES, Effect.SEES_FREEZES, Effect.UNLOCKS}:
         return None
-    sees_freezes = demand.effect is Effect.READS and demand.permission is Permission.VIEW_FREEZES
-    if standing.locked and not sees_freezes:
+    if standing.locked:
         return Refusal(
             Barrier.LOCKED,
             "Your session is locked, because nobody has used it for a while; freezing still works.",
             "Unlock it in the console, or with `watchfloor sessions unlock`.",
             "the session is locked",
         )
-    if demand.effect is Effect.SESSION:
+    if demand.effect is Effect.ENROLS:
         return None
-    if standing.must_enrol and not sees_freezes:
+    if standing.must_enrol and demand.effect is not Effect.SESSION:
         return Refusal(
             Barrier.ENROLMENT,
             "Your account has no authenticator: until it has one you may freeze and see freezes only.",

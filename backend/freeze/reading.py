@@ -28,7 +28,7 @@ from contract.scope import Scope
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-_SEES: Final = Demand(Permission.VIEW_FREEZES, Effect.READS)
+_SEES: Final = Demand(Permission.VIEW_FREEZES, Effect.SEES_FREEZES)
 TRY_S: Final = 1.4
 """How long the database is tried while freezes wait for it; as long as by a freeze."""
 

@@ -33,6 +33,7 @@ from contract.permissions import Permission
 from contract.scope import HOW_TO_WRITE, Scope
 
 router = APIRouter(prefix="/v1/freezes", tags=["freeze"])
+_SEES = states(Permission.VIEW_FREEZES, effect=Effect.SEES_FREEZES)
 
 
 @router.post("/drills", status_code=201, **needs(Permission.FREEZE_OPERATIONS))
@@ -82,7 +83,7 @@ async def create_freeze(
     return frozen
 
 
-@router.get("", **states(Permission.VIEW_FREEZES))
+@router.get("", **_SEES)
 async def list_freezes(  # noqa: PLR0917  FastAPI hands these in by name
     request: Request,
     runtime: CurrentRuntime,
@@ -101,7 +102,7 @@ async def list_freezes(  # noqa: PLR0917  FastAPI hands these in by name
     return listed or service.list_latched(runtime)
 
 
-@router.get("/preview", **needs(Permission.VIEW_FREEZES))
+@router.get("/preview", **needs(Permission.VIEW_FREEZES, effect=Effect.SEES_FREEZES))
 async def preview(session: Tx, runtime: CurrentRuntime, scope: str) -> BlastRadius:
     """What a freeze of a scope would stop."""
     return await service.blast_radius(session, runtime, _parsed(scope))
@@ -115,7 +116,7 @@ def _parsed(scope: str) -> Scope:
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"{scope[:100]!r} is not a scope.", hint=hint) from error
 
 
-@router.get("/sent/{key}", **states(Permission.VIEW_FREEZES))
+@router.get("/sent/{key}", **_SEES)
 async def get_sent(  # noqa: PLR0917  FastAPI hands these in by name
     request: Request,
     runtime: CurrentRuntime,
@@ -142,7 +143,7 @@ async def record_observations(
     return await service.record_observations(session, runtime, caller, request)
 
 
-@router.get("/{ident}", **states(Permission.VIEW_FREEZES))
+@router.get("/{ident}", **_SEES)
 async def get_freeze(request: Request, runtime: CurrentRuntime, keeper: CurrentKeeper, ident: str) -> Freeze:
     """One hold by id or ref, with every covered executor's answer; one that is latched here also without a database."""
     return await reading.find(

@@ -147,6 +147,38 @@ async def test_the_routes_answer_as_the_matrix_says(app: App, name: str) -> None
         assert await wrongly_answered(calls, client, standing, endless=ENDLESS) == []
 
 
+def test_what_each_session_may_that_lacks_something(app: App) -> None:
+    """Said by route, so that a route that is given the wrong effect is noticed."""
+    rules = app.runtime.policy.sign_in.watchfloor
+    role = app.runtime.policy.roles[ADMIN.role]
+    whole = Standing(role, INSIDE, ALL_FACTORS, window_open=True)
+
+    def may(standing: Standing) -> set[tuple[str, str]]:
+        let = {(one.method, one.path) for one in _calls(app) if restrictions.judge(one.demand, standing, rules) is None}
+        return {(method, path) for method, path in let if method != "HEAD"}
+
+    freezing = {
+        ("POST", "/v1/freezes"),
+        ("GET", "/v1/freezes"),
+        ("GET", "/v1/freezes/preview"),
+        ("GET", "/v1/freezes/sent/{key}"),
+        ("GET", "/v1/freezes/{ident}"),
+    }
+    leaving = {one for one in may(replace(whole, locked=True)) if one[1].startswith("/v1/auth/")}
+    assert leaving == {
+        ("GET", "/v1/auth/whoami"),
+        ("POST", "/v1/auth/logout"),
+        ("POST", "/v1/auth/unlock"),
+        ("POST", "/v1/auth/unlock/hardware"),
+    }
+    enrolling = {("POST", "/v1/auth/authenticator"), ("POST", "/v1/auth/authenticator/confirm")}
+    assert may(replace(whole, locked=True)) == freezing | leaving
+    for factors in ({"password"}, {"password", "totp"}):
+        assert may(replace(whole, factors=frozenset(factors))) == freezing | leaving | enrolling
+        assert may(replace(whole, factors=frozenset(factors), must_enrol=True)) == freezing | leaving | enrolling
+    assert may(replace(whole, must_enrol=True)) > freezing | leaving | enrolling, "one's own password and sessions too"
+
+
 async def test_whoever_is_out_of_the_window_may_nothing(app: App) -> None:
     async with person_at(app, AUDITOR) as (client, standing):
         await _shut_out(app)

@@ -17,7 +17,6 @@ from backend.demand import Demand, Effect
 from backend.guard import api_routes, socket_routes, stated_demand
 from backend.policy import Policy
 from backend.policy.access import Restrictions, Role
-from contract.permissions import Permission
 
 INSIDE, OUTSIDE = "10.1.2.3", "203.0.113.9"
 """An address that every whitelist of the tests holds, and one that none does."""
@@ -66,9 +65,8 @@ def guarded(app: FastAPI) -> list[Call]:
 def forbidden(demand: Demand, standing: Standing) -> bool:
     """What the policy's text means, said again in the shortest way."""
     role, limits = standing.role, standing.role.restrictions
-    freezes = demand.effect is Effect.FREEZES
-    unlocks, session = demand.effect is Effect.UNLOCKS, demand.effect in {Effect.SESSION, Effect.UNLOCKS}
-    sees_freezes = demand == Demand(Permission.VIEW_FREEZES, Effect.READS, demand.exports)
+    freezing = demand.effect in {Effect.FREEZES, Effect.SEES_FREEZES, Effect.UNLOCKS}
+    enrols = demand.effect is Effect.ENROLS
     factors = standing.factors or frozenset()
     return any(
         (
@@ -77,10 +75,10 @@ def forbidden(demand: Demand, standing: Standing) -> bool:
             demand.permission not in role.permissions | standing.elevated,
             limits.read_only and demand.effect is Effect.CHANGES and demand.permission not in role.read_only_exceptions,
             limits.data_export_disabled and demand.exports,
-            standing.locked and not (freezes or unlocks or sees_freezes),
-            standing.must_enrol and not (freezes or session or sees_freezes),
-            not (freezes or session) and limits.require_2fa and len(factors) < len(("one", "two")),
-            not (freezes or session) and role.needs_hardware_key and "hardware_key" not in factors,
+            standing.locked and not freezing,
+            standing.must_enrol and not (freezing or demand.effect in {Effect.SESSION, Effect.ENROLS}),
+            not (freezing or enrols) and limits.require_2fa and len(factors) < len(("one", "two")),
+            not (freezing or enrols) and role.needs_hardware_key and "hardware_key" not in factors,
         )
     )
 
@@ -92,10 +90,10 @@ def standings(policy: Policy) -> Iterator[Standing]:
             for ip, factors, opened in product((INSIDE, OUTSIDE), FACTORS, (True, False)):
                 plain = Standing(held, ip, factors, opened)
                 yield plain
+                yield replace(plain, must_enrol=True)
                 if factors is ALL_FACTORS:
                     yield replace(plain, elevated=role.elevatable)
                     yield replace(plain, locked=True)
-                    yield replace(plain, must_enrol=True)
 
 
 def _under(role: Role, limits: dict[str, Any]) -> Role:
