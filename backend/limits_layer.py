@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.answers import envelope
-from backend.auth.bearer import bearer_of
+from backend.bearer import bearer_of
 from backend.limits import Limiter
 from backend.limits_core import account_key, address_group, class_of
 from backend.metrics import Metrics

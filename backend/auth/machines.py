@@ -10,7 +10,7 @@ from fastapi import Request
 from sqlalchemy import select
 
 from backend.auth import machine_rows, tokens
-from backend.auth.bearer import bearer_of
+from backend.bearer import bearer_of
 from backend.context import Caller, Runtime
 from backend.http import caller_of
 from backend.peer import comes_over

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import ROUTE_RESOURCE, AuditDraft, record
 from backend.auth import machine_rows, presence, tokens
-from backend.auth.bearer import bearer_of
 from backend.auth.elevations_told import open_elevations
 from backend.auth.fresh_key import require as require_fresh_key
 from backend.auth.identity_tables import HardwareChallengeRow, HardwareKeyRow, KnownAddress, RecoveryCode
@@ -22,6 +21,7 @@ from backend.auth.sessions import why_ended
 from backend.auth.standing import STANDING, no_longer_signed_in, standing_of, still_signed_in
 from backend.auth.tables import Session, SigningKey, User
 from backend.auth.watching import Watch
+from backend.bearer import bearer_of
 from backend.context import Caller, Runtime
 from backend.demand import Demand, Effect
 from backend.errors import WatchfloorError
