@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from backend.clock import Clock
 from backend.db import Database
 from backend.emitter import Emitter
+from backend.folding import Folded
 from backend.keyring import DataKey, Keyring
 from backend.known_callers import KnownCallers
 from backend.latched import Latched
@@ -112,6 +113,8 @@ class Runtime:
     outbox_filled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when this process has committed an audit entry: wakes the sequencer if it runs here."""
     metrics: Metrics = field(default_factory=Metrics)
+    unknown_refused: Folded = field(default_factory=Folded)
+    """Refusals of unknown callers on routes that are never limited, by address and reason."""
     token_use: TokenUse = field(default_factory=TokenUse)
     """Uses of machines' tokens that are not written down yet."""
     present: dict[str, datetime] = field(default_factory=dict)

@@ -25,7 +25,8 @@ from backend.bearer import bearer_of
 from backend.context import Caller, Runtime
 from backend.demand import Demand, Effect
 from backend.errors import WatchfloorError
-from backend.http import caller_of, short_path
+from backend.http import caller_of, client_ip, short_path
+from backend.limits_core import address_group, class_of
 from backend.peer import comes_over
 from contract.audit import AuditResult
 from contract.auth import WhoAmI
@@ -272,8 +273,20 @@ def _not_signed_in(request: Request, why: str, told: str = "") -> WatchfloorErro
         ErrorCode.NOT_AUTHENTICATED,
         told or "You are not signed in, or your session has ended.",
         hint="Sign in again.",
-        audit=_refusal(request, why),
+        audit=_folded(request, why),
     )
+
+
+def _folded(request: Request, why: str) -> AuditDraft | None:
+    """The entry of an unknown caller's refusal; on a route that is never limited one a minute, with their number."""
+    draft = _refusal(request, why)
+    if class_of(request.method, request.url.path) is not None:
+        return draft
+    runtime: Runtime = request.app.state.runtime
+    untold = runtime.unknown_refused.tell((address_group(client_ip(request) or ""), why), runtime.clock.monotonic())
+    if untold is None:
+        return None
+    return replace(draft, metadata={"refused_since_last_told": untold}) if untold else draft
 
 
 def _refusal(request: Request, why: str) -> AuditDraft:

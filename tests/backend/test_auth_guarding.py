@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from zxcvbn import matching
 
+from backend import folding
 from backend.audit.tables import AuditLog
 from backend.auth import passwords, totp
 from backend.auth.enrolment import PENDING_FAILURES
@@ -23,7 +24,7 @@ from backend.policy.load import load_policy
 from backend.policy.transport import RequestClass
 from tests.support.app import POOL_SIZE, App, started_app
 from tests.support.clocks import SetClock
-from tests.support.people import OPERATOR, PASSWORD, TOTP_SECRET, sign_in
+from tests.support.people import ADMIN, OPERATOR, PASSWORD, TOTP_SECRET, sign_in
 from tests.support.signing_in import quick_hashes
 
 START = datetime(2025, 7, 11, 12, 0, 0, tzinfo=UTC)
@@ -156,3 +157,48 @@ async def test_a_new_authenticator_is_taken_into_use_soon_or_not_at_all(app: App
     hand.pass_(minutes=10)
     late = await client.post("/v1/auth/authenticator/confirm", json={"totp": _code(hand, secret)})
     assert late.json()["message"] == "Ask for a new authenticator first."
+
+
+async def test_refusals_where_nothing_is_limited_fill_no_log(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "EVERY_S", 1e9)
+    body = {"scope": {"kind": "global"}, "reason": "a test"}
+    for at in range(10):
+        stranger = app.with_token(f"wfs_made-up-{at}")
+        assert (await stranger.post("/v1/freezes", json=body)).status_code == 401
+    assert (await app.http.post("/v1/freezes", json=body)).status_code == 401
+    assert (await stranger.get("/v1/freezes/F-1")).status_code == 401, "limited: told each time"
+    monkeypatch.setattr(folding, "EVERY_S", 0.0)
+    assert (await stranger.post("/v1/freezes", json=body)).status_code == 401
+    async with app.runtime.database.read() as session:
+        found = await session.scalars(
+            select(AuditLog).where(AuditLog.event_type == "auth.request.refused").order_by(AuditLog.id)
+        )
+        told = [(row.action, row.error_message, row.entry_metadata.get("refused_since_last_told")) for row in found]
+    unknown, post = "the token is no machine's token, or has ended", "POST /v1/freezes"
+    assert sorted(told, key=str) == sorted(
+        [
+            (post, unknown, None),
+            (post, "sent no token", None),
+            ("GET /v1/freezes/F-1", unknown, None),
+            (post, unknown, 9),
+        ],
+        key=str,
+    )
+
+
+async def test_freezes_that_are_accepted_leave_an_entry_each(app: App) -> None:
+    client = await app.as_(ADMIN)
+    for chain in ("base", "arbitrum", "ethereum"):
+        body = {"scope": {"kind": "chain", "name": chain}, "reason": "a test"}
+        assert (await client.post("/v1/freezes", json=body)).status_code == 201
+    assert len(await _recorded(app, "freeze.hold.created")) == 3
+
+
+def test_what_is_folded_is_told_once_a_minute_and_forgotten_kinds_anew() -> None:
+    folded = folding.Folded()
+    seconds = (0.0, 1.0, 59.9, 60.0, 61.0, 500.0)
+    assert [folded.tell(("192.0.2.7", "why"), at) for at in seconds] == [0, None, None, 2, None, 1]
+    assert folded.tell(("192.0.2.8", "why"), 500.0) == 0
+    for at in range(folding.MAX_REMEMBERED):
+        folded.tell((str(at), "why"), 501.0)
+    assert folded.tell(("192.0.2.7", "why"), 502.0) == 0
