@@ -278,7 +278,7 @@ def _proof(number: int, *, halted: int, verified: int, still_open: int) -> HaltP
     open_ids: list[str] = []
     state, proof = HaltState.QUIESCED, "signed; no second source yet"
     if number < verified:
-        state, proof = HaltState.VERIFIED, f"nonce {4410 + number:,} unchanged ×3, says executor:watcher"
+        state, proof = HaltState.VERIFIED, f"nonce {4410 + number:,} unchanged ×3, says service:watcher"
     elif number < verified + still_open:
         open_ids = ["0x9f3c55"]
         state, proof = HaltState.ACKED, f"signed at #{4411 + number:,}, 1 in flight"
