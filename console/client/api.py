@@ -205,9 +205,8 @@ class Api(Exchange):
     async def save_search(self, name: str, where: Mapping[str, str]) -> SavedSearch:
         """Keep a search under a name, in place of the caller's own of that name."""
         content = json.dumps(dict(where)).encode()
-        return _parsed(
-            self.url, SavedSearch, await self._send("PUT", f"/v1/audit/saved/{_part(name)}", content=content)
-        )
+        kept = await self._send("PUT", f"/v1/audit/saved/{_part(name)}", content=content)
+        return _parsed(self.url, SavedSearch, kept)
 
     async def forget_search(self, name: str) -> None:
         """Delete one of the caller's saved searches."""
