@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from console.client.unanswered import Notes
+from console.commands.base import Call
 from contract.errors import ErrorCode, ErrorEnvelope, ExitCode
 from contract.freeze import Freeze, FreezeRequest, FreezeStatus, SentFreeze
 from contract.scope import Scope
@@ -216,6 +217,23 @@ def test_the_command_line_says_it_too_and_once(run: Commands, floor: Floor) -> N
     assert (again.code, again.body["items"]) == (ExitCode.OK, [])
     theirs = run(ADMIN, "freezes", "unanswered", "--json").body["items"]
     assert [(one["scope"], one["fate"], one["freeze"]) for one in theirs] == [("chain:arbitrum", "not taken", None)]
+
+
+def test_the_command_line_forgets_only_what_it_has_printed(
+    run: Commands, floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Notes(str(run.state / "watchfloor"), floor.url, floor.token(OFFICER), now=lambda: models.NOW)
+    asyncio.run(kept.put(FreezeRequest(scope=Scope.parse("chain:base"), reason="x", idempotency_key=KEY)))
+    with monkeypatch.context() as broken:
+        broken.setattr(Call, "answer", _fail)
+        assert "NOT TAKEN" not in run(OFFICER, "freezes", "unanswered").out
+    assert [note.key for note in kept.all()] == [KEY]
+    assert run(OFFICER, "freezes", "unanswered").code == ExitCode.CHECK_FAILED
+    assert kept.all() == []
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError
 
 
 def test_a_freeze_from_the_command_line_leaves_no_note_once_it_is_answered(run: Commands) -> None:
