@@ -114,7 +114,7 @@ class Runtime:
     """Set when this process has committed an audit entry: wakes the sequencer if it runs here."""
     metrics: Metrics = field(default_factory=Metrics)
     unknown_refused: Folded = field(default_factory=Folded)
-    """Refusals of unknown callers on routes that are never limited, by address and reason."""
+    """Refusals of unknown callers on routes that are never limited, by address, route and reason."""
     token_use: TokenUse = field(default_factory=TokenUse)
     """Uses of machines' tokens that are not written down yet."""
     present: dict[str, datetime] = field(default_factory=dict)

@@ -283,7 +283,9 @@ def _folded(request: Request, why: str) -> AuditDraft | None:
     if class_of(request.method, request.url.path) is not None:
         return draft
     runtime: Runtime = request.app.state.runtime
-    untold = runtime.unknown_refused.tell((address_group(client_ip(request) or ""), why), runtime.clock.monotonic())
+    reason = f"{request.method} {getattr(request.scope.get('route'), 'path', '')} {why}"  # templates: there are few
+    kind = address_group(client_ip(request) or ""), reason
+    untold = runtime.unknown_refused.tell(kind, runtime.clock.monotonic())
     if untold is None:
         return None
     return replace(draft, metadata={"refused_since_last_told": untold}) if untold else draft
