@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import subjects
 from backend.audit.canonical import clean_address
 from backend.audit.events import BOOKKEEPING, AuditEvent
-from backend.audit.meta import META_LOG
 from backend.audit.query import AuditFilter
 from backend.audit.wording import joined, text_query
 from backend.context import Runtime
@@ -55,7 +54,7 @@ class Where:
     sought: bool = False
     """Text or an address is looked for: no index has its entries in the order of time, and their number varies."""
     without_bookkeeping: bool = False
-    """Entries are left out that only the ledger itself needs."""
+    """Entries are left out that nobody looks for who looks around."""
     words_joined: int = 1
     """How many words must occur together: the planner takes them for independent, which they seldom are."""
 
@@ -67,11 +66,11 @@ class Where:
         """
         actor = ":foreign_actor" if log.startswith(FOREIGN) else ":actor"
         clauses = [clause.format(actor=actor, time_min=time_min, time_max=time_max) for clause in self.clauses]
-        return [*clauses, _NO_BOOKKEEPING] if self.without_bookkeeping and log == META_LOG else clauses
+        return [*clauses, _NO_BOOKKEEPING] if self.without_bookkeeping and not log.startswith(FOREIGN) else clauses
 
 
 def without_bookkeeping(where: Where, wanted: AuditFilter) -> Where:
-    """Leave out what who looks around does not look for: names learnt, processes that say that all is settled."""
+    """Leave out what who looks around does not look for: names learnt, processes whose entries are settled, reads."""
     if any(getattr(wanted, name) is not None for name in _ASKING):
         return where
     return replace(where, without_bookkeeping=True, values={**where.values, "bookkeeping": sorted(BOOKKEEPING)})

@@ -224,5 +224,6 @@ SETTLING: Final[frozenset[str]] = frozenset({AuditEvent.EMITTER_SETTLED, AuditEv
 """Entries that say nothing but that the entries of their process before them are settled."""
 UNHURRIED: Final[frozenset[str]] = frozenset({AuditEvent.SEARCH_RUN, AuditEvent.ROUTE_READ})
 """Entries that wait for the sequencer's next look: hurrying it after each page would slow down the next one."""
-BOOKKEEPING: Final[frozenset[str]] = SETTLING | {AuditEvent.SUBJECT_NAMED}
-"""Entries that the ledger needs and nobody looks for who does not ask for them: left out when somebody looks around."""
+BOOKKEEPING: Final[frozenset[str]] = SETTLING | {AuditEvent.SUBJECT_NAMED, AuditEvent.ROUTE_READ}
+"""Entries that nobody looks for who does not ask for them: left out when somebody looks around. The ledger needs some;
+others say what those read whose reading is watched, and a console makes one with each look."""

@@ -150,7 +150,7 @@ def test_a_part_that_is_killed_comes_back(demo: HeadlessDemo, data_dir: Path) ->
 def test_a_freeze_of_everything_is_verified_by_the_demos_second_source(demo: HeadlessDemo, data_dir: Path) -> None:
     user = demo.ready["users"]["officer1"]
     code = pyotp.TOTP(user["totp_secret"]).now()
-    beside = environment(data_dir, {"XDG_STATE_HOME": str(data_dir / "state")})
+    beside = environment(data_dir, {"XDG_STATE_HOME": str(data_dir / "state"), "SSH_AUTH_SOCK": user["ssh_auth_sock"]})
 
     def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         argv = [sys.executable, "-P", "-m", "watchfloor", *arguments, "--url", demo.url]
@@ -203,7 +203,7 @@ def test_an_external_database_is_used_as_it_is(data_dir: Path) -> None:
     try:
         with headless_demo(data_dir, more={"WATCHFLOOR_DATABASE_URL": url}) as demo:
             assert demo.ready["database_url"] == url
-            assert sign_in(demo, "admin1").status_code == 200
+            assert sign_in(demo, "operator1").status_code == 200
             assert not (data_dir / "postgres").exists()
     finally:
         databases.drop_database(name)
@@ -304,5 +304,5 @@ def test_the_wheel_alone_runs_from_an_empty_directory(data_dir: Path) -> None:
     empty = base / "empty"
     empty.mkdir()
     with headless_demo(data_dir, more={"PYTHONPATH": site}, cwd=empty) as demo:
-        assert sign_in(demo, "admin1").status_code == 200
+        assert sign_in(demo, "operator1").status_code == 200
     assert list(empty.iterdir()) == []
