@@ -92,9 +92,12 @@ class Floor:
     async def _approved(self, ref: str) -> httpx.Response:
         runtime = build_runtime(Settings(database_url=self.database_url, pool_size=1))
         try:
-            return await self._as(self.officer, lambda client: approve(client, ref), auth=Touching(runtime))
+            answer: httpx.Response = await self._as(
+                self.officer, lambda client: approve(client, ref), auth=Touching(runtime)
+            )
         finally:
             await runtime.database.close()
+        return answer
 
     async def _as(
         self, token: str, act: Callable[[httpx.AsyncClient], Awaitable[Any]], auth: httpx.Auth | None = None
