@@ -60,13 +60,13 @@ class Granted:
     full_at_us: int
 
 
-def grant(full_at_us: int, now_us: int, wanted: int, allowance: Allowance) -> Granted:
-    """Take up to `wanted` requests from an account that will be full at a time; the statement does exactly this.
+def grant(full_at_us: int, asked_at_us: int, now_us: int, wanted: int, allowance: Allowance) -> Granted:
+    """Take up to `wanted` requests from an account that was asked last at a time and will be full at another.
 
-    A clock that was set back never makes an account emptier than empty.
+    The statement of `backend.limits_store` does exactly this. A clock that was set back leaves an account as it was.
     """
     interval_us, burst = allowance.interval_us, allowance.burst
-    owed_us = min(max(full_at_us - now_us, 0), burst * interval_us)
+    owed_us = min(max(full_at_us - max(now_us, asked_at_us), 0), burst * interval_us)
     granted = min(wanted, (burst * interval_us - owed_us) // interval_us)
     return Granted(granted, now_us + owed_us + granted * interval_us)
 

@@ -27,6 +27,10 @@ PRUNE_EVERY_S: Final = 60.0
 _NOW_US: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 # As `limits_core.grant`. A row that is taken anew begins with a full account. Locked in the order of keys, so that two
 # backends never wait for each other.
+_OWED: Final = """
+LEAST(GREATEST(held.full_at_us - GREATEST(EXCLUDED.asked_at_us, held.asked_at_us), 0),
+      EXCLUDED.burst * EXCLUDED.interval_us)"""
+_LEFT: Final = f"((EXCLUDED.burst * EXCLUDED.interval_us - {_OWED}) / EXCLUDED.interval_us)"
 _TAKE: Final = f"""
 WITH now AS (SELECT COALESCE(%(now_us)s::bigint, {_NOW_US}) AS us),
      asked AS (SELECT * FROM unnest(%(keys)s::text[], %(intervals)s::bigint[], %(bursts)s::bigint[],
@@ -37,12 +41,8 @@ ON CONFLICT (key) DO UPDATE SET
     interval_us = EXCLUDED.interval_us,
     burst = EXCLUDED.burst,
     asked_at_us = EXCLUDED.asked_at_us,
-    granted = LEAST(EXCLUDED.granted, (EXCLUDED.burst * EXCLUDED.interval_us - LEAST(GREATEST(
-        held.full_at_us - EXCLUDED.asked_at_us, 0), EXCLUDED.burst * EXCLUDED.interval_us)) / EXCLUDED.interval_us),
-    full_at_us = EXCLUDED.asked_at_us
-        + LEAST(GREATEST(held.full_at_us - EXCLUDED.asked_at_us, 0), EXCLUDED.burst * EXCLUDED.interval_us)
-        + EXCLUDED.interval_us * LEAST(EXCLUDED.granted, (EXCLUDED.burst * EXCLUDED.interval_us - LEAST(GREATEST(
-            held.full_at_us - EXCLUDED.asked_at_us, 0), EXCLUDED.burst * EXCLUDED.interval_us)) / EXCLUDED.interval_us)
+    granted = LEAST(EXCLUDED.granted, {_LEFT}),
+    full_at_us = EXCLUDED.asked_at_us + {_OWED} + EXCLUDED.interval_us * LEAST(EXCLUDED.granted, {_LEFT})
 RETURNING key, granted, asked_at_us, full_at_us
 """  # noqa: S608  constants of this module
 

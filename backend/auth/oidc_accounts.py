@@ -5,12 +5,13 @@ account that exists is never given to whoever comes with its name.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
+from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.auth import accounts
 from backend.auth.oidc_identity import Identity
@@ -24,7 +25,10 @@ from contract.auth import Factor
 from contract.errors import ErrorCode
 from contract.sessions import SessionEnd
 
-_EVENT = "auth.sso"
+_ACTION: Final = {
+    AuditEvent.SSO_LINKED: "account linked with SSO",
+    AuditEvent.SSO_UNLINKED: "account unlinked with SSO",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ async def unlink(session: AsyncSession, runtime: Runtime, caller: Caller, *, nam
     )
     count = len(ended.all())
     after_commit(session, runtime.callers.stale.set)
-    await _record(session, runtime, caller, "unlinked", name=name, new={"sessions_ended": count})
+    await _record(session, runtime, caller, AuditEvent.SSO_UNLINKED, name=name, new={"sessions_ended": count})
     return count
 
 
@@ -167,7 +171,14 @@ async def _linked(
         signed_in_at=now if made else None,
     )
     session.add(row)
-    await _record(session, runtime, caller, "linked", name=user.username, new={"issuer": issuer, "made_account": made})
+    await _record(
+        session,
+        runtime,
+        caller,
+        AuditEvent.SSO_LINKED,
+        name=user.username,
+        new={"issuer": issuer, "made_account": made},
+    )
     return row
 
 
@@ -197,7 +208,7 @@ def _by(anonymous: Caller, user: User) -> Caller:
 
 
 async def _record(
-    session: AsyncSession, runtime: Runtime, caller: Caller, act: str, *, name: str, new: dict[str, Any]
+    session: AsyncSession, runtime: Runtime, caller: Caller, event: AuditEvent, *, name: str, new: dict[str, Any]
 ) -> None:
-    draft = AuditDraft(f"{_EVENT}.{act}", f"account {act} with SSO", "user", name, new_value=new)
+    draft = AuditDraft(event, _ACTION[event], "user", name, new_value=new)
     await audit.record(session, runtime, caller, draft)

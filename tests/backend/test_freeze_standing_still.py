@@ -64,7 +64,9 @@ async def bots(url: str, token: str) -> AsyncIterator[tuple[AsyncGate, AsyncGate
         AsyncGate(url, token, executor="bot-2", chain="base", **PLACE) as other,
         line(url, token, "bot-3") as counting,
     ):
-        await until(lambda: bool(covered.may_send()) and bool(other.may_send()), "both may send")
+        await until(
+            lambda: bool(covered.may_send(amount_eth=1)) and bool(other.may_send(amount_eth=1)), "both may send"
+        )
         await counting.renew(chain="base")
         yield covered, other, counting
 
@@ -73,7 +75,7 @@ async def still_sending(gates: tuple[AsyncGate, ...], accepted_at: float, until_
     """Ask again and again; returns how long after a freeze was accepted somebody was let send last."""
     last = 0.0
     while (now := time.monotonic()) < until_at:
-        if any(gate.may_send() for gate in gates):
+        if any(gate.may_send(amount_eth=1) for gate in gates):
             last = now - accepted_at
         await asyncio.sleep(0.01)
     return last
@@ -143,7 +145,7 @@ async def test_nothing_is_sent_late_and_all_goes_on_when_the_server_does(
         request.node.user_properties += [("last_sent_s", round(last, 3)), ("renewals", tries)]
         assert tries <= TRIES
         hold = await stored(officer, made)
-        await until(lambda: bool(other.may_send()), "who is not covered may send again")
-        await until(lambda: covered.may_send().holds == (hold.ref,), "who is covered knows the hold")
-        assert not covered.may_send()
+        await until(lambda: bool(other.may_send(amount_eth=1)), "who is not covered may send again")
+        await until(lambda: covered.may_send(amount_eth=1).holds == (hold.ref,), "who is covered knows the hold")
+        assert not covered.may_send(amount_eth=1)
         await until(lambda: none_leaked(app, server), f"connections end that nobody uses: {connections(server)}")

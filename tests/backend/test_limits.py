@@ -96,17 +96,17 @@ allowances = st.builds(
 def test_an_account_never_gives_more_than_its_burst_and_its_rate(
     allowance: Allowance, steps: list[tuple[int, int]]
 ) -> None:
-    now, full_at, given_at = 10**15, 0, []
+    now, asked_at, full_at, given_at = 10**15, 0, 0, []
     for step, wanted in steps:
         now += step
-        found = grant(full_at, now, wanted, allowance)
+        found = grant(full_at, asked_at, now, wanted, allowance)
         assert 0 <= found.granted <= wanted
         if found.granted == 0:
             wait = wait_us(found.full_at_us, now, allowance)
             assert wait > 0
-            assert grant(found.full_at_us, now + wait, 1, allowance).granted == 1
-            assert grant(found.full_at_us, now + wait - 1, 1, allowance).granted == 0
-        full_at = found.full_at_us
+            assert grant(found.full_at_us, now, now + wait, 1, allowance).granted == 1
+            assert grant(found.full_at_us, now, now + wait - 1, 1, allowance).granted == 0
+        full_at, asked_at = found.full_at_us, now
         given_at.append((now, found.granted))
     for first in range(len(given_at)):
         for last in range(first, len(given_at)):
@@ -115,10 +115,12 @@ def test_an_account_never_gives_more_than_its_burst_and_its_rate(
             assert passed <= allowance.burst + elapsed // allowance.interval_us
 
 
-def test_a_clock_set_back_empties_no_account_further() -> None:
+def test_a_clock_set_back_leaves_an_account_as_it_was() -> None:
     allowance = Allowance(burst=5, per_minute=60)
-    emptied = grant(0, 10**15, 5, allowance)
-    later = grant(emptied.full_at_us, 10**14, 1, allowance)
+    begun = grant(0, 0, 10**15, 2, allowance)
+    assert grant(begun.full_at_us, 10**15, 10**14, 5, allowance).granted == 3
+    emptied = grant(0, 0, 10**15, 5, allowance)
+    later = grant(emptied.full_at_us, 10**15, 10**14, 1, allowance)
     assert later.granted == 0
     assert wait_us(later.full_at_us, 10**14, allowance) == allowance.interval_us
 
@@ -158,7 +160,7 @@ def test_the_statement_gives_what_the_rule_gives(
 
     async def compare() -> None:
         hand = Hand()
-        full_at = dict.fromkeys(range(3), 0)
+        full_at, asked_at = dict.fromkeys(range(3), 0), dict.fromkeys(range(3), 0)
         async with a_database(database_url) as database:
             async with database.transaction() as session:
                 await session.execute(TRUNCATE)
@@ -168,9 +170,9 @@ def test_the_statement_gives_what_the_rule_gives(
                     hand.us += step
                     asked = min(wanted, allowance.burst)
                     answer = (await accounts.take([Ask(f"key {which}", allowance, asked)]))[f"key {which}"]
-                    expected = grant(full_at[which], hand.us, asked, allowance)
+                    expected = grant(full_at[which], asked_at[which], hand.us, asked, allowance)
                     assert (answer.granted, answer.full_at_us) == (expected.granted, expected.full_at_us)
-                    full_at[which] = expected.full_at_us
+                    full_at[which], asked_at[which] = expected.full_at_us, hand.us
             finally:
                 await accounts.close()
 

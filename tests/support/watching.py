@@ -97,7 +97,7 @@ class Floor:
             self.url, token, executor=name, chain=chain, strategy="arbitrage", wallet=wallet, on_halt=lambda: True
         )
         async with made as gate:
-            await until(gate.may_send, f"{name} may send")
+            await until(lambda: gate.may_send(amount_eth=1), f"{name} may send")
             yield gate
 
     async def watcher_token(self) -> str:
