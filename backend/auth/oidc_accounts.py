@@ -11,7 +11,6 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit import service as audit
-from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.auth import accounts
 from backend.auth.oidc_identity import Identity
@@ -25,10 +24,9 @@ from contract.auth import Factor
 from contract.errors import ErrorCode
 from contract.sessions import SessionEnd
 
-_ACTION: Final = {
-    AuditEvent.SSO_LINKED: "account linked with SSO",
-    AuditEvent.SSO_UNLINKED: "account unlinked with SSO",
-}
+_LINKED: Final = "auth.sso.linked"
+_UNLINKED: Final = "auth.sso.unlinked"
+_ACTION: Final = {_LINKED: "account linked with SSO", _UNLINKED: "account unlinked with SSO"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ async def unlink(session: AsyncSession, runtime: Runtime, caller: Caller, *, nam
     )
     count = len(ended.all())
     after_commit(session, runtime.callers.stale.set)
-    await _record(session, runtime, caller, AuditEvent.SSO_UNLINKED, name=name, new={"sessions_ended": count})
+    await _record(session, runtime, caller, _UNLINKED, name=name, new={"sessions_ended": count})
     return count
 
 
@@ -175,7 +173,7 @@ async def _linked(
         session,
         runtime,
         caller,
-        AuditEvent.SSO_LINKED,
+        _LINKED,
         name=user.username,
         new={"issuer": issuer, "made_account": made},
     )
@@ -208,7 +206,7 @@ def _by(anonymous: Caller, user: User) -> Caller:
 
 
 async def _record(
-    session: AsyncSession, runtime: Runtime, caller: Caller, event: AuditEvent, *, name: str, new: dict[str, Any]
+    session: AsyncSession, runtime: Runtime, caller: Caller, event: str, *, name: str, new: dict[str, Any]
 ) -> None:
     draft = AuditDraft(event, _ACTION[event], "user", name, new_value=new)
     await audit.record(session, runtime, caller, draft)
