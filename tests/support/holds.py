@@ -110,10 +110,16 @@ async def shown_digest(client: httpx.AsyncClient, ref: str) -> str:
 
 
 async def approve(client: httpx.AsyncClient, ref: str, **body: Any) -> httpx.Response:
-    """Approve a thaw over HTTP: what is shown at the moment, unless the body names another digest."""
-    if "digest" not in body:
-        body["digest"] = await shown_digest(client, ref)
-    return await client.post(f"/v1/freezes/{ref}/thaw/approve", json=body)
+    """Approve a thaw over HTTP: what is shown at the moment, unless the body names another digest.
+
+    On a busy machine an executor may fall silent between the two, which changes what is approved: then look again.
+    """
+    for _ in range(ASKED_TIMES):
+        shown = body.get("digest") or await shown_digest(client, ref)
+        answer = await client.post(f"/v1/freezes/{ref}/thaw/approve", json=body | {"digest": shown})
+        if answer.status_code != httpx.codes.CONFLICT or "digest" in body or await shown_digest(client, ref) == shown:
+            break
+    return answer
 
 
 def tokens(database_url: str, *people: Person) -> list[str]:
