@@ -8,9 +8,8 @@ from typing import Final
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
 
-from backend.audit.tables import AuditLog
 from backend.auth import restrictions, service
 from backend.auth.restrictions import Standing
 from backend.auth.tables import Session
@@ -31,6 +30,7 @@ from tests.support.access_matrix import (
     wrongly_judged,
 )
 from tests.support.app import App
+from tests.support.ledger import entries_of
 from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR, Person, sign_in
 
 ENDLESS: Final = frozenset({"/v1/stream"})
@@ -241,9 +241,7 @@ async def test_a_watched_role_leaves_an_entry_for_each_read_and_others_leave_non
         async with person_at(app, person) as (client, _):
             assert (await client.get("/v1/executors", params={"limit": 7})).status_code == 200
             assert (await client.get("/v1/auth/whoami")).status_code == 200
-    async with app.runtime.database.read() as session:
-        wanted = select(AuditLog).where(AuditLog.event_type == "access.route.read")
-        (entry,) = (await session.scalars(wanted)).all()
+    (entry,) = await entries_of(app, "access.route.read")
     assert (entry.user_id, entry.action, entry.resource_id) == (OFFICER.name, "GET /v1/executors", "/v1/executors")
     assert "limit" not in str(entry.entry_metadata)
 

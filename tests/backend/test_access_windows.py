@@ -18,6 +18,7 @@ from contract.auth import LoginRequest
 from tests.support.app import App, started_app
 from tests.support.backends import serving
 from tests.support.clocks import SetClock
+from tests.support.ledger import entries_of, settled
 from tests.support.people import ADMIN, AUDITOR, OFFICER, OPERATOR, PASSWORD, sign_in
 from tests.support.sse import open_stream
 
@@ -54,6 +55,7 @@ async def _grant(client: httpx.AsyncClient, **changes: Any) -> httpx.Response:
 
 
 async def _events(app: App, *kinds: str) -> list[tuple[str, str | None]]:
+    await settled(app)
     async with app.runtime.database.read() as session:
         rows = await session.scalars(select(AuditLog).where(AuditLog.event_type.in_(kinds)))
         return [(row.event_type, row.user_id) for row in rows]
@@ -140,8 +142,8 @@ async def test_outside_the_window_a_sign_in_is_refused_like_a_wrong_password(app
         user = (await session.scalars(select(User).where(User.username == AUDITOR.name))).one()
         request = LoginRequest(username=AUDITOR.name, password=PASSWORD, totp=code_at(user.totp_secret, START))
         assert await login.log_in(session, app.runtime, _anonymous(), request, lambda: "http://test") is None
+    (entry,) = await entries_of(app, "auth.login.failed")
     async with app.runtime.database.read() as session:
-        entry = (await session.scalars(select(AuditLog).where(AuditLog.event_type == "auth.login.failed"))).one()
         assert entry.error_message == "no access window is open"
         assert len((await session.scalars(select(Session).where(Session.user_id == user.id))).all()) == 1
 

@@ -25,6 +25,7 @@ from backend.policy.load import load_policy
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
 from tests.support.hardware import Desk, desk
+from tests.support.ledger import settled
 from tests.support.people import ADMIN, OFFICER, OPERATOR, PASSWORD, TOTP_SECRET, Person, sign_in
 from tests.support.signing_in import enrol, quick_hashes, signed, signed_in
 
@@ -70,6 +71,7 @@ async def _client(app: App, code: str, **who: str) -> httpx.AsyncClient:
 
 
 async def _events(app: App, prefix: str) -> list[str]:
+    await settled(app)
     async with app.runtime.database.read() as session:
         rows = await session.scalars(
             select(AuditLog.event_type).where(AuditLog.event_type.startswith(prefix)).order_by(AuditLog.id)

@@ -24,6 +24,7 @@ from backend.policy.load import load_policy
 from backend.policy.transport import RequestClass
 from tests.support.app import POOL_SIZE, App, started_app
 from tests.support.clocks import SetClock
+from tests.support.ledger import entries_of, settled
 from tests.support.people import ADMIN, OPERATOR, PASSWORD, TOTP_SECRET, sign_in
 from tests.support.signing_in import quick_hashes
 
@@ -59,6 +60,7 @@ async def _client(app: App, code: str) -> httpx.AsyncClient:
 
 
 async def _recorded(app: App, prefix: str) -> list[tuple[str, str | None]]:
+    await settled(app)
     async with app.runtime.database.read() as session:
         wanted = AuditLog.event_type.startswith(prefix)
         rows = await session.execute(
@@ -169,11 +171,8 @@ async def test_refusals_where_nothing_is_limited_fill_no_log(app: App, monkeypat
     assert (await stranger.get("/v1/freezes/F-1")).status_code == 401, "limited: told each time"
     monkeypatch.setattr(folding, "EVERY_S", 0.0)
     assert (await stranger.post("/v1/freezes", json=body)).status_code == 401
-    async with app.runtime.database.read() as session:
-        found = await session.scalars(
-            select(AuditLog).where(AuditLog.event_type == "auth.request.refused").order_by(AuditLog.id)
-        )
-        told = [(row.action, row.error_message, row.entry_metadata.get("refused_since_last_told")) for row in found]
+    found = await entries_of(app, "auth.request.refused")
+    told = [(row.action, row.error_message, row.entry_metadata.get("refused_since_last_told")) for row in found]
     unknown, post = "the token is no machine's token, or has ended", "POST /v1/freezes"
     assert sorted(told, key=str) == sorted(
         [

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 
 from backend.alerts.tables import AlertRow
-from backend.audit.tables import AuditLog
 from backend.auth import hardware_keys, totp
 from backend.auth.identity_tables import HardwareKeyRow
 from backend.auth.tables import Session, User
@@ -24,6 +23,7 @@ from simulator.security_key import Counting
 from tests.support.app import ORIGIN, App, started_app
 from tests.support.clocks import SetClock
 from tests.support.hardware import Desk, desk
+from tests.support.ledger import entries_of
 from tests.support.people import ADMIN, ADMIN2, OFFICER, OPERATOR, PASSWORD_HASH, TOTP_SECRET, Person, sign_in
 from tests.support.signing_in import enrol, first_step, quick_hashes, second_step, signed, signed_in
 
@@ -69,12 +69,6 @@ async def _challenge(app: App, hand: SetClock, person: Person = ADMIN) -> dict[s
     return body
 
 
-async def _entries(app: App, event_type: str) -> list[AuditLog]:
-    async with app.runtime.database.read() as session:
-        rows = await session.scalars(select(AuditLog).where(AuditLog.event_type == event_type).order_by(AuditLog.id))
-        return list(rows)
-
-
 async def _alerts(app: App, rule: str) -> list[AlertRow]:
     async with app.runtime.database.read() as session:
         return list(await session.scalars(select(AlertRow).where(AlertRow.rule == rule)))
@@ -99,14 +93,14 @@ async def test_all_three_factors_give_a_session_that_says_so(app: App, hand: Set
         row = (await session.scalars(select(Session).order_by(Session.created_at.desc()))).first()
     assert row is not None
     assert row.factors == ["password", "totp", "hardware_key"]
-    entry = (await _entries(app, "auth.login.succeeded"))[-1]
+    entry = (await entries_of(app, "auth.login.succeeded"))[-1]
     assert entry.entry_metadata["factors"] == row.factors
 
 
 async def test_password_and_code_alone_open_nothing(app: App, hand: SetClock) -> None:
-    before = len(await _entries(app, "auth.login.succeeded"))
+    before = len(await entries_of(app, "auth.login.succeeded"))
     await _challenge(app, hand)
-    assert len(await _entries(app, "auth.login.succeeded")) == before
+    assert len(await entries_of(app, "auth.login.succeeded")) == before
 
 
 async def test_a_role_without_the_demand_signs_in_in_one_step(app: App, hand: SetClock) -> None:
@@ -119,7 +113,7 @@ async def test_an_account_without_a_key_is_told_so_and_only_after_its_other_fact
     told = await first_step(app.http, ADMIN2, code)
     assert (told.status_code, told.json()["code"]) == (403, "not_allowed")
     assert "enroll-key" in told.json()["hint"]
-    (entry,) = await _entries(app, "auth.login.failed")
+    (entry,) = await entries_of(app, "auth.login.failed")
     assert entry.error_message == "no hardware key enrolled"
     assert (await first_step(app.http, ADMIN2, code)).status_code == 401, "the code is used up"
     wrong = await first_step(app.http, ADMIN2, "000000")
@@ -210,7 +204,7 @@ async def test_a_cloned_key_is_refused_for_good_and_loudly(app: App, hand: SetCl
     refused = await second_step(app.http, signed(await _challenge(app, hand), held))
     assert refused.status_code == 401
     assert "copy" in refused.json()["message"]
-    (entry,) = await _entries(app, "auth.hardware_key.cloned")
+    (entry,) = await entries_of(app, "auth.hardware_key.cloned")
     assert entry.resource_id == ADMIN.name
     (alert,) = await _alerts(app, "hardware_key_cloned")
     assert (alert.severity, ADMIN.name in alert.message) == ("critical", True)
@@ -260,7 +254,7 @@ async def test_one_key_belongs_to_one_account(app: App, held: Desk) -> None:
     with pytest.raises(WatchfloorError, match="another account"):
         await enrol(app.runtime, ADMIN2, held)
     assert await enrol(app.runtime, ADMIN, held) == (await _key(app)).fingerprint, "enrolling again changes nothing"
-    assert len(await _entries(app, "auth.hardware_key.enrolled")) == 1
+    assert len(await entries_of(app, "auth.hardware_key.enrolled")) == 1
 
 
 async def test_a_disabled_account_cannot_finish(app: App, hand: SetClock, held: Desk) -> None:
@@ -279,7 +273,7 @@ async def test_an_address_that_is_not_the_backends_gets_no_challenge(app: App, h
     told = await first_step(app.http, ADMIN, code, origin=origin)
     assert (told.status_code, told.json()["code"]) == (403, "not_allowed")
     assert "WATCHFLOOR_ORIGINS" in told.json()["hint"]
-    (entry,) = await _entries(app, "auth.login.failed")
+    (entry,) = await entries_of(app, "auth.login.failed")
     assert (entry.resource_id, entry.error_message) == (ADMIN.name, "not an address of this backend")
     assert (await first_step(app.http, ADMIN, code)).status_code == 401, "the code is used up"
 

@@ -17,7 +17,7 @@ from backend.auth import passwords, totp
 from backend.auth.tables import Session, User
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
-from tests.support.ledger import sealed_values
+from tests.support.ledger import entries_of, sealed_values
 from tests.support.people import ADMIN, OPERATOR, PASSWORD, TOTP_SECRET, Person, sign_in
 
 START = datetime(2025, 7, 11, 12, 0, 0, tzinfo=UTC)
@@ -46,12 +46,6 @@ async def _log_in(app: App, code: str, *, password: str = PASSWORD, name: str = 
     return await app.http.post("/v1/auth/login", json=body)
 
 
-async def _entries(app: App, event_type: str) -> list[AuditLog]:
-    async with app.runtime.database.read() as session:
-        rows = await session.scalars(select(AuditLog).where(AuditLog.event_type == event_type).order_by(AuditLog.id))
-        return list(rows)
-
-
 async def _user(app: App, person: Person = OPERATOR) -> User:
     async with app.runtime.database.read() as session:
         return (await session.scalars(select(User).where(User.username == person.name))).one()
@@ -76,7 +70,7 @@ async def test_password_and_code_give_a_session_of_eight_hours(app: App, hand: S
     assert (me["username"], me["role"]) == (OPERATOR.name, "mev_operator")
     assert "execute_trades" in me["permissions"]
     assert "freeze_operations" not in me["permissions"]
-    (entry,) = [row for row in await _entries(app, "auth.login.succeeded") if row.resource_id == me["session_id"]]
+    (entry,) = [row for row in await entries_of(app, "auth.login.succeeded") if row.resource_id == me["session_id"]]
     assert (entry.user_id, entry.category, entry.result) == (OPERATOR.name, "authentication", "success")
 
 
@@ -99,14 +93,14 @@ async def test_every_wrong_factor_gets_the_same_answer(app: App, hand: SetClock)
     told = {(a.status_code, a.json()["code"], a.json()["message"], a.json()["hint"]) for a in answers}
     assert len(told) == 1, told
     assert {status for status, *_ in told} == {401}
-    reasons = Counter(row.error_message for row in await _entries(app, "auth.login.failed"))
+    reasons = Counter(row.error_message for row in await entries_of(app, "auth.login.failed"))
     assert reasons == {"password": 1, "code": 3, "unknown account": 1, "disabled account": 1}
 
 
 async def test_a_name_without_account_is_not_kept(app: App, hand: SetClock) -> None:
     """People type passwords into the name field."""
     await _log_in(app, _code(hand), name="hunter2-by-mistake")
-    (entry,) = await _entries(app, "auth.login.failed")
+    (entry,) = await entries_of(app, "auth.login.failed")
     assert entry.resource_id is None
     async with app.runtime.database.read() as session:
         text = repr([vars(row) for row in await session.scalars(select(AuditLog))])
@@ -172,7 +166,7 @@ async def test_failures_make_the_account_wait_longer_and_longer(app: App, hand: 
     hand.pass_(seconds=1)
     assert (await _log_in(app, _code(hand))).status_code == 200
     assert (await _user(app)).failed_logins == 0
-    reasons = [row.error_message for row in await _entries(app, "auth.login.failed")]
+    reasons = [row.error_message for row in await entries_of(app, "auth.login.failed")]
     assert reasons.count("waiting after failures") == 2
 
 
@@ -210,7 +204,7 @@ async def test_signing_out_ends_the_session_on_every_backend(app: App, hand: Set
         assert out.status_code == 204
         assert out.content == b""
         assert (await _who(other, token)).status_code == 401
-    (entry,) = await _entries(app, "auth.logout.done")
+    (entry,) = await entries_of(app, "auth.logout.done")
     assert entry.user_id == OPERATOR.name
 
 
@@ -226,10 +220,10 @@ async def test_an_admin_may_sign_in_only_from_the_policys_networks(app: App, han
     async with httpx.AsyncClient(transport=inside, base_url="http://test") as client:
         asked = await client.post("/v1/auth/login", json=body)
         assert (asked.status_code, asked.json()["code"]) == (403, "not_allowed"), "from here only the key is missing"
-    (refused,) = await _entries(app, "auth.request.refused")
+    (refused,) = await entries_of(app, "auth.request.refused")
     assert refused.user_id == ADMIN.name
     assert (await sealed_values(app, refused.id))["ip_address"] == "203.0.113.9"
-    reasons = [row.error_message for row in await _entries(app, "auth.login.failed")]
+    reasons = [row.error_message for row in await entries_of(app, "auth.login.failed")]
     assert sorted(reasons, key=str) == ["address", "no hardware key enrolled"]
 
 
@@ -308,7 +302,7 @@ async def test_guesses_made_at_once_count_one_by_one(app: App, hand: SetClock, m
     await asyncio.gather(*(_log_in(app, f"{guess:06}") for guess in range(guesses)))
     rules = app.runtime.policy.sign_in.watchfloor
     assert (await _user(app)).failed_logins == rules.failures_before_wait
-    reasons = Counter(row.error_message for row in await _entries(app, "auth.login.failed"))
+    reasons = Counter(row.error_message for row in await entries_of(app, "auth.login.failed"))
     assert reasons == {
         "code": rules.failures_before_wait,
         "waiting after failures": guesses - rules.failures_before_wait,

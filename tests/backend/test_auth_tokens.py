@@ -16,13 +16,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, update
 
-from backend.audit.tables import AuditLog
 from backend.auth import accounts, service, tokens
 from backend.auth.tables import ServiceToken, SigningKey, User
 from backend.context import Caller, system_caller
 from contract.permissions import Permission
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
+from tests.support.ledger import entries_of
 from tests.support.people import ADMIN, EXECUTOR, OPERATOR, sign_in
 
 START = datetime(2025, 7, 11, 12, 0, 0, tzinfo=UTC)
@@ -207,8 +207,7 @@ async def test_signing_keys_are_replaced_and_old_ones_die_with_their_sessions(ap
 async def test_rubbish_is_refused_and_recorded(app: App, token: str) -> None:
     answer = await app.http.get("/v1/auth/whoami", headers={b"authorization": f"Bearer {token}".encode()})
     assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
-    async with app.runtime.database.read() as session:
-        (entry,) = await session.scalars(select(AuditLog).where(AuditLog.event_type == "auth.request.refused"))
+    (entry,) = await entries_of(app, "auth.request.refused")
     assert (entry.user_id, entry.result, entry.resource_id) == ("anonymous", "denied", "/v1/auth/whoami")
 
 

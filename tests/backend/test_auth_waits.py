@@ -22,6 +22,7 @@ from backend.auth.tables import User
 from backend.context import system_caller
 from tests.support.app import ORIGIN, App, started_app
 from tests.support.clocks import SetClock
+from tests.support.ledger import settled
 from tests.support.people import OPERATOR, PASSWORD, TOTP_SECRET, sign_in
 from tests.support.signing_in import quick_hashes
 
@@ -83,6 +84,7 @@ async def _recovery_codes(app: App) -> list[str]:
 
 
 async def _failures(app: App) -> Counter[str | None]:
+    await settled(app)
     async with app.runtime.database.read() as session:
         rows = await session.scalars(select(AuditLog.error_message).where(AuditLog.event_type == "auth.login.failed"))
         return Counter(rows)

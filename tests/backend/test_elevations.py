@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import Request
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
 
-from backend.audit.tables import AuditLog
 from backend.auth import access_monitor, service
 from backend.auth.known import _look
 from backend.auth.tables import User
@@ -21,6 +20,7 @@ from contract.permissions import Permission
 from tests.support.app import App, started_app
 from tests.support.backends import serving
 from tests.support.clocks import SetClock
+from tests.support.ledger import entries_of
 from tests.support.people import ADMIN, EXECUTOR, OFFICER, OPERATOR
 from tests.support.sse import open_stream
 
@@ -84,9 +84,7 @@ async def test_whoever_asked_cannot_approve(app: App) -> None:
     body = AUDIT | {"permissions": ["reveal_personal_data"]}
     ident = await _asked(admin, body)
     assert await _code(admin, f"/v1/elevations/{ident}/approve") == (403, "second_person_required")
-    async with app.runtime.database.read() as session:
-        wanted = select(AuditLog).where(AuditLog.event_type == "access.elevation.approved")
-        entry = (await session.scalars(wanted)).one()
+    (entry,) = await entries_of(app, "access.elevation.approved")
     assert (entry.result, entry.user_id) == ("denied", ADMIN.name)
     assert await _code(await app.as_(OPERATOR), f"/v1/elevations/{ident}/approve") == (403, "not_allowed")
 

@@ -15,6 +15,7 @@ from backend.guard import PUBLIC, api_routes, needs, refuse_unguarded_routes, st
 from contract.errors import HTTP_STATUS, ErrorCode, ErrorEnvelope
 from contract.permissions import Permission
 from tests.support.app import App
+from tests.support.ledger import settled
 from tests.support.people import ADMIN, AUDITOR, EXECUTOR, EXECUTOR_PERMISSIONS, OFFICER, OPERATOR, Person
 
 SEALED = Person("sealed", "break_glass")
@@ -114,6 +115,7 @@ async def test_every_route_answers_every_role_as_the_policy_says(app: App) -> No
                     assert code is wanted, told
                     refused.add(request_id)
     assert refused, "a walk without a refusal proves nothing"
+    await settled(app)
     async with app.runtime.database.read() as session:
         rows = (await session.scalars(select(AuditLog).where(AuditLog.result == "denied"))).all()
     recorded = {row.entry_metadata["request_id"]: row for row in rows}
@@ -165,6 +167,7 @@ async def test_a_hostile_path_is_refused_and_recorded_in_plain_characters(app: A
     url = re.sub(r"\{[^}]*\}", "%00%1b[31m" + "x" * 300, min(paths))
     answer = await app.http.get(url)
     assert _envelope(answer).code is ErrorCode.NOT_AUTHENTICATED
+    await settled(app)
     async with app.runtime.database.read() as session:
         (entry,) = await session.scalars(select(AuditLog))
     assert entry.action.isprintable()

@@ -10,7 +10,6 @@ import pytest
 from fastapi import Request
 from sqlalchemy import select, text
 
-from backend.audit.tables import AuditLog
 from backend.auth import accounts, service, service_token_use, service_tokens
 from backend.auth.known import _look
 from backend.auth.tables import ServiceToken
@@ -20,6 +19,7 @@ from contract.permissions import Permission
 from contract.service_tokens import RotateRequest, ServiceTokenRequest
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.clocks import SetClock
+from tests.support.ledger import entries_of
 from tests.support.people import ADMIN, sign_in
 
 START = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -106,8 +106,8 @@ async def test_a_secret_is_shown_once_and_kept_nowhere(app: App, admin: httpx.As
     assert (token["subject"], token["state"], token["max_trade_eth"]) == ("executor:script", "active", "0.5")
     listed = await admin.get(TOKENS)
     assert listed.json()["items"] == [token]
+    (entry,) = await entries_of(app, "auth.token.issued")
     async with app.runtime.database.read() as session:
-        (entry,) = await session.scalars(select(AuditLog).where(AuditLog.event_type == "auth.token.issued"))
         tables = await session.scalars(text("SELECT t::text FROM service_tokens AS t"))
         everything = [*tables, str(entry.new_value), listed.text]
     assert (entry.user_id, entry.resource_id) == (ADMIN.name, "script")
@@ -122,9 +122,8 @@ async def test_only_who_renews_permits_is_called_an_executor(app: App, admin: ht
         secret, token = await _issue(admin, "x", permissions=held)
         assert token["subject"] == subject
         await app.with_token(secret).get("/v1/alerts")
-    async with app.runtime.database.read() as session:
-        denied = await session.scalars(select(AuditLog.user_id).where(AuditLog.event_type == "auth.permission.denied"))
-    assert set(denied) == {"executor:x", "service:x"}
+    denied = await entries_of(app, "auth.permission.denied")
+    assert {entry.user_id for entry in denied} == {"executor:x", "service:x"}
 
 
 async def test_the_old_secret_works_until_the_new_one_is_used(app: App, admin: httpx.AsyncClient) -> None:
@@ -375,13 +374,10 @@ async def test_a_given_token_keeps_its_scope_and_a_changed_one_is_another(app: A
         return row.created_at
 
     await ensured("bot-1", "bot-*")
-    async with app.runtime.database.read() as session:
-        issued = select(AuditLog).where(AuditLog.event_type == "auth.token.issued")
-        assert len((await session.scalars(issued)).all()) == 1
+    assert len(await entries_of(app, "auth.token.issued")) == 1
     await ensured("bot-*", "bot-1")
     await ensured("bot-1")
-    async with app.runtime.database.read() as session:
-        assert len((await session.scalars(issued)).all()) == 2
+    assert len(await entries_of(app, "auth.token.issued")) == 2
 
 
 def test_a_secret_is_in_no_repr() -> None:

@@ -10,7 +10,6 @@ import httpx
 import pytest
 from sqlalchemy import event, select, update
 
-from backend.audit.tables import AuditLog
 from backend.auth import presence, totp
 from backend.auth.tables import Session
 from backend.policy.load import load_policy
@@ -23,6 +22,7 @@ from tests.support.clocks import SetClock
 from tests.support.hardware import Desk, desk
 from tests.support.holds import freeze
 from tests.support.latching import latched, until
+from tests.support.ledger import entries_of
 from tests.support.outage import outage
 from tests.support.people import (
     ADMIN,
@@ -83,12 +83,6 @@ async def _last_used(app: App) -> list[datetime]:
     await presence.write(app.runtime)
     async with app.runtime.database.read() as session:
         return list(await session.scalars(select(Session.last_used_at).order_by(Session.created_at)))
-
-
-async def _entries(app: App, event_type: str) -> list[AuditLog]:
-    async with app.runtime.database.read() as session:
-        found = await session.scalars(select(AuditLog).where(AuditLog.event_type == event_type))
-        return list(found)
 
 
 def test_the_product_locks_as_these_tests_do() -> None:
@@ -243,9 +237,9 @@ async def test_password_and_code_unlock_and_lengthen_nothing(app: App, hand: Set
     hand.pass_(minutes=15)
     assert await code_of(client, "/v1/auth/unlock", "POST", json=_typed(hand) | {"totp": ""}) == "login_failed"
     assert await code_of(client, "/v1/alerts") == "session_locked"
-    (entry,) = await _entries(app, "auth.session.unlocked")
+    (entry,) = await entries_of(app, "auth.session.unlocked")
     assert (entry.user_id, entry.result) == (OPERATOR.name, "success")
-    assert {one.action for one in await _entries(app, "auth.login.failed")} == {"unlock session"}
+    assert {one.action for one in await entries_of(app, "auth.login.failed")} == {"unlock session"}
 
 
 async def test_a_code_unlocks_once(app: App, hand: SetClock) -> None:
@@ -260,7 +254,7 @@ async def test_factors_are_not_tested_without_a_trace_under_another_address(app:
     client = plain(app, await sign_in(app.runtime, ADMIN))
     told = await client.post("/v1/auth/unlock", json=_typed(hand) | {"origin": "http://elsewhere.example"})
     assert (told.status_code, told.json()["code"]) == (403, "not_allowed")
-    (entry,) = await _entries(app, "auth.login.failed")
+    (entry,) = await entries_of(app, "auth.login.failed")
     assert (entry.resource_id, entry.error_message) == (ADMIN.name, "not an address of this backend")
     assert (await client.post("/v1/auth/unlock", json=_typed(hand))).status_code == 401, "the code is used up"
 
@@ -320,7 +314,7 @@ async def test_one_sign_in_too_many_ends_the_oldest_and_tells_it_why(app: App, h
     assert (told.status_code, told.json()["code"]) == (401, "not_authenticated")
     assert "signed in elsewhere" in told.json()["message"]
     assert [await code_of(one, "/v1/alerts") for one in (*clients[1:], newest, bystander)] == ["ok"] * (most + 1)
-    (entry,) = await _entries(app, "auth.session.ended")
+    (entry,) = await entries_of(app, "auth.session.ended")
     assert (entry.user_id, entry.new_value) == (OPERATOR.name, {"account": OPERATOR.name, "reason": "replaced"})
 
 
@@ -359,7 +353,7 @@ async def test_who_manages_people_ends_anybodys_sessions(app: App) -> None:
     assert await code_of(officer, "/v1/access/sessions", "DELETE", params={"account": OPERATOR.name}) == "ok"
     assert await code_of(operator, "/v1/auth/whoami") == "not_authenticated"
     assert await code_of(officer, "/v1/access/sessions", "DELETE", params={"account": "nobody"}) == "not_found"
-    entries = await _entries(app, "auth.session.ended")
+    entries = await entries_of(app, "auth.session.ended")
     assert {entry.user_id for entry in entries} == {OFFICER.name}
     assert sorted(str((entry.new_value or {})["account"]) for entry in entries) == sorted([ADMIN.name, OPERATOR.name])
 

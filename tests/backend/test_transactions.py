@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from backend.audit.tables import AuditLog
 from backend.stream.tables import StreamEvent
 from backend.transactions.tables import TransactionRow
 from contract.base import Page
 from contract.transactions import MAX_BATCH_ROWS, ImportResult, Outcome, Transaction
 from tests.support.app import App
+from tests.support.ledger import entries_of
 from tests.support.people import EXECUTOR, OFFICER, OPERATOR
 from tests.support.trades import store, trade
 
@@ -47,9 +47,7 @@ async def test_a_batch_is_stored_audited_and_announced_once(app: App) -> None:
     assert sorted(one.outcome for one in await stored(app)) == ["failed", "success", "unknown"]
     async with app.runtime.database.read() as session:
         [event] = (await session.execute(select(StreamEvent).where(StreamEvent.topic == "transactions"))).scalars()
-        [entry] = (
-            await session.execute(select(AuditLog).where(AuditLog.event_type == "transactions.batch.stored"))
-        ).scalars()
+    [entry] = await entries_of(app, "transactions.batch.stored")
     assert event.payload["count"] == 3
     assert entry.category == "transactions"
     assert entry.new_value is not None
@@ -84,10 +82,7 @@ async def test_one_bad_row_refuses_the_whole_batch_and_is_named(app: App) -> Non
     assert result.imported == 0
     assert [one.line for one in result.refused] == [2, 3]
     assert await stored(app) == []
-    async with app.runtime.database.read() as session:
-        [entry] = (
-            await session.execute(select(AuditLog).where(AuditLog.event_type == "transactions.batch.stored"))
-        ).scalars()
+    [entry] = await entries_of(app, "transactions.batch.stored")
     assert entry.result == "failure"
 
 

@@ -12,12 +12,12 @@ import httpx
 import pytest
 from sqlalchemy import func, select, text
 
-from backend.audit.tables import AuditLog
 from backend.transactions.intake import ABANDONED_AFTER, MAX_IMPORT_ROWS
 from backend.transactions.tables import Import, StagedTransaction, TransactionRow
 from contract.transactions import ImportResult
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
+from tests.support.ledger import entries_of
 from tests.support.people import ADMIN, OPERATOR
 from tests.support.shared_data import shared_data
 
@@ -66,11 +66,7 @@ async def test_nothing_is_stored_before_the_commit(app: App) -> None:
     result = await commit(client, ident)
     assert (result.imported, result.unchanged, result.refused) == (3, 0, [])
     assert await count(app, StagedTransaction) == 0
-    async with app.runtime.database.read() as session:
-        entries = (
-            await session.execute(select(AuditLog).where(AuditLog.event_type == "transactions.file.imported"))
-        ).scalars()
-        [entry] = entries
+    [entry] = await entries_of(app, "transactions.file.imported")
     assert entry.entry_metadata["sha256"] == SHA
     assert entry.new_value is not None
     assert entry.new_value["first_block_time"] == WHEN.isoformat()

@@ -18,13 +18,12 @@ import httpx
 import pyotp
 import pytest
 from cryptography import x509
-from sqlalchemy import select
 
-from backend.audit.tables import AuditLog
 from console.client.transport import open_http
 from tests.support.app import App
 from tests.support.backends import START_LIMIT_S, Backend, backend, eventually
 from tests.support.certificates import Authority, Issued
+from tests.support.ledger import entries_of
 from tests.support.people import OPERATOR, PASSWORD, TOTP_SECRET, sign_in
 
 LIMIT_S = 30.0
@@ -148,9 +147,8 @@ async def test_a_unix_socket_says_who_calls(app: App, database_url: str, tmp_pat
             answer = await client.post("/v1/auth/login", json=body)
             assert answer.status_code == 200, answer.text
             assert "strict-transport-security" not in answer.headers
-        async with app.runtime.database.read() as session:
-            entries = await session.scalars(select(AuditLog).where(AuditLog.event_type == "auth.login.succeeded"))
-            told = [entry.entry_metadata for entry in entries if "socket_uid" in entry.entry_metadata]
+        entries = await entries_of(app, "auth.login.succeeded")
+        told = [entry.entry_metadata for entry in entries if "socket_uid" in entry.entry_metadata]
         assert [(one["socket_uid"], one["socket_pid"]) for one in told] == [(os.geteuid(), os.getpid())]
         shown = await asyncio.to_thread(
             subprocess.run,

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import undefer
 
 from backend.audit.revealing import open_sealed
-from backend.audit.tables import AuditOutbox, LedgerEntry
+from backend.audit.tables import AuditLog, AuditOutbox, LedgerEntry
 from tests.support.app import App
 
 _PATIENCE_TURNS = 3_000
@@ -23,6 +23,17 @@ async def settled(app: App) -> None:
                 return
         await asyncio.sleep(0.01)
     raise AssertionError("the outbox never became empty")
+
+
+async def entries_of(app: App, event_type: str) -> list[AuditLog]:
+    """Everything the audit log has of a type, oldest first.
+
+    Read when nothing waits: a statement planned while the first entry of a partition moves there misses that one.
+    """
+    await settled(app)
+    async with app.runtime.database.read() as session:
+        rows = await session.scalars(select(AuditLog).where(AuditLog.event_type == event_type).order_by(AuditLog.id))
+        return list(rows)
 
 
 async def ledger_rows(app: App, *idents: UUID) -> Sequence[LedgerEntry]:

@@ -13,6 +13,7 @@ from backend.audit.tables import AuditLog
 from backend.auth.tables import Session
 from tests.support.app import ORIGIN, App, started_app
 from tests.support.clocks import SetClock
+from tests.support.ledger import entries_of
 from tests.support.provider import CLIENT, SECRET, Provider, provider
 
 POLICY = str(Path(__file__).with_name("sso.toml"))
@@ -55,9 +56,8 @@ class Sso:
         return token
 
     async def entries(self, event_type: str) -> list[AuditLog]:
-        """Audit entries of a type."""
-        async with self.app.runtime.database.read() as session:
-            return list(await session.scalars(select(AuditLog).where(AuditLog.event_type == event_type)))
+        """Audit entries of a type, oldest first."""
+        return await entries_of(self.app, event_type)
 
     async def sessions(self) -> list[Session]:
         """All sessions there ever were."""
