@@ -82,8 +82,7 @@ class History:
     async def run(self) -> None:
         """Rounds of steps at once; after each, every bot at every backend gets what the stored holds allow."""
         await self.worlds[0].sweep()
-        for bot in BOTS:
-            await self.worlds[0].permit(bot)
+        await asyncio.gather(*(self.worlds[0].permit(bot) for bot in BOTS))
         for _ in range(STEPS):
             await asyncio.gather(*(self._step(self.chance.choice(self.worlds)) for _ in range(AT_ONCE)))
             await self._check_at_rest()
@@ -171,18 +170,18 @@ class History:
         """With nothing under way, each bot stands under exactly the stored holds, at either backend."""
         async with self.worlds[0].runtime.database.read() as session:
             rows = (await session.execute(text(_STORED))).all()
-        for world in self.worlds:
-            for bot in BOTS:
-                permit = await world.permit(bot)
-                over = {
-                    row.ref: FreezeMode(row.mode)
-                    for row in rows
-                    if covers(row.scope, bot) and bot not in (row.thaw_released or [])
-                }
-                assert {hold.freeze_ref for hold in permit.holds} == set(over), (bot, permit.holds, over)
-                assert permit.may_trade is STOPS.isdisjoint(over.values())
-                assert permit.epoch == rows[0].last_epoch if rows else True
-                self.counts["permits at rest"] += 1
+        asked = [(world, bot) for world in self.worlds for bot in BOTS]
+        permits = await asyncio.gather(*(world.permit(bot) for world, bot in asked))
+        for (_, bot), permit in zip(asked, permits, strict=True):
+            over = {
+                row.ref: FreezeMode(row.mode)
+                for row in rows
+                if covers(row.scope, bot) and bot not in (row.thaw_released or [])
+            }
+            assert {hold.freeze_ref for hold in permit.holds} == set(over), (bot, permit.holds, over)
+            assert permit.may_trade is STOPS.isdisjoint(over.values())
+            assert permit.epoch == rows[0].last_epoch if rows else True
+            self.counts["permits at rest"] += 1
         for row in rows:
             self.counts[f"at rest {row.status}"] += 1
 
