@@ -18,6 +18,7 @@ from backend.auth.tables import Session, User
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
 from contract.errors import ErrorCode
+from contract.permissions import Permission
 
 __all__ = [
     "Authenticator", "Credentials", "Envelopes", "add_user", "change_role", "disable_user", "ensure_service_token",
@@ -167,19 +168,42 @@ async def ensure_user(
     return wanted
 
 
-async def disable_user(session: AsyncSession, runtime: Runtime, caller: Caller, *, name: str) -> int:
+async def disable_user(
+    session: AsyncSession, runtime: Runtime, caller: Caller, *, name: str, even_last: bool = False
+) -> int:
     """Shut an account and end its sessions; returns how many were open.
 
     Raises:
-        WatchfloorError: NOT_FOUND.
+        WatchfloorError: NOT_FOUND; REFUSED_BY_POLICY for the last account that may freeze, unless `even_last`.
     """
     user = await _existing(session, name)
+    if not even_last:
+        await refuse_last_to_freeze(session, runtime, user)
     ended = await _end_sessions(session, runtime, user)
     old = {"disabled": user.disabled}
     user.disabled = True
     new = {"disabled": True, "sessions_ended": ended}
     await _record(session, runtime, caller, name, "disabled", old_value=old, new_value=new)
     return ended
+
+
+async def refuse_last_to_freeze(session: AsyncSession, runtime: Runtime, user: User, role: str | None = None) -> None:
+    """Refuse to take an account away, or to give it a role, if nobody with an account of their own could freeze then.
+
+    Raises:
+        WatchfloorError: REFUSED_BY_POLICY.
+    """
+    freezing = {name for name, one in runtime.policy.roles.items() if Permission.FREEZE_OPERATIONS in one.permissions}
+    freezing.discard(runtime.policy.identity.break_glass_role)
+    if user.disabled or user.role not in freezing or role in freezing:
+        return
+    others = select(User.id).where(User.id != user.id, User.disabled.is_(False), User.role.in_(freezing)).limit(1)
+    if await session.scalar(others) is None:
+        raise WatchfloorError(
+            ErrorCode.REFUSED_BY_POLICY,
+            f"{user.username!r} is the last account that may freeze.",
+            hint="Give somebody else a role that may first.",
+        )
 
 
 async def change_role(session: AsyncSession, runtime: Runtime, caller: Caller, *, name: str, role: str) -> int:

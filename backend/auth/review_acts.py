@@ -12,7 +12,6 @@ from backend.errors import WatchfloorError
 from contract.access import ReviewDecision, ReviewDecisionRequest
 from contract.errors import ErrorCode
 from contract.hardware import HardwareAct
-from contract.permissions import Permission
 from contract.service_tokens import ServiceTokenState
 
 
@@ -40,7 +39,7 @@ async def carry_out(
         await fresh_key.require(session, runtime, caller, HardwareAct.DECIDE_ACCESS, about)
     if asked.decision is ReviewDecision.REVOKE:
         if not user.disabled:
-            await accounts.disable_user(session, runtime, caller, name=user.username)
+            await accounts.disable_user(session, runtime, caller, name=user.username, even_last=True)  # judged above
         return
     if user.disabled or user.role != item.role:
         raise WatchfloorError(
@@ -61,17 +60,7 @@ async def _refuse_what_nobody_could_mend(session: AsyncSession, runtime: Runtime
             f"{user.username!r} is the break-glass account: it is sealed for the day when a key is lost.",
             hint="Keep it here. To do without it: watchfloor user disable, beside the database.",
         )
-    freezing = {name for name, one in runtime.policy.roles.items() if Permission.FREEZE_OPERATIONS in one.permissions}
-    freezing.discard(sealed)
-    if user.disabled or user.role not in freezing or role in freezing:
-        return
-    others = select(User.id).where(User.id != user.id, User.disabled.is_(False), User.role.in_(freezing)).limit(1)
-    if await session.scalar(others) is None:
-        raise WatchfloorError(
-            ErrorCode.REFUSED_BY_POLICY,
-            f"{user.username!r} is the last account that may freeze.",
-            hint="Give somebody else a role that may, then decide.",
-        )
+    await accounts.refuse_last_to_freeze(session, runtime, user, role)
 
 
 async def _of_token(

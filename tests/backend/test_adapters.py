@@ -83,7 +83,7 @@ def test_a_drill_stops_it_unless_it_takes_no_part(floor: Floor, tmp_path: Path) 
         assert (outcome["proof"], over["missed"]) == ("not exercised: takes no part in drills", 0)
         assert runs.exists()
         floor.freeze()
-        until(lambda: not runs.exists(), "it is halted in earnest")
+        until(lambda: not runs.exists() and running.wrote("stop"), "it is halted in earnest, and says so")
         stops = [line for line in running.lines() if line["what"] == "stop"]
         assert {tuple(line["holds"]) for line in stops} == {("FRZ-0002",)}
 

@@ -90,6 +90,22 @@ def test_disable_and_reset_are_recorded(run: Run, database_url: str, capsys: pyt
     assert events == ["auth.user.added", "auth.user.totp_reset", "auth.user.disabled"]
 
 
+def test_the_last_account_that_may_freeze_is_not_disabled_by_mistake(
+    run: Run, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, role in (("nora", "mev_admin"), ("omar", "compliance_officer"), ("pia", "mev_operator")):
+        assert run("add", name, "--role", role, "--json") == 0
+    assert run("disable", "omar") == 0
+    assert run("disable", "pia") == 0, "who may not freeze is not counted"
+    capsys.readouterr()
+    assert run("disable", "nora") == 6
+    told = capsys.readouterr().err
+    assert "'nora' is the last account that may freeze." in told
+    assert "role that may first" in told
+    assert _rows(database_url, "SELECT disabled FROM users WHERE username = 'nora'") == [(False,)]
+    assert run("disable", "nora", "--even-last") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [

@@ -319,6 +319,25 @@ async def test_a_session_that_ends_while_locked_goes_to_the_login_and_then_on() 
         assert not run.app.is_locked
 
 
+async def test_who_signs_out_of_a_locked_session_and_in_again_finds_what_was_typed() -> None:
+    paper = Locking()
+    async with running(paper) as run:
+        await run.press("F", "F")
+        await run.at("Freeze")
+        dialog = run.app.screen
+        await run.listens()
+        await run.press("tab")
+        await run.type("chain:arbitrum")
+        await _lock(run, paper)
+        await run.press("f12")
+        await run.at("Log in")
+        paper.locked = False
+        await run.app.signed_in("a.token.of.the.provider")  # as after SSO, which has neither password nor code here
+        await run.at("Freeze")
+        assert run.app.screen is dialog
+        assert dialog.query_one("#scope", Field).value == "chain:arbitrum"
+
+
 async def test_f12_signs_out_of_a_locked_session() -> None:
     paper = Locking()
     async with running(paper) as run:

@@ -81,12 +81,16 @@ def add(name: str, role: str, password_file: TextIO | None, *, again: bool, unco
 
 @command.command("disable")
 @click.argument("name")
+@click.option("--even-last", is_flag=True, help="Also the last account that may freeze, as when it is in wrong hands.")
 @as_json_option
-def disable(name: str, *, as_json: bool) -> None:
-    """Shut an account; its sessions end at once on every backend."""
+def disable(name: str, *, even_last: bool, as_json: bool) -> None:
+    """Shut an account; its sessions end at once on every backend.
+
+    The last account that may freeze is refused: nobody could stop trading then but whoever opens the envelopes.
+    """
 
     async def work(session: AsyncSession, runtime: Runtime, caller: Caller) -> int:
-        return await accounts.disable_user(session, runtime, caller, name=name)
+        return await accounts.disable_user(session, runtime, caller, name=name, even_last=even_last)
 
     ended = run_in_database(work)
     if as_json:

@@ -79,9 +79,10 @@ class LockedScreen(DeafScreen):
             text = left(f"{g.arrow if has_focus else ' '} {_LABELS[name]}", _LABEL_COLUMNS, g)
             self.query_one(f"#label-{name}", Panel).show([line((text, "key" if has_focus else "dim"))])
         self.query_one("#locked-problem", Panel).show(self._problem_lines(view, width))
-        self.query_one("#locked-ways", Panel).show(
-            [line(("F4", "key"), (" freezes, also while locked. ", ""), ("F12", "key"), (" signs out.", ""))]
-        )
+        self.query_one("#locked-ways", Panel).show([
+            line(("F4", "key"), (" freezes, also while locked.", "")),
+            line(("F12", "key"), (" signs out; whoever signs in again, as with SSO, finds what was typed.", "")),
+        ])  # fmt: skip
 
     def _problem_lines(self, view: View, width: int) -> list[Line]:
         g = view.glyphs
