@@ -5,6 +5,8 @@
 ARGS ?=
 ENTRIES ?= 5000000
 CASES ?= 20000
+# tests wait for servers half of their time: half as many workers again as there are cores
+WORKERS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 
 help:
 	@echo "make demo     the console on live data: database, backend, simulated trading"
@@ -35,7 +37,7 @@ demo: install
 	@exec .venv/bin/watchfloor demo $(ARGS)
 
 test: develop
-	@exec .venv/bin/python -m pytest -n auto -m "not bench" $(ARGS)
+	@exec .venv/bin/python -m pytest -n $(WORKERS) -m "not bench" $(ARGS)
 
 lint: develop
 	@exec .venv/bin/python -m scripts.lint $(ARGS)
