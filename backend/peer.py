@@ -1,6 +1,5 @@
 """Who is at the other end of a connection, as the kernel and TLS say: never what a request claims about itself."""
 
-import hashlib
 import os
 import socket
 import ssl
@@ -10,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from contract.certificates import fingerprint_of
 
 STATE_KEY: Final = "peer"
 """Where a request's state holds it."""
@@ -42,11 +43,6 @@ class Peer:
 def comes_over(peer: Peer | None, fingerprint: str | None, now: datetime) -> bool:
     """Whether a connection came with the certificate that somebody is bound to, if they are bound to one."""
     return fingerprint is None or (peer is not None and peer.shows(fingerprint, now))
-
-
-def fingerprint_of(der: bytes) -> str:
-    """Name a certificate by its SHA-256, as `openssl x509 -fingerprint -sha256` does, without the colons."""
-    return hashlib.sha256(der).hexdigest()
 
 
 def peer_of(transport: BaseTransport) -> Peer | None:

@@ -61,6 +61,7 @@ async def request(session: AsyncSession, runtime: Runtime, caller: Caller, asked
     by = await people.acting(session, caller, draft)
     wanted = sorted(set(asked.permissions))
     _check_wanted(runtime, caller, wanted, asked.minutes, draft)
+    await session.execute(select(User.id).where(User.id == by).with_for_update(key_share=True))  # one at a time
     open_one = select(ElevationRow.id).where(ElevationRow.user_id == by, is_open(now))
     if await session.scalar(open_one) is not None:
         raise WatchfloorError(

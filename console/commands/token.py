@@ -1,8 +1,6 @@
 """`watchfloor token`: the credentials of machines. A secret goes into a new private file and is never printed."""
 
-import hashlib
 import os
-import ssl
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -13,6 +11,7 @@ import click
 from console.client import service_tokens as client
 from console.commands.base import Call, command, paging
 from console.commands.output import instant, outside, wrapped
+from contract.certificates import fingerprint_in
 from contract.permissions import Permission
 from contract.service_tokens import (
     MAX_DAYS,
@@ -157,6 +156,6 @@ def _amount(text: str) -> Decimal:
 
 def _fingerprint(certificate: BinaryIO) -> str:
     try:
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read().decode("ascii"))).hexdigest()
+        return fingerprint_in(certificate.read())
     except ValueError as error:
-        raise click.BadParameter("is not one certificate (PEM)", param_hint="--certificate") from error
+        raise click.BadParameter("has no certificate (PEM)", param_hint="--certificate") from error

@@ -1,5 +1,6 @@
 """Elevations: asked for with a reason, granted by another, exactly what they name, over by the clock, seen by all."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -77,6 +78,13 @@ async def test_what_is_granted_counts_at_once_and_ends_by_itself(app: App, hand:
     shown = (await operator.get("/v1/elevations", params={"over": True})).json()["items"]
     assert [(one["id"], one["status"]) for one in shown] == [(ident, ElevationStatus.EXPIRED)]
     assert (await operator.get("/v1/elevations")).json()["items"] == []
+
+
+async def test_of_two_requests_at_once_one_is_taken(app: App) -> None:
+    operator = await app.as_(OPERATOR)
+    answers = await asyncio.gather(*(operator.post("/v1/elevations", json=AUDIT) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
+    assert len((await operator.get("/v1/elevations")).json()["items"]) == 1
 
 
 async def test_whoever_asked_cannot_approve(app: App) -> None:

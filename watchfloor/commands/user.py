@@ -1,7 +1,6 @@
 """`watchfloor user`: accounts, directly in the database. For the first accounts and for when nobody can sign in."""
 
 import os
-import ssl
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -15,8 +14,8 @@ from backend.auth import accounts
 from backend.auth.accounts import Authenticator, Credentials
 from backend.auth.totp import provisioning_uri
 from backend.context import Caller, Runtime
-from backend.peer import fingerprint_of
 from console.commands.output import write_json, write_lines
+from contract.certificates import fingerprint_in
 from contract.permissions import Permission
 from contract.service_tokens import ExecutorPattern
 from watchfloor.commands.user_base import (
@@ -134,7 +133,7 @@ def reset_totp(name: str, *, unconfirmed: bool, as_json: bool) -> None:
 @click.option(
     "--certificate",
     type=click.File("rb"),
-    help="The machine's certificate (PEM): the token then works over that one only (WATCHFLOOR_TLS_CLIENT_CA).",
+    help="The machine's certificate (PEM; of a chain the first): the token then works over that one only.",
 )
 @click.option(
     "--max-trade-eth", "limit", metavar="ETH", help="What its executors may trade at once; else the policy's."
@@ -200,6 +199,6 @@ def _amount(text: str) -> Decimal:
 
 def _fingerprint(certificate: BinaryIO) -> str:
     try:
-        return fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate.read().decode("ascii")))
+        return fingerprint_in(certificate.read())
     except ValueError as error:
-        raise click.UsageError(f"{certificate.name} is not one certificate (PEM).") from error
+        raise click.UsageError(f"{certificate.name} has no certificate (PEM).") from error
