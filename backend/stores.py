@@ -5,6 +5,7 @@ A file is stored once and never replaced or deleted by us. Knows nothing of what
 
 import asyncio
 import os
+import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -82,7 +83,7 @@ class DirectoryStore:
         if path.exists():
             return False
         private_directory(path.parent)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.draft")  # process ids repeat between containers
         try:
             self._copy(source, draft)
             try:

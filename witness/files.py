@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def write_new(path: Path, data: bytes) -> bool:
     """Make a file that must not exist yet, whole and durable; False when it exists. Never replaces anything."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.draft")  # process ids repeat between containers
     _write_synced(draft, data, os.O_TRUNC)
     try:
         os.link(draft, path)
