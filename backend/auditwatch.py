@@ -89,6 +89,8 @@ async def _look(runtime: Runtime) -> None:
     waiting, state.oldest_s, state.quarantined = found
     state.see(waiting)
     state.seen_at = runtime.clock.monotonic()
+    if state.seen_first_at is None:
+        state.seen_first_at = state.seen_at
     metrics.audit_waiting.set(state.waiting)
     metrics.audit_oldest.set(state.oldest_s)
     wanted = drafts(runtime)
@@ -102,7 +104,7 @@ def drafts(runtime: Runtime) -> list[AlertDraft]:
     """The alerts that the state calls for."""
     state, found = runtime.write_path, []
     limit_s = runtime.policy.audit.watchfloor.outbox_age_seconds
-    if state.oldest_s > limit_s:
+    if min(state.oldest_s, state.watched_s) > limit_s:
         message = f"Audit entries wait longer than {limit_s} s for their place in the ledger"
         found.append(_draft(RULE_WAITING, RULE_WAITING, message))
     if state.quarantined:

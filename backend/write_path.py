@@ -38,14 +38,21 @@ class WritePath:
     """Rows set aside, counted up to a bound."""
     alerted: bool = True
     """An alert about it may be live: not known otherwise when a process starts."""
+    seen_first_at: float | None = None
+    """When the database was asked for the first time (seconds of the monotonic clock)."""
     seen_at: float | None = None
-    """When the database was last asked (seconds of the monotonic clock)."""
+    """When it was asked last."""
     crowded: asyncio.Event = field(default_factory=asyncio.Event)
     """So much waits that the database is worth asking again soon."""
 
     def filed(self, entries: int) -> None:
         """Count what this process has committed: a burst of its own slows it down before anybody has looked."""
         self.see(self.waiting + entries)
+
+    @property
+    def watched_s(self) -> float:
+        """For how long this process has looked after the path: what waited before it came waited for a backend."""
+        return 0.0 if self.seen_first_at is None or self.seen_at is None else self.seen_at - self.seen_first_at
 
     def see(self, waiting: int) -> None:
         """Take note of how much waits."""
