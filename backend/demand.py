@@ -38,6 +38,8 @@ class Demand:
     effect: Effect
     exports: bool = False
     """Whether data leave in bulk, in a form made to be kept."""
+    recorded: bool = False
+    """Whether calling it leaves an audit entry that says what was read, whoever reads."""
 
 
 def effect_of(method: str) -> Effect:

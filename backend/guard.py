@@ -22,25 +22,29 @@ PUBLIC = "public"
 Admit = Callable[[AsyncSession, Runtime, Request, Demand], Awaitable[Caller]]
 """Works out who is calling and lets them pass if nothing stands in their way, or raises the refusal."""
 _MARK = "x-permission"
-_EFFECT, _EXPORTS = "x-effect", "x-exports"
+_EFFECT, _EXPORTS, _RECORDED = "x-effect", "x-exports", "x-recorded"
 
 
-def _require(permission: Permission, effect: Effect | None, *, exports: bool) -> Callable[..., Awaitable[Caller]]:
+def _require(
+    permission: Permission, effect: Effect | None, *, exports: bool, recorded: bool
+) -> Callable[..., Awaitable[Caller]]:
     async def caller_with_permission(request: Request, session: Tx, runtime: CurrentRuntime) -> Caller:
         admit: Admit = request.app.state.admit
-        demand = Demand(permission, effect or effect_of(request.method), exports)
+        demand = Demand(permission, effect or effect_of(request.method), exports, recorded)
         return await admit(session, runtime, request, demand)
 
     return caller_with_permission
 
 
-def needs(permission: Permission, *, effect: Effect | None = None, exports: bool = False) -> dict[str, Any]:
+def needs(
+    permission: Permission, *, effect: Effect | None = None, exports: bool = False, recorded: bool = False
+) -> dict[str, Any]:
     """Keyword arguments of a route decorator: `@router.get("/v1/x", **needs(Permission.VIEW_RISK))`.
 
     A route that says no effect reads if its method is a safe one of HTTP, and changes something otherwise.
     """
-    guard = Depends(_require(permission, effect, exports=exports))
-    return {"dependencies": [guard], **states(permission, effect=effect, exports=exports)}
+    guard = Depends(_require(permission, effect, exports=exports, recorded=recorded))
+    return {"dependencies": [guard], **states(permission, effect=effect, exports=exports, recorded=recorded)}
 
 
 class _SocketGuard:
@@ -74,9 +78,16 @@ def needs_socket(permission: Permission) -> dict[str, Any]:
     return {"dependencies": [Depends(_SocketGuard(permission))]}
 
 
-def states(permission: Permission, *, effect: Effect | None = None, exports: bool = False) -> dict[str, Any]:
+def states(
+    permission: Permission, *, effect: Effect | None = None, exports: bool = False, recorded: bool = False
+) -> dict[str, Any]:
     """Keyword arguments of a route that lets its callers pass by itself, because it must answer without a database."""
-    marks = {_MARK: permission.value, _EFFECT: effect.value if effect else None, _EXPORTS: exports or None}
+    marks = {
+        _MARK: permission.value,
+        _EFFECT: effect.value if effect else None,
+        _EXPORTS: exports or None,
+        _RECORDED: recorded or None,
+    }
     return {"openapi_extra": {name: value for name, value in marks.items() if value is not None}}
 
 
@@ -113,7 +124,7 @@ def stated_demand(route: APIRoute | WebSocketRoute, method: str) -> Demand | Non
     if mark in {None, PUBLIC}:
         return None
     effect = Effect(marks[_EFFECT]) if _EFFECT in marks else effect_of(method)
-    return Demand(Permission(mark), effect, exports=bool(marks.get(_EXPORTS)))
+    return Demand(Permission(mark), effect, bool(marks.get(_EXPORTS)), bool(marks.get(_RECORDED)))
 
 
 def api_routes(app: FastAPI) -> list[APIRoute]:

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.asking import ask
-from backend.audit.events import AuditEvent
+from backend.audit.events import UNHURRIED
 from backend.audit.windows import Span
 from contract.audit import WAITING_CAP
 
@@ -34,12 +34,13 @@ _WAITING: Final = """
 UNION ALL
 SELECT 'waiting', NULL, count(*), count(*) FILTER (WHERE hurried), NULL, NULL, NULL, NULL FROM (
     SELECT filed_at < clock_timestamp() - :lag * interval '1 s' OR (
-        position(convert_to(:own, 'UTF8') IN canon) > 0 AND position(convert_to(:aside, 'UTF8') IN canon) = 0
+        position(convert_to(:own, 'UTF8') IN canon) > 0 AND NOT EXISTS (
+            SELECT FROM unnest(CAST(:aside AS text[])) AS kind WHERE position(convert_to(kind, 'UTF8') IN canon) > 0)
     ) AS hurried
     FROM audit_outbox WHERE emitted_at <= :now LIMIT :cap) AS waiting
 """
-_SEARCHES: Final = f'"event_type":"{AuditEvent.SEARCH_RUN.value}"'
-"""As the bytes of an entry about a search have it."""
+_OF_READING: Final = [f'"event_type":"{kind}"' for kind in sorted(UNHURRIED)]
+"""As the bytes of entries about reading have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +69,15 @@ class Asker:
     own: str
     """Stands in the bytes of each entry by them, or about them."""
     now: datetime
-    searches: bool
-    """Also their own searches, which are entries like others: only who looks for such things misses them."""
+    readings: bool
+    """Also what says that they searched and read: entries like others, which only who looks for such would miss."""
 
 
 async def read(session: AsyncSession, asker: Asker | None = None) -> Ground:
     """See how the ledger stands; without an asker nothing is told of what waits."""
     values = {}
     if asker is not None:
-        aside = "\n" if asker.searches else _SEARCHES
+        aside = [] if asker.readings else _OF_READING
         values = {"lag": USUAL_LAG_S, "own": asker.own, "aside": aside, "now": asker.now, "cap": WAITING_CAP}
     found = await ask(session, _STATEMENT + (_WAITING if values else ""), values)
     sizes: dict[str, int] = {}

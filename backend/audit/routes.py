@@ -17,7 +17,7 @@ from contract.privacy import Revealed, RevealRequest
 router = APIRouter(tags=["audit"])
 
 
-@router.get("/v1/audit", **needs(Permission.VIEW_AUDIT_LOGS))
+@router.get("/v1/audit", **needs(Permission.VIEW_AUDIT_LOGS, recorded=True))
 async def search_audit(
     query: Annotated[AuditQuery, Query()], session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
 ) -> AuditPage:
@@ -25,13 +25,15 @@ async def search_audit(
     return await search.search(session, runtime, caller, query)
 
 
-@router.get("/v1/audit/{entry_id}", **needs(Permission.VIEW_AUDIT_LOGS))
+@router.get("/v1/audit/{entry_id}", **needs(Permission.VIEW_AUDIT_LOGS, recorded=True))
 async def read_audit_entry(entry_id: str, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> AuditEntry:
     """One entry of the audit log. That it was read is recorded."""
     return await search.entry(session, runtime, caller, entry_id)
 
 
-@router.post("/v1/audit/{entry_id}/reveal", **needs(Permission.REVEAL_PERSONAL_DATA, effect=Effect.READS))
+@router.post(
+    "/v1/audit/{entry_id}/reveal", **needs(Permission.REVEAL_PERSONAL_DATA, effect=Effect.READS, recorded=True)
+)
 async def reveal_audit_entry(
     entry_id: str, request: RevealRequest, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
 ) -> Revealed:
@@ -39,7 +41,7 @@ async def reveal_audit_entry(
     return await revealing.reveal(session, runtime, caller, entry_id, request.reason)
 
 
-@router.get("/v1/audit/{entry_id}/related", **needs(Permission.VIEW_AUDIT_LOGS))
+@router.get("/v1/audit/{entry_id}/related", **needs(Permission.VIEW_AUDIT_LOGS, recorded=True))
 async def related_audit_entries(
     entry_id: str,
     query: Annotated[FollowQuery, Query()],

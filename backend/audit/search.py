@@ -169,7 +169,7 @@ async def _up_to_date(session: AsyncSession, runtime: Runtime, caller: Caller, q
     are not waited for: more come while an answer is made, and the page says how many there were.
     """
     own = await surrogate_of(session, runtime, caller.subject) if caller.kind == "user" else caller.subject
-    asker = Asker(own, runtime.clock.now(), searches=query.event_type is not None)
+    asker = Asker(own, runtime.clock.now(), readings=query.event_type is not None)
     deadline = time.monotonic() + SETTLE_LIMIT_S
     while (standing := await ground.read(session, asker)).awaited and time.monotonic() < deadline:
         runtime.outbox_filled.set()  # wakes the sequencer if it runs here: others' entries do not

@@ -88,7 +88,8 @@ def is_standing(standing: Standing, rules: SignInRules) -> Refusal | None:
 
 def is_watched(demand: Demand, role: Role) -> bool:
     """Whether a request is to leave an audit entry although it only reads (`audit_trail = "enhanced"`)."""
-    return demand.effect in {Effect.READS, Effect.SEES_FREEZES} and role.restrictions.audit_trail == _ENHANCED
+    reads = demand.effect in {Effect.READS, Effect.SEES_FREEZES} and not demand.recorded
+    return reads and role.restrictions.audit_trail == _ENHANCED
 
 
 def missing_factor(role: Role, factors: frozenset[str]) -> Barrier | None:

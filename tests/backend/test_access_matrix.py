@@ -241,6 +241,8 @@ async def test_a_watched_role_leaves_an_entry_for_each_read_and_others_leave_non
         async with person_at(app, person) as (client, _):
             assert (await client.get("/v1/executors", params={"limit": 7})).status_code == 200
             assert (await client.get("/v1/auth/whoami")).status_code == 200
+            assert (await client.get("/v1/audit")).status_code == 200
+    assert [entry.user_id for entry in await entries_of(app, "audit.search.run")] == [OFFICER.name, ADMIN.name]
     (entry,) = await entries_of(app, "access.route.read")
     assert (entry.user_id, entry.action, entry.resource_id) == (OFFICER.name, "GET /v1/executors", "/v1/executors")
     assert "limit" not in str(entry.entry_metadata)
