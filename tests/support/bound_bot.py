@@ -17,6 +17,7 @@ from gate import Gate
 from gate.line import monotonic_s
 
 BETWEEN_SENDS_S = 0.01
+AMOUNT_ETH = Decimal(1)
 
 
 def main(config: dict[str, Any]) -> None:
@@ -38,11 +39,12 @@ def main(config: dict[str, Any]) -> None:
     with gate, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
         number = 0
         while not over.wait(BETWEEN_SENDS_S):
-            decision = gate.may_send(amount_eth=Decimal(1))
+            decision = gate.may_send(amount_eth=AMOUNT_ETH)
             if decision or (config["defiant"] and gate.permit):
                 number += 1
                 gate.sent(f"{config['name']}-{number}")
-                order = {"bot": config["name"], "sent_ns": time.monotonic_ns(), "permit": gate.permit}
+                order = {"bot": config["name"], "amount_eth": str(AMOUNT_ETH), "permit": gate.permit}
+                order["sent_ns"] = time.monotonic_ns()
                 wire.sendto(json.dumps(order).encode(), venue)
             elif decision.held:
                 gate.confirm_halted(decision)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from gate import Checker
@@ -140,8 +141,14 @@ class Venue:
 
     def take(self, checker: Checker, order: dict[str, Any]) -> None:
         """Note an order."""
-        passed = bool(checker.check(order["permit"], executor=order["bot"], wallet=f"0x{order['bot']}"))
-        self.orders.setdefault(order["bot"], []).append(Order(order["sent_ns"] / 1e9, passed))
+        amount = Decimal(order["amount_eth"])
+        bot = order["bot"]
+        passed = bool(checker.check(order["permit"], executor=bot, wallet=f"0x{bot}", amount_eth=amount))
+        self.orders.setdefault(bot, []).append(Order(order["sent_ns"] / 1e9, passed))
+
+    def trades(self, bot: str) -> bool:
+        """Whether an order of a bot was let in."""
+        return any(order.passed for order in self.orders.get(bot, ()))
 
 
 @contextmanager

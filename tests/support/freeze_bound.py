@@ -88,7 +88,7 @@ class Outcome:
     late_at_the_door: int
     """Orders sent later than the bound that the checker turned away: of bots stopped between asking and sending."""
     before: int
-    """Orders before the freeze: a bot that never traded shows nothing."""
+    """Orders let in before the freeze: a bot that never traded shows nothing."""
 
 
 @dataclass
@@ -133,7 +133,7 @@ def one_round(plant: Plant, number: int, seed: int, *, defiant: bool = False) ->
         _bot(plant, f"r{number}b{place}", f"round{number}", chance, defiant=defiant) for place in range(BOTS_A_ROUND)
     ]
     try:
-        _wait(lambda: all(bot.name in plant.market.orders for bot in bots), "every bot sends")
+        _wait(lambda: all(plant.market.trades(bot.name) for bot in bots), "every bot trades")
         early = [_befall(bot, chance, before=True) for bot in bots]
         struck_first = chance.random() < 0.5
         if struck_first:
@@ -253,7 +253,7 @@ def _judged(market: Venue, bot: Bot, blow: Blow, accepted_at: float) -> Outcome:
         until_halt_s=max((order.sent_at - accepted_at for order in after if order.passed), default=0.0),
         late=sum(order.passed for order in late),
         late_at_the_door=sum(not order.passed for order in late),
-        before=len(orders) - len(after),
+        before=sum(order.passed for order in orders if order.sent_at <= accepted_at),
     )
 
 
