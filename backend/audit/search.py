@@ -14,7 +14,7 @@ from backend.audit import barren, cursors, ground, partitions
 from backend.audit.barren import Barren
 from backend.audit.conditions import Where, conditions, without_bookkeeping
 from backend.audit.cursors import Cursor, Position
-from backend.audit.events import AuditEvent
+from backend.audit.events import UNHURRIED, AuditEvent
 from backend.audit.ground import Asker, Ground
 from backend.audit.introducing import surrogate_of
 from backend.audit.need_to_know import require_need_to_know
@@ -142,7 +142,7 @@ async def log_sizes(session: AsyncSession) -> Mapping[str, int]:
 async def _page(session: AsyncSession, runtime: Runtime, caller: Caller, query: AuditQuery, where: Where) -> AuditPage:
     cursor = None if query.cursor is None else cursors.decode(query.cursor)
     if cursor is None:
-        standing = await _up_to_date(session, runtime, caller, query)
+        standing = await _up_to_date(session, runtime, caller, where)
         sizes = standing.sizes
     else:
         standing, sizes = await ground.read(session), cursor.sizes
@@ -162,14 +162,15 @@ async def _page(session: AsyncSession, runtime: Runtime, caller: Caller, query: 
     )
 
 
-async def _up_to_date(session: AsyncSession, runtime: Runtime, caller: Caller, query: AuditQuery) -> Ground:
+async def _up_to_date(session: AsyncSession, runtime: Runtime, caller: Caller, where: Where) -> Ground:
     """How the ledger stands once it holds what must not be missed, or after a quarter of a second without it.
 
     That is what the caller has done before, and what has waited longer than usual. Other entries of the last moments
     are not waited for: more come while an answer is made, and the page says how many there were.
     """
     own = await surrogate_of(session, runtime, caller.subject) if caller.kind == "user" else caller.subject
-    asker = Asker(own, runtime.clock.now(), readings=query.event_type is not None)
+    readings = not UNHURRIED.isdisjoint(where.values.get("event_types", ()))
+    asker = Asker(own, runtime.clock.now(), readings)
     deadline = time.monotonic() + SETTLE_LIMIT_S
     while (standing := await ground.read(session, asker)).awaited and time.monotonic() < deadline:
         runtime.outbox_filled.set()  # wakes the sequencer if it runs here: others' entries do not

@@ -41,10 +41,10 @@ async def _act(runtime: Runtime, name: str, event: AuditEvent = AuditEvent.FREEZ
         await record(session, runtime, caller, AuditDraft(event, "act"))
 
 
-async def _seen(runtime: Runtime, name: str, *, searches: bool = False) -> tuple[int, int]:
+async def _seen(runtime: Runtime, name: str, *, readings: bool = False) -> tuple[int, int]:
     """How many entries wait, and how many of them somebody's search would wait for."""
     async with runtime.database.transaction() as session:
-        asker = Asker(await surrogate_of(session, runtime, name), datetime.now(UTC), searches)
+        asker = Asker(await surrogate_of(session, runtime, name), datetime.now(UTC), readings)
         found = await ground.read(session, asker)
     return found.waiting, found.awaited
 
@@ -61,8 +61,9 @@ async def test_only_the_callers_own_acts_are_waited_for(database_url: str) -> No
 async def test_who_searches_again_does_not_wait_for_the_search_before(database_url: str) -> None:
     async with _without_sequencer(database_url) as runtime:
         await _act(runtime, "olga", AuditEvent.SEARCH_RUN)
+        await _act(runtime, "olga", AuditEvent.ROUTE_READ)
         assert (await _seen(runtime, "olga"))[1] == 1, "that the ledger learnt her name"
-        assert (await _seen(runtime, "olga", searches=True))[1] == 2
+        assert (await _seen(runtime, "olga", readings=True))[1] == 3
 
 
 async def test_what_waits_longer_than_usual_is_waited_for(database_url: str) -> None:
