@@ -314,4 +314,5 @@ def main(runs: int, seed: int) -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("WATCHFLOOR_LOG_LEVEL", "warning")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that bots and backends are ended too
     sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
