@@ -2,6 +2,7 @@
 
 from contract.base import UtcDatetime, Wire, WireRequest
 from contract.scope import MAX_STORED_CHARS, Scope
+from contract.states import AlertCategory as AlertCategory  # noqa: PLC0414  part of what this module offers
 from contract.states import AlertStatus as AlertStatus  # noqa: PLC0414  part of what this module offers
 from contract.states import Severity as Severity  # noqa: PLC0414  part of what this module offers
 
@@ -16,6 +17,30 @@ class Link(Wire):
     """Resource type: alert, freeze, executor, audit, transaction, import."""
     id: str
     label: str
+
+
+class Muting(Wire):
+    """What keeps an alert from being told about; it is kept and listed all the same."""
+
+    kind: str
+    """silence, inhibition or mute_time."""
+    id: str
+    """The silence, the inhibiting alert's fingerprint, or the time interval's name."""
+    by: str | None = None
+    comment: str = ""
+    until: UtcDatetime | None = None
+
+
+class Escalation(Wire):
+    """How far up an alert nobody has acknowledged has been passed."""
+
+    level: int
+    """0 while it is with whoever is on call."""
+    to: str
+    """Who has it now: a title of the policy's escalation table."""
+    next_to: str | None = None
+    next_at: UtcDatetime | None = None
+    """When it goes on to `next_to` unless somebody acknowledges it; None at the top, and once it is acknowledged."""
 
 
 class Alert(Wire):
@@ -41,6 +66,25 @@ class Alert(Wire):
     cleared_at: UtcDatetime | None = None
     action_taken: str | None = None
     """What the policy made Watchfloor do: a freeze, a review request; None when only informed."""
+    source: str = "watchfloor"
+    """Whose rule it is: Watchfloor's own, or `alertmanager:NAME`."""
+    category: AlertCategory = AlertCategory.RISK
+    labels: dict[str, str] = {}
+    """What silences match and groups are made by; own alerts have alertname, severity, category, source and scope."""
+    annotations: dict[str, str] = {}
+    starts_at: UtcDatetime | None = None
+    """When it began by the clock of its source; `raised_at` is when it came here."""
+    group: str = ""
+    """Alerts with the same text belong together on a screen."""
+    assigned_to: str | None = None
+    escalation: Escalation | None = None
+    muted_by: list[Muting] = []
+    runbook_url: str | None = None
+    acknowledge_comment: str | None = None
+    incident: str | None = None
+    """The incident that it is part of, e.g. INC-2026-001."""
+    times_raised: int = 1
+    """More than once: a silence over it ended while it went on."""
 
 
 class AcknowledgeRequest(WireRequest):

@@ -23,6 +23,31 @@ class AlertStatus(StrEnum):
     CLEARED = "cleared"
 
 
+class AlertCategory(StrEnum):
+    """The four kinds of alerts of the second compliance document."""
+
+    CRITICAL = "critical"
+    PERFORMANCE = "performance"
+    RISK = "risk"
+    COMPLIANCE = "compliance"
+
+
+class IncidentStatus(StrEnum):
+    """open → resolved → closed; a resolved one may be opened again, a closed one never is."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+
+class PostmortemState(StrEnum):
+    """draft → review → approved; what was sent back is a draft again, an approved version never changes."""
+
+    DRAFT = "draft"
+    REVIEW = "review"
+    APPROVED = "approved"
+
+
 class AuditResult(StrEnum):
     """How the act ended."""
 

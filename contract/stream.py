@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from contract.alerts import AlertCounts
 from contract.base import UtcDatetime, Wire
 from contract.executors import Executor
 
@@ -11,6 +12,10 @@ class Topic(StrEnum):
 
     ALERT = "alert"
     """data: contract.alerts.Alert"""
+    ALERTS = "alerts"
+    """Many alerts at once, e.g. a delivery of an Alertmanager: read the list again. data: AlertsChanged"""
+    INCIDENT = "incident"
+    """data: contract.incidents.IncidentChanged"""
     FREEZE = "freeze"
     """data: contract.freeze.Freeze (without proofs)"""
     RISK = "risk"
@@ -33,6 +38,15 @@ class ExecutorsChanged(Wire):
     """Executors whose state, position or orders changed since the last such event."""
 
     executors: list[Executor]
+    at: UtcDatetime
+
+
+class AlertsChanged(Wire):
+    """How many alerts changed at once; too many to send each."""
+
+    count: int
+    counts: AlertCounts
+    """Of those not cleared, afterwards."""
     at: UtcDatetime
 
 

@@ -1,0 +1,194 @@
+"""Wire types of what people do with alerts: acts on one or many, history, silences, what changed around one."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, Field, field_validator, model_validator
+
+from contract.alerts import Alert
+from contract.base import UtcDatetime, Wire, WireRequest, storable
+from contract.reasons import MAX_REASON_CHARS, has_words
+
+MAX_AT_ONCE = 200
+"""Alerts of one act: more than a screen's marks, few enough for one transaction."""
+MAX_COMMENT_CHARS = 2_000
+"""Room for a paragraph."""
+MAX_SILENCE_MINUTES = 31 * 24 * 60
+"""Whoever needs more than a month wants another rule."""
+
+
+class AlertAct(StrEnum):
+    """What a person does with an alert; none of it clears one."""
+
+    ACKNOWLEDGE = "acknowledge"
+    ASSIGN = "assign"
+    NOTE = "note"
+    ESCALATE = "escalate"
+
+
+class AlertActRequest(WireRequest):
+    """One act on one or more alerts."""
+
+    ids: list[str] = Field(min_length=1, max_length=MAX_AT_ONCE)
+    act: AlertAct
+    comment: str = Field(default="", max_length=MAX_COMMENT_CHARS)
+    """Of an acknowledgement or assignment, if any; the text of a note; why it is escalated."""
+    to: str | None = Field(default=None, max_length=100)
+    """Whom it is assigned to; None gives it back to everybody."""
+
+    _comment = field_validator("comment")(storable)
+
+
+class RefusedAct(Wire):
+    """An alert that an act did not change, and why."""
+
+    id: str
+    code: str
+    message: str
+
+
+class AlertActAnswer(Wire):
+    """What became of an act on many alerts: each of them is in one of the two lists."""
+
+    done: list[Alert]
+    refused: list[RefusedAct] = []
+
+
+class AlertEvent(Wire):
+    """One line of an alert's history."""
+
+    id: str
+    kind: str
+    """raised, raised_again, changed, acknowledged, acknowledgement_ended, assigned, noted, escalated, silenced,
+    silence_ended, muted, unmuted, cleared, notified, linked."""
+    at: UtcDatetime
+    """When it happened, by the clock of whoever knows."""
+    recorded_at: UtcDatetime
+    actor: str
+    text: str = ""
+    facts: dict[str, str] = {}
+
+
+class MatchOp(StrEnum):
+    """How a matcher compares, as Alertmanager writes it; regular expressions match the whole value."""
+
+    IS = "="
+    IS_NOT = "!="
+    MATCHES = "=~"
+    MATCHES_NOT = "!~"
+
+
+class Matcher(WireRequest):
+    """One condition on one label; a label that is missing has the empty value."""
+
+    name: str = Field(min_length=1, max_length=200)
+    op: MatchOp = MatchOp.IS
+    value: str = Field(max_length=1_000)
+
+    _texts = field_validator("name", "value")(storable)
+
+    def __str__(self) -> str:
+        """As it is typed: chain="arbitrum"."""
+        escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'{self.name}{self.op.value}"{escaped}"'
+
+
+Matchers = Annotated[list[Matcher], Field(min_length=1, max_length=20)]
+
+
+class SilencePreviewRequest(WireRequest):
+    """Ask what a silence would mute."""
+
+    matchers: Matchers
+
+
+class SilencePreview(Wire):
+    """What a silence would mute now."""
+
+    total: int
+    """Alerts not cleared, up to 10,000."""
+    alerts: list[Alert]
+    """The 50 most urgent of them."""
+    sources: list[str] = []
+    """The Alertmanagers in which it would be created too."""
+
+
+class SilenceRequest(WireRequest):
+    """Mute alerts until a time, for a reason."""
+
+    matchers: Matchers
+    starts_at: AwareDatetime | None = None
+    """Absent: now."""
+    minutes: int | None = Field(default=None, ge=1, le=MAX_SILENCE_MINUTES)
+    ends_at: AwareDatetime | None = None
+    comment: Annotated[str, Field(max_length=MAX_REASON_CHARS)]
+    idempotency_key: str = Field(default="", max_length=64)
+
+    _comment = field_validator("comment")(has_words)
+    _key = field_validator("idempotency_key")(storable)
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if (self.minutes is None) == (self.ends_at is None):
+            raise ValueError("say either for how many minutes, or until when")
+        return self
+
+
+class SilenceState(StrEnum):
+    """Where a silence stands."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    ENDED = "ended"
+
+
+class SilenceCopy(Wire):
+    """The same silence in one Alertmanager."""
+
+    source: str
+    id: str | None = None
+    """None while it could not be created there."""
+    error: str | None = None
+
+
+class Silence(Wire):
+    """A time in which some alerts are not told about."""
+
+    id: str
+    matchers: list[Matcher]
+    state: SilenceState
+    starts_at: UtcDatetime
+    ends_at: UtcDatetime
+    comment: str
+    created_by: str
+    created_at: UtcDatetime
+    ended_by: str | None = None
+    """Somebody who ended it early; None: it ran out, or has not ended."""
+    source: str = "watchfloor"
+    """Where it was made: here, or in an Alertmanager."""
+    copies: list[SilenceCopy] = []
+    muted_now: int = 0
+    """Alerts not cleared that it mutes."""
+
+
+class Nearby(Wire):
+    """Something that happened around an alert and may have caused it."""
+
+    at: UtcDatetime
+    kind: str
+    """Resource type, as in a link: freeze, alert, audit, incident."""
+    id: str
+    text: str
+    actor: str | None = None
+
+
+class Around(Wire):
+    """What changed around an alert."""
+
+    since: UtcDatetime
+    until: UtcDatetime
+    items: list[Nearby]
+    """Oldest first, at most 200."""
+    left_out: int = 0
+    missing: list[str] = []
+    """What the caller may not see: audit entries without that permission."""
