@@ -14,6 +14,7 @@ from backend.auth import oidc_tables as auth_oidc_tables
 from backend.auth import tables as auth_tables
 from backend.db import Base
 from backend.freeze import tables as freeze_tables
+from backend.incidents import tables as incidents_tables
 from backend.privacy import tables as privacy_tables
 from backend.risk import tables as risk_tables
 from backend.roster import tables as roster_tables
@@ -34,6 +35,7 @@ __all__ = [
     "auth_oidc_tables",
     "auth_tables",
     "freeze_tables",
+    "incidents_tables",
     "limits_tables",
     "privacy_tables",
     "risk_tables",

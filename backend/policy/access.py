@@ -24,6 +24,7 @@ NEVER_ELEVATED: Final = frozenset(
         Permission.MANAGE_SERVICE_TOKENS,
         Permission.RENEW_PERMIT,
         Permission.OBSERVE_HALTS,
+        Permission.RECEIVE_ALERTS,
     }
 )
 """What decides about access itself, which a borrowed permission must not, and what only machines do."""

@@ -17,6 +17,7 @@ NEVER_A_MACHINES: Final = frozenset(
         Permission.MANAGE_SERVICE_TOKENS,
         Permission.REVEAL_PERSONAL_DATA,
         Permission.ERASE_PERSONAL_DATA,
+        Permission.APPROVE_POSTMORTEMS,
     }
 )
 """What a person answers for."""

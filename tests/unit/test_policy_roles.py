@@ -12,7 +12,7 @@ def policy() -> Policy:
     return load_policy("mev")
 
 
-READS = {"own_session", "view_overview", "view_risk", "view_alerts", "view_freezes", "view_executors"}
+READS = {"own_session", "view_overview", "view_risk", "view_alerts", "view_freezes", "view_executors", "view_incidents"}
 
 
 def test_what_watchfloor_adds_to_the_documents_roles(policy: Policy) -> None:
@@ -21,24 +21,30 @@ def test_what_watchfloor_adds_to_the_documents_roles(policy: Policy) -> None:
         for name, held in {
             "mev_operator": READS
             | {"view_opportunities", "execute_trades", "view_performance"}
-            | {"view_transactions", "acknowledge_alerts", "import_transactions"},
+            | {"view_transactions", "acknowledge_alerts", "import_transactions"}
+            | {"silence_alerts", "handle_incidents"},
             "mev_admin": READS
             | {"view_opportunities", "execute_trades", "view_performance"}
             | {"view_transactions", "acknowledge_alerts", "import_transactions"}
             | {"modify_strategies", "view_wallets", "configure_system"}
             | {"freeze_operations", "approve_thaw", "view_audit_logs", "view_configurations"}
             | {"export_audit_logs", "import_audit_logs", "erase_personal_data"}
-            | {"grant_access", "approve_elevation", "review_access", "manage_users", "manage_service_tokens"},
+            | {"grant_access", "approve_elevation", "review_access", "manage_users", "manage_service_tokens"}
+            | {"silence_alerts", "manage_notifications"}
+            | {"handle_incidents", "approve_postmortems", "import_incidents"},
             "compliance_officer": READS
             | {"view_all_logs", "view_audit_logs", "generate_reports", "freeze_operations", "approve_thaw"}
             | {"acknowledge_alerts", "view_transactions", "view_configurations", "export_audit_logs"}
             | {"reveal_personal_data", "erase_personal_data"}
-            | {"grant_access", "approve_elevation", "review_access", "manage_users"},
+            | {"grant_access", "approve_elevation", "review_access", "manage_users"}
+            | {"handle_incidents", "approve_postmortems", "import_incidents"},
             "external_auditor": READS | {"view_audit_logs", "view_transactions", "view_configurations"},
             "break_glass": {"own_session", "freeze_operations", "view_freezes"},
         }.items()
     }
 
 
-def test_no_person_may_renew_a_permit(policy: Policy) -> None:
-    assert not any(Permission.RENEW_PERMIT in role.permissions for role in policy.roles.values())
+@pytest.mark.parametrize("permission", [Permission.RENEW_PERMIT, Permission.RECEIVE_ALERTS])
+def test_no_person_does_what_only_machines_do(policy: Policy, permission: Permission) -> None:
+    assert not any(permission in role.permissions for role in policy.roles.values())
+    assert permission in policy.service_tokens.grantable

@@ -1,0 +1,1 @@
+"""Incidents: the record of what went wrong, who handled it, and what is left to do."""
