@@ -75,7 +75,7 @@ def compile_lock(root: Path, name: str, group: str, *, constraint: str | None, u
         command = [
             uv, "pip", "compile", "--quiet", "--universal", "--python-version", PYTHON_FLOOR, "--generate-hashes",
             "--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header", "--extra", "parquet",
-            "--extra", "s3", "--group", group, "--output-file", str(output), "pyproject.toml",
+            "--extra", "pdf", "--extra", "s3", "--group", group, "--output-file", str(output), "pyproject.toml",
         ]  # fmt: skip
         if constraint:
             command += ["--constraint", constraint]

@@ -1,0 +1,1 @@
+"""Post-mortems of incidents and reports written elsewhere: pure cores, and the acts that use them."""
