@@ -10,6 +10,8 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from console.client.errors import ClientError
     from console.client.stream import Feed, Update
     from console.state.floor import Floor
@@ -84,11 +86,6 @@ def take_in(floor: "Floor", updates: "list[Update]") -> "Floor":
 def _after(floor: "Floor", update: "Update") -> "Floor":
     from console.client.stream import ConnectionState, Line, Snapshot
     from console.state import floor as reducers
-    from contract.access import Elevation
-    from contract.alerts import Alert
-    from contract.freeze import Freeze, LatchedFreezes
-    from contract.risk import RiskSnapshot
-    from contract.stream import Beat, ExecutorsChanged
 
     if isinstance(update, ConnectionState):
         link = reducers.Link(update.line.value)
@@ -97,21 +94,46 @@ def _after(floor: "Floor", update: "Update") -> "Floor":
     floor = reducers.heard(floor, at)
     if isinstance(update, Snapshot):
         return reducers.load(floor, update.overview, at)
-    match update.model:
-        case Alert() as alert:
-            floor = reducers.with_alert(floor, alert, at)
+    return _changed(floor, update.model, at)
+
+
+def _changed(floor: "Floor", model: object, at: "datetime") -> "Floor":
+    from console.state import floor as reducers
+    from contract.freeze import Freeze, LatchedFreezes
+    from contract.risk import RiskSnapshot
+    from contract.stream import Beat, ExecutorsChanged
+
+    match model:
         case Freeze() as freeze:
-            floor = reducers.with_freeze(floor, freeze, at)
+            return reducers.with_freeze(floor, freeze, at)
         case LatchedFreezes() as latched:
-            floor = reducers.with_latched(floor, latched, at)
+            return reducers.with_latched(floor, latched, at)
         case Beat() as beat:
-            floor = reducers.with_beat(floor, beat.at, at)
+            return reducers.with_beat(floor, beat.at, at)
         case RiskSnapshot() as risk:
-            floor = reducers.with_risk(floor, risk, at)
-        case Elevation() as elevation:
-            floor = reducers.with_elevation(floor, elevation, at)
+            return reducers.with_risk(floor, risk, at)
         case ExecutorsChanged() as changed:
-            floor = reducers.with_executors(floor, changed.executors, at)
+            return reducers.with_executors(floor, changed.executors, at)
         case _:
-            pass  # stored trades show in the next assessment
-    return floor
+            return _worked_on(floor, model, at)
+
+
+def _worked_on(floor: "Floor", model: object, at: "datetime") -> "Floor":
+    """The floor after what people work on has changed: alerts, incidents, permissions for a time."""
+    from console.state import floor as reducers
+    from contract.access import Elevation
+    from contract.alerts import Alert
+    from contract.incidents import IncidentChanged
+    from contract.stream import AlertsChanged
+
+    match model:
+        case Alert() as alert:
+            return reducers.with_alert(floor, alert, at)
+        case AlertsChanged() as many:
+            return reducers.with_alerts_changed(floor, many.counts, at)
+        case Elevation() as elevation:
+            return reducers.with_elevation(floor, elevation, at)
+        case IncidentChanged() as changed:
+            return reducers.with_incident(floor, changed.incident, changed.entries, at)
+        case _:
+            return floor  # stored trades show in the next assessment

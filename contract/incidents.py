@@ -12,6 +12,7 @@ from contract.base import Money, UtcDatetime, Wire, WireRequest, storable
 from contract.reasons import MAX_REASON_CHARS, has_words
 from contract.scope import Scope
 from contract.states import IncidentStatus as IncidentStatus  # noqa: PLC0414  part of what this module offers
+from contract.states import MilestoneName as MilestoneName  # noqa: PLC0414  part of what this module offers
 from contract.states import PostmortemState as PostmortemState  # noqa: PLC0414  part of what this module offers
 from contract.states import Severity as Severity  # noqa: PLC0414  part of what this module offers
 
@@ -26,21 +27,6 @@ Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storab
 Note = Annotated[str, Field(min_length=1, max_length=MAX_NOTE_CHARS), AfterValidator(has_words)]
 Why = Annotated[str, Field(max_length=MAX_REASON_CHARS), AfterValidator(has_words)]
 Key = Annotated[str, Field(max_length=64), AfterValidator(storable)]
-
-
-class MilestoneName(StrEnum):
-    """The instants that the metrics are made of."""
-
-    STARTED = "started"
-    DETECTED = "detected"
-    NOTIFIED = "notified"
-    ACKNOWLEDGED = "acknowledged"
-    INVESTIGATING = "investigating"
-    IDENTIFIED = "identified"
-    CONTAINED = "contained"
-    MITIGATED = "mitigated"
-    RESOLVED = "resolved"
-    CLOSED = "closed"
 
 
 class Milestone(Wire):

@@ -5,6 +5,7 @@ from contract.alerts import Alert, AlertCounts
 from contract.base import UtcDatetime, Wire
 from contract.executors import Executor
 from contract.freeze import Freeze
+from contract.incidents import Incident
 from contract.risk import RiskSnapshot
 
 
@@ -27,6 +28,12 @@ class Overview(Wire):
     """Journals of other backends or databases in the backend's data directory in which freezes wait."""
     elevations: list[Elevation] = []
     """At most 50 that are in force or wait for a decision."""
+    incidents: list[Incident] = []
+    """At most 20 that are open, the most severe first; without milestones, steps and links."""
+    follow_ups_open: int = 0
+    """Follow-up actions of incidents that nobody has done yet."""
+    follow_ups_overdue: int = 0
+    """Those of them whose due date is over."""
 
 
 class Status(Wire):

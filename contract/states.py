@@ -40,6 +40,21 @@ class IncidentStatus(StrEnum):
     CLOSED = "closed"
 
 
+class MilestoneName(StrEnum):
+    """The instants that the metrics are made of."""
+
+    STARTED = "started"
+    DETECTED = "detected"
+    NOTIFIED = "notified"
+    ACKNOWLEDGED = "acknowledged"
+    INVESTIGATING = "investigating"
+    IDENTIFIED = "identified"
+    CONTAINED = "contained"
+    MITIGATED = "mitigated"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+
 class PostmortemState(StrEnum):
     """draft → review → approved; what was sent back is a draft again, an approved version never changes."""
 

@@ -23,9 +23,10 @@ from contract.access import Elevation
 from contract.alerts import Alert
 from contract.errors import ErrorCode
 from contract.freeze import Freeze, FreezeStatus, LatchedFreezes
+from contract.incidents import IncidentChanged
 from contract.overview import Overview
 from contract.risk import RiskSnapshot
-from contract.stream import Beat, ExecutorsChanged, Topic, TransactionsStored
+from contract.stream import AlertsChanged, Beat, ExecutorsChanged, Topic, TransactionsStored
 
 SILENCE_S: Final = 2.0
 """The backend beats every second; a line silent for two is dead, and the operator sees it within two."""
@@ -40,11 +41,16 @@ SILENT_OPENINGS: Final = 3
 OVERVIEW_TIMEOUT_S: Final = 5.0
 """Longer than one statement may take; shorter than a person waits before asking whether it hangs."""
 
+RELOAD_GAP_S: Final = 1.0
+"""Many alerts at once are read again at most this often, however often the backend says that they changed."""
+
 LATCHED_TIMEOUT_S: Final = 4.0
 """A backend that has latched something tries its database for 1.4 s, then answers without it."""
 
 MODELS: Final[dict[Topic, type[BaseModel]]] = {
     Topic.ALERT: Alert,
+    Topic.ALERTS: AlertsChanged,
+    Topic.INCIDENT: IncidentChanged,
     Topic.FREEZE: Freeze,
     Topic.RISK: RiskSnapshot,
     Topic.EXECUTORS: ExecutorsChanged,
@@ -125,6 +131,10 @@ class Feed:
     """Streams opened since one last gave a byte."""
     _latched: bool = False
     """Whether freezes are shown that a backend had latched: only a new overview tells what has become of them."""
+    _outdated: bool = False
+    """Whether many alerts changed since the last overview; the backend's beat says at the latest when to read it."""
+    _read_at: datetime | None = None
+    """When the last overview was read."""
 
     async def updates(self) -> AsyncGenerator[Update, None]:
         """Every update until the caller stops; a lost line is reported and found again by itself.
@@ -164,6 +174,8 @@ class Feed:
                     update = await self._taken(event)
                     if update is not None:
                         yield update
+                if self._is_reload_due():
+                    yield await self._snapshot()
 
     async def _taken(self, event: ServerSentEvent) -> Update | None:
         return await self._snapshot() if event.event == Topic.RESET else self._change(event)
@@ -189,13 +201,18 @@ class Feed:
             self._seen = ident
         if isinstance(model, LatchedFreezes):
             self._latched = bool(model.items)
+        self._outdated |= isinstance(model, AlertsChanged)
         return Change(ident, topic, model, self.now())
+
+    def _is_reload_due(self) -> bool:
+        read_s = (self.now() - self._read_at).total_seconds() if self._read_at is not None else RELOAD_GAP_S
+        return self._outdated and not 0 <= read_s < RELOAD_GAP_S
 
     async def _snapshot(self) -> Snapshot:
         overview, self.first = self.first, None
         if overview is None:
             overview = await self.api.overview(timeout_s=OVERVIEW_TIMEOUT_S)
-        self._seen = overview.event_id
+        self._seen, self._outdated, self._read_at = overview.event_id, False, self.now()
         self._latched = any(one.status is FreezeStatus.LATCHED for one in overview.freezes)
         return Snapshot(overview, self.now())
 

@@ -14,13 +14,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from console.state.freshness import POLL_S, Freshness, freshness, seconds_between, worst
-from contract.states import AlertStatus, ElevationStatus, ExecutorState, FreezeStatus, Severity
+from contract.states import AlertStatus, ElevationStatus, ExecutorState, FreezeStatus, IncidentStatus, Severity
 
 if TYPE_CHECKING:
     from contract.access import Elevation
-    from contract.alerts import Alert
+    from contract.alerts import Alert, AlertCounts
     from contract.executors import Executor
     from contract.freeze import Freeze, LatchedFreezes
+    from contract.incidents import Incident
     from contract.overview import Overview
     from contract.risk import RiskSnapshot
 
@@ -30,6 +31,8 @@ SEVERITIES: Final = tuple(Severity)
 """Most urgent first, as the contract lists them."""
 
 
+TIMELINES_KEPT: Final = 100
+"""Incidents of which it is remembered how far their timeline goes."""
 CLEARED_KEPT: Final = 1_000
 """Cleared alerts that are remembered, so that longer lists can drop them too."""
 
@@ -59,7 +62,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class Counts:
-    """Alerts not yet cleared, by severity."""
+    """Alerts that are neither cleared nor muted, by severity."""
 
     critical: int = 0
     high: int = 0
@@ -68,7 +71,7 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """All alerts not yet cleared."""
+        """All alerts that are neither cleared nor muted."""
         return self.critical + self.high + self.medium + self.low
 
 
@@ -96,6 +99,14 @@ class Floor:
     cleared: Mapping[str, Alert] = field(default_factory=_nothing)
     """The last ones that were cleared while this console was watching."""
     counts: Counts = Counts()
+    many_changed: int = 0
+    """How often so many alerts changed that lists of them have to be read again."""
+    incidents: Mapping[str, Incident] = field(default_factory=_nothing)
+    """Open incidents, by id."""
+    timelines: Mapping[str, int] = field(default_factory=_nothing)
+    """How far the timeline of an incident goes, as far as the stream has said."""
+    follow_ups_open: int = 0
+    follow_ups_overdue: int = 0
     freezes: Mapping[str, Freeze] = field(default_factory=_nothing)
     """Holds in force, by id."""
     journals_elsewhere: int = 0
@@ -135,7 +146,6 @@ class Floor:
 
 def load(floor: Floor, overview: Overview, desk_now: datetime) -> Floor:
     """Replace everything by a snapshot."""
-    counts = overview.alert_counts
     return replace(
         floor,
         skew=overview.server_time - desk_now,
@@ -143,7 +153,11 @@ def load(floor: Floor, overview: Overview, desk_now: datetime) -> Floor:
         data_at=desk_now,
         risk=overview.risk,
         alerts=MappingProxyType({alert.id: alert for alert in overview.alerts}),
-        counts=Counts(counts.critical, counts.high, counts.medium, counts.low),
+        counts=_counts(overview.alert_counts),
+        many_changed=floor.many_changed + (floor.loaded_at is not None),
+        incidents=MappingProxyType({incident.id: incident for incident in overview.incidents}),
+        follow_ups_open=overview.follow_ups_open,
+        follow_ups_overdue=overview.follow_ups_overdue,
         freezes=MappingProxyType({freeze.id: freeze for freeze in overview.freezes}),
         executors=MappingProxyType({executor.name: executor for executor in overview.executors}),
         executors_total=overview.executors_total,
@@ -163,6 +177,22 @@ def with_alert(floor: Floor, alert: Alert, desk_now: datetime) -> Floor:
         alerts=_with(floor.alerts, alert.id, after),
         cleared=_last(_with(floor.cleared, alert.id, alert if gone else None), CLEARED_KEPT),
         counts=_recount(floor.counts, before, after),
+        data_at=desk_now,
+    )
+
+
+def with_alerts_changed(floor: Floor, counts: AlertCounts, desk_now: datetime) -> Floor:
+    """Take in that many alerts changed at once: their number is known, the list has to be read again."""
+    return replace(floor, counts=_counts(counts), many_changed=floor.many_changed + 1, data_at=desk_now)
+
+
+def with_incident(floor: Floor, incident: Incident, entries: int, desk_now: datetime) -> Floor:
+    """Take in one changed incident; one that is not open leaves the board."""
+    kept = incident if incident.status is IncidentStatus.OPEN else None
+    return replace(
+        floor,
+        incidents=_with(floor.incidents, incident.id, kept),
+        timelines=_last(_with(floor.timelines, incident.id, entries), TIMELINES_KEPT),
         data_at=desk_now,
     )
 
@@ -274,16 +304,26 @@ def all_executors(floor: Floor) -> Tally:
 
 
 def urgent(alerts: Mapping[str, Alert]) -> list[Alert]:
-    """Alerts in the order in which a person should look: unseen before seen, severe first, oldest first."""
+    """Alerts in the order to look at them: waiting, then seen, then muted ones; severe first, oldest first."""
     return sorted(
         alerts.values(),
         key=lambda alert: (
+            bool(alert.muted_by),
             alert.status is not AlertStatus.OPEN,
             SEVERITIES.index(alert.severity),
             alert.raised_at,
             alert.id,
         ),
     )
+
+
+def waits(alert: Alert) -> bool:
+    """Whether somebody has to look at it: nobody has, and it is not muted."""
+    return alert.status is AlertStatus.OPEN and not alert.muted_by
+
+
+def _counts(counts: AlertCounts) -> Counts:
+    return Counts(counts.critical, counts.high, counts.medium, counts.low)
 
 
 def _with(known: Mapping[str, T], ident: str, value: T | None) -> Mapping[str, T]:
@@ -302,8 +342,8 @@ def _last(known: Mapping[str, T], count: int) -> Mapping[str, T]:
 
 def _recount(counts: Counts, before: Alert | None, after: Alert | None) -> Counts:
     changed = {severity.value: getattr(counts, severity.value) for severity in Severity}
-    if before is not None:
+    if before is not None and not before.muted_by:
         changed[before.severity.value] -= 1
-    if after is not None:
+    if after is not None and not after.muted_by:
         changed[after.severity.value] += 1
     return Counts(**{name: max(count, 0) for name, count in changed.items()})

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from contract.permissions import Permission
 from contract.states import (
+    AlertCategory,
     AlertStatus,
     ElevationStatus,
     ExecutorState,
     FreezeMode,
     FreezeStatus,
     HaltState,
+    IncidentStatus,
     MeasureState,
+    MilestoneName,
+    PostmortemState,
     RiskLevel,
     RiskRule,
     ScopeKind,
@@ -141,6 +145,8 @@ _RISK: Final = _record(
     measures=_list(_MEASURE),
     indicators=_list(_INDICATOR),
 )
+_MUTING: Final = _record(kind=_text, id=_text, by=_or_none(_text), comment=_text, until=_or_none(_time))
+_ESCALATION: Final = _record(level=_count, to=_text, next_to=_or_none(_text), next_at=_or_none(_time))
 _ALERT: Final = _record(
     id=_text,
     rule=_text,
@@ -157,6 +163,19 @@ _ALERT: Final = _record(
     acknowledged_at=_or_none(_time),
     cleared_at=_or_none(_time),
     action_taken=_or_none(_text),
+    source=_text,
+    category=_one_of(AlertCategory),
+    labels=_texts,
+    annotations=_texts,
+    starts_at=_or_none(_time),
+    group=_text,
+    assigned_to=_or_none(_text),
+    escalation=_or_none(_ESCALATION),
+    muted_by=_list(_MUTING),
+    runbook_url=_or_none(_text),
+    acknowledge_comment=_or_none(_text),
+    incident=_or_none(_text),
+    times_raised=_count,
 )
 _PROOF: Final = _record(
     executor=_text,
@@ -244,6 +263,41 @@ _ELEVATION: Final = _record(
     ends_at=_or_none(_time),
     ended_by=_or_none(_text),
 )
+_MILESTONE: Final = _record(
+    name=_one_of(MilestoneName), occurred_at=_time, recorded_at=_time, recorded_by=_text, auto=_flag
+)
+_STEP_ACTION: Final = _record(number=_count, text=_text, done_at=_or_none(_time), done_by=_or_none(_text), note=_text)
+_INCIDENT: Final = _record(
+    id=_text,
+    title=_text,
+    type=_text,
+    severity=_one_of(Severity),
+    status=_one_of(IncidentStatus),
+    step=_text,
+    commander=_or_none(_text),
+    roles=_list(_record(role=_text, person=_text, since=_time)),
+    scopes=_list(_scope),
+    drill=_flag,
+    declared_by=_text,
+    declared_at=_time,
+    updated_at=_time,
+    milestones=_list(_MILESTONE),
+    steps=_list(_record(name=_text, actions=_list(_STEP_ACTION), begun_at=_or_none(_time), done_at=_or_none(_time))),
+    impact=_record(
+        services=_list(_text),
+        loss_usd=_or_none(_money),
+        loss_eth=_or_none(_money),
+        users=_or_none(_count),
+        description=_text,
+    ),
+    links=_list(_LINK),
+    clocks=_list(_record(name=_text, due_at=_time, done_at=_or_none(_time))),
+    follow_ups_open=_count,
+    postmortem=_or_none(_one_of(PostmortemState)),
+    postmortem_required=_flag,
+    imported=_flag,
+    version=_count,
+)
 _OVERVIEW: Final = _record(
     server_time=_time,
     event_id=_count,
@@ -255,4 +309,7 @@ _OVERVIEW: Final = _record(
     executors_total=_count,
     journals_elsewhere=_count,
     elevations=_list(_ELEVATION),
+    incidents=_list(_INCIDENT),
+    follow_ups_open=_count,
+    follow_ups_overdue=_count,
 )

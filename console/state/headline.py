@@ -10,10 +10,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from console.state.floor import Floor, Link, all_executors, latched_holds, urgent
+from console.state.floor import Floor, Link, all_executors, latched_holds, urgent, waits
 from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
 from contract.states import (
-    AlertStatus,
     ElevationStatus,
     ExecutorState,
     FreezeMode,
@@ -162,7 +161,7 @@ def _crossed_text(measure: Measure) -> str:
 
 def _critical(floor: Floor, now: datetime) -> Headline | None:
     waiting = [one for one in urgent(floor.alerts) if one.severity is Severity.CRITICAL]
-    unseen = [one for one in waiting if one.status is AlertStatus.OPEN]
+    unseen = [one for one in waiting if waits(one)]
     if not unseen:
         return None
     age_s = seconds_between(unseen[0].raised_at, now) or 0.0
@@ -285,7 +284,7 @@ def _permissions(elevation: Elevation) -> str:
 
 
 def _open(floor: Floor, now: datetime) -> Headline | None:
-    unseen = [one for one in urgent(floor.alerts) if one.status is AlertStatus.OPEN]
+    unseen = [one for one in urgent(floor.alerts) if waits(one)]
     if not unseen:
         return None
     age_s = seconds_between(unseen[0].raised_at, now) or 0.0
