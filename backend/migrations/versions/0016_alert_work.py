@@ -59,6 +59,8 @@ def _widen_alerts() -> None:
         sa.Column("assigned_to", sa.String(100), nullable=True),
         sa.Column("assigned_at", _TIME, nullable=True),
         sa.Column("escalation_level", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("escalation_to", sa.String(200), nullable=True),
+        sa.Column("escalation_next_to", sa.String(200), nullable=True),
         sa.Column("escalates_at", _TIME, nullable=True),
         _jsonb("muted_by", _ARRAY),
         sa.Column("runbook_url", sa.Text(), nullable=True),
