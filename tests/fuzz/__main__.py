@@ -10,7 +10,7 @@ from pathlib import Path
 
 INSTRUMENTED = [
     "contract.sshwire", "contract.hardware", "backend.auth.hardware", "backend.auth.tokens", "console.client.agent",
-    "jwt",
+    "jwt", "contract.alertmanager",
 ]  # fmt: skip
 """Where new branches are looked for."""
 
