@@ -15,6 +15,7 @@ from backend.auth import tables as auth_tables
 from backend.db import Base
 from backend.freeze import tables as freeze_tables
 from backend.incidents import tables as incidents_tables
+from backend.notifications import tables as notifications_tables
 from backend.privacy import tables as privacy_tables
 from backend.risk import tables as risk_tables
 from backend.roster import tables as roster_tables
@@ -37,6 +38,7 @@ __all__ = [
     "freeze_tables",
     "incidents_tables",
     "limits_tables",
+    "notifications_tables",
     "privacy_tables",
     "risk_tables",
     "roster_tables",
