@@ -12,6 +12,7 @@ from backend.policy.access import AccessRules, PermissionRules, Role, RoleTable,
 from backend.policy.base import PolicyTable, each_of
 from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
 from backend.policy.identity import IdentityRules
+from backend.policy.notifying import NotificationRules
 from backend.policy.operations import (
     FOREVER,
     Audit,
@@ -109,6 +110,11 @@ class Policy(PolicyTable):
         return self.watchfloor.service_tokens
 
     @property
+    @property
+    def notifications(self) -> NotificationRules:
+        """Who is told of what, how often, and how long it is tried."""
+        return self.watchfloor.notifications
+
     def sessions(self) -> SessionRules:
         """How long a session may stand unused, and how many a person may have."""
         return self.watchfloor.sessions

@@ -25,6 +25,7 @@ from backend.policy.base import (
 )
 from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
 from backend.policy.identity import IdentityRules
+from backend.policy.notifying import NotificationRules
 from backend.policy.service_tokens import ServiceTokenRules
 from backend.policy.sessions import SessionRules
 from backend.policy.sso import SsoRules
@@ -364,3 +365,4 @@ class Watchfloor(PolicyTable):
     sessions: SessionRules
     sso: SsoRules
     service_tokens: ServiceTokenRules
+    notifications: NotificationRules
