@@ -59,6 +59,8 @@ class AuditDraft:
     """Personal values beside the caller's address: the entry keeps a commitment, the value can be forgotten."""
     log: str | None = None
     """Another log than the category's: `meta`, for what is done to the ledger itself."""
+    incident: str | None = None
+    """The incident that it is about, e.g. INC-2026-001: entries of one incident are found together."""
 
 
 _WIDTH_CHARS = {
@@ -69,6 +71,7 @@ _WIDTH_CHARS = {
     "resource_type": 50,
     "resource_id": 100,
     "request_id": 100,
+    "incident": 100,
     "error_message": MAX_TEXT_CHARS,
 }
 """What is longer is cut: the columns of the compliance document, and one screenful."""
@@ -138,7 +141,7 @@ def _index(runtime: Runtime, caller: Caller, draft: AuditDraft, names: Mapping[s
         resource_type=_text("resource_type", draft.resource_type),
         resource_id=None,
         request_id=_text("request_id", caller.request_id) or None,
-        incident=None,
+        incident=_text("incident", draft.incident),
     )
 
 

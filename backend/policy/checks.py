@@ -42,6 +42,7 @@ def wrong_names(data: dict[str, Any]) -> Iterator[Finding]:
     yield from _unknown_categories(data)
     yield from _unknown_classes(data)
     yield from _unknown_of_access(data, roles)
+    yield from _unknown_steps(data)
 
 
 def _unknown_of_access(data: dict[str, Any], roles: dict[str, Any]) -> Iterator[Finding]:
@@ -53,6 +54,14 @@ def _unknown_of_access(data: dict[str, Any], roles: dict[str, Any]) -> Iterator[
     known = {one.get("name") for one in _list(data, "audit_schedule") if isinstance(one, dict)}
     if isinstance(named, str) and named not in known:
         yield ("watchfloor", "access", "reviews", "scheduled_as"), _no_such("scheduled audit", named, known)
+
+
+def _unknown_steps(data: dict[str, Any]) -> Iterator[Finding]:
+    known = {one.get("step") for one in _list(data, "incidents", "procedure") if isinstance(one, dict)}
+    for when in ("begun", "done"):
+        for step in _table(data, "watchfloor", "incidents", when):
+            if step not in known:
+                yield ("watchfloor", "incidents", when, step), _no_such("step of the procedure", step, known)
 
 
 def _unknown_permissions(roles: dict[str, Any], inherit: dict[str, Any]) -> Iterator[Finding]:

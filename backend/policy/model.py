@@ -1,6 +1,6 @@
 """The validated shape of a policy: every section of the compliance documents, and what services ask of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated
@@ -9,9 +9,11 @@ from pydantic import AfterValidator, Field
 
 from backend.policy import programme
 from backend.policy.access import AccessRules, PermissionRules, Role, RoleTable, SignIn, resolve_roles
+from backend.policy.alerting import AlertRules, EscalationStep
 from backend.policy.base import PolicyTable, each_of
 from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
 from backend.policy.identity import IdentityRules
+from backend.policy.incidents import IncidentRules
 from backend.policy.notifying import NotificationRules
 from backend.policy.operations import (
     FOREVER,
@@ -110,14 +112,29 @@ class Policy(PolicyTable):
         return self.watchfloor.service_tokens
 
     @property
-    @property
     def notifications(self) -> NotificationRules:
         """Who is told of what, how often, and how long it is tried."""
         return self.watchfloor.notifications
 
+    @property
+    def alerts(self) -> AlertRules:
+        """How alerts are sorted and looked into."""
+        return self.watchfloor.alerts
+
+    @property
+    def escalation(self) -> Mapping[Severity, Sequence[EscalationStep]]:
+        """Who has an alert that nobody acknowledges, one after another."""
+        return self.watchfloor.escalation
+
+    @property
     def sessions(self) -> SessionRules:
         """How long a session may stand unused, and how many a person may have."""
         return self.watchfloor.sessions
+
+    @property
+    def incident_rules(self) -> IncidentRules:
+        """How incidents are recorded; their procedure and template are in `incidents`."""
+        return self.watchfloor.incidents
 
     @property
     def line(self) -> TransportRules:

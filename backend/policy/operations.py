@@ -9,6 +9,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from backend.policy.access import AccessRules
+from backend.policy.alerting import AlertRules, Escalation
 from backend.policy.base import (
     Count,
     Flag,
@@ -25,6 +26,7 @@ from backend.policy.base import (
 )
 from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
 from backend.policy.identity import IdentityRules
+from backend.policy.incidents import IncidentRules
 from backend.policy.notifying import NotificationRules
 from backend.policy.service_tokens import ServiceTokenRules
 from backend.policy.sessions import SessionRules
@@ -365,4 +367,7 @@ class Watchfloor(PolicyTable):
     sessions: SessionRules
     sso: SsoRules
     service_tokens: ServiceTokenRules
+    alerts: AlertRules
+    escalation: Escalation
     notifications: NotificationRules
+    incidents: IncidentRules

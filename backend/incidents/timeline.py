@@ -1,0 +1,93 @@
+"""Lines of a timeline: how they are written, read back in order, and what the audit ledger keeps of them.
+
+The order is total and stable: by when it happened, then by the number under which it was recorded.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, Literal
+from uuid import UUID
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.incidents import cursors
+from backend.incidents.tables import IncidentEntry
+from contract.alerts import Link
+from contract.base import Page
+from contract.incidents import TimelineEntry
+
+MAX_TEXT_CHARS: Final = 12_000
+"""A note at its longest with what Watchfloor says around it."""
+Order = Literal["asc", "desc"]
+
+
+def digest_of(entries: Iterable[IncidentEntry]) -> str:
+    """SHA-256 over what some lines say: what the audit ledger keeps of them.
+
+    One line of JSON for each: number, when it happened, kind, text. Without who said it, which the ledger's own entry
+    tells, so that an erased name does not break it.
+    """
+    digest = hashlib.sha256()
+    for one in entries:
+        at = one.occurred_at.astimezone(UTC).isoformat(timespec="microseconds")
+        digest.update(orjson.dumps([one.number, at, one.kind, one.text]) + b"\n")
+    return digest.hexdigest()
+
+
+def wire(row: IncidentEntry, corrected_by: UUID | None = None) -> TimelineEntry:
+    """A line as it travels."""
+    return TimelineEntry(
+        id=str(row.id),
+        number=row.number,
+        occurred_at=row.occurred_at,
+        recorded_at=row.recorded_at,
+        actor=row.actor,
+        auto=row.auto,
+        kind=row.kind,
+        text=row.text,
+        link=None if row.link is None else Link.model_validate(row.link),
+        corrects=None if row.corrects is None else str(row.corrects),
+        corrected_by=None if corrected_by is None else str(corrected_by),
+    )
+
+
+async def page(
+    session: AsyncSession, incident: str, *, order: Order, cursor: str | None, limit: int, as_of: datetime | None = None
+) -> Page[TimelineEntry]:
+    """One page of a timeline.
+
+    Raises:
+        WatchfloorError: INVALID_REQUEST for a cursor that is not ours.
+    """
+    after = None if cursor is None else cursors.decode(cursor, int)
+    query = cursors.page_of(
+        select(IncidentEntry).where(IncidentEntry.incident == incident),
+        IncidentEntry.occurred_at,
+        IncidentEntry.number,
+        after=after,
+        limit=limit,
+        newest=order == "desc",
+    )
+    rows, more = cursors.cut((await session.scalars(query)).all(), limit, lambda row: (row.occurred_at, row.number))
+    corrected = await corrections(session, [row.id for row in rows])
+    return Page(items=[wire(row, corrected.get(row.id)) for row in rows], next_cursor=more, as_of=as_of)
+
+
+async def corrections(session: AsyncSession, entries: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Of some lines those that were corrected, with the newest correction."""
+    if not entries:
+        return {}
+    query = (
+        select(IncidentEntry.corrects, IncidentEntry.id)
+        .where(IncidentEntry.corrects.in_(entries))
+        .order_by(IncidentEntry.number)
+    )
+    return {old: new for old, new in (await session.execute(query)).tuples() if old is not None}
+
+
+async def whole(session: AsyncSession, incident: str, limit: int) -> list[TimelineEntry]:
+    """The first lines of a timeline, oldest first: for what is written from the record."""
+    return (await page(session, incident, order="asc", cursor=None, limit=limit)).items

@@ -1,0 +1,52 @@
+"""The policy's part of incidents that no compliance document states: types, roles, timelines, reports."""
+
+from typing import Final, Self
+
+from pydantic import model_validator
+
+from backend.policy.base import Flag, PolicyTable, PositiveCount, Text, Texts
+from contract.incidents import MilestoneName
+from contract.states import Severity
+
+COMMANDER: Final = "commander"
+"""The one role that every incident has."""
+
+
+class ReportRules(PolicyTable):
+    """Times by which an authority has to be told."""
+
+    enabled: Flag = False
+    severities: tuple[Severity, ...] = (Severity.CRITICAL,)
+    """An incident that has one of these counts as classified as major."""
+    initial_hours: PositiveCount = 4
+    """From the classification."""
+    aware_hours: PositiveCount = 24
+    """The initial report is due no later than so long after detection, unless it was classified later than that."""
+    intermediate_hours: PositiveCount = 72
+    """From when the initial report was sent."""
+    final_months: PositiveCount = 1
+    """From when the intermediate report was sent."""
+
+
+class IncidentRules(PolicyTable):
+    """How incidents are recorded."""
+
+    types: Texts
+    roles: Texts
+    post_mortem_required: tuple[Severity, ...]
+    """Severities that cannot be closed without an approved post-mortem."""
+    services: tuple[Text, ...] = ()
+    """What may be affected; empty: any name is taken."""
+    timeline_events: tuple[Text, ...] = ()
+    """Beginnings of audit event types, cut at a dot, that go on the timeline of every incident that is open."""
+    begun: dict[str, MilestoneName] = {}
+    """Step of the procedure → milestone that beginning it reaches."""
+    done: dict[str, MilestoneName] = {}
+    """Step of the procedure → milestone that going on from it reaches."""
+    reports: ReportRules = ReportRules()
+
+    @model_validator(mode="after")
+    def _has_a_commander(self) -> Self:
+        if COMMANDER not in self.roles:
+            raise ValueError(f"roles must name {COMMANDER}")
+        return self
