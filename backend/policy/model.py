@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from backend.policy import programme
 from backend.policy.access import AccessRules, PermissionRules, Role, RoleTable, SignIn, resolve_roles
 from backend.policy.alerting import AlertRules, EscalationStep
+from backend.policy.alertmanager import AlertmanagerRules
 from backend.policy.base import PolicyTable, each_of
 from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
 from backend.policy.identity import IdentityRules
@@ -120,6 +121,11 @@ class Policy(PolicyTable):
     def alerts(self) -> AlertRules:
         """How alerts are sorted and looked into."""
         return self.watchfloor.alerts
+
+    @property
+    def alertmanager(self) -> AlertmanagerRules:
+        """How alerts of Alertmanagers are taken."""
+        return self.watchfloor.alertmanager
 
     @property
     def escalation(self) -> Mapping[Severity, Sequence[EscalationStep]]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from backend.policy.access import AccessRules
 from backend.policy.alerting import AlertRules, Escalation
+from backend.policy.alertmanager import AlertmanagerRules
 from backend.policy.base import (
     Count,
     Flag,
@@ -368,6 +369,7 @@ class Watchfloor(PolicyTable):
     sso: SsoRules
     service_tokens: ServiceTokenRules
     alerts: AlertRules
+    alertmanager: AlertmanagerRules
     escalation: Escalation
     notifications: NotificationRules
     incidents: IncidentRules

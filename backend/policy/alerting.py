@@ -1,0 +1,76 @@
+"""The policy's rules of alerts: their categories, who gets one that nobody takes on, and which feeds must speak."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from backend.policy.base import Count, PolicyTable, PositiveCount, Text, each_of
+from contract.states import AlertCategory, Severity
+
+LONGEST_AROUND_MINUTES: Final = 24 * 60
+"""What changed longer ago did so for reasons of its own."""
+
+
+class EscalationStep(PolicyTable):
+    """One step up."""
+
+    title: Annotated[Text, Field(max_length=200)]
+    """Who it is, in the words of the compliance document."""
+    after_minutes: Count
+    """How long after an alert was raised it comes here, unless somebody has acknowledged it."""
+    people: tuple[Text, ...] = ()
+    """Names of accounts."""
+    channels: tuple[Text, ...] = ()
+    """Names of notification channels that are told as well."""
+
+
+def _upwards(steps: tuple[EscalationStep, ...]) -> tuple[EscalationStep, ...]:
+    minutes = [step.after_minutes for step in steps]
+    if minutes[0] != 0:
+        raise ValueError("the first step begins after 0 minutes")
+    if sorted(set(minutes)) != minutes:
+        raise ValueError("each step begins later than the one before")
+    return steps
+
+
+Steps = Annotated[tuple[EscalationStep, ...], Field(min_length=1), AfterValidator(_upwards)]
+Escalation = Annotated[dict[Severity, Steps], AfterValidator(each_of(Severity))]
+"""Severity → who has an alert, one after another."""
+
+
+class FeedRules(PolicyTable):
+    """When a feed of data counts as silent."""
+
+    silent_seconds: PositiveCount
+
+    @property
+    def silent_after(self) -> timedelta:
+        """Longer than this without anything is an alert."""
+        return timedelta(seconds=self.silent_seconds)
+
+
+class AlertRules(PolicyTable):
+    """How alerts are sorted and looked into."""
+
+    categories: Mapping[str, AlertCategory] = {}
+    """Rule → category; a critical alert that is not named is `critical`, any other `default_category`."""
+    default_category: AlertCategory
+    category_label: Text
+    """Label in which an alert from elsewhere may name its category."""
+    runbooks: Mapping[str, Text] = {}
+    """Rule → address of what to do about it."""
+    around_minutes: Annotated[PositiveCount, Field(le=LONGEST_AROUND_MINUTES)]
+    """How far before and after an alert changes are looked for that may have caused it."""
+    feeds: Mapping[str, FeedRules] = {}
+
+    def category_of(self, rule: str, severity: Severity, labels: Mapping[str, str]) -> AlertCategory:
+        """One of the four kinds of alerts."""
+        stated = self.categories.get(rule)
+        if stated is not None:
+            return stated
+        labelled = labels.get(self.category_label, "").lower()
+        if labelled in set(AlertCategory):
+            return AlertCategory(labelled)
+        return AlertCategory.CRITICAL if severity is Severity.CRITICAL else self.default_category
