@@ -36,6 +36,7 @@ Query = Mapping[str, str | int | Sequence[str] | None]
 
 _COMMIT_TIMEOUT_S: Final = 120.0
 """Storing a large file is one transaction."""
+_BYTES: Final = "application/octet-stream"
 _LOGIN_TIMEOUT_S: Final = 15.0
 """Checking a password is slow on purpose, and many may log in at once during an emergency."""
 
@@ -250,6 +251,26 @@ class Api(Exchange):
         """Do something of which another module knows the route."""
         return await self._post(f"/v1/{path}", model, body)
 
+    async def change(self, path: str, model: type[M], body: BaseModel, *, method: str = "PATCH") -> M:
+        """Change something of which another module knows the route; `PUT` puts all of it in place."""
+        content = body.model_dump_json(exclude_unset=method == "PATCH").encode()
+        return _parsed(self.url, model, await self._send(method, f"/v1/{path}", content=content))
+
+    async def attach(self, path: str, model: type[M], content: bytes, query: Query) -> M:
+        """Send a file to a route that another module knows."""
+        answer = await self._send(
+            "POST", f"/v1/{path}", query=query, content=content, media_type=_BYTES, timeout_s=_COMMIT_TIMEOUT_S
+        )
+        return _parsed(self.url, model, answer)
+
+    async def fetch(self, path: str, query: Query | None = None) -> bytes:
+        """Read a file from a route that another module knows."""
+        return await self._send("GET", f"/v1/{path}", query=query, timeout_s=_COMMIT_TIMEOUT_S)
+
+    async def drop(self, path: str) -> None:
+        """Delete something that leaves no answer."""
+        await self._send("DELETE", f"/v1/{path}")
+
     async def take_away(self, path: str, model: type[M], query: Query | None = None) -> M:
         """End something of which another module knows the route."""
         return _parsed(self.url, model, await self._send("DELETE", f"/v1/{path}", query=query))
@@ -325,10 +346,11 @@ class Api(Exchange):
         *,
         query: Query | None = None,
         content: bytes | None = None,
+        media_type: str = "application/json",
         timeout_s: float | None = None,
     ) -> bytes:
         params = {name: value for name, value in (query or {}).items() if value}
-        headers = {"content-type": "application/json"} if content is not None else {}
+        headers = {"content-type": media_type} if content is not None else {}
         if self._present:
             headers[PRESENT_HEADER], self._present = PRESENT, False
         timeout = (
