@@ -33,14 +33,19 @@ def publish(session: AsyncSession, topic: Topic, payload: BaseModel) -> None:
     session.info.setdefault(_PENDING, []).append((topic.value, payload.model_dump_json()))
 
 
-async def flush_events(session: AsyncSession) -> None:
-    """Write the queued events as the last statements of a transaction. Called by `backend.db` only.
+async def keep_order(session: AsyncSession) -> None:
+    """Have what the transaction numbers from here on be numbered in the order of commits, and commit soon.
 
     PostgreSQL releases the lock only after the commit is visible, so the next writer's ids are higher and later.
     """
+    await session.execute(_LOCK, {"key": _ORDER_LOCK_KEY, "stalled_ms": str(_STALLED_WRITER_MS)})
+
+
+async def flush_events(session: AsyncSession) -> None:
+    """Write the queued events as the last statements of a transaction. Called by `backend.db` only."""
     pending: list[tuple[str, str]] = session.info.pop(_PENDING, [])
     if not pending:
         return
     topics, payloads = zip(*pending, strict=True)
-    await session.execute(_LOCK, {"key": _ORDER_LOCK_KEY, "stalled_ms": str(_STALLED_WRITER_MS)})
+    await keep_order(session)
     await session.execute(_INSERT, {"topics": list(topics), "payloads": list(payloads), "channel": CHANNEL})

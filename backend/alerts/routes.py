@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from backend.alerts import service
-from backend.alerts.service import AlertFilter
+from backend.alerts import listing, service
+from backend.alerts.listing import AlertFilter
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.errors import WatchfloorError
@@ -41,7 +41,7 @@ async def list_alerts(
 ) -> Page[Alert]:
     """Alerts, newest first; `status` and `severity` may be given several times."""
     wanted = AlertFilter(status or (), severity or (), rule, _scope(scope))
-    return await service.list_alerts(session, wanted, cursor=cursor, limit=limit, as_of=runtime.clock.now())
+    return await listing.list_alerts(session, wanted, cursor=cursor, limit=limit, as_of=runtime.clock.now())
 
 
 @router.get("/v1/alerts/{alert_id}", **needs(Permission.VIEW_ALERTS))

@@ -58,7 +58,7 @@ async def facts_of(session: AsyncSession, row: FreezeRow) -> Facts:
 async def touching(session: AsyncSession, scope: Scope, under: Iterable[core.Place]) -> list[Alert]:
     """Open alerts that have to do with a scope under which these executors are, the gravest first."""
     places = list(under)
-    open_ones = await alerts.most_urgent(session, MAX_ALERTS)
+    open_ones = await alerts.most_urgent(session, MAX_ALERTS, muted_last=False)  # muted is not gone
     return [one for one in open_ones if thawing.touches(scope, one.scope, places)]
 
 

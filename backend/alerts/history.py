@@ -1,0 +1,177 @@
+"""The history of alerts: what happened to each, in an order that a reader can follow. Nothing here is ever changed.
+
+Lines are written among the last statements of their transaction, under the lock that orders stream events: their ids
+are in the order of the commits, so that whoever reads on from an id misses nothing. A rolled-back savepoint does not
+take its lines back: add them after it has succeeded.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.alerts.tables import AlertEventRow, AlertRow
+from backend.context import Caller, Runtime
+from backend.db import before_commit
+from backend.errors import WatchfloorError, known_ident, not_found
+from backend.events import keep_order
+from contract.alert_work import AlertEvent
+from contract.base import Page
+from contract.errors import ErrorCode
+
+MAX_EVENTS: Final = 500
+"""Lines that are read at a time."""
+MUTED: Final = "muted"
+"""Fact of a line about an alert that was muted at the time: nobody is to be told of it."""
+TO: Final = "to"
+"""Fact that names whom an alert was given to."""
+_MAX_DIGITS: Final = 18
+"""A number of so many digits fits into the column."""
+_PENDING: Final = "pending_alert_events"
+
+
+class Kind(StrEnum):
+    """What a line of the history tells."""
+
+    RAISED = "raised"
+    RAISED_AGAIN = "raised_again"
+    CHANGED = "changed"
+    ACKNOWLEDGED = "acknowledged"
+    ACKNOWLEDGEMENT_ENDED = "acknowledgement_ended"
+    ASSIGNED = "assigned"
+    NOTED = "noted"
+    ESCALATED = "escalated"
+    SILENCED = "silenced"
+    SILENCE_ENDED = "silence_ended"
+    MUTED = "muted"
+    UNMUTED = "unmuted"
+    CLEARED = "cleared"
+    NOTIFIED = "notified"
+    LINKED = "linked"
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One line to be written."""
+
+    alert_id: UUID
+    kind: Kind
+    text: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    person: str | None = None
+    """Whom it was given to; kept apart from the facts, so that the name can be erased."""
+    at: datetime | None = None
+    """When it happened by the clock of whoever knows; None: now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line as it was written, for those who follow the history."""
+
+    number: int
+    """Its place: higher is later, on every backend."""
+    alert_id: str
+    event: AlertEvent
+
+    @property
+    def muted(self) -> bool:
+        """Whether the alert was muted when it happened."""
+        return MUTED in self.event.facts
+
+
+def happened(session: AsyncSession, runtime: Runtime, caller: Caller, *lines: Happening) -> None:
+    """Add lines to the histories of alerts; they are written when, and only when, the transaction commits."""
+    now = runtime.clock.now()
+    pending: list[dict[str, Any]] | None = session.info.get(_PENDING)
+    if pending is None:
+        pending = session.info[_PENDING] = []
+        before_commit(session, lambda: _last(session))
+    pending += [
+        {
+            "alert_id": line.alert_id,
+            "kind": line.kind.value,
+            "at": line.at or now,
+            "recorded_at": now,
+            "actor": caller.subject[:100],
+            "person": line.person,
+            "text": line.text,
+            "facts": dict(line.facts),
+        }
+        for line in lines
+    ]
+
+
+async def _last(session: AsyncSession) -> None:
+    # in the next round: whatever else is written before the commit takes its own locks first, and nobody in a circle
+    before_commit(session, lambda: _write(session))
+
+
+async def _write(session: AsyncSession) -> None:
+    rows: list[dict[str, Any]] = session.info.pop(_PENDING, [])
+    if rows:
+        await keep_order(session)
+        await session.execute(insert(AlertEventRow), rows)
+
+
+def _wire(row: AlertEventRow) -> AlertEvent:
+    facts = dict(row.facts) if row.person is None else {**row.facts, TO: row.person}
+    return AlertEvent(
+        id=str(row.id), kind=row.kind, at=row.at, recorded_at=row.recorded_at, actor=row.actor, text=row.text,
+        facts=facts,
+    )  # fmt: skip
+
+
+def _told(rows: Iterable[AlertEventRow]) -> list[Told]:
+    return [Told(row.id, str(row.alert_id), _wire(row)) for row in rows]
+
+
+async def events_after(
+    session: AsyncSession, cursor: int, limit: int = MAX_EVENTS, *, kinds: Sequence[str] = ()
+) -> list[Told]:
+    """The next lines behind a number, of some kinds or of all, in the order they were committed. 0 is the beginning."""
+    query = select(AlertEventRow).where(AlertEventRow.id > cursor)
+    if kinds:
+        query = query.where(AlertEventRow.kind.in_(kinds))
+    return _told(await session.scalars(query.order_by(AlertEventRow.id).limit(min(limit, MAX_EVENTS))))
+
+
+async def newest_event(session: AsyncSession) -> int:
+    """The number of the last line; 0 while there is none."""
+    return await session.scalar(select(AlertEventRow.id).order_by(AlertEventRow.id.desc()).limit(1)) or 0
+
+
+async def events_of(session: AsyncSession, alert_ids: Sequence[str], limit: int = MAX_EVENTS) -> list[Told]:
+    """The first lines of some alerts, oldest first."""
+    idents = [known_ident("alert", ident) for ident in alert_ids]
+    query = select(AlertEventRow).where(AlertEventRow.alert_id.in_(idents)).order_by(AlertEventRow.id)
+    return _told(await session.scalars(query.limit(limit)))
+
+
+async def history(session: AsyncSession, alert_id: str, *, cursor: str | None, limit: int) -> Page[AlertEvent]:
+    """One page of an alert's history, newest first.
+
+    Raises:
+        WatchfloorError: NOT_FOUND; INVALID_REQUEST for a cursor that is not ours.
+    """
+    ident = known_ident("alert", alert_id)
+    query = select(AlertEventRow).where(AlertEventRow.alert_id == ident)
+    if cursor is not None:
+        query = query.where(AlertEventRow.id < _number(cursor))
+    rows = (await session.scalars(query.order_by(AlertEventRow.id.desc()).limit(limit + 1))).all()
+    if not rows and await session.scalar(select(AlertRow.id).where(AlertRow.id == ident)) is None:
+        raise not_found("alert", alert_id)
+    more = str(rows[limit - 1].id) if len(rows) > limit else None
+    return Page(items=[_wire(row) for row in rows[:limit]], next_cursor=more)
+
+
+def _number(cursor: str) -> int:
+    if cursor.isascii() and cursor.isdigit() and len(cursor) <= _MAX_DIGITS:
+        return int(cursor)
+    raise WatchfloorError(
+        ErrorCode.INVALID_REQUEST, "The cursor is not one this server gave out.", hint="Start from the first page."
+    )

@@ -1,0 +1,73 @@
+"""What the beginnings and ends of silences make of an alert. Pure.
+
+An alert is muted while anything mutes it. When the last of it goes and the alert is still there, it is raised again: a
+silence must not be the end of an alert that goes on.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from contract.alert_work import Matcher, SilenceState
+
+SILENCE: Final = "silence"
+Mute = Mapping[str, Any]
+"""contract.alerts.Muting as it is stored."""
+
+
+class Turn(StrEnum):
+    """What a change of what mutes an alert makes of it."""
+
+    NOTHING = "nothing"
+    MUTED = "muted"
+    RAISED_AGAIN = "raised_again"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A silence in force: its matchers, and what an alert keeps of it."""
+
+    matchers: tuple[Matcher, ...]
+    mute: Mute
+
+    @property
+    def id(self) -> str:
+        """The silence's id."""
+        return str(self.mute["id"])
+
+
+def state_of(starts_at: datetime, ends_at: datetime, now: datetime) -> SilenceState:
+    """Where a silence stands: it begins with its start and is over at its end."""
+    if now >= ends_at:
+        return SilenceState.ENDED
+    return SilenceState.ACTIVE if now >= starts_at else SilenceState.PENDING
+
+
+def turn(before: Sequence[Mute], after: Sequence[Mute], *, cleared: bool) -> Turn:
+    """What becomes of an alert; one that has cleared is only noted."""
+    if cleared or bool(before) is bool(after):
+        return Turn.NOTHING
+    return Turn.MUTED if after else Turn.RAISED_AGAIN
+
+
+def with_mute(before: Sequence[Mute], mute: Mute) -> list[Mute]:
+    """Add something that mutes; the same thing again takes the place of what was known of it."""
+    return [*without_mutes(before, [mute]), mute]
+
+
+def without_mutes(before: Sequence[Mute], gone: Iterable[Mute]) -> list[Mute]:
+    """Leave out what mutes no more, by kind and id."""
+    keys = {_key(one) for one in gone}
+    return [one for one in before if _key(one) not in keys]
+
+
+def differences(before: Sequence[Mute], after: Sequence[Mute]) -> tuple[list[Mute], list[Mute]]:
+    """What has come to mute an alert, and what has gone."""
+    had, has = {_key(one) for one in before}, {_key(one) for one in after}
+    return [one for one in after if _key(one) not in had], [one for one in before if _key(one) not in has]
+
+
+def _key(mute: Mute) -> tuple[str, str]:
+    return str(mute["kind"]), str(mute["id"])
