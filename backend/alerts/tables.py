@@ -78,6 +78,12 @@ class AlertRow(Base):
         Index("ix_alerts_escalates", "escalates_at", postgresql_where=_LIVE),
         Index("ix_alerts_source", "source", "seen_at", postgresql_where=_LIVE),
         Index("ix_alerts_incident", "incident", postgresql_where=text("incident IS NOT NULL")),
+        Index(
+            "ix_alerts_fingerprint",
+            "source_fingerprint",
+            "starts_at",
+            postgresql_where=text("source_fingerprint IS NOT NULL"),
+        ),
         UniqueConstraint("occurrence"),
     )
 

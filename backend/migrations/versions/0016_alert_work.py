@@ -73,6 +73,8 @@ def _widen_alerts() -> None:
     live = sa.text("status <> 'cleared'")
     op.create_index("ix_alerts_escalates", "alerts", ["escalates_at"], postgresql_where=live)
     op.create_index("ix_alerts_source", "alerts", ["source", "seen_at"], postgresql_where=live)
+    known = sa.text("source_fingerprint IS NOT NULL")
+    op.create_index("ix_alerts_fingerprint", "alerts", ["source_fingerprint", "starts_at"], postgresql_where=known)
     op.create_index("ix_alerts_incident", "alerts", ["incident"], postgresql_where=sa.text("incident IS NOT NULL"))
 
 

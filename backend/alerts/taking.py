@@ -1,0 +1,317 @@
+"""Takes in what an Alertmanager says of its alerts, many at once: each occurrence is stored exactly once.
+
+Whatever comes from one source is taken in turn: the row of the source is the lock. Texts are strangers'; they are
+stored as the parser bounded them and cleaned where they are shown.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.alerts import muting
+from backend.alerts.alertmanager.born import born, changed_texts, runbooks_of
+from backend.alerts.alertmanager.occurrences import Fate, Heard, Known, judge
+from backend.alerts.history import MUTED, Happening, Kind, happened
+from backend.alerts.muting_core import Standing
+from backend.alerts.rows import LIVE, announce, clock_values, put
+from backend.alerts.tables import AlertmanagerSource, AlertRow
+from backend.audit import service as audit
+from backend.audit.events import AuditEvent
+from backend.audit.service import AuditDraft
+from backend.context import Caller, Runtime
+from contract.alertmanager import ForeignAlert
+from contract.alerts import AlertStatus, Severity
+
+SEEN_GAP: Final = timedelta(seconds=60)
+"""That an alert goes on is written down so often: a delivery that repeats a thousand alerts is no news of any."""
+TEXT_GAP: Final = timedelta(seconds=10)
+"""Shortest time between two changes of an alert's texts: many carry a value that moves all the time."""
+MAX_TOLD: Final = 200
+"""Alerts named in one audit entry; what changes more writes more entries."""
+_TOLD_OF: Final = (Fate.RAISED, Fate.RAISED_AGAIN, Fate.CLEARED, Fate.PAST)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one source says at one time."""
+
+    source: str
+    alerts: Sequence[ForeignAlert]
+    group: str = ""
+    """Its key of the group, of a delivery."""
+    receiver: str = ""
+    current: bool = False
+    """An answer of the API: how things stand now, as far as it names them."""
+
+
+@dataclass
+class Taken:
+    """What a report changed."""
+
+    fates: Counter[Fate] = field(default_factory=Counter)
+    rows: dict[str, AlertRow] = field(default_factory=dict)
+    """The alert that each occurrence of the report is, by the name that the report gives it."""
+    changed: dict[UUID, AlertRow] = field(default_factory=dict)
+    """What consoles have to be told of."""
+    told: list[tuple[Fate, AlertRow]] = field(default_factory=list)
+
+
+def own_source(name: str) -> str:
+    """What an alert says of where it comes from."""
+    return f"alertmanager:{name}"
+
+
+async def note_delivery(session: AsyncSession, name: str, now: datetime, *, error: str | None = None) -> None:
+    """Write down that a source has delivered; whatever else is taken from it waits until this transaction ends."""
+    values: dict[str, Any] = {"last_delivery_at": now}
+    if error is not None:
+        values |= {"last_error": error, "last_error_at": now}
+    added = insert(AlertmanagerSource).values(name=name, **values)
+    await session.execute(added.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+async def occurrences_taken(session: AsyncSession, runtime: Runtime, caller: Caller, report: Report) -> Taken:
+    """Store what a source says of alerts; the source's row must be locked by this transaction.
+
+    What is told twice, late or out of order changes nothing that is known better (`alertmanager.occurrences`).
+    """
+    taking = await _begun(session, runtime, caller, report)
+    for alert in report.alerts:
+        await taking.take(alert)
+    await taking.write()
+    taken = taking.taken
+    await _record(session, runtime, caller, report, taken)
+    if taken.changed:
+        await announce(session, runtime, list(taken.changed.values()))
+    return taken
+
+
+async def cleared_as_gone(
+    session: AsyncSession, runtime: Runtime, caller: Caller, report: Report, rows: Iterable[AlertRow]
+) -> Taken:
+    """Clear alerts that their source no longer knows; the rows must be locked."""
+    taken = Taken()
+    for row in rows:
+        _clear(session, runtime, caller, row, why=f"no longer known to {report.source}", ends_at=None)
+        taken.changed[row.id] = row
+        taken.told.append((Fate.CLEARED, row))
+        taken.fates[Fate.CLEARED] += 1
+    await _record(session, runtime, caller, report, taken)
+    if taken.changed:
+        await announce(session, runtime, list(taken.changed.values()))
+    return taken
+
+
+async def _begun(session: AsyncSession, runtime: Runtime, caller: Caller, report: Report) -> "_Taking":
+    """Look up and lock everything that a report may be about."""
+    source = own_source(report.source)
+    fingerprints = sorted({alert.fingerprint for alert in report.alerts})
+    occurrences = sorted({alert.occurrence(report.source) for alert in report.alerts})
+    live = LIVE & AlertRow.fingerprint.in_([fingerprint_here(source, one) for one in fingerprints])
+    found = await session.scalars(
+        select(AlertRow)
+        .where(or_(AlertRow.occurrence.in_(occurrences), live))
+        .order_by(AlertRow.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    latest = await session.execute(
+        select(AlertRow.source_fingerprint, func.max(AlertRow.starts_at))
+        .where(AlertRow.source == source, AlertRow.source_fingerprint.in_(fingerprints))
+        .group_by(AlertRow.source_fingerprint)
+    )
+    now = runtime.clock.now()
+    return _Taking(
+        session=session,
+        runtime=runtime,
+        caller=caller,
+        report=report,
+        now=now,
+        silences=await muting.standing(session, now),
+        runbooks=await runbooks_of(session, {alert.name for alert in report.alerts if alert.firing}),
+        by_occurrence={str(row.occurrence): row for row in found},
+        latest={str(fingerprint): starts_at for fingerprint, starts_at in latest if starts_at is not None},
+    )
+
+
+def fingerprint_here(source: str, fingerprint: str) -> str:
+    """What at most one live alert is known by."""
+    return f"{source}|{fingerprint}"
+
+
+@dataclass
+class _Taking:
+    """One report being taken."""
+
+    session: AsyncSession
+    runtime: Runtime
+    caller: Caller
+    report: Report
+    now: datetime
+    silences: Sequence[Standing]
+    runbooks: Mapping[str, str]
+    by_occurrence: dict[str, AlertRow]
+    latest: dict[str, datetime]
+    taken: Taken = field(default_factory=Taken)
+    new: list[AlertRow] = field(default_factory=list)
+    live: dict[str, AlertRow] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows = self.by_occurrence.values()
+        self.live = {str(row.source_fingerprint): row for row in rows if row.status != AlertStatus.CLEARED.value}
+
+    async def take(self, alert: ForeignAlert) -> None:
+        """Take one alert of the report."""
+        occurrence = alert.occurrence(self.report.source)
+        current = (alert.updated_at or self.now) if self.report.current else None
+        ends_at = None if alert.firing else alert.ends_at or self.now
+        heard = Heard(occurrence, alert.starts_at, alert.firing, ends_at, current)
+        live = self.live.get(alert.fingerprint)
+        verdict = judge(
+            heard,
+            _known(self.by_occurrence.get(occurrence)),
+            _known(live),
+            self.latest.get(alert.fingerprint),
+        )
+        if verdict.clears is not None and live is not None:
+            self._over(live, alert, "it fires again" if alert.firing else "it has ended", None)
+            if verdict.fate is Fate.RAISED_AGAIN:
+                await self.session.flush()  # of two rows of one fingerprint the database lets one live
+        self.taken.fates[verdict.fate] += 1
+        if verdict.fate in {Fate.RAISED, Fate.PAST}:
+            self._add(alert, occurrence, ends_at, past=verdict.fate is Fate.PAST)
+        else:
+            self._change(verdict.fate, self.by_occurrence[verdict.about], alert, ends_at)
+        self.taken.rows[occurrence] = self.by_occurrence[verdict.about]
+
+    def _add(self, alert: ForeignAlert, occurrence: str, ends_at: datetime | None, *, past: bool) -> None:
+        source = own_source(self.report.source)
+        values = born(self.runtime, alert, self.runbooks.get(alert.name))
+        mutes = [] if past else [dict(mute) for mute in muting.mutes_over(self.silences, alert.labels)]
+        status = AlertStatus.CLEARED if past else AlertStatus.OPEN
+        row = AlertRow(
+            id=self.runtime.clock.new_id(),
+            fingerprint=fingerprint_here(source, alert.fingerprint),
+            source=source,
+            occurrence=occurrence,
+            source_fingerprint=alert.fingerprint,
+            status=status.value,
+            raised_at=self.now,
+            updated_at=self.now,
+            seen_at=self.now,
+            starts_at=alert.starts_at,
+            ends_at=ends_at,
+            cleared_at=self.now if past else None,
+            group_key=self.report.group,
+            muted_by=mutes,
+            times_raised=1,
+            **values,
+            **clock_values(self.runtime, Severity(values["severity"]), self.now, muted=bool(mutes) or past),
+        )
+        self.new.append(row)
+        self.by_occurrence[occurrence] = row
+        self.latest[alert.fingerprint] = max(self.latest.get(alert.fingerprint, alert.starts_at), alert.starts_at)
+        if not past:
+            self.live[alert.fingerprint] = row
+        self._tell(row, Fate.PAST if past else Fate.RAISED)
+
+    def _tell(self, row: AlertRow, fate: Fate) -> None:
+        facts = {"source": row.source} | ({MUTED: "1"} if row.muted_by or fate is Fate.PAST else {})
+        lines = [Happening(row.id, Kind.RAISED, row.message, facts, at=row.starts_at)]
+        if fate is Fate.PAST:
+            text = "It was over before it was heard of."
+            lines.append(Happening(row.id, Kind.CLEARED, text, facts, at=row.ends_at))
+        happened(self.session, self.runtime, self.caller, *lines)
+        self._note(fate, row)
+
+    def _note(self, fate: Fate, row: AlertRow) -> None:
+        self.taken.changed[row.id] = row
+        self.taken.told.append((fate, row))
+
+    def _change(self, fate: Fate, row: AlertRow, alert: ForeignAlert, ends_at: datetime | None) -> None:
+        match fate:
+            case Fate.SEEN:
+                self._seen(row, alert)
+            case Fate.CLEARED:
+                self._over(row, alert, "it has ended", ends_at)
+            case Fate.ENDED:
+                row.ends_at = ends_at
+            case Fate.RAISED_AGAIN:
+                self._again(row, alert)
+
+    def _seen(self, row: AlertRow, alert: ForeignAlert) -> None:
+        if row.seen_at is None or self.now - row.seen_at >= SEEN_GAP:
+            row.seen_at = self.now
+        if self.report.group and row.group_key != self.report.group:
+            row.group_key = self.report.group
+        if row.annotations != alert.annotations and self.now - row.updated_at >= TEXT_GAP:
+            put(row, changed_texts(self.runtime, alert, self.runbooks.get(alert.name)))
+            row.updated_at = self.now
+            self.taken.changed[row.id] = row
+
+    def _again(self, row: AlertRow, alert: ForeignAlert) -> None:
+        """It had been given up, and goes on."""
+        mutes = [dict(mute) for mute in muting.mutes_over(self.silences, row.labels)]
+        row.status, row.cleared_at, row.ends_at = AlertStatus.OPEN.value, None, None
+        row.acknowledged_by = row.acknowledged_at = row.acknowledge_comment = None
+        row.times_raised, row.updated_at, row.seen_at, row.muted_by = row.times_raised + 1, self.now, self.now, mutes
+        put(row, clock_values(self.runtime, Severity(row.severity), self.now, muted=bool(mutes)))
+        self.live[alert.fingerprint] = row
+        text = f"{self.report.source} goes on telling of it."
+        facts = {MUTED: "1"} if mutes else {}
+        happened(self.session, self.runtime, self.caller, Happening(row.id, Kind.RAISED_AGAIN, text, facts))
+        self._note(Fate.RAISED_AGAIN, row)
+
+    def _over(self, row: AlertRow, alert: ForeignAlert, why: str, ends_at: datetime | None) -> None:
+        _clear(self.session, self.runtime, self.caller, row, why=why, ends_at=ends_at)
+        if self.live.get(alert.fingerprint) is row:
+            del self.live[alert.fingerprint]
+        self._note(Fate.CLEARED, row)
+
+    async def write(self) -> None:
+        """Write what is over first: of two occurrences of one fingerprint the database lets one live."""
+        await self.session.flush()
+        self.session.add_all(self.new)
+        await self.session.flush()
+
+
+def _known(row: AlertRow | None) -> Known | None:
+    if row is None or row.occurrence is None or row.starts_at is None:
+        return None
+    live = row.status != AlertStatus.CLEARED.value
+    return Known(row.occurrence, row.starts_at, None if live else row.ends_at, live)
+
+
+def _clear(
+    session: AsyncSession, runtime: Runtime, caller: Caller, row: AlertRow, *, why: str, ends_at: datetime | None
+) -> None:
+    now = runtime.clock.now()
+    row.status, row.cleared_at, row.updated_at = AlertStatus.CLEARED.value, now, now
+    row.ends_at, row.escalates_at = ends_at, None
+    facts = {MUTED: "1"} if row.muted_by else {}
+    happened(session, runtime, caller, Happening(row.id, Kind.CLEARED, why, facts, at=ends_at))
+
+
+async def _record(session: AsyncSession, runtime: Runtime, caller: Caller, report: Report, taken: Taken) -> None:
+    """Write audit entries of what changed: the alerts' ids, by what became of them."""
+    told = [(fate, row) for fate, row in taken.told if fate in _TOLD_OF]
+    for first in range(0, len(told), MAX_TOLD):
+        ids: dict[str, list[str]] = {}
+        for fate, row in told[first : first + MAX_TOLD]:
+            ids.setdefault(fate.value, []).append(str(row.id))
+        draft = AuditDraft(
+            event_type=AuditEvent.ALERTS_TAKEN,
+            action="take alerts of an Alertmanager",
+            resource_type="alertmanager",
+            resource_id=report.source,
+            new_value=ids,
+            metadata={"receiver": report.receiver, "by": "api" if report.current else "webhook"},
+        )
+        await audit.record(session, runtime, caller, draft)
