@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.alerts.erasing import forget_person
 from backend.alerts.history import MUTED, Happening, Kind, Told, events_after, events_of, happened, newest_event
 from backend.alerts.muting import mutes_over, set_mutes, standing
+from backend.alerts.outside import alerts_named, note_notified
 from backend.alerts.rows import (
     GRAVITY,
     LIVE,
@@ -40,9 +41,9 @@ from contract.stream import Topic
 
 __all__ = [
     "ACKNOWLEDGEMENT", "CLEARS_ON", "MAX_LIVE_OF_RULE", "AlertDraft", "Happening", "Kind", "Told", "acknowledge",
-    "acknowledge_row", "announce", "clear_alert", "counts", "events_after", "events_of", "forget_person", "get_alert",
-    "happened", "link_incident", "live_of_rules", "most_urgent", "newest_event", "note_action", "overdue",
-    "raise_alert", "raised_between",
+    "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "events_after", "events_of",
+    "forget_person", "get_alert", "happened", "link_incident", "live_of_rules", "most_urgent", "newest_event",
+    "note_action", "note_notified", "overdue", "raise_alert", "raised_between",
 ]  # fmt: skip
 
 UPDATE_GAP = timedelta(seconds=10)

@@ -11,6 +11,7 @@ from backend.freeze.bulk import (
     store_fates,
 )
 from backend.freeze.core import REPORT_EVERY, Hold, at_least_as_strict, covering, covers, effective_mode
+from backend.freeze.drilled import holds_of_drills, scopes_in_drills
 from backend.freeze.holds import create, freeze_automatically
 from backend.freeze.milestones import follow
 from backend.freeze.observing import record as record_observations
@@ -55,6 +56,7 @@ __all__ = [
     "forget_person",
     "freeze_automatically",
     "get_freeze",
+    "holds_of_drills",
     "list_freezes",
     "list_in_force",
     "list_latched",
@@ -62,6 +64,7 @@ __all__ = [
     "read_holds",
     "record_observations",
     "request_thaw",
+    "scopes_in_drills",
     "store_acknowledgements",
     "store_fates",
     "to_watch",
