@@ -57,6 +57,9 @@ from backend.leader import run_monitors
 from backend.limits import Limiter
 from backend.limits_store import Accounts
 from backend.monitors import Duty, Monitor
+from backend.notifications import delivering, following
+from backend.notifications import routes as notifications_routes
+from backend.notifications.channels import configured_channels
 from backend.openapi import DescribedApi
 from backend.privacy import routes as privacy_routes
 from backend.privacy import service as privacy
@@ -92,6 +95,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     heads_routes.router,
     verification_routes.router,
     retention_routes.router,
+    notifications_routes.router,
     privacy_routes.router,
     stream_routes.router,
 )
@@ -104,11 +108,18 @@ MONITORS: tuple[Monitor, ...] = (
     headwatch.MONITOR,
     archivewatch.MONITOR,
     ledger_periods.PERIODS,
+    following.MONITOR,
     limits_store.PRUNE,
     *ops.MONITORS,
 )
 
-DUTIES: tuple[Duty, ...] = (sequencer.SEQUENCER, keeping.HEADS, verification_runs.VERIFIER, retention.RETENTION)
+DUTIES: tuple[Duty, ...] = (
+    sequencer.SEQUENCER,
+    keeping.HEADS,
+    verification_runs.VERIFIER,
+    retention.RETENTION,
+    delivering.DELIVERING,
+)
 
 
 HANDSHAKES = 4
@@ -132,6 +143,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     runtime = build_runtime(settings, clock)
     witnesses_of(settings)  # a witness that is written wrongly is told now, not when the first head is signed
     open_stores(settings.archives)
+    configured_channels(settings)
     limiter = Limiter(Accounts(runtime.database), runtime.metrics, runtime.clock.monotonic)
 
     @asynccontextmanager

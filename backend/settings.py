@@ -83,6 +83,19 @@ class Settings(BaseSettings):
         "for all backends), s3://BUCKET/PREFIX (needs the extra s3; credentials from AWS_*)",
     )
 
+    notifications_file: Path | None = Field(
+        default=None,
+        description="Where people are told outside the console: a TOML file of addresses, mode 0600, the same for all "
+        "backends; none: nobody is. See notifications.md",
+    )
+
+    alertmanagers: str = Field(
+        default="",
+        description="Alertmanagers whose API is asked what mutes their alerts, and in which silences are made too: "
+        "NAME=URL, separated by blanks, as `main=http://127.0.0.1:9093`; the name is that of their webhook's address. "
+        "See alertmanager.md",
+    )
+
     @field_validator("database_url")
     @classmethod
     def _psycopg_url(cls, value: str) -> str:

@@ -1,9 +1,15 @@
 """Wire types of notifications: where they go, what was sent, and what became of it."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from contract.base import UtcDatetime, Wire
+from pydantic import AfterValidator, Field
+
+from contract.base import UtcDatetime, Wire, WireRequest, storable
 from contract.states import Severity
+
+MAX_CHANNEL_CHARS = 100
+"""Wider than any name that the file of channels may have."""
 
 
 class DeliveryState(StrEnum):
@@ -37,13 +43,20 @@ class Delivery(Wire):
     id: str
     channel: str
     subject_kind: str
-    """alert, incident or test."""
+    """alert, incident, test, or digest: how many of a channel were held back because its rate was spent."""
     subject_id: str
     title: str
     state: DeliveryState
+    """A try that ended without an answer counts as failed; it may have arrived all the same."""
     attempts: int = 0
     queued_at: UtcDatetime
     sent_at: UtcDatetime | None = None
     next_at: UtcDatetime | None = None
     reason: str | None = None
     """Why it failed or was held back, without the channel's address."""
+
+
+class ChannelTest(WireRequest):
+    """Ask for a test to be sent."""
+
+    channel: Annotated[str, Field(min_length=1, max_length=MAX_CHANNEL_CHARS), AfterValidator(storable)]

@@ -1,6 +1,7 @@
 """The policy's part of notifications: who is told of what, how often, and how long it is tried."""
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -38,6 +39,11 @@ class NotificationRules(PolicyTable):
     """How long one try may take."""
     kept_days: PositiveCount
     """How long the log of deliveries reaches back; the audit log says for longer what was sent."""
+
+    @property
+    def kept(self) -> timedelta:
+        """How far the log of deliveries reaches back."""
+        return timedelta(days=self.kept_days)
 
     def rate_of(self, channel: str) -> int:
         """Notifications a minute that a channel takes."""

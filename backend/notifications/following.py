@@ -1,0 +1,160 @@
+"""Follows the history of alerts and queues what people are to be told. One backend at a time; sends nothing itself."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.alerts import service as alerts
+from backend.context import Runtime
+from backend.freeze import service as freeze
+from backend.monitors import Monitor
+from backend.notifications import waiting, wording
+from backend.notifications.channels import Channels, channels_now
+from backend.notifications.tables import NotificationCursor, NotificationRow
+from backend.notifications.waiting import Notice
+from backend.policy import Policy
+from contract.alerts import Alert, AlertStatus, Severity
+from contract.stream import Topic
+
+INTERVAL_S: Final = 2.0
+"""How late an alert is looked at of whose event nobody was woken."""
+MIN_GAP_S: Final = 0.25
+LINES_AT_ONCE: Final = 500
+"""Bounds a tick."""
+SUBJECT: Final = "alert"
+FAILING: Final = "NOTIFICATIONS_FAILING"
+"""Rule of the alert that a channel takes nothing."""
+CHANNEL_FACT: Final = "channel"
+_CLEARED: Final = "cleared"
+_ESCALATED: Final = "escalated"
+KINDS: Final = ("raised", "raised_again", _ESCALATED, _CLEARED)
+"""Lines of an alert's history that somebody is told of."""
+_OVER: Final = "over before it was sent"
+_PRUNED_AT_ONCE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """What of the floor is a drill's."""
+
+    holds: frozenset[str]
+    scopes: frozenset[str]
+
+    def concerns(self, alert: Alert) -> bool:
+        """Whether an alert was caused by a drill: it names a hold of one, or is about what one has frozen."""
+        named = {link.id for link in alert.links if link.kind == "freeze"}
+        return not self.holds.isdisjoint(named) or str(alert.scope) in self.scopes
+
+
+def channels_for(policy: Policy, channels: Channels, alert: Alert) -> frozenset[str]:
+    """Who is told of an alert: the channels of its severity, and those of the step that it has been escalated to.
+
+    A channel that the policy names and the file does not have is among them, so that its absence shows.
+    """
+    rules = policy.notifications
+    named = {name for name in rules.severities[alert.severity] if name != "*" and name not in channels}
+    told = {name for name, entry in channels.items() if rules.told(alert.severity, name, entry.severities)}
+    steps = policy.escalation[alert.severity]
+    level = alert.escalation.level if alert.escalation else 0
+    stepped = set(steps[min(level, len(steps) - 1)].channels)
+    failing = {alert.facts.get(CHANNEL_FACT)} if alert.rule == FAILING else set()
+    return frozenset((named | told | stepped) - failing)
+
+
+def quiet_because(policy: Policy, alert: Alert, practice: Practice, *, muted: bool) -> str | None:
+    """Why nobody is woken by something new about an alert; None: somebody is."""
+    if alert.status is AlertStatus.CLEARED:
+        return _OVER
+    if muted or alert.muted_by:
+        return f"muted by a {alert.muted_by[0].kind.replace('_', ' ')}" if alert.muted_by else "muted"
+    if policy.notifications.quiet_in_drills and practice.concerns(alert):
+        return "part of a drill"
+    return None
+
+
+async def tick(session: AsyncSession, runtime: Runtime) -> float | None:
+    """Look at what has happened to alerts since the last time."""
+    cursor = (await session.scalars(select(NotificationCursor).with_for_update())).one()
+    newest = await alerts.newest_event(session)
+    lines = await alerts.events_after(session, cursor.alert_event, LINES_AT_ONCE, kinds=KINDS)
+    if lines:
+        known = await alerts.alerts_named(session, {line.alert_id for line in lines})
+        await _queue(session, runtime, lines, known)
+    full = len(lines) == LINES_AT_ONCE
+    # lines of other kinds are gone over as well, so that they are not read again and again
+    cursor.alert_event = lines[-1].number if full else max(newest, cursor.alert_event, *(one.number for one in lines))
+    await _prune(session, runtime)
+    return MIN_GAP_S if full else None
+
+
+async def _queue(
+    session: AsyncSession, runtime: Runtime, lines: Sequence[alerts.Told], known: Mapping[str, Alert]
+) -> None:
+    channels = channels_now(runtime.settings)
+    ended = [line for line in lines if line.event.kind == _CLEARED]
+    holds = {link.id for alert in known.values() for link in alert.links if link.kind == "freeze"}
+    practice = Practice(await freeze.holds_of_drills(session, holds), await freeze.scopes_in_drills(session))
+    new = list(_news(runtime.policy, channels, practice, lines, known))
+    await waiting.put(session, runtime.clock, new)
+    if ended:
+        idents = {line.alert_id for line in ended}
+        await waiting.over(session, SUBJECT, idents, _OVER)
+        if runtime.policy.notifications.cleared:
+            told = await waiting.reached(session, SUBJECT, idents)
+            await waiting.put(session, runtime.clock, _ends(ended, known, told))
+
+
+def _news(
+    policy: Policy,
+    channels: Channels,
+    practice: Practice,
+    lines: Sequence[alerts.Told],
+    known: Mapping[str, Alert],
+) -> Iterator[tuple[Notice, Collection[str]]]:
+    for line in lines:
+        alert = known[line.alert_id]
+        if line.event.kind == _CLEARED:
+            continue
+        to = alert.escalation.to if alert.escalation else None
+        title, body = wording.of_alert(alert, line.event.kind, to=to)
+        quiet = quiet_because(policy, alert, practice, muted=line.muted)
+        if quiet is None and line.event.kind == _ESCALATED and alert.status is AlertStatus.ACKNOWLEDGED:
+            quiet = "acknowledged before it was sent"
+        yield _notice(line, alert.severity, title, body, quiet), channels_for(policy, channels, alert)
+
+
+def _ends(
+    ended: Sequence[alerts.Told], known: Mapping[str, Alert], told: Mapping[str, Collection[str]]
+) -> Iterator[tuple[Notice, Collection[str]]]:
+    for line in ended:
+        alert = known[line.alert_id]
+        title, body = wording.of_alert(alert, _CLEARED, to=None)
+        yield _notice(line, alert.severity, title, body, None), told.get(line.alert_id, ())
+
+
+def _notice(line: alerts.Told, severity: Severity, title: str, body: str, quiet: str | None) -> Notice:
+    return Notice(SUBJECT, line.alert_id, f"{line.event.kind}:{line.number}", severity, title, body, quiet)
+
+
+async def _prune(session: AsyncSession, runtime: Runtime) -> None:
+    """Forget deliveries that are older than the log of them reaches."""
+    before = runtime.clock.now() - runtime.policy.notifications.kept
+    old = (
+        select(NotificationRow.id)
+        .where(NotificationRow.queued_at < before, NotificationRow.next_at.is_(None))
+        .order_by(NotificationRow.queued_at)
+        .limit(_PRUNED_AT_ONCE)
+    )
+    await session.execute(delete(NotificationRow).where(NotificationRow.id.in_(old)))
+
+
+MONITOR: Final = Monitor(
+    name="notifications",
+    interval_s=INTERVAL_S,
+    tick=tick,
+    wake_on=frozenset({Topic.ALERT, Topic.ALERTS}),
+    min_gap_s=MIN_GAP_S,
+)
