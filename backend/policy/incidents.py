@@ -5,6 +5,7 @@ from typing import Final, Self
 from pydantic import model_validator
 
 from backend.policy.base import Flag, PolicyTable, PositiveCount, Text, Texts
+from backend.policy.programme import PostMortem
 from contract.incidents import MilestoneName
 from contract.states import Severity
 
@@ -44,6 +45,8 @@ class IncidentRules(PolicyTable):
     done: dict[str, MilestoneName] = {}
     """Step of the procedure → milestone that going on from it reaches."""
     reports: ReportRules = ReportRules()
+    templates: dict[str, PostMortem] = {}
+    """Templates of post-mortems besides the document's own, which is `incidents.post_mortem`."""
 
     @model_validator(mode="after")
     def _has_a_commander(self) -> Self:
