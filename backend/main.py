@@ -10,7 +10,9 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
 from backend import archivewatch, auditwatch, headwatch, http, limits_store, ops, settling
+from backend.alerts import clocks as alert_clocks
 from backend.alerts import routes as alerts_routes
+from backend.alerts import silence_routes
 from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
 from backend.audit.apart import keep_apart
@@ -84,6 +86,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     compliance_routes.router,
     risk_routes.router,
     alerts_routes.router,
+    silence_routes.router,
     freeze_routes.router,
     executors_routes.router,
     fencing.router,
@@ -103,6 +106,7 @@ MONITORS: tuple[Monitor, ...] = (
     risk_monitor.MONITOR,
     executors_monitor.MONITOR,
     thaw_monitor.MONITOR,
+    alert_clocks.MONITOR,
     access_monitor.MONITOR,
     service_token_use.MONITOR,
     headwatch.MONITOR,

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import ROUTE_RESOURCE, AuditDraft, record
 from backend.auth import machine_rows, presence, tokens
+from backend.auth.access_people import account_named
 from backend.auth.elevations_told import open_elevations
 from backend.auth.fresh_key import require as require_fresh_key
 from backend.auth.identity_tables import HardwareChallengeRow, HardwareKeyRow, KnownAddress, RecoveryCode
@@ -34,8 +35,8 @@ from contract.errors import ErrorCode
 from contract.permissions import Permission
 
 __all__ = [
-    "Watch", "accounts_waiting", "admit", "admit_by_token_alone", "authenticate", "forget_account", "keeping_known",
-    "no_longer_signed_in", "open_elevations", "require", "require_fresh_key", "review_completion",
+    "Watch", "account_named", "accounts_waiting", "admit", "admit_by_token_alone", "authenticate", "forget_account",
+    "keeping_known", "no_longer_signed_in", "open_elevations", "require", "require_fresh_key", "review_completion",
     "still_signed_in", "user_caller", "who_am_i",
 ]  # fmt: skip
 
