@@ -142,11 +142,40 @@ class Doing(Telling):
 
         await self._show(SessionsScreen)
 
+    async def do_go_silences(self, _: str) -> None:
+        """Show which alerts are muted."""
+        from console.screens.silences.screen import SilencesScreen
+
+        await self._show(SilencesScreen)
+
     async def do_drill_start(self, argument: str) -> None:
         """Open the dialog that starts a drill."""
         from console.screens.drills.dialog import DrillDialog
 
         await self.push_screen(DrillDialog(argument))
+
+    async def do_go_incidents(self, argument: str) -> None:
+        """Show incidents, searched for what was typed."""
+        from console.screens.incidents.screen import IncidentsScreen
+
+        await self._show(IncidentsScreen)
+        if argument and isinstance(self.screen, IncidentsScreen):
+            self.screen.set_filter(argument)
+
+    async def do_go_follow_ups(self, _: str) -> None:
+        """Show what is left to do after all incidents."""
+        from console.screens.incidents.follow_ups import FollowUpsScreen
+
+        await self._show(FollowUpsScreen)
+
+    async def show_incident(self, ident: str, above: "FloorScreen | None" = None) -> None:
+        """Show an incident, in place of the dialog that declared it."""
+        from console.screens.incidents.record import IncidentScreen
+
+        if above is not None and self.screen is above:
+            await self.switch_screen(IncidentScreen(ident))
+        else:
+            await self.push_screen(IncidentScreen(ident))
 
     async def show_drill(self, drill: "FreezeDrill", above: "FloorScreen") -> None:
         """Show a drill in place of the dialog that started it."""
@@ -166,6 +195,8 @@ class Doing(Telling):
                 (await self.go("alerts")).reveal(ident)
             case "freeze" | "executor":
                 (await self.go("operations")).reveal(ident)
+            case "incident":
+                await self.show_incident(ident)
             case "search":
                 await self.do_go_audit(ident)
             case "related":

@@ -6,7 +6,7 @@ Key line, `?` help, palette, `:` line, documents and tests read it. Must never i
 from collections.abc import Iterable
 from typing import Final
 
-from console.actions import audit, everywhere, floor, moving, privacy, sessions
+from console.actions import alerts, audit, everywhere, floor, incidents, moving, privacy, sessions
 from console.actions.kinds import Action, Context, Danger
 from contract.permissions import Permission
 
@@ -16,18 +16,29 @@ __all__ = [
 ]  # fmt: skip
 
 ACTIONS: Final[tuple[Action, ...]] = (
+    *alerts.WORKING,
     *floor.ON_THE_FLOOR,
+    *alerts.MORE,
+    *alerts.SILENCES,
     *audit.SEARCHING,
     *privacy.ERASING,
     *privacy.HOLDING,
     *sessions.SESSIONS,
     *sessions.LOCKED,
     *floor.DRILLING,
+    *incidents.LISTED,
+    *incidents.RECORD,
+    *incidents.FIGURES,
+    *incidents.EVIDENCE,
+    *incidents.FOLLOW_UPS,
+    *incidents.POSTMORTEM,
+    *incidents.TYPING,
     *audit.VERIFYING,
     *moving.LISTS,
     *floor.FREEZING,
     *audit.LEDGER,
     *moving.SCREENS,
+    *incidents.GO,
     *everywhere.EVERYWHERE,
     *everywhere.DIALOGS,
 )

@@ -13,7 +13,7 @@ LISTS: Final[tuple[Action, ...]] = (
         ("slash",),
         "filter",
         "Show only rows that contain the words you type.",
-        (Context.ALERTS, Context.OPERATIONS, Context.AUDIT),
+        (Context.ALERTS, Context.OPERATIONS, Context.AUDIT, Context.INCIDENTS),
     ),
     Action("list.down", ("j", "down"), "", "Next row.", (Context.LIST,)),
     Action("list.up", ("k", "up"), "", "Previous row.", (Context.LIST,)),
@@ -98,5 +98,13 @@ SCREENS: Final[tuple[Action, ...]] = (
         "Sessions: where am I signed in, and who else is?",
         permission=Permission.OWN_SESSION,
         command="sessions",
+    ),
+    Action(
+        "go.silences",
+        ("Z",),
+        "",
+        "Silences: which alerts are muted, until when, and why?",
+        permission=Permission.VIEW_ALERTS,
+        command="silences",
     ),
 )

@@ -16,7 +16,7 @@ from console.actions import Action, Context
 from console.screens.asking import AskingScreen
 from console.widgets import frame
 from console.widgets.command_line import COMMAND, FILTER, CommandLine
-from console.widgets.field import Field
+from console.widgets.field import Typing
 from console.widgets.lines import EMPTY, Line, line, outside
 from console.widgets.panel import Panel
 from console.widgets.rows import Rows
@@ -118,7 +118,7 @@ class FloorScreen(AskingScreen):
     def redraw_keys(self, view: View) -> None:
         """Show the keys that work here."""
         known = actions.in_contexts(self.reach())
-        typing = isinstance(self.focused, Field)
+        typing = isinstance(self.focused, Typing)
         self.query_one("#keys", Panel).show(
             [frame.keys_line(known, self.desk.who, view, prefix=self._prefix, typing=typing)]
         )
@@ -157,7 +157,7 @@ class FloorScreen(AskingScreen):
         Called by the application for one key after the other: focus moved by a key is in place for the next one.
         """
         prompt = self.query_one(CommandLine)
-        if isinstance(self.focused, Field):
+        if isinstance(self.focused, Typing):
             if event.is_printable:
                 return False
             await self.focused.settled()
@@ -178,7 +178,7 @@ class FloorScreen(AskingScreen):
 
     async def _edit_text(self, event: events.Key) -> bool:
         """Have a key that no action knows edit the text that has the focus now."""
-        return isinstance(self.focused, Field) and await self.focused.edit(event.key)
+        return isinstance(self.focused, Typing) and await self.focused.edit_by_key(event.key)
 
     async def perform(self, action: Action, argument: str = "") -> None:
         """Do an action where it belongs: the focused widget, the screen, or the application. Refusals are said."""

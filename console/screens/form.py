@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from console.client.errors import ClientError
 
 _HERE: Final = Path(__file__).parent
-_LABEL_COLUMNS: Final = 10
 _LOW_ROWS: Final = 21
 """Below this the blank lines go, so that the buttons stay on the screen."""
 SEND: Final = "send"
@@ -42,6 +41,7 @@ class FormScreen(DialogScreen):
 
     CSS_PATH = [_HERE / "base.tcss", _HERE / "form.tcss"]
     FIELDS: ClassVar[tuple[Entry, ...]] = ()
+    LABEL_COLUMNS: ClassVar[int] = 10
     BUTTON: ClassVar[str] = "Send"
     BUTTON_STYLE: ClassVar[str] = "near"
 
@@ -76,7 +76,9 @@ class FormScreen(DialogScreen):
         with Box(id="form-fields"):
             for field in self.FIELDS:
                 with Box(classes="form-row"):
-                    yield Panel(id=f"label-{field.id}", grows=False)
+                    label = Panel(id=f"label-{field.id}", grows=False)
+                    label.styles.width = self.LABEL_COLUMNS
+                    yield label
                     yield Field(id=field.id, max_length=field.max_chars, placeholder=self.placeholder(field))
         with Box(id="form-buttons"):
             yield Press("Cancel", id="cancel")
@@ -96,7 +98,7 @@ class FormScreen(DialogScreen):
         self.query_one("#about", Panel).show(self.about(view.sized(view.width - 4)))
         for field in self.FIELDS:
             has_focus = self.focused is not None and self.focused.id == field.id
-            label = left(f"{g.arrow if has_focus else ' '} {field.label}", _LABEL_COLUMNS, g)
+            label = left(f"{g.arrow if has_focus else ' '} {field.label}", self.LABEL_COLUMNS, g)
             self.query_one(f"#label-{field.id}", Panel).show([line((label, "key" if has_focus else "dim"))])
         missing, sending = self.missing(), self.questions.is_waiting(SEND)
         label = f"Sending{g.ellipsis}" if sending else self.BUTTON

@@ -15,6 +15,8 @@ _TITLES = {
     Context.LIST: "In a list",
     Context.OVERVIEW: "Overview",
     Context.ALERTS: "Alerts",
+    Context.ALERT: "On an alert",
+    Context.SILENCES: "Silences",
     Context.OPERATIONS: "Operations",
     Context.AUDIT: "Audit",
     Context.LOGIN: "Login",
@@ -27,6 +29,14 @@ _TITLES = {
     Context.LOCKED: "Locked",
     Context.DRILLS: "Freeze drills",
     Context.VERIFY: "Verification",
+    Context.INCIDENTS: "Incidents",
+    Context.INCIDENT: "On an incident",
+    Context.NOTE: "Typing a line of a timeline",
+    Context.EVIDENCE: "Evidence",
+    Context.FOLLOW_UPS: "Follow-ups",
+    Context.FIGURES: "Incident figures",
+    Context.POSTMORTEM: "Post-mortem",
+    Context.EDITOR: "Writing a section",
     Context.READING: "On a page",
 }
 
@@ -35,6 +45,8 @@ LEGEND = (
     "<1m, 4m, 2h05: the age of what stands beside it. --: too old or not known.",
     "STALE: older than twice its interval, or the backend is lost.",
     "response: time left to answer an alert by the policy, or by how much it is over.",
+    "up in: time until an alert goes up the escalation table unless somebody acknowledges it; a number: how far it is.",
+    "muted: kept and listed, but nobody is told and no clock runs, because of a silence, another alert or a mute time.",
     "All times are UTC. Amounts are ETH. The clock shows seconds while data keeps coming.",
 )
 

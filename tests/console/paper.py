@@ -24,6 +24,7 @@ from contract.stream import Topic
 from contract.verification import Verification
 from tests.console import drill_models, ledger_models
 from tests.console import floor_models as models
+from tests.console.incident_paper import IncidentPaper
 
 Answer = httpx.Response
 
@@ -50,6 +51,7 @@ class Paper:
     drills: list[FreezeDrill] = field(default_factory=drill_models.history)
     erasures: list[Erasure] = field(default_factory=ledger_models.erasures)
     legal_holds: list[LegalHold] = field(default_factory=ledger_models.legal_holds)
+    incidents: IncidentPaper = field(default_factory=IncidentPaper)
     keeping: int = 0
     """Legal holds that keep the person whose erasure is looked at."""
     saved: dict[str, SavedSearch] = field(default_factory=dict)
@@ -119,7 +121,8 @@ class Paper:
         if not self.up:
             raise httpx.ConnectError("Connection refused")
         path = request.url.path
-        body = json.loads(request.content) if request.content else dict(request.url.params)
+        is_json = request.headers.get("content-type") == "application/json"
+        body = json.loads(request.content) if request.content and is_json else dict(request.url.params)
         self.asked.append((request.method, path, body))
         key = f"{request.method} {path}"
         if key in self.refuse:
@@ -158,6 +161,8 @@ class Paper:
         }
         if path in routes:
             return routes[path]()
+        if (told := self.incidents.answer(method, path, body)) is not None:
+            return told
         of_one: dict[str, Callable[[], httpx.Response]] = {
             "/v1/privacy/erasures": lambda: self._erasure(method, path, body),
             "/v1/privacy/legal-holds": lambda: self._legal_hold(method, path, body),

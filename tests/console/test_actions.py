@@ -17,6 +17,7 @@ from console.actions import (
 )
 from console.app import WatchfloorApp
 from console.keys import FORBIDDEN_KEYS
+from console.screens.alerts.page import AlertScreen
 from console.screens.alerts.screen import AlertsScreen
 from console.screens.audit.screen import AuditScreen
 from console.screens.base import FloorScreen
@@ -25,6 +26,13 @@ from console.screens.drills.screen import DrillsScreen
 from console.screens.entry.screen import EntryScreen
 from console.screens.erasures.screen import ErasuresScreen
 from console.screens.freeze.screen import FreezeScreen
+from console.screens.incidents.editor import EditorScreen
+from console.screens.incidents.evidence import EvidenceListScreen
+from console.screens.incidents.figures import FiguresScreen
+from console.screens.incidents.follow_ups import FollowUpsScreen
+from console.screens.incidents.postmortem import PostmortemScreen
+from console.screens.incidents.record import IncidentScreen
+from console.screens.incidents.screen import IncidentsScreen
 from console.screens.legal_holds.screen import LegalHoldsScreen
 from console.screens.locked.screen import LockedScreen
 from console.screens.login.screen import LoginScreen
@@ -33,6 +41,7 @@ from console.screens.overview.screen import OverviewScreen
 from console.screens.palette.screen import PaletteScreen
 from console.screens.reading.screen import ReadingScreen
 from console.screens.sessions.screen import SessionsScreen
+from console.screens.silences.screen import SilencesScreen
 from console.screens.verify.screen import VerifyScreen
 from console.widgets.frame import Who
 from console.widgets.help import help_rows, table_rows
@@ -47,6 +56,8 @@ DOERS: dict[Context, list[type]] = {
     Context.LIST: [Rows],
     Context.OVERVIEW: [OverviewScreen],
     Context.ALERTS: [AlertsScreen],
+    Context.ALERT: [AlertScreen],
+    Context.SILENCES: [SilencesScreen],
     Context.OPERATIONS: [OperationsScreen],
     Context.AUDIT: [AuditScreen],
     Context.LOGIN: [LoginScreen],
@@ -57,10 +68,21 @@ DOERS: dict[Context, list[type]] = {
     Context.LEGAL_HOLDS: [LegalHoldsScreen],
     Context.DRILLS: [DrillsScreen],
     Context.SESSIONS: [SessionsScreen],
+    Context.INCIDENTS: [IncidentsScreen],
+    Context.INCIDENT: [IncidentScreen],
+    Context.NOTE: [IncidentScreen],
+    Context.EVIDENCE: [EvidenceListScreen],
+    Context.FOLLOW_UPS: [FollowUpsScreen],
+    Context.FIGURES: [FiguresScreen],
+    Context.POSTMORTEM: [PostmortemScreen],
+    Context.EDITOR: [EditorScreen],
     Context.LOCKED: [LockedScreen],
     Context.VERIFY: [VerifyScreen],
     Context.READING: [ReadingScreen],
 }
+
+
+_OF_INCIDENTS = frozenset({Permission.HANDLE_INCIDENTS, Permission.APPROVE_POSTMORTEMS})
 
 
 def _ids(action: Action) -> str:
@@ -117,11 +139,15 @@ def test_two_keys_are_found_only_together() -> None:
 
 def test_what_is_dangerous_needs_a_permission() -> None:
     dangerous = [action for action in ACTIONS if action.danger is not Danger.NONE]
-    trading = {"alert.ack", "freeze", "drill.start", "thaw.request", "thaw.approve", "thaw.stop"}
+    working = {f"alert.{act}" for act in ("ack", "comment", "assign", "note", "escalate", "silence", "incident")}
+    silencing = {"silence.end", "silence.new"}
+    trading = {"freeze", "drill.start", "thaw.request", "thaw.approve", "thaw.stop"}
     erasing = {"erasure.request", "erasure.approve", "erasure.withdraw"}
     ending = {"session.end", "locked.freeze"}
     holding = {"legal-hold.place", "legal-hold.lift", "legal-hold.approve"}
-    assert {action.id for action in dangerous} == trading | erasing | holding | ending
+    incidents = {action.id for action in dangerous if action.permission in _OF_INCIDENTS}
+    known = trading | erasing | holding | ending | working | silencing
+    assert {action.id for action in dangerous} - incidents == known - {"alert.incident"}
     assert all(action.permission is not None for action in dangerous)
 
 

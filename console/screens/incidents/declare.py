@@ -38,6 +38,7 @@ class DeclareDialog(FormScreen):
         Entry("drill", "Drill", "yes if this is only practice; empty: it is real", 3),
     )
     BUTTON = "Declare"
+    LABEL_COLUMNS = 12
     AUTO_FOCUS = "#title"
 
     def __init__(self, alerts: Sequence[Alert] = (), freeze: str | None = None) -> None:

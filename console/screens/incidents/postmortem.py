@@ -1,0 +1,217 @@
+"""The post-mortem of one incident: its sections, who has written them, and its way to the second person's approval."""
+
+import hashlib
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from console.actions import Context
+from console.asking import Call, Question
+from console.client import postmortems
+from console.screens.reading.screen import ReadingScreen, Row
+from console.state.floor import Floor
+from console.widgets import postmortem as draw
+from console.widgets.lines import Line, line, outside
+from console.widgets.view import View
+from contract.alerts import Link
+from contract.postmortem import ExportFormat, Postmortem, PostmortemSection, PostmortemState
+
+if TYPE_CHECKING:
+    from console.client.errors import ClientError
+
+LOOK_S: Final = 5.0
+"""How often it is asked for: others write at the same time."""
+_LOOK: Final = "post-mortem"
+_ACT: Final = "act"
+_READ: Final = "read"
+
+
+class PostmortemScreen(ReadingScreen):
+    """The newest version, or an earlier one."""
+
+    CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.POSTMORTEM, Context.READING)
+    CLOSED = False
+
+    def __init__(self, ident: str) -> None:
+        super().__init__(f"{outside(ident, 20)} Post-mortem", self._page)
+        self._ident = ident
+        self._known: Postmortem | None = None
+        self._asked = False
+        self._version: int | None = None
+        """Which one is looked at; None for the newest."""
+        self._problem = ""
+        self.read: str | None = None
+        """The hash of the text that was last read here: only that can be approved."""
+
+    def on_mount(self) -> None:
+        """Look at once, then again and again."""
+        self.look()
+        self.set_interval(LOOK_S, self._look_again)
+
+    def on_screen_resume(self) -> None:
+        """A section may have been written."""
+        self.look()
+
+    def look(self) -> None:
+        """Ask for it."""
+        if self.desk.api is None:
+            return
+        version = self._version
+        if version is None:
+            self.ask(_LOOK, lambda api: postmortems.find(api, self._ident))
+        else:
+            self.ask(_LOOK, lambda api: postmortems.postmortem(api, self._ident, version))
+
+    def _look_again(self) -> None:
+        if self.is_current and not self.questions.is_waiting(_LOOK):
+            self.look()
+
+    def answered(self, question: Question, value: object) -> None:
+        """It, what became of an act, or its whole text."""
+        if question.topic == _READ and isinstance(value, bytes):
+            self._show_text(value)
+            return
+        if question.topic == _LOOK or isinstance(value, Postmortem):
+            self._known, self._asked, self._problem = value if isinstance(value, Postmortem) else None, True, ""
+        if question.topic == _ACT:
+            self.desk.say("done", question.about)
+
+    def refused(self, question: Question, error: "ClientError") -> bool:
+        """A missed look is followed by another; the sentence says so meanwhile."""
+        from console.state.problems import describe, ends_session
+
+        if question.topic != _LOOK or ends_session(error):
+            return False
+        self._problem = describe(error)
+        return True
+
+    # drawing
+
+    def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
+        """Whose turn it is."""
+        if self._problem:
+            return self.headline_line("near", f"What you see may be old: {self._problem}")
+        if not self._asked:
+            return self.headline_line("unknown", "Asking for the post-mortem.")
+        if self._known is None:
+            return self.headline_line("near", "Nobody has opened it yet: n opens it, filled in from the record.")
+        return self.headline_line(*draw.sentence(self._known, self.desk.who.name))
+
+    def _page(self, view: View) -> list[Row]:
+        if self._known is None:
+            hint = "Duration, services, loss, users and timeline come from the record; the why comes from you."
+            return [(line((hint, "dim")), None)] if self._asked else []
+        return draw.rows(self._known, (self.desk.latest or Floor()).now(view.desk_now), view)
+
+    async def follow(self, link: Link) -> None:  # noqa: ARG002  only sections lead anywhere
+        """Write the section, or read it where it cannot be written any more."""
+        if self._known is not None and self._known.state is PostmortemState.DRAFT:
+            await self.do_postmortem_edit("")
+        else:
+            self.do_postmortem_read("")
+
+    def copy_text(self) -> str:
+        """The selected section."""
+        part = self._section()
+        return part.text if part is not None else super().copy_text()
+
+    def _section(self) -> PostmortemSection | None:
+        link = self.chosen
+        if link is None or self._known is None:
+            return None
+        return next((one for one in self._known.sections if one.key == link.id), None)
+
+    def _opened_one(self) -> Postmortem | None:
+        """It; that nobody has opened it is said."""
+        if self._known is None:
+            self.desk.say("refused", "Nobody has opened the post-mortem yet: n opens it.")
+        return self._known
+
+    def _act(self, call: Call, told: str) -> None:
+        self.ask(_ACT, call, told)
+
+    # actions
+
+    async def do_postmortem_open(self, _: str) -> None:
+        """Open it, or its next version."""
+        from console.screens.incidents.postmortem_dialogs import AmendDialog
+
+        if self._known is None:
+            self._act(lambda api: postmortems.open_one(api, self._ident), "The post-mortem is open.")
+        elif self._known.state is PostmortemState.APPROVED:
+            self._version = None
+            await self.desk.push_screen(AmendDialog(self._ident, self._known))
+        else:
+            self.desk.say("refused", "It is open already: e writes the selected section.")
+
+    async def do_postmortem_edit(self, _: str) -> None:
+        """Write the selected section, or the first one that is empty."""
+        from console.screens.incidents.editor import EditorScreen
+
+        known = self._opened_one()
+        if known is None:
+            return
+        part = self._section() or next((one for one in known.sections if not one.text.strip()), None)
+        if known.state is not PostmortemState.DRAFT:
+            word = "approved" if known.state is PostmortemState.APPROVED else "in review"
+            self.desk.say("refused", f"It is {word}: only a draft can be written.")
+        elif part is None:
+            self.desk.say("refused", "Select a section.")
+        else:
+            await self.desk.push_screen(EditorScreen(self._ident, part))
+
+    def do_postmortem_read(self, _: str) -> None:
+        """Read all of it: the very text that an approval is about."""
+        known = self._opened_one()
+        if known is not None:
+            self.ask(_READ, lambda api: postmortems.export(api, self._ident, ExportFormat.MARKDOWN, known.version))
+
+    def _show_text(self, content: bytes) -> None:
+        self.read = hashlib.sha256(content).hexdigest()
+        text, digest = content.decode(errors="replace"), self.read
+        page = ReadingScreen(self.TITLE_TEXT, lambda view: draw.reading_rows(text, digest, view))
+        self.desk.call_later(self.desk.push_screen, page)
+
+    def do_postmortem_submit(self, _: str) -> None:
+        """Ask for its approval."""
+        if self._opened_one() is not None:
+            told = "Submitted: somebody who has not written it has to approve it (T)."
+            self._act(lambda api: postmortems.submit(api, self._ident), told)
+
+    async def do_postmortem_approve(self, _: str) -> None:
+        """Approve what was read."""
+        from console.screens.incidents.postmortem_dialogs import ApproveDialog
+
+        known = self._opened_one()
+        if known is None:
+            return
+        if known.state is not PostmortemState.REVIEW:
+            self.desk.say("refused", "Nobody has submitted it: only what is in review can be approved.")
+        elif self.read is None:
+            self.desk.say("refused", "Read it first (r): you approve the text that you have read, and no other.")
+        else:
+            await self.desk.push_screen(ApproveDialog(self._ident, known, self.read))
+
+    async def do_postmortem_send_back(self, _: str) -> None:
+        """Turn it down."""
+        from console.screens.incidents.postmortem_dialogs import SendBackDialog
+
+        known = self._opened_one()
+        if known is not None:
+            await self.desk.push_screen(SendBackDialog(self._ident, known))
+
+    def do_postmortem_version(self, _: str) -> None:
+        """The version before this one; from the first one back to the newest."""
+        known = self._opened_one()
+        if known is None:
+            return
+        earlier = [number for number in known.versions if number < known.version]
+        if not earlier and known.version == max(known.versions, default=known.version):
+            self.desk.say("refused", "There is only this version.")
+            return
+        self._version, self.read = (max(earlier) if earlier else None), None
+        self.look()
+
+    async def do_postmortem_export(self, _: str) -> None:
+        """Write it into a file."""
+        from console.screens.incidents.postmortem_dialogs import ExportDialog
+
+        await self.desk.push_screen(ExportDialog(self._ident, self._known))
