@@ -54,6 +54,9 @@ from backend.freeze import thaw_monitor
 from backend.freeze.draining import latching
 from backend.freeze.rollcall import attending
 from backend.guard import refuse_unguarded_routes
+from backend.incidents import kept_routes as incident_kept_routes
+from backend.incidents import routes as incident_routes
+from backend.incidents import scribe as incident_scribe
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
 from backend.limits import Limiter
@@ -87,6 +90,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     risk_routes.router,
     alerts_routes.router,
     silence_routes.router,
+    incident_routes.router,
+    incident_kept_routes.router,
     freeze_routes.router,
     executors_routes.router,
     fencing.router,
@@ -107,6 +112,7 @@ MONITORS: tuple[Monitor, ...] = (
     executors_monitor.MONITOR,
     thaw_monitor.MONITOR,
     alert_clocks.MONITOR,
+    incident_scribe.MONITOR,
     access_monitor.MONITOR,
     service_token_use.MONITOR,
     headwatch.MONITOR,

@@ -17,6 +17,7 @@ from backend.answers import envelope
 from backend.metrics import Metrics
 from backend.peer import STATE_KEY, Peer
 from contract.errors import HTTP_STATUS, ErrorCode
+from contract.incidents import MAX_EVIDENCE_BYTES
 
 log = structlog.get_logger("backend.access")
 
@@ -29,6 +30,7 @@ MAX_JSON_BYTES = 1024 * 1024
 MAX_SIGN_IN_BYTES = 8 * 1024
 """Anybody may send one: names, passwords and signatures are short."""
 _BATCHES = re.compile(r"/v1/transactions|/v1/imports/[^/]+/rows|/v1/audit/import/[^/]+")
+_EVIDENCE = re.compile(r"/v1/incidents/[^/]+/evidence")
 _SIGN_INS = "/v1/auth/"
 ALWAYS_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -195,6 +197,8 @@ def body_limit_bytes(path: str) -> int:
     """How long a body may be that is sent to a path: decided before anything of it is read."""
     if _BATCHES.fullmatch(path):
         return MAX_BODY_BYTES
+    if _EVIDENCE.fullmatch(path):
+        return MAX_EVIDENCE_BYTES
     return MAX_SIGN_IN_BYTES if path.startswith(_SIGN_INS) else MAX_JSON_BYTES
 
 

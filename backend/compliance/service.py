@@ -14,6 +14,7 @@ from backend.auth import service as auth
 from backend.context import KeptBody, Runtime
 from backend.executors import service as executors
 from backend.freeze import service as freeze
+from backend.incidents import service as incidents
 from backend.risk import service as risk
 from backend.stream import service as stream
 from contract.alerts import Alert
@@ -27,6 +28,8 @@ _DASHBOARD = "dashboard"
 _DASHBOARD_VERSION = select(stream.NEWEST_EVENT_ID, risk.NEWEST_ASSESSED_AT)
 MAX_ALERTS = 50
 """As many as anyone reads in an emergency; the counts tell of the rest."""
+MAX_INCIDENTS = 20
+"""More than are ever open at once; their own list pages through all."""
 MAX_EXECUTORS = 500
 """Bounds the answer; the executors' own list pages through all."""
 
@@ -35,6 +38,7 @@ async def overview(session: AsyncSession, runtime: Runtime) -> Overview:
     """Everything the first screen shows."""
     event_id = await stream.last_event_id(session)
     known = await executors.list_executors(session, runtime)
+    follow_ups, overdue = await incidents.follow_up_counts(session, runtime)
     return Overview(
         server_time=runtime.clock.now(),
         event_id=event_id,
@@ -46,6 +50,9 @@ async def overview(session: AsyncSession, runtime: Runtime) -> Overview:
         executors_total=len(known),
         journals_elsewhere=runtime.latched.journals_elsewhere,
         elevations=await auth.open_elevations(session, runtime),
+        incidents=await incidents.open_ones(session, runtime, MAX_INCIDENTS),
+        follow_ups_open=follow_ups,
+        follow_ups_overdue=overdue,
     )
 
 

@@ -20,6 +20,7 @@ from backend.freeze.rollcall import CHECK_INS_SQL, RollCall
 from backend.freeze.store import fence
 from backend.freeze.tables import FreezeDrillRow, FreezeRow
 from backend.freeze.thaw import approve_thaw, request_thaw, withdraw_thaw
+from backend.freeze.thawing import touches
 from backend.freeze.views import (
     Floor,
     all_in_force,
@@ -68,6 +69,7 @@ __all__ = [
     "store_acknowledgements",
     "store_fates",
     "to_watch",
+    "touches",
     "withdraw_thaw",
 ]
 

@@ -85,7 +85,7 @@ async def corrections(session: AsyncSession, entries: Sequence[UUID]) -> dict[UU
         .where(IncidentEntry.corrects.in_(entries))
         .order_by(IncidentEntry.number)
     )
-    return {old: new for old, new in (await session.execute(query)).tuples() if old is not None}
+    return {row.corrects: row.id for row in await session.execute(query) if row.corrects is not None}
 
 
 async def whole(session: AsyncSession, incident: str, limit: int) -> list[TimelineEntry]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
@@ -80,7 +81,7 @@ async def _all(
 async def _newest_milestones(session: AsyncSession, idents: Collection[str]) -> list[IncidentMilestone]:
     query = (
         select(IncidentMilestone)
-        .distinct(IncidentMilestone.incident, IncidentMilestone.name)
+        .ext(distinct_on(IncidentMilestone.incident, IncidentMilestone.name))
         .where(IncidentMilestone.incident.in_(idents))
         .order_by(IncidentMilestone.incident, IncidentMilestone.name, IncidentMilestone.id.desc())
     )
@@ -89,11 +90,11 @@ async def _newest_milestones(session: AsyncSession, idents: Collection[str]) -> 
 
 async def _follow_ups_open(session: AsyncSession, idents: Collection[str]) -> dict[str, int]:
     query = (
-        select(IncidentFollowUp.incident, func.count())
+        select(IncidentFollowUp.incident, func.count().label("waiting"))
         .where(IncidentFollowUp.incident.in_(idents), IncidentFollowUp.done_at.is_(None))
         .group_by(IncidentFollowUp.incident)
     )
-    return dict((await session.execute(query)).tuples().all())
+    return {row.incident: row.waiting for row in await session.execute(query)}
 
 
 def _by_incident(rows: Sequence[Any]) -> dict[str, list[Any]]:

@@ -18,6 +18,7 @@ from backend.auth import service as auth
 from backend.context import Caller, Runtime
 from backend.errors import ConfigurationError, WatchfloorError, not_found
 from backend.freeze import service as freeze
+from backend.incidents import service as incidents
 from backend.lookup import row_named
 from backend.paging import COUNT_CAP, cut_page, newest_first
 from backend.privacy import holds
@@ -161,6 +162,7 @@ async def _erase_everywhere(session: AsyncSession, runtime: Runtime, subject: st
         await freeze.forget_person(session, gone.name, stand_in=subject)
         await alerts.forget_person(session, gone.name, stand_in=subject)
         await transactions.forget_person(session, gone.name, stand_in=subject)
+        await incidents.forget_person(session, gone.name, stand_in=subject)
     return gone
 
 

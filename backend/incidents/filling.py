@@ -1,0 +1,126 @@
+"""Puts on a timeline what happened elsewhere, each thing once, and stamps the milestones that it reached."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from sqlalchemy import select
+
+from backend.alerts import service as alerts
+from backend.freeze import service as freeze
+from backend.incidents.scribing import Line, alert_line, alert_link, freeze_lines
+from backend.incidents.tables import IncidentEntry, IncidentLink
+from backend.incidents.writing import Writing
+from contract.alerts import Alert, Link
+from contract.freeze import Freeze
+from contract.incidents import MilestoneName
+
+ALERT, FREEZE = "alert", "freeze"
+_MAX_LABEL_CHARS: Final = 300
+MAX_SCOPES: Final = 20
+"""As many as may be named at a declaration; what else it is about is said by its links."""
+
+
+async def add_lines(work: Writing, lines: Iterable[Line]) -> int:
+    """Write those lines that are not there yet, in the order of what happened; answers how many it wrote."""
+    wanted = {line.source_key: line for line in sorted(lines, key=lambda one: one.occurred_at)}
+    if not wanted:
+        return 0
+    known = set(
+        await work.session.scalars(
+            select(IncidentEntry.source_key).where(
+                IncidentEntry.incident == work.row.id, IncidentEntry.source_key.in_(wanted)
+            )
+        )
+    )
+    fresh = [line for key, line in wanted.items() if key not in known]
+    for line in fresh:
+        await work.entry(
+            line.kind,
+            line.text,
+            occurred_at=line.occurred_at,
+            actor=line.actor,
+            auto=True,
+            link=line.link,
+            source_key=line.source_key,
+        )
+        if line.reaches is not None:
+            await work.first(line.reaches, line.occurred_at)
+    return len(fresh)
+
+
+async def add_links(work: Writing, kind: str, links: Sequence[Link]) -> list[Link]:
+    """Write down what is part of the incident from now on; answers what was not before."""
+    query = select(IncidentLink.target).where(IncidentLink.incident == work.row.id, IncidentLink.kind == kind)
+    known = set(await work.session.scalars(query))
+    fresh = [one for one in links if one.id not in known]
+    for one in fresh:
+        row = IncidentLink(
+            incident=work.row.id,
+            kind=kind,
+            target=one.id,
+            label=one.label[:_MAX_LABEL_CHARS],
+            linked_at=work.now,
+            linked_by=work.caller.subject,
+        )
+        work.session.add(row)
+        await work.entry("link", f"{one.kind} {one.label} is part of this incident", link=one)
+    return fresh
+
+
+async def take_in_alerts(work: Writing, idents: Sequence[str]) -> list[Alert]:
+    """Make alerts part of the incident, with all that happened to them so far.
+
+    Raises:
+        WatchfloorError: NOT_FOUND; CONFLICT for one that is part of another incident.
+    """
+    if not idents:
+        return []
+    found = [  # always in the same order: two people who take in the same alerts cannot deadlock
+        await alerts.link_incident(work.session, work.runtime, work.caller, ident, work.row.id)
+        for ident in sorted(set(idents))
+    ]
+    await add_links(work, ALERT, [alert_link(one) for one in found])
+    _widen(work, [str(one.scope) for one in found])
+    by_id = {one.id: one for one in found}
+    told = await alerts.events_of(work.session, list(by_id))
+    lines = [alert_line(by_id[one.alert_id], one.event) for one in told]
+    heard = {one.alert_id for one in told if one.event.kind == "raised"}
+    lines += [_raised(one) for one in found if one.id not in heard]
+    await add_lines(work, [line for line in lines if line is not None])
+    started = [one.starts_at for one in found if one.starts_at is not None]
+    if started:  # by another clock than ours: it cannot have begun after it was detected here
+        await work.first(MilestoneName.STARTED, min([*started, *(one.raised_at for one in found)]))
+    return found
+
+
+def _raised(alert: Alert) -> Line:
+    return Line(
+        kind="alert",
+        text=f"{alert.rule} ({alert.scope}) was raised: {alert.message}",
+        occurred_at=alert.raised_at,
+        actor=alert.source,
+        source_key=f"alert-raised:{alert.id}",
+        link=alert_link(alert),
+        reaches=MilestoneName.DETECTED,
+    )
+
+
+async def take_in_freezes(work: Writing, idents: Sequence[str]) -> list[Freeze]:
+    """Make freezes part of the incident, with all that happened to them so far.
+
+    Raises:
+        WatchfloorError: NOT_FOUND.
+    """
+    found = {}
+    for ident in idents:
+        one = await freeze.get_freeze(work.session, work.runtime, ident)
+        found[one.id] = one
+    links = [Link(kind=FREEZE, id=one.id, label=one.ref) for one in found.values()]
+    await add_links(work, FREEZE, links)
+    _widen(work, [str(one.scope) for one in found.values()])
+    await add_lines(work, [line for one in found.values() for line in freeze_lines(one, work.now)])
+    return list(found.values())
+
+
+def _widen(work: Writing, scopes: Sequence[str]) -> None:
+    work.row.scopes = list(dict.fromkeys([*work.row.scopes, *scopes]))[:MAX_SCOPES]

@@ -1,0 +1,48 @@
+"""The floor as it was when an incident was declared: kept once, in the same transaction, never changed."""
+
+from collections import Counter
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.alerts import service as alerts
+from backend.errors import not_found
+from backend.executors import service as executors
+from backend.freeze import service as freeze
+from backend.incidents.tables import IncidentSnapshot as SnapshotRow
+from backend.incidents.writing import Writing, row_of
+from backend.risk import service as risk
+from contract.incident_records import IncidentSnapshot
+
+_MAX_FREEZES: Final = 100
+
+
+async def take(work: Writing) -> None:
+    """Keep the latest assessment and the floor with an incident that is being declared."""
+    session, runtime = work.session, work.runtime
+    latest = await risk.latest(session, runtime)
+    known = await executors.list_executors(session, runtime)
+    holds = await freeze.all_in_force(session, runtime)
+    snapshot = IncidentSnapshot(
+        **dict(latest),
+        incident=work.row.id,
+        taken_at=work.now,
+        executors=dict(Counter(one.state.value for one in known)),
+        freezes=[f"{one.ref} {one.scope}" for one in holds[:_MAX_FREEZES]],
+        alert_counts=await alerts.counts(session),
+    )
+    session.add(SnapshotRow(incident=work.row.id, taken_at=work.now, body=snapshot.model_dump(mode="json")))
+    await session.flush()
+
+
+async def snapshot(session: AsyncSession, ident: str) -> IncidentSnapshot:
+    """What was kept of the floor at an incident's declaration.
+
+    Raises:
+        WatchfloorError: NOT_FOUND.
+    """
+    row = await row_of(session, ident)
+    kept = await session.get(SnapshotRow, row.id)
+    if kept is None:
+        raise not_found("snapshot of", row.id)
+    return IncidentSnapshot.model_validate(kept.body)
