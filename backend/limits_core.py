@@ -12,8 +12,9 @@ from typing import Final
 from backend.policy.transport import Allowance, RequestClass
 
 _FREEZES: Final = "/v1/freezes"
-_UNLIMITED: Final = ("/v1/gate/", "/healthz")
-"""Renewals come twice a second from each executor, all from few addresses; a probe asks for nothing."""
+_UNLIMITED: Final = ("/v1/gate/", "/v1/hooks/", "/healthz")
+"""Renewals come twice a second from each executor, all from few addresses; a probe asks for nothing. An Alertmanager
+that is told 429 gives its delivery up: what it sends too fast is asked for again by 503 (`backend.alerts`)."""
 _SIGN_INS: Final = re.compile(r"/v1/auth/(login|confirm|unlock|password|authenticator)(/.*)?")
 """Asking how far a sign-in through SSO is comes every few seconds and costs no hash: it is a write like others."""
 _EXPORTS: Final = re.compile(r"/v1/audit/export|/v1/ledger/bundle|/v1/freezes/drills/[^/]+/evidence|/v1/.*/export")

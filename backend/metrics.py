@@ -68,6 +68,12 @@ class Metrics:
         self.monitor_leader = Gauge(
             "watchfloor_monitor_leader", "1 while this process leads the monitor.", ["monitor"], registry=self.registry
         )
+        self.alert_deliveries = Counter(
+            "watchfloor_alert_deliveries",
+            "Deliveries of Alertmanagers: taken, refused for ever, or to be delivered again later.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._count_limits()
         self._count_permits()
         self._count_audit()

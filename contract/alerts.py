@@ -93,6 +93,15 @@ class AcknowledgeRequest(WireRequest):
     comment: str = ""
 
 
+class AlertsTaken(Wire):
+    """What became of the alerts of one delivery; an Alertmanager reads only that it was taken."""
+
+    raised: int
+    cleared: int
+    known: int
+    """Nothing new: told before, or over before it was heard of."""
+
+
 class AlertCounts(Wire):
     """Alerts not yet cleared, by severity."""
 

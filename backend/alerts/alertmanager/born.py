@@ -26,8 +26,7 @@ async def runbooks_of(session: AsyncSession, names: Collection[str]) -> Mapping[
     found = await session.execute(
         select(AlertRule.name, AlertRule.runbook_url)
         .where(AlertRule.name.in_(sorted(names)), AlertRule.runbook_url.is_not(None))
-        .distinct(AlertRule.name)
-        .order_by(AlertRule.name, AlertRule.imported_at.desc(), AlertRule.id)
+        .order_by(AlertRule.imported_at, AlertRule.id)
     )
     return {name: url for name, url in found if url is not None}
 

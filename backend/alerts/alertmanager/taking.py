@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import muting
 from backend.alerts.alertmanager.born import born, changed_texts, runbooks_of
+from backend.alerts.alertmanager.mutes import foreign_mutes, is_foreign, source_named
 from backend.alerts.alertmanager.occurrences import Fate, Heard, Known, judge
 from backend.alerts.history import MUTED, Happening, Kind, happened
-from backend.alerts.muting_core import Standing
+from backend.alerts.muting_core import Mute, Standing
 from backend.alerts.rows import LIVE, announce, clock_values, put
 from backend.alerts.tables import AlertmanagerSource, AlertRow
 from backend.audit import service as audit
@@ -35,6 +36,8 @@ TEXT_GAP: Final = timedelta(seconds=10)
 """Shortest time between two changes of an alert's texts: many carry a value that moves all the time."""
 MAX_TOLD: Final = 200
 """Alerts named in one audit entry; what changes more writes more entries."""
+_QUIET: Final = "yes"
+"""Value of the fact that nobody is to be told."""
 _TOLD_OF: Final = (Fate.RAISED, Fate.RAISED_AGAIN, Fate.CLEARED, Fate.PAST)
 
 
@@ -49,6 +52,8 @@ class Report:
     receiver: str = ""
     current: bool = False
     """An answer of the API: how things stand now, as far as it names them."""
+    silences: Mapping[str, Mute | None] = field(default_factory=dict)
+    """What its silences mute with, by their ids there; None for copies of silences made here."""
 
 
 @dataclass
@@ -56,16 +61,9 @@ class Taken:
     """What a report changed."""
 
     fates: Counter[Fate] = field(default_factory=Counter)
-    rows: dict[str, AlertRow] = field(default_factory=dict)
-    """The alert that each occurrence of the report is, by the name that the report gives it."""
     changed: dict[UUID, AlertRow] = field(default_factory=dict)
     """What consoles have to be told of."""
     told: list[tuple[Fate, AlertRow]] = field(default_factory=list)
-
-
-def own_source(name: str) -> str:
-    """What an alert says of where it comes from."""
-    return f"alertmanager:{name}"
 
 
 async def note_delivery(session: AsyncSession, name: str, now: datetime, *, error: str | None = None) -> None:
@@ -111,7 +109,7 @@ async def cleared_as_gone(
 
 async def _begun(session: AsyncSession, runtime: Runtime, caller: Caller, report: Report) -> "_Taking":
     """Look up and lock everything that a report may be about."""
-    source = own_source(report.source)
+    source = source_named(report.source)
     fingerprints = sorted({alert.fingerprint for alert in report.alerts})
     occurrences = sorted({alert.occurrence(report.source) for alert in report.alerts})
     live = LIVE & AlertRow.fingerprint.in_([fingerprint_here(source, one) for one in fingerprints])
@@ -161,6 +159,8 @@ class _Taking:
     latest: dict[str, datetime]
     taken: Taken = field(default_factory=Taken)
     new: list[AlertRow] = field(default_factory=list)
+    muted: list[tuple[AlertRow, list[Mute]]] = field(default_factory=list)
+    """What else is to be said of what mutes an alert, once it is stored."""
     live: dict[str, AlertRow] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -189,12 +189,11 @@ class _Taking:
             self._add(alert, occurrence, ends_at, past=verdict.fate is Fate.PAST)
         else:
             self._change(verdict.fate, self.by_occurrence[verdict.about], alert, ends_at)
-        self.taken.rows[occurrence] = self.by_occurrence[verdict.about]
 
     def _add(self, alert: ForeignAlert, occurrence: str, ends_at: datetime | None, *, past: bool) -> None:
-        source = own_source(self.report.source)
+        source = source_named(self.report.source)
         values = born(self.runtime, alert, self.runbooks.get(alert.name))
-        mutes = [] if past else [dict(mute) for mute in muting.mutes_over(self.silences, alert.labels)]
+        mutes = [] if past else self._mutes(alert, alert.labels, ())
         status = AlertStatus.CLEARED if past else AlertStatus.OPEN
         row = AlertRow(
             id=self.runtime.clock.new_id(),
@@ -209,21 +208,30 @@ class _Taking:
             starts_at=alert.starts_at,
             ends_at=ends_at,
             cleared_at=self.now if past else None,
-            group_key=self.report.group,
-            muted_by=mutes,
+            group_key=self.report.group or values["rule"],
+            muted_by=[],
             times_raised=1,
             **values,
             **clock_values(self.runtime, Severity(values["severity"]), self.now, muted=bool(mutes) or past),
         )
         self.new.append(row)
+        if mutes:
+            self.muted.append((row, mutes))
         self.by_occurrence[occurrence] = row
         self.latest[alert.fingerprint] = max(self.latest.get(alert.fingerprint, alert.starts_at), alert.starts_at)
         if not past:
             self.live[alert.fingerprint] = row
-        self._tell(row, Fate.PAST if past else Fate.RAISED)
+        self._tell(row, Fate.PAST if past else Fate.RAISED, quiet=bool(mutes) or past)
 
-    def _tell(self, row: AlertRow, fate: Fate) -> None:
-        facts = {"source": row.source} | ({MUTED: "1"} if row.muted_by or fate is Fate.PAST else {})
+    def _mutes(self, alert: ForeignAlert, labels: Mapping[str, str], before: Sequence[Mute]) -> list[Mute]:
+        """All that mutes an alert: silences made here, and what its source says if it says how things stand."""
+        own = muting.mutes_over(self.silences, labels)
+        if self.report.current:
+            return [*own, *foreign_mutes(alert, self.report.source, self.report.silences)]
+        return [*own, *(mute for mute in before if is_foreign(mute))]
+
+    def _tell(self, row: AlertRow, fate: Fate, *, quiet: bool) -> None:
+        facts = {"source": row.source, "severity": row.severity} | ({MUTED: _QUIET} if quiet else {})
         lines = [Happening(row.id, Kind.RAISED, row.message, facts, at=row.starts_at)]
         if fate is Fate.PAST:
             text = "It was over before it was heard of."
@@ -255,17 +263,27 @@ class _Taking:
             put(row, changed_texts(self.runtime, alert, self.runbooks.get(alert.name)))
             row.updated_at = self.now
             self.taken.changed[row.id] = row
+        if self.report.current:
+            kept = [mute for mute in row.muted_by if not is_foreign(mute)]
+            mutes = [*kept, *foreign_mutes(alert, self.report.source, self.report.silences)]
+            if mutes != row.muted_by:
+                self.muted.append((row, mutes))
 
     def _again(self, row: AlertRow, alert: ForeignAlert) -> None:
         """It had been given up, and goes on."""
-        mutes = [dict(mute) for mute in muting.mutes_over(self.silences, row.labels)]
+        mutes = self._mutes(alert, row.labels, row.muted_by)
         row.status, row.cleared_at, row.ends_at = AlertStatus.OPEN.value, None, None
         row.acknowledged_by = row.acknowledged_at = row.acknowledge_comment = None
-        row.times_raised, row.updated_at, row.seen_at, row.muted_by = row.times_raised + 1, self.now, self.now, mutes
+        row.times_raised, row.updated_at, row.seen_at, row.muted_by = (
+            row.times_raised + 1,
+            self.now,
+            self.now,
+            [dict(mute) for mute in mutes],
+        )
         put(row, clock_values(self.runtime, Severity(row.severity), self.now, muted=bool(mutes)))
         self.live[alert.fingerprint] = row
         text = f"{self.report.source} goes on telling of it."
-        facts = {MUTED: "1"} if mutes else {}
+        facts = {MUTED: _QUIET} if mutes else {}
         happened(self.session, self.runtime, self.caller, Happening(row.id, Kind.RAISED_AGAIN, text, facts))
         self._note(Fate.RAISED_AGAIN, row)
 
@@ -279,6 +297,10 @@ class _Taking:
         """Write what is over first: of two occurrences of one fingerprint the database lets one live."""
         await self.session.flush()
         self.session.add_all(self.new)
+        await self.session.flush()
+        for row, mutes in self.muted:
+            await muting.set_mutes(self.session, self.runtime, self.caller, row, mutes)
+            self.taken.changed[row.id] = row
         await self.session.flush()
 
 
@@ -295,7 +317,7 @@ def _clear(
     now = runtime.clock.now()
     row.status, row.cleared_at, row.updated_at = AlertStatus.CLEARED.value, now, now
     row.ends_at, row.escalates_at = ends_at, None
-    facts = {MUTED: "1"} if row.muted_by else {}
+    facts = {MUTED: _QUIET} if row.muted_by else {}
     happened(session, runtime, caller, Happening(row.id, Kind.CLEARED, why, facts, at=ends_at))
 
 
