@@ -1,23 +1,11 @@
-"""Actions on the trading floor: alerts, executors, freezes."""
+"""Actions on the trading floor: executors, freezes, what is selected."""
 
 from typing import Final
 
 from console.actions.kinds import Action, Context, Danger
 from contract.permissions import Permission
 
-_ALERTS = (Context.ALERTS, Context.OVERVIEW)
-
 ON_THE_FLOOR: Final[tuple[Action, ...]] = (
-    Action(
-        "alert.ack",
-        ("a",),
-        "ack",
-        "Say that you have seen the selected alert; it stays until its rule clears it.",
-        _ALERTS,
-        Permission.ACKNOWLEDGE_ALERTS,
-        Danger.CHANGES,
-        "ack",
-    ),
     Action(
         "open",
         ("enter",),

@@ -133,8 +133,8 @@ class Feed:
     """Whether freezes are shown that a backend had latched: only a new overview tells what has become of them."""
     _outdated: bool = False
     """Whether many alerts changed since the last overview; the backend's beat says at the latest when to read it."""
-    _read_at: datetime | None = None
-    """When the last overview was read."""
+    _read_s: float = -RELOAD_GAP_S
+    """When the last overview was read, by the loop's clock."""
 
     async def updates(self) -> AsyncGenerator[Update, None]:
         """Every update until the caller stops; a lost line is reported and found again by itself.
@@ -205,14 +205,14 @@ class Feed:
         return Change(ident, topic, model, self.now())
 
     def _is_reload_due(self) -> bool:
-        read_s = (self.now() - self._read_at).total_seconds() if self._read_at is not None else RELOAD_GAP_S
-        return self._outdated and not 0 <= read_s < RELOAD_GAP_S
+        return self._outdated and asyncio.get_running_loop().time() - self._read_s >= RELOAD_GAP_S
 
     async def _snapshot(self) -> Snapshot:
         overview, self.first = self.first, None
         if overview is None:
             overview = await self.api.overview(timeout_s=OVERVIEW_TIMEOUT_S)
-        self._seen, self._outdated, self._read_at = overview.event_id, False, self.now()
+        self._seen, self._outdated = overview.event_id, False
+        self._read_s = asyncio.get_running_loop().time()
         self._latched = any(one.status is FreezeStatus.LATCHED for one in overview.freezes)
         return Snapshot(overview, self.now())
 

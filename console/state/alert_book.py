@@ -51,6 +51,10 @@ class AlertBook:
             MappingProxyType(loaded), self.stage if goes_on else self.stage + 1, page.next_cursor if goes_on else None
         )
 
+    def is_as_full_as(self, other: "AlertBook") -> bool:
+        """Whether it can take the place of another one without a row vanishing for no reason."""
+        return self.next_page is None or len(self.loaded) >= max(len(other.loaded), PAGE_ROWS)
+
     def with_alert(self, alert: Alert) -> "AlertBook":
         """The book after one alert was read by itself."""
         return replace(self, loaded=MappingProxyType({**self.loaded, alert.id: alert}))
@@ -85,5 +89,11 @@ def filtered(alerts: Mapping[str, Alert], text: str) -> list[str]:
             alert.severity.value,
             alert.status.value,
             alert.acknowledged_by,
+            alert.assigned_to,
+            alert.incident,
+            alert.source,
+            alert.category.value,
+            *alert.labels.values(),
+            *(text for one in alert.muted_by for text in ("muted", one.id, one.by, one.comment)),
         )
     ]

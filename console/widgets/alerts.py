@@ -1,14 +1,18 @@
 """Owns how alerts are drawn on their own screen: heading and detail."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from rich.cells import cell_len
 
 from console.state.floor import Floor
 from console.state.freshness import coarse_age, due_text, seconds_between
 from console.widgets import words
+from console.widgets.alert_rows import OWN, columns_head, mute_left
 from console.widgets.lines import Line, column, cut, label_text, left, line, outside, titled_rule, wrap
 from console.widgets.overview import feed_age, scope_text
 from console.widgets.view import View
-from contract.alerts import Alert, AlertStatus, Link
+from contract.alerts import Alert, AlertStatus, Escalation, Link, Muting
 
 _LABEL_COLUMNS = 14
 _WIDE_LABELS_FROM = 60
@@ -17,19 +21,35 @@ _FACTS_FIRST = ("value", "limit", "samples", "unknown", "day", "worst_day")
 """What the rule saw comes first; a database hands facts out in an order of its own."""
 
 
-def list_title(floor: Floor, view: View, *, shown: int, known: int, total: int, cleared: int, filter_text: str) -> Line:
-    """How many alerts are shown of how many there are."""
+class Shown(NamedTuple):
+    """How many alerts a list holds."""
+
+    shown: int
+    """Those that pass the filter."""
+    known: int
+    """Not cleared, muted ones among them."""
+    muted: int
+    total: int
+    """Not cleared and not muted, by the backend's count."""
+    cleared: int
+    marked: int = 0
+    filter_text: str = ""
+
+
+def list_title(floor: Floor, view: View, counted: Shown) -> Line:
+    """How many alerts are shown of how many there are, and how many of them are muted, cleared or marked."""
     g = view.glyphs
-    count = f"{shown:,} of {known + cleared:,}" if filter_text else f"{known:,}"
-    more = f" loaded of {total:,}" if total > known else ""
-    words_shown: Line = ((" containing ", ""), (outside(filter_text, 40), "near")) if filter_text else ()
-    below: Line = ((f", {cleared:,} cleared below", "dim"),) if cleared and not filter_text else ()
-    return titled_rule(
-        (("ALERTS ", "head"), (count + more, "bold"), *words_shown, *below),
-        view.width,
-        g,
-        (*feed_age(floor, view), ("age  response", "head")),
+    text, live = counted.filter_text, counted.known - counted.muted
+    count = f"{counted.shown:,} of {counted.known + counted.cleared:,}" if text else f"{live:,}"
+    more = f" loaded of {counted.total:,}" if counted.total > live else ""
+    words_shown: Line = ((" containing ", ""), (outside(text, 40), "near")) if text else ()
+    marks: Line = ((f"  {g.marked} {counted.marked:,} marked", "key"),) if counted.marked else ()
+    below = ", ".join(
+        f"{count:,} {what}" for count, what in ((counted.muted, "muted"), (counted.cleared, "cleared")) if count
     )
+    rest: Line = ((f", {below} below", "dim"),) if below and not text else ()
+    title = (("ALERTS ", "head"), (count + more, "bold"), *marks, *words_shown, *rest)
+    return titled_rule(title, view.width, g, (*feed_age(floor, view), *columns_head(view.width, g)))
 
 
 def detail_lines(alert: Alert, floor: Floor, view: View, place: str) -> list[Line]:
@@ -54,8 +74,9 @@ def detail_rows(alert: Alert, floor: Floor, view: View, place: str = "") -> list
     rows += [(line((row, "bold")), None) for row in wrap(outside(alert.message), view.width)]
     facts = [
         ("scope", scope_text(alert.scope, view.width - _LABEL_COLUMNS, view)),
-        ("raised", f"{alert.raised_at:%Y-%m-%d %H:%M:%S} UTC, {_ago(alert, floor, view)} ago"),
+        ("raised", _raised(alert, floor, view)),
         ("response", _response(alert, view, floor)),
+        *_work(alert, floor.now(view.desk_now), view),
         ("action taken", outside(alert.action_taken) if alert.action_taken else "none, only informed"),
         *_facts(alert),
     ]
@@ -66,6 +87,48 @@ def detail_rows(alert: Alert, floor: Floor, view: View, place: str = "") -> list
     for link in alert.links:
         rows.append((line((left("link", labels, g), "dim"), (f"{g.arrow} ", "key"), (link_text(link), "link")), link))
     return rows
+
+
+def _raised(alert: Alert, floor: Floor, view: View) -> str:
+    again = f", {alert.times_raised} times" if alert.times_raised > 1 else ""
+    return f"{alert.raised_at:%Y-%m-%d %H:%M:%S} UTC, {_ago(alert, floor, view)} ago{again}"
+
+
+def _work(alert: Alert, now: datetime, view: View) -> list[tuple[str, str]]:
+    """Who has it, what keeps it quiet, what it is part of, where it comes from; what nobody has said is left out."""
+    found: list[tuple[str, str]] = []
+    if alert.acknowledge_comment:
+        found.append(("comment", outside(alert.acknowledge_comment, 300)))
+    if alert.assigned_to:
+        found.append(("assigned", outside(alert.assigned_to, 80)))
+    if alert.escalation is not None and alert.status is not AlertStatus.CLEARED:
+        found.append(("escalation", escalation_text(alert.escalation, now)))
+    found += [("muted", f"{view.glyphs.muted} {muting_text(one, now)}") for one in alert.muted_by]
+    if alert.incident:
+        found.append(("incident", outside(alert.incident, 40)))
+    if alert.source != OWN:
+        found.append(("source", outside(alert.source, 80)))
+    return found
+
+
+def escalation_text(step: Escalation, now: datetime) -> str:
+    """Who has it, and who gets it when."""
+    has = outside(step.to, 60)
+    if step.next_at is None:
+        return has
+    left_s = (step.next_at - now).total_seconds()
+    when = f"in {coarse_age(left_s)}" if left_s > 0 else "now"
+    return f"{has}, then {outside(step.next_to or 'the next', 60)} {when} unless acknowledged"
+
+
+def muting_text(one: Muting, now: datetime) -> str:
+    """What mutes it, by whom, for how long, and why."""
+    kind = {"silence": "silence", "inhibition": "inhibited by", "mute_time": "mute time"}.get(one.kind, one.kind)
+    by = f" of {outside(one.by, 40)}" if one.by else ""
+    left_s = (one.until - now).total_seconds() if one.until else None
+    until = f", {coarse_age(max(left_s, 0.0))} left" if left_s is not None else ""
+    why = f': "{outside(one.comment, 200)}"' if one.comment else ""
+    return f"{outside(kind, 20)} {outside(one.id, 40)}{by}{until}{why}"
 
 
 def _facts(alert: Alert) -> list[tuple[str, str]]:
@@ -80,6 +143,12 @@ def _facts(alert: Alert) -> list[tuple[str, str]]:
     ]
 
 
+def acknowledged_text(alert: Alert) -> str:
+    """What an acknowledgement did."""
+    then = ", which clears it." if alert.status is AlertStatus.CLEARED else "; it stays until its rule clears it."
+    return f"Acknowledged {alert.rule} on {alert.scope}{then}"
+
+
 def link_text(link: Link) -> str:
     """What a link says."""
     return f"{outside(link.kind, 20)} {outside(link.label, 80)}"
@@ -92,6 +161,9 @@ def _ago(alert: Alert, floor: Floor, view: View) -> str:
 def _response(alert: Alert, view: View, floor: Floor) -> str:
     if alert.status is AlertStatus.CLEARED:
         return f"cleared {alert.cleared_at or alert.updated_at:%Y-%m-%d %H:%M:%S} UTC"
+    if alert.muted_by and alert.status is AlertStatus.OPEN:
+        rest = mute_left(alert, floor.now(view.desk_now))
+        return f"none while it is muted{f', {rest} left' if rest else ''}"
     if alert.status is not AlertStatus.OPEN:
         by = outside(alert.acknowledged_by or "somebody", 40)
         at = f" at {alert.acknowledged_at:%H:%M:%S} UTC" if alert.acknowledged_at else ""

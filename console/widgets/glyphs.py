@@ -26,6 +26,10 @@ class Glyphs(NamedTuple):
     middot: str
     at_least: str
     """A lower limit."""
+    muted: str
+    """Kept and listed, and nobody is told."""
+    marked: str
+    """Chosen beside the selected one."""
     hidden: str
     """One of three that stand for a value which is not shown."""
     bars: str
@@ -57,6 +61,8 @@ UNICODE = Glyphs(
     ellipsis="…",
     middot="·",
     at_least="≥",
+    muted="~",
+    marked="◆",
     hidden="•",
     bars="▁▂▃▄▅▆▇█",
     gap="·",
@@ -83,6 +89,8 @@ ASCII = Glyphs(
     ellipsis="~",
     middot="-",
     at_least=">",
+    muted="~",
+    marked="*",
     hidden="*",
     bars="_.-=+*%#",
     gap=" ",

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from console.state.floor import Floor, Tally, all_executors, chains
-from console.state.freshness import Freshness, coarse_age, due_text, exact_age, seconds_between
+from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
 from console.state.headline import amount
 from console.widgets import words
 from console.widgets.glyphs import Glyphs
@@ -19,17 +19,14 @@ from console.widgets.lines import (
     line,
     middle_cut,
     outside,
-    pad,
     right,
     titled_rule,
-    width_of,
     wrap,
 )
 from console.widgets.view import View
-from contract.states import AlertStatus, MeasureState, RiskLevel, RiskRule, ScopeKind
+from contract.states import MeasureState, RiskLevel, RiskRule, ScopeKind
 
 if TYPE_CHECKING:
-    from contract.alerts import Alert
     from contract.risk import Indicator, Measure
     from contract.scope import Scope
 
@@ -46,8 +43,6 @@ _SPARK_SHORT, _SPARK_LONG = 8, 24
 _GAPS: Final = 5
 _LONG_SPARK_FROM: Final = 74
 CHAINS_COLUMNS: Final = 22
-_RULE_COLUMNS, _SCOPE_COLUMNS, _SCOPE_COLUMNS_MIN, _MESSAGE_COLUMNS_MIN = 23, 26, 12, 20
-"""Widths of an alert's columns; the longest rule has 22 characters."""
 INDICATORS: Final = ("regulatory", "operational", "security")
 
 _CLOSEST_ROWS_MIN = 3
@@ -244,82 +239,12 @@ def _scoped_row(measure: Measure, view: View) -> Line:
     )
 
 
-def alerts_title(floor: Floor, view: View) -> Line:
-    """The heading of the alerts: how many by severity, and their age if the line is down."""
-    g = view.glyphs
-    counts = floor.counts
-    spans: list[tuple[str, str]] = [("ALERTS ", "head")]
-    if floor.loaded_at is None:
-        spans.append(("no data yet", "dim"))
-    elif not counts.total:
-        spans.append(("none", "ok"))
-    for count, word, style in (
-        (counts.critical, "critical", "bad"),
-        (counts.high, "high", "near"),
-        (counts.medium, "medium", ""),
-        (counts.low, "low", "dim"),
-    ):
-        if count:
-            spans.append((f"{count:,} {word}  ", style))
-    return titled_rule(tuple(spans), view.width, g, (*feed_age(floor, view), ("age  response", "head")))
-
-
 def feed_age(floor: Floor, view: View) -> Line:
     """What a heading says while alerts, freezes and executors are older than they should be."""
     fresh = floor.feed_freshness(view.desk_now)
     heard_s = floor.heard_s(view.desk_now)
     mark = words.stale(fresh, exact_age(heard_s) if heard_s is not None else "")
     return (*mark, ("  ", "")) if mark and floor.loaded_at is not None else EMPTY
-
-
-def alert_row(alert: Alert, floor: Floor, view: View) -> Line:
-    """One alert: severity, rule, scope, what happened, how old, how long there is left to respond."""
-    g = view.glyphs
-    now = floor.now(view.desk_now)
-    sign = words.severity(alert.severity, g)
-    seen = alert.status is not AlertStatus.OPEN
-    age_s = seconds_between(alert.raised_at, now) or 0.0
-    due, over = due_text(alert.due_at, now)
-    clock = f"{g.done} {outside(alert.acknowledged_by or 'seen', 12)}" if seen else due
-    if alert.status is AlertStatus.CLEARED:
-        clock = f"{g.ok} cleared"
-    tail = right(coarse_age(age_s), 6, g) + right(cut(clock, 12, g), 13, g)
-    rule_width, scope_width, message_width = _alert_columns(view.width - 7 - width_of(((tail, ""),)))
-    middle: Line = EMPTY
-    if scope_width:
-        middle = ((" " + left(scope_text(alert.scope, scope_width, view), scope_width, g), ""),)
-    if message_width > 0:
-        middle = (*middle, (" " + left(outside(alert.message), message_width, g), "dim"))
-    style = "dim" if seen else sign.style
-    return pad(
-        line(
-            (f"{sign.glyph} {left(sign.word, 5, g)}", style),
-            (left(outside(alert.rule, 60), rule_width, g), "" if seen else "bold"),
-            *middle,
-            (tail, "bad" if over and not seen else "dim" if seen else ""),
-        ),
-        view.width,
-        g,
-    )
-
-
-def _alert_columns(room: int) -> tuple[int, int, int]:
-    """Widths of rule, scope and message: a message of a few characters says nothing and gives way to the scope."""
-    if room < _RULE_COLUMNS + _SCOPE_COLUMNS_MIN:
-        return max(room, 8), 0, 0
-    if room < _RULE_COLUMNS + _SCOPE_COLUMNS + _MESSAGE_COLUMNS_MIN:
-        return _RULE_COLUMNS, room - _RULE_COLUMNS - 1, 0
-    return _RULE_COLUMNS, _SCOPE_COLUMNS, room - _RULE_COLUMNS - _SCOPE_COLUMNS - 2
-
-
-def no_alerts(floor: Floor, view: View) -> list[Line]:
-    """What the list says when it is empty."""
-    if floor.loaded_at is None:
-        return [line(("No alerts known yet: waiting for the backend.", "dim"))]
-    heard_s = floor.heard_s(view.desk_now)
-    live = floor.feed_freshness(view.desk_now) is Freshness.LIVE
-    age = "now" if live or heard_s is None else f"{exact_age(heard_s)} ago"
-    return [line(("No alerts. ", "ok" if live else "dim"), (f"Last word from the backend: {age}.", "dim"))]
 
 
 def executors_line(floor: Floor, view: View) -> Line:

@@ -187,6 +187,33 @@ async def test_a_broken_line_is_resumed_where_it_broke() -> None:
     assert sum(isinstance(update, Snapshot) for update in seen) == 1
 
 
+async def test_many_alerts_at_once_are_read_again_once_for_all_that_came_within_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("console.client.stream.RELOAD_GAP_S", 0.5)
+    told = b'data: {"count": 900, "counts": {"high": 900}, "at": "2026-01-01T00:00:00Z"}\n\n'
+
+    async def script(resume: str, writer: asyncio.StreamWriter) -> None:
+        for number in range(6, 36):
+            writer.write((HEAD if number == 6 else b"") + b"id: %d\nevent: alerts\n" % number + told)
+        for _ in range(40):
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.write(BEAT)
+
+    async with scripted(script, event_id=35) as (url, _), Api(url) as api, aclosing(quick(api).updates()) as updates:
+        feed_first = await until(updates, of(Topic.BEAT))
+        assert sum(isinstance(update, Snapshot) for update in feed_first) == 1, (
+            "what the overview holds is not read again"
+        )
+
+    async with scripted(script) as (url, _), Api(url) as api, aclosing(quick(api).updates()) as updates:
+        seen = await until(updates, lambda update: isinstance(update, Snapshot))
+        seen += await until(updates, lambda update: isinstance(update, Snapshot))
+    assert sum(isinstance(update, Change) and update.topic is Topic.ALERTS for update in seen) == 30
+    assert isinstance(seen[-1], Snapshot)
+
+
 async def test_reset_loads_the_overview_and_goes_on_after_it() -> None:
     async def script(resume: str, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"id: 5\nevent: reset\ndata: {}\n\n" + freeze_event(5) + freeze_event(6) + BEAT)

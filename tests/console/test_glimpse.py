@@ -20,13 +20,16 @@ from console.state.floor import Floor, urgent
 from console.state.glimpse import glimpse
 from console.state.headline import headline
 from console.state.pulse import hold_texts, next_look_s
+from console.widgets import alert_rows
 from console.widgets import overview as draw
 from console.widgets.glyphs import UNICODE
 from console.widgets.holds import freezes_lines
 from console.widgets.lines import Line
+from console.widgets.open_incidents import incidents_lines
 from console.widgets.view import View
 from contract.overview import Overview
 from contract.scope import GLOBAL, TERM_ORDER, Scope
+from tests.console import alert_models
 from tests.console import floor_models as models
 from tests.console.floor_models import NOW
 
@@ -103,16 +106,17 @@ def picture(overview: Overview, view: View) -> list[Line | str | float]:
         *draw.chains_lines(floor, view, 4),
         draw.indicators_line(floor, view),
         *draw.side_lines(floor, view),
-        draw.alerts_title(floor, view),
-        *[draw.alert_row(alert, floor, view) for alert in alerts],
-        *draw.no_alerts(floor, view),
+        alert_rows.alerts_title(floor, view),
+        *[alert_rows.alert_row(alert, floor, view) for alert in alerts],
+        *alert_rows.no_alerts(floor, view),
+        *incidents_lines(floor, view, 6),
         *freezes_lines(floor, view, 6),
         draw.executors_line(floor, view),
     ]
 
 
 def test_it_draws_what_the_wire_types_draw() -> None:
-    overview = models.overview()
+    overview = alert_models.overview()
     seen = glimpse(overview.model_dump_json().encode())
     assert seen is not None
     for width in (60, 100, 160):

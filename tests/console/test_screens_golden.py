@@ -55,7 +55,7 @@ async def _calm(run: Running) -> None:
 async def _alerts(run: Running) -> None:
     await run.press("2")
     await run.at("Alerts")
-    await run.shows("samples" if run.app.size.width > 100 else "action taken")
+    await run.shows("samples" if run.app.size.width > 100 else "scope  ")
 
 
 async def _operations(run: Running) -> None:

@@ -1,25 +1,34 @@
 """The alerts: what crossed a limit, who has seen it, and what has cleared."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from console.actions import Context
 from console.asking import Question
+from console.screens.alerts.working import AlertWork
 from console.screens.lists import ListScreen
-from console.screens.reading.screen import ReadingScreen, Row
 from console.state import alert_book
 from console.state.alert_book import AlertBook
-from console.state.floor import Floor
+from console.state.floor import Floor, waits
+from console.widgets import alert_rows
 from console.widgets import alerts as draw
-from console.widgets import overview
 from console.widgets.lines import Line, line
 from console.widgets.view import View
+from contract.alert_work import MAX_AT_ONCE
 from contract.alerts import Alert, AlertStatus
 from contract.base import Page
 
+if TYPE_CHECKING:
+    from console.client.errors import ClientError
 
-class AlertsScreen(ListScreen):
-    """Every alert that is not cleared, the most urgent first; below them the last that cleared."""
+RENEW_GAP_S: Final = 2.0
+"""However often many alerts change at once, the pages are read again at most this often."""
+_RENEW: Final = "renew"
+
+
+class AlertsScreen(ListScreen, AlertWork):
+    """Every alert that is not cleared, the most urgent first; below them muted ones, and the last that cleared."""
 
     TITLE_TEXT: ClassVar[str] = "Alerts"
     CONTEXTS = (Context.ALERTS,)
@@ -31,10 +40,17 @@ class AlertsScreen(ListScreen):
         self._known_from: tuple[object, ...] = ()
         self._ids: list[str] = []
         self._wanted = ""
+        self._marks: dict[str, None] = {}
+        """Ids of marked alerts, in the order of marking."""
+        self._new_book: AlertBook | None = None
+        """The pages as they are now, while they are read again beside those that are shown."""
+        self._renewed_for = 0
+        self._renewed_s = -RENEW_GAP_S
 
     def on_screen_resume(self) -> None:
         """Load the first page when the screen is first shown."""
         if self._book.next_page is not None and not self._book.loaded:
+            self._renewed_for = self._many_changed()
             self.load_more()
 
     def sentence(self, view: View) -> Line:
@@ -42,7 +58,10 @@ class AlertsScreen(ListScreen):
         floor = self.desk.floor
         if floor is None or floor.loaded_at is None:
             return line((f" {view.glyphs.unknown} ", "dim"), ("Nothing is known yet.", "dim"))
-        waiting = [one for one in self._known(floor).values() if one.status == "open"]
+        waiting = [one for one in self._known(floor).values() if waits(one)]
+        if marked := len(self.marked()):
+            acts = "a acknowledges, s silences, g assigns them; Esc unmarks."
+            return self.headline_line("near", f"{marked:,} alert{' is' if marked == 1 else 's are'} marked: {acts}")
         if not waiting:
             mood, text = "ok", "Every alert has been seen." if floor.counts.total else "No alert is open."
         else:
@@ -54,23 +73,23 @@ class AlertsScreen(ListScreen):
     def list_title(self, view: View) -> Line:
         """How many are shown."""
         floor = self.desk.floor or Floor()
-        known = sum(alert.status is not AlertStatus.CLEARED for alert in self._alerts.values())
-        total = max(floor.counts.total, known)
-        return draw.list_title(
-            floor,
-            view,
+        live = [alert for alert in self._alerts.values() if alert.status is not AlertStatus.CLEARED]
+        shown = draw.Shown(
             shown=len(self._ids),
-            known=known,
-            total=total,
-            cleared=len(self._alerts) - known,
+            known=len(live),
+            muted=sum(bool(alert.muted_by) for alert in live),
+            total=floor.counts.total,
+            cleared=len(self._alerts) - len(live),
+            marked=len(self.marked()),
             filter_text=self.filter_text,
         )
+        return draw.list_title(floor, view, shown)
 
     def load_rows(self, view: View) -> None:
         """Show what is known and passes the filter."""
         floor = self.desk.floor or Floor()
         alerts = self._known(floor)
-        empty = overview.no_alerts(floor, view)
+        empty = alert_rows.no_alerts(floor, view)
         if alerts and not self._ids:
             empty = [
                 line(
@@ -79,9 +98,13 @@ class AlertsScreen(ListScreen):
                     (" clears the filter.", "dim"),
                 )
             ]
+        marks = self._marks
         self.rows.load(
-            self._ids, lambda ident, width: overview.alert_row(alerts[ident], floor, view.sized(width)), empty
+            self._ids,
+            lambda ident, width: alert_rows.alert_row(alerts[ident], floor, view.sized(width), marked=ident in marks),
+            empty,
         )
+        self._renew()
         if self._wanted and self.rows.select(self._wanted):
             self._wanted = ""
 
@@ -113,6 +136,45 @@ class AlertsScreen(ListScreen):
         status, cursor, rows = page
         self.ask("alerts", lambda api: api.alerts(status=status, cursor=cursor, limit=rows), status)
 
+    def _many_changed(self) -> int:
+        return self.desk.floor.many_changed if self.desk.floor is not None else 0
+
+    def _renew(self) -> None:
+        """Read again what is loaded, after many alerts changed at once; what is shown stays meanwhile."""
+        if self._renewed_for == self._many_changed() or not self._book.loaded or self._new_book is not None:
+            return
+        wait_s = self._renewed_s + RENEW_GAP_S - monotonic()
+        if wait_s > 0:
+            self.set_timer(wait_s, self.redraw, name=_RENEW)
+            return
+        self._renewed_for, self._renewed_s = self._many_changed(), monotonic()
+        self._new_book = AlertBook()
+        self._read_again()
+
+    def _read_again(self) -> None:
+        page = self._new_book.next_page if self._new_book is not None else None
+        if page is not None:
+            status, cursor, rows = page
+            self.ask(_RENEW, lambda api: api.alerts(status=status, cursor=cursor, limit=rows), status)
+
+    def _read(self, page: Page[Alert]) -> None:
+        """One page more; once there are as many as before, they take the place of what was shown."""
+        assert self._new_book is not None  # noqa: S101  asked for by `_read_again` alone
+        self._new_book = self._new_book.with_page(page)
+        if not self._new_book.is_as_full_as(self._book):
+            self._read_again()
+            return
+        self._book, self._new_book = self._new_book, None
+        self.questions.forget("alerts")
+        if self.filter_text:
+            self.load_more()
+
+    def refused(self, question: Question, error: "ClientError") -> bool:
+        """What could not be read again is with the next change."""
+        if question.topic == _RENEW:
+            self._new_book = None
+        return super().refused(question, error)
+
     def set_filter(self, text: str) -> None:
         """Filter, and load the rest: what is not loaded cannot be found."""
         super().set_filter(text)
@@ -121,16 +183,16 @@ class AlertsScreen(ListScreen):
 
     def answered(self, question: Question, value: object) -> None:
         """Take in a page, one alert, or an acknowledgement."""
-        if isinstance(value, Page):
+        if isinstance(value, Page) and question.topic == _RENEW:
+            self._read(value)
+        elif isinstance(value, Page):
             self._book = self._book.with_page(value)
             if self.filter_text or len(self._book.loaded) < alert_book.PAGE_ROWS:
                 self.load_more()
         elif isinstance(value, Alert):
             self._book = self._book.with_alert(value)
             if question.topic == "ack":
-                cleared = value.status is AlertStatus.CLEARED
-                then = ", which clears it." if cleared else "; it stays until its rule clears it."
-                self.desk.say("done", f"Acknowledged {value.rule} on {value.scope}{then}")
+                self.desk.say("done", draw.acknowledged_text(value))
 
     def reveal(self, ident: str) -> None:
         """Select an alert; one that is not known yet is loaded."""
@@ -143,23 +205,65 @@ class AlertsScreen(ListScreen):
 
     # actions
 
-    def do_alert_ack(self, _: str) -> None:
-        """Say that the operator has seen the selected alert."""
+    def marked(self) -> list[Alert]:
+        """Marked alerts that can still be worked on."""
+        found = [self._alerts[ident] for ident in self._marks if ident in self._alerts]
+        return [alert for alert in found if alert.status is not AlertStatus.CLEARED]
+
+    def meant(self) -> list[Alert]:
+        """All marked ones, or the selected one."""
         selected = self._selected()
-        if selected is not None:
-            self.ask("ack", lambda api: api.acknowledge(selected.id), selected.id)
+        return self.marked() or ([selected] if selected is not None else [])
+
+    def acted(self, alerts: list[Alert]) -> None:
+        """Take in what was done, and unmark it."""
+        for alert in alerts:
+            self._book = self._book.with_alert(alert)
+            self._marks.pop(alert.id, None)
+        self.redraw()
+
+    def do_alert_mark(self, _: str) -> None:
+        """Mark the selected alert, or unmark it, and go on to the next."""
+        selected = self._selected()
+        if selected is None or selected.status is AlertStatus.CLEARED:
+            self.desk.say(
+                "refused", "There is nothing to do about it any more." if selected else "No alert is selected."
+            )
+            return
+        if selected.id in self._marks:
+            del self._marks[selected.id]
+        else:
+            self._marks[selected.id] = None
+        self.rows.do_list_down("")
+        self.redraw()
+
+    def do_alert_mark_all(self, _: str) -> None:
+        """Mark what is listed, or unmark all if that is done already."""
+        listed = [ident for ident in self._ids if self._alerts[ident].status is not AlertStatus.CLEARED]
+        wanted = listed[:MAX_AT_ONCE]
+        if all(ident in self._marks for ident in wanted):
+            self._marks.clear()
+        else:
+            self._marks = dict.fromkeys(wanted)
+            if len(listed) > len(wanted):
+                self.desk.say("refused", f"Only the {len(wanted)} most urgent are marked: an act takes no more.")
+        self.redraw()
+
+    async def do_back(self, argument: str) -> None:
+        """Unmark before anything else is undone that nobody has to read."""
+        if self._marks and not self.desk.message[1] and not self.desk.verdict_lines():
+            self._marks.clear()
+            self.redraw()
+        else:
+            await super().do_back(argument)
 
     async def do_open(self, _: str) -> None:
         """Show everything about the selected alert."""
+        from console.screens.alerts.page import AlertScreen
+
         selected = self._selected()
-        if selected is None:
-            return
-        ident = selected.id
-
-        def rows(view: View) -> list[Row]:
-            return draw.detail_rows(self._alerts.get(ident, selected), self.desk.floor or Floor(), view)
-
-        await self.desk.push_screen(ReadingScreen("Alert", rows))
+        if selected is not None:
+            await self.desk.push_screen(AlertScreen(selected))
 
     async def do_follow(self, argument: str) -> None:
         """Go to what the alert points at, or choose if there are several."""

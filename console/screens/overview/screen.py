@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 
 from console.actions import Context
 from console.asking import Question
-from console.screens.base import FloorScreen
+from console.screens.alerts.working import AlertWork
 from console.widgets.lines import Line, line
 from console.widgets.panel import Box, Panel
 from console.widgets.rows import Rows
@@ -14,6 +14,7 @@ from console.widgets.view import View
 
 if TYPE_CHECKING:
     from console.screens.reading.screen import Row
+    from contract.alerts import Alert
 
 WIDE_COLUMNS: Final = 110
 """From here on the facts behind the indicators have a column of their own."""
@@ -30,7 +31,7 @@ _FIXED_ROWS: Final = 12
 """Lines 1 and 2, banner, limits, indicators, the alerts' heading, message and keys."""
 
 
-class OverviewScreen(FloorScreen):
+class OverviewScreen(AlertWork):
     """Limits, chains, indicators, alerts, freezes and executors on one screen."""
 
     CSS_PATH = ["../base.tcss", "screen.tcss"]
@@ -65,8 +66,10 @@ class OverviewScreen(FloorScreen):
         if floor is None:
             return
         from console.state.floor import urgent
+        from console.widgets import alert_rows
         from console.widgets import overview as draw
         from console.widgets.holds import freezes_lines
+        from console.widgets.open_incidents import incidents_lines
 
         inner = view.sized(view.width - 2)
         low = view.height < LOW_ROWS
@@ -75,7 +78,9 @@ class OverviewScreen(FloorScreen):
         indicators = draw.indicators_line(floor, inner)
         self.query_one("#indicators", Panel).show([] if low else [indicators, *air])
         wide = view.width >= WIDE_COLUMNS
-        self.query_one("#alerts-title", Panel).show([draw.alerts_title(floor, inner.sized(self._main_columns(inner)))])
+        self.query_one("#alerts-title", Panel).show(
+            [alert_rows.alerts_title(floor, inner.sized(self._main_columns(inner)))]
+        )
         side = self.query_one("#side", Panel)
         side.display = wide
         if wide:
@@ -83,7 +88,7 @@ class OverviewScreen(FloorScreen):
         room = 0 if low else max(2, (view.height - 16) // 4)
         below = [draw.executors_line(floor, inner)]
         if not low:
-            below = [*freezes_lines(floor, inner, room), *below]
+            below = [*incidents_lines(floor, inner, room), *freezes_lines(floor, inner, room), *below]
         alerts = {alert.id: alert for alert in urgent(floor.alerts)}
         if not low and not wide:
             spare = view.height - _FIXED_ROWS - 2 * len(air) - len(below) - max(len(alerts), _ALERT_ROWS_MIN)
@@ -91,8 +96,8 @@ class OverviewScreen(FloorScreen):
         self.query_one("#holds", Panel).show(below)
         self.query_one("#alerts", Rows).load(
             list(alerts),
-            lambda ident, width: draw.alert_row(alerts[ident], floor, view.sized(width)),
-            draw.no_alerts(floor, view),
+            lambda ident, width: alert_rows.alert_row(alerts[ident], floor, view.sized(width)),
+            alert_rows.no_alerts(floor, view),
         )
 
     @staticmethod
@@ -140,11 +145,11 @@ class OverviewScreen(FloorScreen):
         floor = self.desk.floor
         return why_rows(floor, view) if floor is not None else []
 
-    def do_alert_ack(self, _: str) -> None:
-        """Say that the operator has seen the selected alert."""
-        selected = self.query_one("#alerts", Rows).selected
-        if selected is not None:
-            self.ask("ack", lambda api: api.acknowledge(selected), selected)
+    def meant(self) -> "list[Alert]":
+        """The selected alert."""
+        floor = self.desk.floor
+        found = floor.alerts.get(self.query_one("#alerts", Rows).selected or "") if floor is not None else None
+        return [found] if found is not None else []
 
     def answered(self, question: Question, value: object) -> None:
         """The alert has been acknowledged; the list follows with the stream."""
@@ -155,9 +160,7 @@ class OverviewScreen(FloorScreen):
 
     def copy_text(self) -> str:
         """The selected alert in one line."""
-        floor = self.desk.floor
-        alert = floor.alerts.get(self.query_one("#alerts", Rows).selected or "") if floor is not None else None
-        return f"{alert.id} {alert.rule} {alert.severity.value} {alert.scope} {alert.message}" if alert else ""
+        return "".join(f"{one.id} {one.rule} {one.severity.value} {one.scope} {one.message}" for one in self.meant())
 
     def do_open(self, _: str) -> None:
         """Open the selected alert on its own screen."""

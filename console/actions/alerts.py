@@ -1,0 +1,140 @@
+"""Actions on alerts: what a person does with one or with all that are marked, and on silences."""
+
+from typing import Final
+
+from console.actions.kinds import Action, Context, Danger
+from contract.permissions import Permission
+
+_ANYWHERE = (Context.ALERTS, Context.OVERVIEW, Context.ALERT)
+
+WORKING: Final[tuple[Action, ...]] = (
+    Action(
+        "alert.ack",
+        ("a",),
+        "ack",
+        "Say that you have seen the selected alert, or all marked ones; it stays until its rule clears it.",
+        _ANYWHERE,
+        Permission.ACKNOWLEDGE_ALERTS,
+        Danger.CHANGES,
+        "ack",
+    ),
+)
+
+MORE: Final[tuple[Action, ...]] = (
+    Action(
+        "alert.silence",
+        ("s",),
+        "silence",
+        "Mute alerts until a time, for a reason: shows what it would mute before it does.",
+        _ANYWHERE,
+        Permission.SILENCE_ALERTS,
+        Danger.CHANGES,
+        "silence",
+        "[CONDITIONS]",
+    ),
+    Action(
+        "alert.incident",
+        ("i",),
+        "declare",
+        "Declare an incident from the selected alert, or from all marked ones.",
+        _ANYWHERE,
+        Permission.HANDLE_INCIDENTS,
+        Danger.CHANGES,
+    ),
+    Action(
+        "alert.mark",
+        ("space",),
+        "mark",
+        "Mark the selected alert, or unmark it: a, A, g, n, E, s and i then mean all marked ones. Esc unmarks all.",
+        (Context.ALERTS,),
+        command="mark",
+    ),
+    Action(
+        "alert.mark-all",
+        ("asterisk",),
+        "",
+        "Mark all alerts that are listed and not cleared, or unmark them.",
+        (Context.ALERTS,),
+        command="mark-all",
+    ),
+    Action(
+        "alert.comment",
+        ("A",),
+        "",
+        "Acknowledge with a comment.",
+        _ANYWHERE,
+        Permission.ACKNOWLEDGE_ALERTS,
+        Danger.CHANGES,
+    ),
+    Action(
+        "alert.assign",
+        ("g",),
+        "",
+        "Give the selected alert, or all marked ones, to a person; to nobody with an empty name.",
+        _ANYWHERE,
+        Permission.ACKNOWLEDGE_ALERTS,
+        Danger.CHANGES,
+        "assign",
+        "[PERSON]",
+    ),
+    Action(
+        "alert.note",
+        ("n",),
+        "",
+        "Write a note into the history of the selected alert, or of all marked ones.",
+        _ANYWHERE,
+        Permission.ACKNOWLEDGE_ALERTS,
+        Danger.CHANGES,
+        "note",
+        "[TEXT]",
+    ),
+    Action(
+        "alert.escalate",
+        ("E", "e"),
+        "",
+        "Pass the selected alert, or all marked ones, on to the next in the escalation table, at once.",
+        _ANYWHERE,
+        Permission.ACKNOWLEDGE_ALERTS,
+        Danger.CHANGES,
+        "escalate",
+    ),
+    Action("alert.history", ("h",), "", "What happened to the selected alert, and who did what.", _ANYWHERE),
+    Action(
+        "alert.around",
+        ("c",),
+        "",
+        "What changed around the time at which the selected alert was raised.",
+        _ANYWHERE,
+        command="around",
+    ),
+    Action(
+        "alert.runbook",
+        ("u",),
+        "",
+        "The runbook of the selected alert, and what its source says about it; y copies the address.",
+        _ANYWHERE,
+        command="runbook",
+    ),
+)
+
+SILENCES: Final[tuple[Action, ...]] = (
+    Action(
+        "silence.end",
+        ("x",),
+        "end",
+        "End the selected silence: its alerts that still go on are raised again.",
+        (Context.SILENCES,),
+        Permission.SILENCE_ALERTS,
+        Danger.CHANGES,
+    ),
+    Action(
+        "silence.new",
+        ("n",),
+        "new",
+        "Make a silence: shows what it would mute before it does.",
+        (Context.SILENCES,),
+        Permission.SILENCE_ALERTS,
+        Danger.CHANGES,
+    ),
+    Action("silence.all", ("a",), "ended too", "Show ended silences too, or no longer.", (Context.SILENCES,)),
+)

@@ -1,0 +1,59 @@
+"""One function per route about working with alerts: acts, history, silences. No rule lives here."""
+
+from urllib.parse import quote
+
+from console.client.api import Api
+from contract.alert_work import (
+    AlertActAnswer,
+    AlertActRequest,
+    AlertEvent,
+    Around,
+    Matcher,
+    Silence,
+    SilencePreview,
+    SilencePreviewRequest,
+    SilenceRequest,
+)
+from contract.base import Page
+
+
+async def act(api: Api, request: AlertActRequest) -> AlertActAnswer:
+    """Do one act on one or more alerts."""
+    return await api.act("alerts/acts", AlertActAnswer, request)
+
+
+async def events(api: Api, ident: str, *, limit: int | None = None, cursor: str | None = None) -> Page[AlertEvent]:
+    """What happened to an alert."""
+    return await api.ask(f"alerts/{_part(ident)}/events", Page[AlertEvent], {"limit": limit, "cursor": cursor})
+
+
+async def around(api: Api, ident: str, *, minutes: int | None = None) -> Around:
+    """What changed around an alert; without `minutes` as far as the policy says."""
+    return await api.ask(f"alerts/{_part(ident)}/around", Around, {"minutes": minutes})
+
+
+async def preview(api: Api, matchers: list[Matcher]) -> SilencePreview:
+    """What a silence would mute; makes none."""
+    return await api.act("silences/preview", SilencePreview, SilencePreviewRequest(matchers=matchers))
+
+
+async def silence(api: Api, request: SilenceRequest) -> Silence:
+    """Mute alerts until a time."""
+    return await api.act("silences", Silence, request)
+
+
+async def silences(
+    api: Api, *, state: list[str] | None = None, limit: int | None = None, cursor: str | None = None
+) -> Page[Silence]:
+    """Silences, newest first, in any of the states."""
+    return await api.ask("silences", Page[Silence], {"state": state, "limit": limit, "cursor": cursor})
+
+
+async def end_silence(api: Api, ident: str) -> Silence:
+    """End a silence before its time."""
+    return await api.act(f"silences/{_part(ident)}/end", Silence)
+
+
+def _part(ident: str) -> str:
+    """One path segment: an id typed by a person must not reach another route."""
+    return quote(ident, safe="").replace(".", "%2E")

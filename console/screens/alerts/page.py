@@ -1,0 +1,189 @@
+"""The pages about one alert: everything known of it with its history, what changed around it, its runbook."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from console.actions import Context
+from console.asking import Question
+from console.client import alert_work
+from console.screens.alerts.working import AlertWork
+from console.screens.reading.screen import ReadingScreen, Row
+from console.state.floor import Floor, waits
+from console.widgets import alert_page
+from console.widgets import alerts as draw
+from console.widgets.lines import Line, line, outside
+from console.widgets.rows import Rows
+from console.widgets.view import View
+from contract.alert_work import AlertEvent, Around
+from contract.alerts import Alert, AlertStatus, Link
+from contract.base import Page
+
+if TYPE_CHECKING:
+    from console.client.errors import ClientError
+
+_EVENTS: int = 200
+"""More than a person reads; the command line has the rest."""
+_HISTORY_ROW: str = "history:#1"
+
+
+class AlertScreen(ReadingScreen, AlertWork):
+    """Everything known of one alert; follows it while it changes."""
+
+    CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.ALERT, Context.READING)
+    CLOSED = False
+
+    def __init__(self, alert: Alert, *, at_history: bool = False) -> None:
+        """Show an alert, at its history if that was asked for."""
+        super().__init__("Alert", self._page)
+        self._alert = alert
+        self._events: list[AlertEvent] | None = None
+        self._older = False
+        """There are more events than are shown."""
+        self._problem = ""
+        self._asked_for: tuple[object, ...] = ()
+        """The state of the alert of which the history was asked for last."""
+        self._at_history = at_history
+
+    def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
+        """What somebody should do about it."""
+        alert = self._current()
+        if alert.status is AlertStatus.CLEARED:
+            return self.headline_line("ok", "Its rule has cleared it.")
+        if alert.muted_by:
+            return self.headline_line("unknown", "It is muted: nobody is told, and no clock runs.")
+        if waits(alert):
+            return self.headline_line("near", "It waits for somebody: a acknowledges, u shows the runbook.")
+        return self.headline_line("ok", f"{outside(alert.acknowledged_by or 'Somebody', 40)} has seen it.")
+
+    def _current(self) -> Alert:
+        """The alert as it is known now."""
+        floor = self.desk.floor
+        for known in (floor.alerts, floor.cleared) if floor is not None else ():
+            found = known.get(self._alert.id)
+            if found is not None and found.updated_at >= self._alert.updated_at:
+                self._alert = found
+        return self._alert
+
+    def _page(self, view: View) -> list[Row]:
+        alert, floor = self._current(), self.desk.floor or Floor()
+        history = alert_page.history_rows(self._events, self._problem, view, more=self._older)
+        return [*draw.detail_rows(alert, floor, view), *history, *alert_page.label_rows(alert, view)]
+
+    def draw(self, view: View) -> None:
+        """Bring the page up to date, and the history with the alert."""
+        super().draw(view)
+        alert, floor = self._current(), self.desk.floor
+        state = (alert.updated_at, alert.status, floor.many_changed if floor is not None else 0)
+        if state != self._asked_for and not self.questions.is_waiting("events") and self.desk.api is not None:
+            self._asked_for = state
+            self._ask_events()
+
+    def _ask_events(self) -> None:
+        ident = self._alert.id
+        self.ask("events", lambda api: alert_work.events(api, ident, limit=_EVENTS), ident)
+
+    def answered(self, question: Question, value: object) -> None:
+        """The history, or the alert as it was acknowledged."""
+        if isinstance(value, Page):
+            self._events, self._older, self._problem = value.items, value.next_cursor is not None, ""
+            if self._at_history:
+                self._at_history = False
+                self.call_later(self._to_history)
+        elif isinstance(value, Alert):
+            self.acted([value])
+            if question.topic == "ack":
+                self.desk.say("done", draw.acknowledged_text(value))
+
+    def refused(self, question: Question, error: "ClientError") -> bool:
+        """A history that cannot be had is missing on the page; the rest of it stands."""
+        from console.state.problems import describe, ends_session
+
+        if question.topic != "events" or ends_session(error):
+            return False
+        self._problem = describe(error)
+        return True
+
+    async def follow(self, link: Link) -> None:
+        """Go to what a link points at; the heading of the history leads nowhere."""
+        if link != alert_page.HISTORY:
+            await super().follow(link)
+
+    def _to_history(self) -> None:
+        rows = self.query_one("#page", Rows)
+        rows.do_list_bottom("")
+        rows.select(_HISTORY_ROW)
+
+    # what is worked on
+
+    def meant(self) -> list[Alert]:
+        """The one on the page."""
+        return [self._current()]
+
+    def acted(self, alerts: list[Alert]) -> None:
+        """Show it as the act has left it, and ask what was written down."""
+        for alert in alerts:
+            if alert.id == self._alert.id:
+                self._alert = alert
+                self._ask_events()
+
+    async def do_alert_history(self, _: str) -> None:
+        """Go to the history."""
+        self._to_history()
+
+
+class AroundScreen(ReadingScreen):
+    """What changed around the time at which an alert began."""
+
+    def __init__(self, alert: Alert) -> None:
+        super().__init__("Around", self._page)
+        self._alert = alert
+        self._around: Around | None = None
+        self._problem = ""
+
+    def on_mount(self) -> None:
+        """Ask at once."""
+        ident = self._alert.id
+        self.ask("around", lambda api: alert_work.around(api, ident), ident)
+
+    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
+        """Take it in."""
+        if isinstance(value, Around):
+            self._around = value
+
+    def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  one topic
+        """The page says why it has nothing to show."""
+        from console.state.problems import describe, ends_session
+
+        if ends_session(error):
+            return False
+        self._problem = describe(error)
+        return True
+
+    def sentence(self, view: View) -> Line:
+        """What is shown, or why nothing is."""
+        if self._problem:
+            return self.headline_line("near", f"Nothing is known: {self._problem}")
+        if self._around is None:
+            return line((f" {view.glyphs.unknown} ", "dim"), ("Asking what changed around it.", "dim"))
+        count, rule = len(self._around.items), outside(self._alert.rule, 60)
+        changes = "Nothing" if not count else f"{count:,} thing{'' if count == 1 else 's'}"
+        span = f"{self._around.since:%H:%M} and {self._around.until:%H:%M} UTC"
+        return self.headline_line("unknown", f"{changes} changed between {span}, around {rule}.")
+
+    def _page(self, view: View) -> list[Row]:
+        return alert_page.around_rows(self._alert, self._around, view) if self._around is not None else []
+
+
+class RunbookScreen(ReadingScreen):
+    """What to do about an alert."""
+
+    def __init__(self, alert: Alert) -> None:
+        super().__init__("Runbook", lambda view: alert_page.runbook_rows(alert, view))
+        self._alert = alert
+
+    def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
+        """Which alert it is about."""
+        return self.headline_line("unknown", f"{self._alert.rule}: {self._alert.message}")
+
+    def copy_text(self) -> str:
+        """The address, or the whole page where there is none."""
+        return self._alert.runbook_url or super().copy_text()

@@ -1,0 +1,114 @@
+"""What screens with alerts share: acts on one alert or on all that are marked, and the pages about one.
+
+Imports nothing heavy: the overview is one of these screens, and its first picture must not wait.
+"""
+
+from typing import TYPE_CHECKING
+
+from console.screens.base import FloorScreen
+
+if TYPE_CHECKING:
+    from contract.alert_work import AlertAct
+    from contract.alerts import Alert
+
+
+class AlertWork(FloorScreen):
+    """A screen on which alerts are worked on."""
+
+    def meant(self) -> "list[Alert]":
+        """The alerts that an act is about."""
+        raise NotImplementedError
+
+    def acted(self, alerts: "list[Alert]") -> None:
+        """Take in alerts as an act has left them; the stream tells them too."""
+
+    def _one(self) -> "Alert | None":
+        """The alert that a page is about: the selected one."""
+        alerts = self.meant()
+        if not alerts:
+            self.desk.say("refused", "No alert is selected.")
+            return None
+        return alerts[0]
+
+    async def do_alert_ack(self, _: str) -> None:
+        """Acknowledge: one alert at once, several after their number was shown."""
+        from contract.alert_work import AlertAct
+
+        alerts = self.meant()
+        if len(alerts) == 1:
+            ident = alerts[0].id
+            self.ask("ack", lambda api: api.acknowledge(ident), ident)
+        else:
+            await self._act(AlertAct.ACKNOWLEDGE)
+
+    async def do_alert_comment(self, _: str) -> None:
+        """Acknowledge with a comment."""
+        from contract.alert_work import AlertAct
+
+        await self._act(AlertAct.ACKNOWLEDGE)
+
+    async def do_alert_assign(self, argument: str) -> None:
+        """Give alerts to a person."""
+        from contract.alert_work import AlertAct
+
+        await self._act(AlertAct.ASSIGN, argument)
+
+    async def do_alert_note(self, argument: str) -> None:
+        """Write into the history of alerts."""
+        from contract.alert_work import AlertAct
+
+        await self._act(AlertAct.NOTE, argument)
+
+    async def do_alert_escalate(self, _: str) -> None:
+        """Pass alerts on."""
+        from contract.alert_work import AlertAct
+
+        await self._act(AlertAct.ESCALATE)
+
+    async def _act(self, act: "AlertAct", argument: str = "") -> None:
+        from console.screens.alerts.dialog import ActScreen
+
+        alerts = self.meant()
+        if not alerts:
+            self.desk.say("refused", "No alert is selected.")
+            return
+        await self.desk.push_screen(ActScreen(act, alerts, self.acted, argument.strip()))
+
+    async def do_alert_silence(self, argument: str) -> None:
+        """Mute alerts like these until a time."""
+        from console.screens.silences.dialogs import SilenceScreen
+        from console.state.matchers import matchers_for, matchers_text
+
+        text = argument.strip() or matchers_text(matchers_for(self.meant()))
+        await self.desk.push_screen(SilenceScreen(text))
+
+    async def do_alert_incident(self, _: str) -> None:
+        """Declare an incident from alerts."""
+        from console.screens.incidents.declare import DeclareDialog
+
+        alerts = self.meant()
+        if not alerts:
+            self.desk.say("refused", "No alert is selected.")
+            return
+        await self.desk.push_screen(DeclareDialog(alerts))
+
+    async def do_alert_history(self, _: str) -> None:
+        """Show what happened to an alert."""
+        from console.screens.alerts.page import AlertScreen
+
+        if (alert := self._one()) is not None:
+            await self.desk.push_screen(AlertScreen(alert, at_history=True))
+
+    async def do_alert_around(self, _: str) -> None:
+        """Show what changed around an alert."""
+        from console.screens.alerts.page import AroundScreen
+
+        if (alert := self._one()) is not None:
+            await self.desk.push_screen(AroundScreen(alert))
+
+    async def do_alert_runbook(self, _: str) -> None:
+        """Show what to do about an alert."""
+        from console.screens.alerts.page import RunbookScreen
+
+        if (alert := self._one()) is not None:
+            await self.desk.push_screen(RunbookScreen(alert))
