@@ -13,6 +13,9 @@ from backend import archivewatch, auditwatch, headwatch, http, limits_store, ops
 from backend.alerts import clocks as alert_clocks
 from backend.alerts import routes as alerts_routes
 from backend.alerts import silence_routes
+from backend.alerts.alertmanager import asking as alertmanagers
+from backend.alerts.alertmanager import routes as alertmanager_routes
+from backend.alerts.alertmanager.receiving import Deliveries
 from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
 from backend.audit.apart import keep_apart
@@ -88,6 +91,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     service_token_routes.router,
     compliance_routes.router,
     risk_routes.router,
+    alertmanager_routes.router,  # before the routes of one alert, whose id would match these names
     alerts_routes.router,
     silence_routes.router,
     incident_routes.router,
@@ -129,6 +133,7 @@ DUTIES: tuple[Duty, ...] = (
     verification_runs.VERIFIER,
     retention.RETENTION,
     delivering.DELIVERING,
+    alertmanagers.ALERTMANAGERS,
 )
 
 
@@ -154,6 +159,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     witnesses_of(settings)  # a witness that is written wrongly is told now, not when the first head is signed
     open_stores(settings.archives)
     configured_channels(settings)
+    asking = alertmanagers.Asking(runtime)
     limiter = Limiter(Accounts(runtime.database), runtime.metrics, runtime.clock.monotonic)
 
     @asynccontextmanager
@@ -170,6 +176,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             app.state.latch = await stack.enter_async_context(latching(runtime, keep_apart))
             await stack.enter_async_context(attending(runtime, app.state.latch))
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
+            await stack.enter_async_context(asking.running())
             app.state.watch = await stack.enter_async_context(Watch(runtime).running())
             broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.broker = broker
@@ -197,6 +204,8 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     app.state.certificate = None
     app.state.sso = provider_of(runtime)
     app.state.machines = Machines(runtime)
+    app.state.alertmanagers = asking
+    app.state.deliveries = Deliveries()
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
     app.state.check_ledger = partial(_check_ledger, runtime)
     http.install(app, runtime, limiter)
