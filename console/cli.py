@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "status": "One glance: alerts, freezes, executors, age of the last assessment.",
     "risk": "Where the floor stands against the policy's limits.",
     "alerts": "List, show and acknowledge alerts.",
+    "notifications": "Where people are told outside the console, and what was sent; tests.",
     "freeze": "Stop trading in a scope, now.",
     "freezes": "List, show and watch freezes.",
     "thaw": "Ask for a freeze to be lifted, or approve it as the second person.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import ColumnElement
 
@@ -38,6 +38,10 @@ __all__ = [
 _DAY: Final = timedelta(hours=24)
 _TEST: Final = "test"
 _BAD: Final = (DeliveryState.FAILED.value, DeliveryState.GIVEN_UP.value)
+_LAST_ERRORS: Final = text(
+    "SELECT DISTINCT ON (channel) channel, reason, queued_at FROM notifications"
+    " WHERE state IN ('failed', 'given_up') ORDER BY channel, queued_at DESC"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +165,7 @@ async def list_channels(session: AsyncSession, runtime: Runtime) -> list[Channel
         ).group_by(NotificationRow.channel)
     )
     counted = {row.channel: row for row in found}
-    errors = await session.execute(
-        select(NotificationRow.channel, NotificationRow.reason, NotificationRow.queued_at)
-        .where(NotificationRow.state.in_(_BAD))
-        .distinct(NotificationRow.channel)
-        .order_by(NotificationRow.channel, NotificationRow.queued_at.desc())
-    )
+    errors = await session.execute(_LAST_ERRORS)
     wrong = {row.channel: row for row in errors}
     listed = []
     for name, entry in sorted(channels_now(runtime.settings).items()):

@@ -24,7 +24,7 @@ from contract.notifications import DeliveryState
 
 DIGEST: Final = "digest"
 """Subject of the notification that tells how many were held back."""
-DEAD_AFTER: Final = timedelta(seconds=30)
+DEAD_AFTER: Final = timedelta(seconds=10)
 """Beyond the time a try may take: whoever took it has not written down what became of it, and is taken for dead."""
 _WAITING: Final = (DeliveryState.QUEUED.value, DeliveryState.FAILED.value)
 _RATE_SPENT: Final = "more than the channel takes at a time; counted in a digest"
