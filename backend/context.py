@@ -117,6 +117,8 @@ class Runtime:
     """Refusals of unknown callers on routes that are never limited, by address, route and reason."""
     token_use: TokenUse = field(default_factory=TokenUse)
     """Uses of machines' tokens that are not written down yet."""
+    watched: dict[str, datetime] = field(default_factory=dict)
+    """Since when this process has watched something, by name."""
     present: dict[str, datetime] = field(default_factory=dict)
     """When people used their sessions, by session, as far as it is not written down yet."""
     bodies: dict[str, KeptBody] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
-from backend import archivewatch, auditwatch, headwatch, http, limits_store, ops, settling
+from backend import archivewatch, around, auditwatch, feedwatch, headwatch, http, limits_store, ops, settling
 from backend.alerts import clocks as alert_clocks
 from backend.alerts import routes as alerts_routes
 from backend.alerts import silence_routes
@@ -94,6 +94,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     alertmanager_routes.router,  # before the routes of one alert, whose id would match these names
     alerts_routes.router,
     silence_routes.router,
+    around.router,
     incident_routes.router,
     incident_kept_routes.router,
     freeze_routes.router,
@@ -120,6 +121,7 @@ MONITORS: tuple[Monitor, ...] = (
     access_monitor.MONITOR,
     service_token_use.MONITOR,
     headwatch.MONITOR,
+    feedwatch.MONITOR,
     archivewatch.MONITOR,
     ledger_periods.PERIODS,
     following.MONITOR,

@@ -40,8 +40,8 @@ from contract.scope import Scope
 from contract.stream import Topic
 
 __all__ = [
-    "ACKNOWLEDGEMENT", "CLEARS_ON", "MAX_LIVE_OF_RULE", "AlertDraft", "Happening", "Kind", "Told", "acknowledge",
-    "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "events_after", "events_of",
+    "ACKNOWLEDGEMENT", "CLEARS_ON", "FEED_SILENT", "MAX_LIVE_OF_RULE", "AlertDraft", "Happening", "Kind", "Told",
+    "acknowledge", "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "events_after", "events_of",
     "forget_person", "get_alert", "happened", "link_incident", "live_of_rules", "most_urgent", "newest_event",
     "note_action", "note_notified", "overdue", "raise_alert", "raised_between",
 ]  # fmt: skip
@@ -53,6 +53,8 @@ MAX_LIVE_OF_RULE = 500
 CLEARS_ON = "clears_on"
 """Fact that names what clears an alert, where it is not its measure."""
 ACKNOWLEDGEMENT = "acknowledgement"
+FEED_SILENT = "FEED_SILENT"
+"""Rule of the alerts about a feed that has gone silent; the fingerprint names the feed."""
 _SEEN = case((AlertRow.status == AlertStatus.OPEN.value, 0), else_=1)
 _MUTED_LAST = case((UNMUTED, 0), else_=1)
 _MOST_URGENT = select(AlertRow).where(LIVE).limit(bindparam("most"))

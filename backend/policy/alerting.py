@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -40,6 +41,15 @@ Escalation = Annotated[dict[Severity, Steps], AfterValidator(each_of(Severity))]
 """Severity → who has an alert, one after another."""
 
 
+class Feed(StrEnum):
+    """A feed of data whose silence is an alert."""
+
+    TRANSACTIONS = "transactions"
+    """Trades that the platform sends by itself."""
+    EXECUTORS = "executors"
+    """Reports of executors: any of them."""
+
+
 class FeedRules(PolicyTable):
     """When a feed of data counts as silent."""
 
@@ -63,7 +73,7 @@ class AlertRules(PolicyTable):
     """Rule → address of what to do about it."""
     around_minutes: Annotated[PositiveCount, Field(le=LONGEST_AROUND_MINUTES)]
     """How far before and after an alert changes are looked for that may have caused it."""
-    feeds: Mapping[str, FeedRules] = {}
+    feeds: dict[Feed, FeedRules] = {}
 
     def category_of(self, rule: str, severity: Severity, labels: Mapping[str, str]) -> AlertCategory:
         """One of the four kinds of alerts."""

@@ -21,6 +21,8 @@ from contract.transactions import Outcome, Transaction
 
 _HOURS = TransactionHour.__table__.c
 _ROWS = TransactionRow.__table__.c
+_NEWEST_TRADES = 1_000
+"""Trades among which the last delivery is looked for: an index's end, however many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +231,16 @@ async def _of_scopes(
             query = _windows(kind, list(of_kind), size=size, since=since, by_place=by_place)
             found += [(of_kind[name], *rest) for name, *rest in (await session.execute(query)).all()]
     return found
+
+
+async def last_delivery_at(session: AsyncSession) -> datetime | None:
+    """When a trade last came by itself, not in a file; None if none has among the newest."""
+    newest = (
+        select(_ROWS.recorded_at, _ROWS.import_id)
+        .order_by(_ROWS.block_time.desc(), _ROWS.id.desc())
+        .limit(_NEWEST_TRADES)
+        .subquery()
+    )
+    query = select(func.max(newest.c.recorded_at)).where(newest.c.import_id.is_(None))
+    last: datetime | None = (await session.execute(query)).scalar_one()
+    return last
