@@ -23,7 +23,7 @@ OWN: Final = "watchfloor"
 _SIGN: Final = 7
 _RULE, _PLACE, _PLACE_MIN, _MESSAGE_MIN = 23, 26, 12, 20
 """Widths of an alert's columns; the longest rule of our own has 22 characters."""
-_AGE, _CLOCK, _UP = 6, 12, 8
+_AGE, _CLOCK, _UP = 5, 12, 8
 _SOURCE: Final = 14
 _SOURCE_FROM: Final = 94
 """From here on the source has a column of its own; below it stands where a scope would say nothing."""
@@ -32,7 +32,7 @@ _SOURCE_FROM: Final = 94
 def columns_head(width: int, g: Glyphs) -> Line:
     """The names of the columns at the right, each above its own."""
     source = left("source", _SOURCE, g) if width >= _SOURCE_FROM else ""
-    return line((f"{source}{right('age', _AGE - 1, g)}{right('response', _CLOCK, g)}{right('up in', _UP, g)}", "head"))
+    return line((f"{source}{right('age', _AGE, g)}{right('response', _CLOCK, g)}{right('up in', _UP, g)}", "head"))
 
 
 def alerts_title(floor: Floor, view: View) -> Line:

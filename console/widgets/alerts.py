@@ -36,8 +36,11 @@ class Shown(NamedTuple):
     filter_text: str = ""
 
 
-def list_title(floor: Floor, view: View, counted: Shown) -> Line:
-    """How many alerts are shown of how many there are, and how many of them are muted, cleared or marked."""
+def list_title(floor: Floor, view: View, counted: Shown, columns: int) -> Line:
+    """How many alerts are shown of how many there are, and how many of them are muted, cleared or marked.
+
+    The names of the columns stand above a list that is so many `columns` wide, also where the title goes on beyond it.
+    """
     g = view.glyphs
     text, live = counted.filter_text, counted.known - counted.muted
     count = f"{counted.shown:,} of {counted.known + counted.cleared:,}" if text else f"{live:,}"
@@ -49,7 +52,9 @@ def list_title(floor: Floor, view: View, counted: Shown) -> Line:
     )
     rest: Line = ((f", {below} below", "dim"),) if below and not text else ()
     title = (("ALERTS ", "head"), (count + more, "bold"), *marks, *words_shown, *rest)
-    return titled_rule(title, view.width, g, (*feed_age(floor, view), *columns_head(view.width, g)))
+    above = titled_rule(title, columns, g, (*feed_age(floor, view), *columns_head(columns, g)))
+    beyond: Line = ((f" {g.rule * (view.width - columns - 1)}", "rule"),) if view.width > columns else ()
+    return (*above, *beyond)
 
 
 def detail_lines(alert: Alert, floor: Floor, view: View, place: str) -> list[Line]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from console.actions import Context
 from console.asking import Question
 from console.screens.alerts.working import AlertWork
-from console.screens.lists import ListScreen
+from console.screens.lists import SIDE_COLUMNS, WIDE_COLUMNS, ListScreen
 from console.state import alert_book
 from console.state.alert_book import AlertBook
 from console.state.floor import Floor, waits
@@ -83,7 +83,8 @@ class AlertsScreen(ListScreen, AlertWork):
             marked=len(self.marked()),
             filter_text=self.filter_text,
         )
-        return draw.list_title(floor, view, shown)
+        columns = view.width - SIDE_COLUMNS - 2 if view.width + 2 >= WIDE_COLUMNS else view.width
+        return draw.list_title(floor, view, shown, columns)
 
     def load_rows(self, view: View) -> None:
         """Show what is known and passes the filter."""
