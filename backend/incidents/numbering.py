@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-_INCIDENT: Final = re.compile(r"^(?:INC-)?(\d{4})-0*(\d{1,6})$", re.IGNORECASE)
+_INCIDENT: Final = re.compile(r"^(?:INC-)?([0-9]{4})-0*([1-9][0-9]{0,5})$", re.IGNORECASE)
 _DIGITS: Final = 3
 """Numbers are at least so wide; the thousandth incident of a year is simply wider."""
 

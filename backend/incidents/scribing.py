@@ -69,7 +69,7 @@ def alert_line(alert: Alert, event: AlertEvent) -> Line | None:
     return Line(
         kind="acknowledged" if event.kind == "acknowledged" else "alert",
         text=words.format_map(filled),
-        occurred_at=event.at,
+        occurred_at=alert.raised_at if event.kind == "raised" else event.at,
         actor=event.actor,
         source_key=f"alert-event:{event.id}",
         link=alert_link(alert),

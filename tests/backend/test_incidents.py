@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,6 +21,7 @@ from contract.overview import Overview
 from contract.states import IncidentStatus
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
+from tests.support.incident_histories import histories
 from tests.support.incidents import act, declared, noted, shown, timeline
 from tests.support.people import ADMIN, AUDITOR, EXECUTOR, OFFICER, OPERATOR
 
@@ -366,7 +368,7 @@ async def test_the_list_is_narrowed_and_paged(app: App) -> None:
     for title, severity in (("Bot 100% stuck", "low"), ("Venue down", "high"), ("venue_slow", "high")):
         await declared(client, title=title, severity=severity)
 
-    async def found(**query: object) -> list[str]:
+    async def found(**query: Any) -> list[str]:
         answer = await client.get("/v1/incidents", params=query)
         assert answer.status_code == 200, answer.text
         return [one.title for one in Page[Incident].model_validate(answer.json()).items]
@@ -434,3 +436,7 @@ async def test_who_may_what(app: App) -> None:
     assert (await auditor.get(f"/v1/incidents/{made.id}")).status_code == 200
     assert (await auditor.post(f"/v1/incidents/{made.id}/timeline", json={"text": "x"})).status_code == 403
     assert (await machine.get("/v1/incidents")).status_code == 403
+
+
+async def test_twenty_people_at_one_record_lose_nothing(database_url: str) -> None:
+    assert await histories(database_url, 20, seed=1) == []

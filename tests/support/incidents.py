@@ -43,8 +43,11 @@ async def timeline(client: httpx.AsyncClient, ident: str, order: str = "asc", li
     found: list[TimelineEntry] = []
     cursor: str | None = None
     while True:
-        query = {"order": order, "limit": limit} | ({"cursor": cursor} if cursor else {})
-        answer = await client.get(f"/v1/incidents/{ident}/timeline", params=query)
+        query: dict[str, str | int | None] = {"order": order, "limit": limit, "cursor": cursor}
+        answer = await client.get(
+            f"/v1/incidents/{ident}/timeline",
+            params={name: value for name, value in query.items() if value is not None},
+        )
         assert answer.status_code == 200, answer.text
         page = Page[TimelineEntry].model_validate(answer.json())
         found += page.items
