@@ -28,6 +28,7 @@ class NotificationRow(Base):
             "queued_at",
             postgresql_where=text("state IN ('queued', 'failed')"),
         ),
+        Index("ix_notifications_uncounted", "channel", postgresql_where=text("rate_spent AND counted_in IS NULL")),
         Index("ix_notifications_time", "queued_at", "id"),
         Index("ix_notifications_subject", "subject_kind", "subject_id"),
     )
@@ -43,6 +44,7 @@ class NotificationRow(Base):
     """0 goes first."""
     title: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
+    """Kept until it has left or will not any more."""
     state: Mapped[str] = mapped_column(String(20))
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     queued_at: Mapped[UtcTime]

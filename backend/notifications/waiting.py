@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,10 +29,8 @@ DEAD_AFTER: Final = timedelta(seconds=10)
 _WAITING: Final = (DeliveryState.QUEUED.value, DeliveryState.FAILED.value)
 _RATE_SPENT: Final = "more than the channel takes at a time; counted in a digest"
 _UNKNOWN: Final = "there is no such channel in the file of channels"
-_ROWS_AT_ONCE: Final = 1_000
-"""A statement takes 65,535 parameters."""
-_LISTED: Final = 10
-"""Titles of held back notifications that a digest may name."""
+_HELD_AT_ONCE: Final = 5_000
+"""Bounds what is held back, or counted, in one statement: a storm has tens of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,11 @@ async def put(session: AsyncSession, clock: Clock, notices: Iterable[tuple[Notic
     """Queue each notice to those of its channels that have none of this event yet; returns how many were queued."""
     now = clock.now()
     rows = [_row(clock, notice, channel, now) for notice, channels in notices for channel in sorted(set(channels))]
-    added = 0
-    for begin in range(0, len(rows), _ROWS_AT_ONCE):
-        found = await session.execute(
-            insert(NotificationRow)
-            .values(rows[begin : begin + _ROWS_AT_ONCE])
-            .on_conflict_do_nothing(constraint="uq_notifications_once")
-            .returning(NotificationRow.id)
-        )
-        added += len(found.all())
-    return added
+    if not rows:
+        return 0
+    statement = insert(NotificationRow).on_conflict_do_nothing(constraint="uq_notifications_once")
+    added = await session.execute(statement.returning(NotificationRow.id), rows)
+    return len(added.all())
 
 
 def _row(clock: Clock, notice: Notice, channel: str, now: datetime) -> dict[str, Any]:
@@ -78,7 +71,7 @@ def _row(clock: Clock, notice: Notice, channel: str, now: datetime) -> dict[str,
         "severity": notice.severity.value,
         "gravity": GRAVITY[notice.severity],
         "title": notice.title,
-        "body": notice.body,
+        "body": notice.body if notice.quiet is None else "",
         "state": state.value,
         "queued_at": now,
         "next_at": now if notice.quiet is None else None,
@@ -92,7 +85,7 @@ async def over(session: AsyncSession, subject_kind: str, subject_ids: Collection
         update(NotificationRow)
         .where(NotificationRow.subject_kind == subject_kind, NotificationRow.subject_id.in_(subject_ids))
         .where(NotificationRow.state.in_(_WAITING))
-        .values(state=DeliveryState.HELD_BACK.value, next_at=None, reason=why)
+        .values(state=DeliveryState.HELD_BACK.value, next_at=None, reason=why, body="")
     )
 
 
@@ -164,12 +157,17 @@ async def _gravest(session: AsyncSession, channel: str, now: datetime) -> Notifi
 
 
 async def _hold_back(session: AsyncSession, clock: Clock, channel: str, before: datetime) -> None:
-    held = await session.execute(
-        update(NotificationRow)
+    late = (
+        select(NotificationRow.id)
         .where(NotificationRow.channel == channel, NotificationRow.state == DeliveryState.QUEUED.value)
         .where(NotificationRow.attempts == 0, NotificationRow.queued_at < before)
         .where(NotificationRow.subject_kind != DIGEST)
-        .values(state=DeliveryState.HELD_BACK.value, next_at=None, reason=_RATE_SPENT, rate_spent=True)
+        .limit(_HELD_AT_ONCE)
+    )
+    held = await session.execute(
+        update(NotificationRow)
+        .where(NotificationRow.id.in_(late))
+        .values(state=DeliveryState.HELD_BACK.value, next_at=None, reason=_RATE_SPENT, rate_spent=True, body="")
         .returning(NotificationRow.gravity)
     )
     worst = min((gravity for (gravity,) in held), default=None)
@@ -193,23 +191,22 @@ async def _count_in(session: AsyncSession, digest: NotificationRow) -> None:
         NotificationRow.rate_spent.is_(True),
         NotificationRow.counted_in.is_(None),
     )
-    titles = await session.scalars(
-        select(NotificationRow.title)
+    some = (
+        select(NotificationRow.id)
         .where(*uncounted)
         .order_by(NotificationRow.gravity, NotificationRow.queued_at, NotificationRow.id)
-        .limit(_LISTED)
+        .limit(_HELD_AT_ONCE)
     )
-    named = list(titles)
-    worst = await session.scalar(select(func.min(NotificationRow.gravity)).where(*uncounted))
-    counted = await session.execute(update(NotificationRow).where(*uncounted).values(counted_in=digest.id))
-    severity = list(Severity)[worst or 0]
+    counted = await session.execute(
+        update(NotificationRow)
+        .where(NotificationRow.id.in_(some))
+        .values(counted_in=digest.id)
+        .returning(NotificationRow.gravity, NotificationRow.queued_at, NotificationRow.id, NotificationRow.title)
+    )
+    rows = sorted((gravity, at, ident, title) for gravity, at, ident, title in counted)
+    severity = list(Severity)[rows[0][0]] if rows else Severity(digest.severity)
     digest.severity, digest.gravity = severity.value, GRAVITY[severity]
-    digest.title, digest.body = wording.of_digest(_changed(counted), severity, named)
-
-
-def _changed(result: Any) -> int:
-    rows: int = result.rowcount
-    return rows
+    digest.title, digest.body = wording.of_digest(len(rows), severity, [title for *_, title in rows])
 
 
 async def sent(session: AsyncSession, clock: Clock, taken: NotificationRow) -> NotificationRow | None:
@@ -218,6 +215,7 @@ async def sent(session: AsyncSession, clock: Clock, taken: NotificationRow) -> N
     if row is not None:
         row.state, row.sent_at = DeliveryState.SENT.value, clock.now()
         row.next_at = row.reason = None
+        row.body = ""  # it has left; what may name somebody is not kept beside the alert
         await session.flush()
     return row
 
@@ -231,7 +229,7 @@ async def failed(
         return None
     row.reason = problem
     if row.attempts >= rules.tries:
-        row.state, row.next_at = DeliveryState.GIVEN_UP.value, None
+        row.state, row.next_at, row.body = DeliveryState.GIVEN_UP.value, None, ""
     else:
         pause = pause_after(row.attempts, rules.first_retry_seconds, rules.longest_retry_seconds)
         row.state, row.next_at = DeliveryState.FAILED.value, clock.now() + pause
@@ -254,7 +252,7 @@ async def give_up_unknown(session: AsyncSession, known: Collection[str], before:
         update(NotificationRow)
         .where(NotificationRow.state.in_(_WAITING), NotificationRow.channel.not_in(known))
         .where(NotificationRow.queued_at < before)
-        .values(state=DeliveryState.GIVEN_UP.value, next_at=None, reason=_UNKNOWN)
+        .values(state=DeliveryState.GIVEN_UP.value, next_at=None, reason=_UNKNOWN, body="")
         .returning(NotificationRow.id)
     )
     return list(found)

@@ -1,4 +1,7 @@
-"""The words of a notification, pure. Must name no person: what has left cannot be erased."""
+"""The words of a notification, pure. Adds no person's name: what has left cannot be erased.
+
+What a rule says of an account in its message leaves with it: whoever is told has to know.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -63,7 +63,7 @@ async def test_whoever_the_policy_names_is_told_once(app: App, hook: Receiver) -
     assert f"watchfloor alerts show {grave.id}" in hook.arrived[0]["message"]
     assert hook.arrived[0]["type"] == "failure"
     [row] = await rows(app)
-    assert (row.state, row.attempts, row.sent_at, row.next_at) == ("sent", 1, START, None)
+    assert (row.state, row.attempts, row.sent_at, row.next_at, row.body) == ("sent", 1, START, None, "")
 
 
 async def test_a_line_of_the_history_that_is_read_again_is_told_once(app: App, hook: Receiver) -> None:

@@ -44,6 +44,12 @@ def upgrade() -> None:
         ["channel", "gravity", "queued_at"],
         postgresql_where=sa.text("state IN ('queued', 'failed')"),
     )
+    op.create_index(
+        "ix_notifications_uncounted",
+        "notifications",
+        ["channel"],
+        postgresql_where=sa.text("rate_spent AND counted_in IS NULL"),
+    )
     op.create_index("ix_notifications_time", "notifications", ["queued_at", "id"])
     op.create_index("ix_notifications_subject", "notifications", ["subject_kind", "subject_id"])
     op.create_table(
