@@ -45,6 +45,7 @@ from backend.auth.watching import Watch
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
+from backend.drafts import routes as drafts_routes
 from backend.executors import fencing
 from backend.executors import monitor as executors_monitor
 from backend.executors import routes as executors_routes
@@ -60,6 +61,7 @@ from backend.guard import refuse_unguarded_routes
 from backend.incidents import kept_routes as incident_kept_routes
 from backend.incidents import routes as incident_routes
 from backend.incidents import scribe as incident_scribe
+from backend.incidents.postmortem import routes as postmortem_routes
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
 from backend.limits import Limiter
@@ -95,6 +97,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     alerts_routes.router,
     silence_routes.router,
     around.router,
+    postmortem_routes.router,  # before the routes of one incident, whose id would match "reports"
     incident_routes.router,
     incident_kept_routes.router,
     freeze_routes.router,
@@ -108,6 +111,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     heads_routes.router,
     verification_routes.router,
     retention_routes.router,
+    drafts_routes.router,
     notifications_routes.router,
     privacy_routes.router,
     stream_routes.router,

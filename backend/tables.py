@@ -13,8 +13,10 @@ from backend.auth import identity_tables as auth_identity_tables
 from backend.auth import oidc_tables as auth_oidc_tables
 from backend.auth import tables as auth_tables
 from backend.db import Base
+from backend.drafts import tables as drafts_tables
 from backend.freeze import tables as freeze_tables
 from backend.incidents import tables as incidents_tables
+from backend.incidents.postmortem import tables as postmortem_tables
 from backend.notifications import tables as notifications_tables
 from backend.privacy import tables as privacy_tables
 from backend.risk import tables as risk_tables
@@ -35,10 +37,12 @@ __all__ = [
     "auth_identity_tables",
     "auth_oidc_tables",
     "auth_tables",
+    "drafts_tables",
     "freeze_tables",
     "incidents_tables",
     "limits_tables",
     "notifications_tables",
+    "postmortem_tables",
     "privacy_tables",
     "risk_tables",
     "roster_tables",

@@ -19,6 +19,8 @@ _MAX_TIMELINE_CHARS: Final = MAX_SECTION_CHARS * 4 // 5
 """Leaves room for what people add."""
 _MAX_LINE_CHARS: Final = 500
 """Of one line's text in the table; the record has all of it."""
+_ITS_OWN: Final = "postmortem"
+"""Lines about the writing of the report, which are no part of what happened."""
 _EVENTS: Final[Mapping[str, MilestoneName]] = {
     "initial_detection": MilestoneName.DETECTED,
     "incident_confirmed": MilestoneName.ACKNOWLEDGED,
@@ -107,17 +109,18 @@ def _timeline(template: Template, facts: Facts) -> str:
 
 
 def _record(facts: Facts) -> list[str]:
-    if not facts.timeline:
+    told = [entry for entry in facts.timeline if entry.kind != _ITS_OWN]
+    if not told:
         return ["The record has no lines."]
     lines, chars, shown = _table("Time", "What", "Who"), 0, 0
-    for entry in facts.timeline:
+    for entry in told:
         line = _line(entry)
         chars += len(line) + 1
         if chars > _MAX_TIMELINE_CHARS:
             break
         lines.append(line)
         shown += 1
-    left = facts.entries - shown
+    left = facts.entries - shown - (len(facts.timeline) - len(told))
     return [*lines, "", f"{left} more lines are in the record of {facts.incident.id}."] if left > 0 else lines
 
 

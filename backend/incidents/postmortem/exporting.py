@@ -1,0 +1,158 @@
+"""Incidents written out for keeping elsewhere. Each export is in the audit log with the hash of its bytes."""
+
+import asyncio
+import hashlib
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.audit import service as audit
+from backend.audit.service import AuditDraft
+from backend.context import Caller, Runtime
+from backend.errors import not_found
+from backend.incidents.postmortem import keeping
+from backend.incidents.postmortem.document import Document, markdown_of
+from backend.incidents.postmortem.facts import Facts
+from backend.incidents.postmortem.finding import finding_of
+from backend.incidents.postmortem.prefill import head, prefilled
+from backend.incidents.postmortem.printing import pdf_of
+from backend.incidents.postmortem.tables import PostmortemRow
+from backend.incidents.postmortem.templates import OWN
+from backend.incidents.postmortem.webpage import html_of
+from backend.incidents.postmortem.wording import moment
+from backend.incidents.writing import INCIDENT, row_of
+from contract.postmortem import ExportFormat, PostmortemState
+
+MEDIA_TYPES: Final = {
+    ExportFormat.MARKDOWN: "text/markdown; charset=utf-8",
+    ExportFormat.HTML: "text/html; charset=utf-8",
+    ExportFormat.PDF: "application/pdf",
+    ExportFormat.JSON: "application/json",
+    ExportFormat.OCSF: "application/json",
+}
+_ENDINGS: Final = {
+    ExportFormat.MARKDOWN: "md",
+    ExportFormat.HTML: "html",
+    ExportFormat.PDF: "pdf",
+    ExportFormat.JSON: "json",
+    ExportFormat.OCSF: "ocsf.json",
+}
+_PRINTING: Final = threading.Lock()
+"""Setting a long report takes a second of one core: others wait for it, and never for two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A file for download."""
+
+    name: str
+    media_type: str
+    content: bytes
+    sha256: str
+
+
+async def export(  # noqa: PLR0917  what a route has
+    session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, form: ExportFormat, version: int | None
+) -> Export:
+    """Write an incident out, with a version of its post-mortem: the newest unless one is named.
+
+    Without a post-mortem it is what the record alone says, by the document's template.
+
+    Raises:
+        WatchfloorError: NOT_FOUND; INVALID_REQUEST for PDF where its library is not installed.
+    """
+    incident = await row_of(session, ident)
+    row = await keeping.version_of(session, incident.id, version)
+    if row is None and version is not None:
+        raise not_found("post-mortem", f"{incident.id} version {version}")
+    facts = await keeping.facts_of(session, runtime, incident.id)
+    content = await _written(session, runtime, row, facts, form)
+    suffix = f"-v{row.version}" if row is not None and row.version > 1 else ""
+    name = f"{incident.id}{suffix}.{_ENDINGS[form]}"
+    found = Export(name, MEDIA_TYPES[form], content, hashlib.sha256(content).hexdigest())
+    draft = AuditDraft(
+        "incidents.record.exported",
+        "export incident",
+        resource_type=INCIDENT,
+        resource_id=incident.id,
+        incident=incident.id,
+        new_value={
+            "format": form.value,
+            "postmortem_version": None if row is None else row.version,
+            "size_bytes": len(content),
+            "sha256": found.sha256,
+        },
+    )
+    await audit.record(session, runtime, caller, draft)
+    return found
+
+
+async def _written(
+    session: AsyncSession, runtime: Runtime, row: PostmortemRow | None, facts: Facts, form: ExportFormat
+) -> bytes:
+    match form:
+        case ExportFormat.OCSF:
+            return _encoded(finding_of(facts))
+        case ExportFormat.JSON:
+            return _encoded(await _whole(session, row, facts))
+        case ExportFormat.MARKDOWN:
+            return (await _markdown(session, runtime, row, facts)).encode()
+    document, footer = await _document(session, runtime, row, facts), _standing(row)
+    if form is ExportFormat.HTML:
+        return (await asyncio.to_thread(html_of, document, footer)).encode()
+    return await asyncio.to_thread(_printed, document, footer)
+
+
+def _printed(document: Document, footer: list[str]) -> bytes:
+    with _PRINTING:
+        return pdf_of(document, footer)
+
+
+async def _markdown(session: AsyncSession, runtime: Runtime, row: PostmortemRow | None, facts: Facts) -> str:
+    """What was approved, to the byte; else the text as it stands."""
+    if row is not None and row.state == PostmortemState.APPROVED.value:
+        kept = await session.scalar(select(PostmortemRow.markdown).where(PostmortemRow.id == row.id))
+        if kept is not None:
+            return kept
+    return markdown_of(await _document(session, runtime, row, facts))
+
+
+async def _document(session: AsyncSession, runtime: Runtime, row: PostmortemRow | None, facts: Facts) -> Document:
+    if row is not None:
+        return await keeping.document_of(session, runtime, row, facts)
+    template = keeping.templates(runtime)[OWN]
+    made = prefilled(template, facts)
+    sections = tuple((section.title, made[section.key]) for section in template.sections)
+    return Document(keeping.title_of(facts), tuple(head(template, facts, ())), sections)
+
+
+def _standing(row: PostmortemRow | None) -> list[str]:
+    """Who stands behind the text, in words."""
+    if row is None:
+        return ["Made from the record alone: nobody has written a post-mortem."]
+    if row.state != PostmortemState.APPROVED.value:
+        said = "awaits its approval" if row.state == PostmortemState.REVIEW.value else "is a draft"
+        return [f"Version {row.version} {said}: nobody has approved it."]
+    submitted = f"submitted by {row.submitted_by} at {moment(row.submitted_at)}"
+    approved = f"approved by {row.approved_by} at {moment(row.approved_at)}"
+    return [f"Version {row.version}, {submitted}, {approved}.", f"SHA-256 of its Markdown: {row.sha256}"]
+
+
+async def _whole(session: AsyncSession, row: PostmortemRow | None, facts: Facts) -> dict[str, Any]:
+    shown = None if row is None else await keeping.show(session, row)
+    return {
+        "incident": facts.incident.model_dump(mode="json"),
+        "timeline": [one.model_dump(mode="json") for one in facts.timeline],
+        "timeline_entries": facts.entries,
+        "evidence": [one.model_dump(mode="json") for one in facts.evidence],
+        "follow_ups": [one.model_dump(mode="json") for one in facts.follow_ups],
+        "postmortem": None if shown is None else shown.model_dump(mode="json"),
+    }
+
+
+def _encoded(told: dict[str, Any]) -> bytes:
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
