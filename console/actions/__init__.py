@@ -18,7 +18,6 @@ __all__ = [
 ACTIONS: Final[tuple[Action, ...]] = (
     *alerts.WORKING,
     *floor.ON_THE_FLOOR,
-    *alerts.MORE,
     *alerts.SILENCES,
     *audit.SEARCHING,
     *privacy.ERASING,
@@ -36,6 +35,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *audit.VERIFYING,
     *moving.LISTS,
     *floor.FREEZING,
+    *floor.FOLLOWING,
+    *alerts.MORE,
     *audit.LEDGER,
     *moving.SCREENS,
     *incidents.GO,

@@ -18,9 +18,6 @@ WORKING: Final[tuple[Action, ...]] = (
         Danger.CHANGES,
         "ack",
     ),
-)
-
-MORE: Final[tuple[Action, ...]] = (
     Action(
         "alert.silence",
         ("s",),
@@ -41,6 +38,9 @@ MORE: Final[tuple[Action, ...]] = (
         Permission.HANDLE_INCIDENTS,
         Danger.CHANGES,
     ),
+)
+
+MORE: Final[tuple[Action, ...]] = (
     Action(
         "alert.mark",
         ("space",),

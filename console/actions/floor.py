@@ -13,7 +13,6 @@ ON_THE_FLOOR: Final[tuple[Action, ...]] = (
         "Open what is selected.",
         (Context.OVERVIEW, Context.ALERTS, Context.OPERATIONS, Context.AUDIT),
     ),
-    Action("follow", ("f",), "follow", "Follow a link of what is selected.", (Context.ALERTS, Context.AUDIT)),
     Action(
         "why",
         ("w",),
@@ -63,6 +62,10 @@ ON_THE_FLOOR: Final[tuple[Action, ...]] = (
         "Go to the other list of the screen.",
         (Context.OPERATIONS,),
     ),
+)
+
+FOLLOWING: Final[tuple[Action, ...]] = (
+    Action("follow", ("f",), "follow", "Follow a link of what is selected.", (Context.ALERTS, Context.AUDIT)),
 )
 
 DRILLING: Final[tuple[Action, ...]] = (

@@ -382,6 +382,7 @@ async def test_a_link_to_an_audit_entry_opens_it() -> None:
         await run.at("Alerts")
         await run.press("enter")
         await run.at("Alert")
-        await run.press("G", "enter")
+        await run.shows("HISTORY 0")
+        await run.press("G", "k", "k", "enter")
         await run.at("Audit entry")
         await run.shows("8 → 10")
