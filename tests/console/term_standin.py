@@ -1,8 +1,10 @@
 """A program for the tests of the terminal layer: starts as the console does, shows little, and can be made to hang."""
 
+import os
 import sys
 import threading
 import time
+from itertools import count
 
 from console.term import firstframe
 
@@ -13,6 +15,7 @@ def build() -> object:  # noqa: C901  one class with many small handlers
     from textual.binding import Binding
     from textual.widgets import Static
 
+    from console.term import external
     from console.term.app import TerminalApp
 
     class StandIn(TerminalApp[None]):
@@ -27,6 +30,7 @@ def build() -> object:  # noqa: C901  one class with many small handlers
             Binding("C", "copy_large"),
             Binding("x", "crash"),
             Binding("f", "flood"),
+            Binding("e", "edit"),
         ]
 
         def __init__(self) -> None:
@@ -39,6 +43,23 @@ def build() -> object:  # noqa: C901  one class with many small handlers
         def on_key(self, event: object) -> None:
             self.typed += getattr(event, "character", None) or "?"
             self.query_one(Static).update(f"ready typed={self.typed!r}")
+
+        def action_edit(self) -> None:
+            self.run_worker(self.edit())
+
+        async def edit(self) -> None:
+            """Have a text written in the operator's own editor; the screen changes meanwhile."""
+            told: list[str] = []
+            command = external.editor_command(os.environ)
+            numbers = count()
+            beating = self.set_interval(0.01, lambda: self.query_one(Static).update(f"PAINTED {next(numbers)}"))
+            try:
+                text = await external.edit_outside(self, "first words", command, lambda path: told.append(str(path)))
+                shown = f"edited={text!r} kept={os.path.exists(told[0])}"  # noqa: ASYNC240, PTH110  one look
+            except external.EditorRefusedError as error:
+                shown = f"refused={error}"
+            beating.stop()
+            self.query_one(Static).update(shown)
 
         def action_hang(self) -> None:
             self.set_timer(0.2, lambda: time.sleep(60))

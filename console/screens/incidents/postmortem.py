@@ -204,7 +204,7 @@ class PostmortemScreen(ReadingScreen):
         if known is None:
             return
         earlier = [number for number in known.versions if number < known.version]
-        if not earlier and known.version == max(known.versions, default=known.version):
+        if not earlier and self._version is None:
             self.desk.say("refused", "There is only this version.")
             return
         self._version, self.read = (max(earlier) if earlier else None), None

@@ -49,7 +49,7 @@ class ApproveDialog(FormScreen):
     def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
         """What approving means."""
         return self.headline_line(
-            "near", "You sign what you have read. It never changes again; an amendment is a new version."
+            "near", "You sign what you have read; it never changes again."
         )
 
     def about(self, view: View) -> list[Line]:
@@ -64,7 +64,7 @@ class ApproveDialog(FormScreen):
 
     def missing(self) -> str:
         """Nobody approves their own text; the backend says so too."""
-        return "leave it to somebody who has not written it" if self.desk.who.name in _writers(self._known) else ""
+        return "leave it to another person" if self.desk.who.name in _writers(self._known) else ""
 
     def send(self) -> None:
         """Approve it."""

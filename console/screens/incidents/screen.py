@@ -92,6 +92,13 @@ class IncidentsScreen(WatchedScreen):
         """Show one of them."""
         await self.desk.show_link(link.kind, link.id)
 
+    async def do_reading_close(self, argument: str) -> None:
+        """Show all again after a search, else close."""
+        if self.filter_text:
+            self.set_filter("")
+        else:
+            await super().do_reading_close(argument)
+
     async def do_incident_declare(self, _: str) -> None:
         """Declare one from nothing."""
         from console.screens.incidents.declare import DeclareDialog

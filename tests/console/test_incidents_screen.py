@@ -1,0 +1,405 @@
+"""Incidents: the list, one record that grows while it is looked at, lines and ticks with one key, what is beside it."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from console.screens.incidents import drafting
+from console.widgets.sheet import Sheet
+from contract.incidents import IncidentChanged, IncidentStatus, Severity
+from contract.permissions import Permission
+from contract.stream import Topic
+from tests.console import incident_models as models
+from tests.console.driving import Running, running
+from tests.console.floor_models import NOW
+from tests.console.paper import Paper, refusal
+
+IDENT = models.IDENT
+PATH = f"/v1/incidents/{IDENT}"
+NOTES = f"{PATH}/timeline"
+DRAFT = f"/v1/drafts/note:{IDENT}"
+
+
+async def open_list(run: Running) -> None:
+    """The list, loaded."""
+    await run.press("I")
+    await run.at("Incidents")
+    await run.shows(IDENT)
+
+
+async def open_record(run: Running) -> None:
+    """The incident that goes on, loaded."""
+    await open_list(run)
+    await run.press("j", "enter")
+    await run.at(IDENT)
+    await run.shows("TIMELINE")
+
+
+async def test_the_list_names_the_worst_and_shows_closed_ones_only_when_asked() -> None:
+    async with running() as run:
+        await open_list(run)
+        await run.shows("1 incident is open: INC-2026-014, high, Containment, commander admin1.")
+        assert "Gas spike" not in run.screen
+        await run.press("a")
+        await run.shows("Gas spike")
+        await run.press("a")
+        await run.hides("Gas spike")
+
+
+async def test_a_search_is_the_backends_and_finds_closed_ones() -> None:
+    async with running() as run:
+        await open_list(run)
+        await run.press("slash")
+        await run.type("gas")
+        await run.press("enter")
+        await run.shows("Gas spike")
+        await run.hides("Losses on arbitrum")
+        assert {"limit": "100", "q": "gas"} in [body for _, path, body in run.paper.asked if path == "/v1/incidents"]
+        await run.press("escape")
+        await run.shows("Losses on arbitrum")
+
+
+async def test_the_list_and_the_record_follow_the_stream() -> None:
+    async with running() as run:
+        await open_record(run)
+        worse = models.incident(severity=Severity.CRITICAL, version=5, updated_at=NOW)
+        run.paper.incidents.items[0] = worse
+        run.paper.incidents.lines.insert(0, models.entry(7, NOW, "severity raised to critical by admin1"))
+        run.paper.emit(Topic.INCIDENT, IncidentChanged(incident=worse, entries=7))
+        await run.shows("severity raised to critical by admin1")
+        await run.shows("✖ CRIT")
+        await run.press("escape")
+        await run.shows("INC-2026-014, critical")
+
+
+async def test_the_selected_line_stays_selected_when_newer_ones_arrive() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.press(*["j"] * 11)
+        run.paper.incidents.lines.insert(0, models.entry(7, NOW, "something new"))
+        run.paper.emit(Topic.INCIDENT, IncidentChanged(incident=models.incident(version=5), entries=7))
+        await run.shows("something new")
+        await run.press("enter")
+        await run.at("Timeline")
+        await run.shows("oracle for token X lags 40 blocks")
+        assert "something new" not in run.screen
+
+
+async def test_a_note_is_one_key_and_a_line_and_reaches_the_timeline() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.press("n")
+        await run.type("feed is stale: qq F F")
+        await run.press("enter")
+        await run.hides("NOTE")
+        await run.shows("feed is stale: qq F F")
+    (sent,) = run.paper.posted(NOTES)
+    assert sent["text"] == "feed is stale: qq F F"
+    assert sent["idempotency_key"]
+
+
+async def test_what_is_typed_is_kept_every_second_and_gone_on_with_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafting, "KEEP_S", 0.05)
+    paper = Paper()
+    async with running(paper) as run:
+        await open_record(run)
+        await run.press("n")
+        await run.type("half a sent")
+        await run.shows("draft kept")
+        assert paper.incidents.drafts[f"note:{IDENT}"].text == "half a sent"
+    async with running(paper) as run:  # the line dropped: another console, the same person
+        await open_record(run)
+        await run.press("n")
+        await run.until(lambda: run.app.screen.query_one("#note", Sheet).text == "half a sent", "the draft is back")
+        await run.type("ence")
+        await run.press("enter")
+        await run.shows("half a sentence")
+        await run.until(lambda: not paper.incidents.drafts, "the draft is gone")
+    assert [sent["text"] for sent in paper.posted(NOTES)] == ["half a sentence"]
+
+
+async def test_esc_keeps_what_was_typed_as_a_draft() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.press("n")
+        await run.type("not yet")
+        await run.press("escape")
+        await run.shows("What you have typed is kept as a draft")
+        await run.until(lambda: f"note:{IDENT}" in run.paper.incidents.drafts, "the draft is kept")
+        assert not run.paper.posted(NOTES)
+        await run.press("n")
+        await run.type("!")
+        await run.press("enter")
+        await run.shows("not yet!")
+
+
+async def test_a_draft_that_cannot_be_kept_is_said_beside_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafting, "KEEP_S", 0.05)
+    async with running() as run:
+        run.paper.refuse[f"PUT {DRAFT}"] = httpx.ConnectError("refused")
+        await open_record(run)
+        await run.press("n")
+        await run.type("x")
+        await run.shows("draft NOT kept")
+        run.paper.refuse.clear()
+        await run.shows("draft kept")
+
+
+async def test_a_note_without_an_answer_stays_and_is_sent_again_as_the_same() -> None:
+    async with running() as run:
+        await open_record(run)
+        run.paper.refuse[f"POST {NOTES}"] = httpx.ReadTimeout("no answer")
+        await run.press("n")
+        await run.type("once")
+        await run.press("enter")
+        await run.shows("did not answer in time")
+        assert run.app.screen.query_one("#note", Sheet).text == "once"
+        run.paper.refuse.clear()
+        await run.press("enter")
+        await run.hides("NOTE")
+    first, second = run.paper.posted(NOTES)
+    assert first == second
+
+
+async def test_pasted_lines_all_arrive() -> None:
+    from textual import events
+
+    async with running() as run:
+        await open_record(run)
+        await run.press("n")
+        run.app.post_message(events.Paste("first\nsecond\n\nfourth"))
+        await run.until(lambda: "fourth" in run.app.screen.query_one("#note", Sheet).text, "pasted")
+        await run.press("f4")
+        await run.type("fifth")
+        await run.press("enter")
+        await run.hides("NOTE")
+    assert run.paper.posted(NOTES)[0]["text"] == "first\nsecond\n\nfourth\nfifth"
+
+
+async def test_ticks_and_steps() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.press("t")
+        await run.shows("Done: prevent further damage")
+        await run.press(*["j"] * 8, "t")
+        await run.shows("Not done after all: prevent further damage")
+        await run.press("v")
+        await run.shows("The step is Resolution now.")
+        await run.shows("find the cause")
+    acts = [body for path, body in run.paper.acts_below(f"{PATH}/steps")]
+    assert [(one.get("number"), one.get("done"), one["step"]) for one in acts] == [
+        (2, True, "Containment"),
+        (2, False, "Containment"),
+        (None, None, "Resolution"),
+    ]
+
+
+async def test_a_hand_over_says_what_the_next_one_has_to_know() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.opens("r", "Roles")
+        await run.press("tab", "tab")
+        await run.type("the oracle is the lead")
+        await run.press("tab", "tab", "enter")
+        await run.shows("commander: officer1.")
+    wanted = {"role": "commander", "person": "officer1", "note": "the oracle is the lead"}
+    assert run.paper.posted(f"{PATH}/roles") == [wanted]
+
+
+async def test_a_milestone_is_given_as_a_time_of_day() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.opens("m", "Milestone")
+        await run.type("mit")
+        await run.press("tab")
+        await run.type("25:00")
+        await run.shows("to do: write the time as 03:08")
+        await run.press(*["backspace"] * 5)
+        await run.type("23:58")
+        await run.press("tab")
+        await run.type("graphs")
+        await run.press("tab", "tab", "enter")
+        await run.shows("mitigated at 2026-11-20 23:58:00 UTC.")
+    wanted = {"name": "mitigated", "occurred_at": "2026-11-20T23:58:00Z", "why": "graphs"}
+    assert run.paper.posted(f"{PATH}/milestones") == [wanted]
+
+
+async def test_resolving_wants_to_know_how_and_points_at_the_post_mortem() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.opens("R", "Resolve the incident")
+        await run.shows("to do: say how it ended")
+        await run.type("oracle replaced")
+        await run.press("tab", "tab", "tab", "enter")
+        await run.shows("INC-2026-014 is resolved. Its post-mortem comes next (P).")
+        await run.shows("◐ resolved")
+
+
+async def test_closing_says_what_the_backend_says_against_it() -> None:
+    refused = refusal(409, "conflict", "A high incident is not closed without an approved post-mortem.")
+    async with running(Paper(refuse={f"POST {PATH}/close": refused})) as run:
+        await open_record(run)
+        await run.opens("D", "Close the incident")
+        await run.press("tab", "enter")
+        await run.shows("REFUSED A high incident is not closed without")
+        assert run.paper.incidents.items[0].status is IncidentStatus.OPEN
+
+
+async def test_only_changed_facts_are_sent_with_the_version_that_was_seen() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.opens("E", "Edit the incident")
+        await run.shows("to do: change something")
+        await run.press(*["tab"] * 4)
+        await run.type("7.x")
+        await run.shows("to do: write the loss in ETH as a number")
+        await run.press("backspace")
+        await run.type("2")
+        await run.press(*["tab"] * 5, "enter")
+        await run.shows("Changed: loss eth.")
+    sent = [body for method, path, body in run.paper.asked if (method, path) == ("PATCH", PATH)]
+    assert sent == [{"loss_eth": "7.2", "version": 4}]
+
+
+async def test_a_corrected_line_stays_readable() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.press("C")
+        await run.shows("Select the line of the timeline that is wrong.")
+        await run.press(*["j"] * 11)
+        await run.opens("C", "Correct a line")
+        await run.shows("oracle for token X lags 40 blocks")
+        await run.type(", not 4")
+        await run.press("tab", "tab", "tab", "enter")
+        await run.shows("oracle for token X lags 40 blocks, not 4")
+        await run.shows("(corrected) oracle for token X lags 40 blocks")
+    assert [path for path, _ in run.paper.acts_below(f"{NOTES}/line-6")] == [f"{NOTES}/line-6/correct"]
+
+
+async def test_a_freeze_is_told_from_an_alert_by_its_reference() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.opens("l", "Link an alert or a freeze")
+        await run.type("FRZ-0031")
+        await run.press("tab", "tab", "enter")
+        await run.shows("freeze FRZ-0031 is part of INC-2026-014 now.")
+    assert run.paper.posted(f"{PATH}/links") == [{"kind": "freeze", "id": "FRZ-0031"}]
+
+
+async def test_older_lines_are_loaded_when_the_end_is_in_sight() -> None:
+    paper = Paper()
+    paper.incidents.lines = [
+        models.entry(number, NOW - timedelta(minutes=400 - number), f"line number {number}")
+        for number in range(300, 0, -1)
+    ]
+    async with running(paper) as run:
+        await open_record(run)
+        for _ in range(40):
+            if "line number 1 " in run.screen.replace("\n", " "):
+                break
+            await run.press("G")
+            await run.pilot.pause(0.02)
+        await run.shows("line number 1\n")
+        await run.hides("Older lines follow")
+
+
+async def test_evidence_is_attached_and_saved_privately(tmp_path: Path) -> None:
+    log, target = tmp_path / "the log", tmp_path / "saved"
+    log.write_bytes(b"\x00\xff raw")
+    async with running() as run:
+        await open_record(run)
+        await run.press("x")
+        await run.shows("1 piece of evidence, 18.4 kB")
+        await run.opens("n", "Attach a file")
+        await run.type(str(log))
+        await run.press("tab", "tab", "tab", "enter")
+        await run.shows("Kept attached")
+        await run.shows("2 pieces of evidence")
+        await run.press("j")
+        await run.opens("s", "Save evidence")
+        await run.type(str(target))
+        await run.press("tab", "tab", "enter")
+        await run.shows("Wrote 8 bytes to")
+    assert target.read_bytes() == b"the log\n"
+    assert target.stat().st_mode & 0o077 == 0
+    sent = next(body for method, path, body in run.paper.asked if (method, path) == ("POST", f"{PATH}/evidence"))
+    assert sent == {"name": "the log", "media_type": "application/octet-stream"}
+
+
+async def test_follow_ups_of_all_incidents_lead_to_theirs() -> None:
+    async with running() as run:
+        await run.press("O")
+        await run.at("Follow-ups")
+        await run.shows("2 things are left to do, 1 overdue.")
+        await run.press("j", "j", "d")
+        await run.shows("alert when the oracle lags more than 5 blocks is done.")
+        await run.shows("1 thing is left to do")
+        await run.press("enter")
+        await run.at(IDENT)
+
+
+async def test_a_follow_up_is_written_down_with_owner_and_day() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.press("o")
+        await run.shows("second RPC provider")
+        await run.opens("n", "Something to be done")
+        await run.type("rehearse the fail-over")
+        await run.press("tab", "tab")
+        await run.type("2026-13-01")
+        await run.shows("to do: write the day as 2026-12-01")
+        await run.press(*["backspace"] * 5)
+        await run.type("12-01")
+        await run.press("tab", "tab", "enter")
+        await run.shows("Written down as number 3")
+    wanted = {"text": "rehearse the fail-over", "owner": "officer1", "due_on": "2026-12-01"}
+    assert run.paper.posted(f"{PATH}/follow-ups") == [wanted]
+
+
+async def test_figures_of_drills_stand_apart() -> None:
+    async with running(size=(80, 40)) as run:
+        await open_list(run)
+        await run.press("w")
+        await run.at("Incident figures")
+        await run.shows("4 incidents in 90 days; half of them were over within 1h06.")
+        await run.shows("1 of 3 within 60 min, 1 late, 1 never")
+        await run.press("d")
+        await run.shows("4 drills in 90 days")
+        await run.press("t")
+        await run.shows("in 365 days")
+
+
+async def test_what_was_never_learned_is_not_called_none() -> None:
+    paper = Paper(refuse={f"GET {PATH}": refusal(503, "unavailable", "The database is not answering.")})
+    async with running(paper) as run:
+        await open_list(run)
+        await run.press("j", "enter")
+        await run.shows("The database is not answering.")
+        assert "Nothing has been written" not in run.screen
+
+
+async def test_hostile_text_shows_as_itself() -> None:
+    paper = Paper()
+    paper.incidents.items[0] = models.incident(title="\x1b[2J[red]gone[/]\u202e", commander="\x1b]0;x\x07")
+    paper.incidents.lines.insert(0, models.entry(7, NOW, "line\x1b[31m\r\nnext [b]bold[/b]" + "e" + "\u0301" * 50))
+    async with running(paper) as run:
+        await open_record(run)
+        await run.shows("[red]gone[/]")
+        await run.shows("[b]bold[/b]")
+        assert "\x1b" not in run.screen
+        assert "\u202e" not in run.screen
+
+
+async def test_without_the_permission_nothing_is_asked_or_written() -> None:
+    allowed = frozenset(Permission) - {Permission.HANDLE_INCIDENTS}
+    async with running(Paper(role="external_auditor", permissions=allowed)) as run:
+        await open_record(run)
+        await run.press("n")
+        await run.shows("REFUSED Your role external_auditor may not do this")
+        assert "NOTE" not in run.screen
+    async with running(Paper(role="bot", permissions=allowed - {Permission.VIEW_INCIDENTS})) as run:
+        await run.press("I")
+        await run.shows("it lacks view_incidents")
+        assert "/v1/incidents" not in [path for _, path, _ in run.paper.asked]
