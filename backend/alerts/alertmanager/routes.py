@@ -1,18 +1,22 @@
 """HTTP routes of the Alertmanager webhook and of Prometheus's rules."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.alerts.alertmanager import rules
 from backend.alerts.alertmanager.asking import Asking
 from backend.alerts.alertmanager.configured import DEFAULT_SOURCE
 from backend.alerts.alertmanager.receiving import in_line, received
 from backend.context import Caller, CurrentRuntime, Runtime
 from backend.db import Tx, after_commit
 from backend.guard import CurrentCaller, needs
+from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from contract.alerts import AlertsTaken
+from contract.base import Page
 from contract.permissions import Permission
+from contract.prometheus_rules import AlertRule, RulesAnswer, RulesRequest
 
 router = APIRouter(tags=["alerts"])
 
@@ -48,3 +52,22 @@ async def _deliver(
         asking: Asking = request.app.state.alertmanagers
         after_commit(session, lambda: asking.look_soon(source))
     return answer
+
+
+@router.post("/v1/alerts/rules", **needs(Permission.CONFIGURE_SYSTEM))
+async def import_rules(body: RulesRequest, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> RulesAnswer:
+    """Take in alerting rules of Prometheus; each group that they name becomes what they say of it."""
+    return await rules.import_rules(session, runtime, caller, body)
+
+
+@router.get("/v1/alerts/rules", **needs(Permission.VIEW_ALERTS))
+async def list_rules(
+    *,
+    session: Tx,
+    runtime: CurrentRuntime,
+    name: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = DEFAULT_PAGE_ROWS,
+) -> Page[AlertRule]:
+    """Alerting rules that were taken in, the last first."""
+    return await rules.list_rules(session, runtime, name, cursor=cursor, limit=limit)
