@@ -106,9 +106,8 @@ async def send_test(session: AsyncSession, runtime: Runtime, caller: Caller, cha
         raise not_found("channel", channel)
     title, body = wording.of_test(channel, runtime.clock.now())
     ident = str(runtime.clock.new_id())
-    await waiting.put(
-        session, runtime.clock, [(Notice(_TEST, ident, _TEST, Severity.CRITICAL, title, body), [channel])]
-    )
+    notice = Notice(_TEST, ident, _TEST, Severity.LOW, title, body, first=True)
+    await waiting.put(session, runtime.clock, [(notice, [channel])])
     draft = AuditDraft(
         event_type="notifications.test.requested",
         action="notification tested",

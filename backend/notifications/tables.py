@@ -41,7 +41,7 @@ class NotificationRow(Base):
     """What happened to the subject: told to a channel at most once."""
     severity: Mapped[str] = mapped_column(String(20))
     gravity: Mapped[int] = mapped_column(SmallInteger)
-    """0 goes first."""
+    """Lower goes first: the place of the severity, or before them all."""
     title: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
     """Kept until it has left or will not any more."""

@@ -29,6 +29,8 @@ DEAD_AFTER: Final = timedelta(seconds=10)
 _WAITING: Final = (DeliveryState.QUEUED.value, DeliveryState.FAILED.value)
 _RATE_SPENT: Final = "more than the channel takes at a time; counted in a digest"
 _UNKNOWN: Final = "there is no such channel in the file of channels"
+_FIRST: Final = -1
+"""Gravity of what goes before everything else."""
 _HELD_AT_ONCE: Final = 5_000
 """Bounds what is held back, or counted, in one statement: a storm has tens of thousands."""
 
@@ -47,6 +49,8 @@ class Notice:
     body: str
     quiet: str | None = None
     """Why it is written down only; None: it is sent."""
+    first: bool = False
+    """It goes before everything else that waits for the channel."""
 
 
 async def put(session: AsyncSession, clock: Clock, notices: Iterable[tuple[Notice, Collection[str]]]) -> int:
@@ -69,7 +73,7 @@ def _row(clock: Clock, notice: Notice, channel: str, now: datetime) -> dict[str,
         "subject_id": notice.subject_id,
         "event": notice.event,
         "severity": notice.severity.value,
-        "gravity": GRAVITY[notice.severity],
+        "gravity": _FIRST if notice.first else GRAVITY[notice.severity],
         "title": notice.title,
         "body": notice.body if notice.quiet is None else "",
         "state": state.value,
@@ -180,7 +184,7 @@ async def _hold_back(session: AsyncSession, clock: Clock, channel: str, before: 
     )
     if waits is None:
         severity = list(Severity)[worst]
-        notice = Notice(DIGEST, channel, f"counted:{clock.new_id()}", severity, "", "")
+        notice = Notice(DIGEST, channel, f"counted:{clock.new_id()}", severity, "", "", first=True)
         await put(session, clock, [(notice, [channel])])
 
 
@@ -205,7 +209,7 @@ async def _count_in(session: AsyncSession, digest: NotificationRow) -> None:
     )
     rows = sorted((gravity, at, ident, title) for gravity, at, ident, title in counted)
     severity = list(Severity)[rows[0][0]] if rows else Severity(digest.severity)
-    digest.severity, digest.gravity = severity.value, GRAVITY[severity]
+    digest.severity = severity.value
     digest.title, digest.body = wording.of_digest(len(rows), severity, [title for *_, title in rows])
 
 

@@ -309,10 +309,12 @@ async def test_a_test_takes_the_way_of_every_notification(app: App, hook: Receiv
     admin = await app.as_(ADMIN)
     asked = await admin.post(f"{ROUTE}/test", json={"channel": "oncall"})
     assert (asked.status_code, asked.json()["state"]) == (202, "queued")
-    await delivered(app, "oncall")
+    await raised(app, draft())
+    await told(app, "oncall")
     seen = await admin.get(f"{ROUTE}/{asked.json()['id']}")
     assert (seen.json()["state"], seen.json()["subject_kind"]) == ("sent", "test")
-    assert hook.titles == ["Test of Watchfloor's notifications"]
+    assert hook.titles == ["Test of Watchfloor's notifications", TITLE]
+    assert hook.arrived[0]["type"] == "info"
     [entry] = await entries_of(app, "notifications.test.requested")
     assert (entry.user_id, entry.resource_id) == (ADMIN.name, "oncall")
     assert (await admin.post(f"{ROUTE}/test", json={"channel": "nobody"})).status_code == 404
