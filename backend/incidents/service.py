@@ -10,6 +10,7 @@ from backend.incidents.followups import counts as follow_up_counts
 from backend.incidents.followups import page as follow_ups
 from backend.incidents.listing import IncidentFilter, open_ones, stats
 from backend.incidents.listing import page as incidents
+from backend.incidents.postmortem.tables import ImportedReportRow, PostmortemEdit, PostmortemRow
 from backend.incidents.record import Record, entry, get_incident, incident_timeline, record_of, set_postmortem
 from backend.incidents.snapshots import snapshot
 from backend.incidents.steps import advance, close, reopen, resolve, tick
@@ -45,6 +46,9 @@ async def forget_person(session: AsyncSession, name: str, *, stand_in: str) -> N
         (IncidentEntry.actor,),
         (IncidentEvidence.added_by,),
         (IncidentFollowUp.owner, IncidentFollowUp.created_by, IncidentFollowUp.done_by),
+        (PostmortemRow.created_by, PostmortemRow.submitted_by, PostmortemRow.approved_by),
+        (PostmortemEdit.edited_by,),
+        (ImportedReportRow.imported_by,),
     )
     for columns in who:
         await replace_name(session, columns, name, stand_in)

@@ -5,8 +5,8 @@ import hashlib
 import re
 from typing import Final
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import cast, func, select
+from sqlalchemy.dialects.postgresql import REGCONFIG, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
@@ -20,7 +20,7 @@ from backend.incidents.postmortem.tables import ImportedReportRow
 from contract.base import Page
 from contract.postmortem import ImportedReport, ReportImportRequest, ReportText
 
-_LANGUAGE: Final = "english"
+_LANGUAGE: Final = cast("english", REGCONFIG)
 """Whose endings the search looks past; words of other languages are found as they are written."""
 _MAX_SEARCHED_CHARS: Final = 150_000
 """PostgreSQL refuses to index the words of a text much longer than this; no report we have seen has a fifth of it."""
@@ -41,9 +41,7 @@ async def import_report(
     if known is not None:
         return _wire(known, unchanged=True)
     found = await asyncio.to_thread(read_report, request.name, request.text)
-    words = func.setweight(func.to_tsvector(_LANGUAGE, f"{found.title} {request.name}"), "A").op("||")(
-        func.to_tsvector(_LANGUAGE, request.text[:_MAX_SEARCHED_CHARS])
-    )
+    words = f"{found.title}\n{request.name}\n{request.text[:_MAX_SEARCHED_CHARS]}"
     stored = await session.scalar(
         insert(ImportedReportRow)
         .values(
@@ -55,7 +53,7 @@ async def import_report(
             sha256=sha256,
             chars=len(request.text),
             text=request.text,
-            search=words,
+            search=func.to_tsvector(_LANGUAGE, words),
             imported_by=caller.subject,
             imported_at=runtime.clock.now(),
         )
