@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "status": "One glance: alerts, freezes, executors, age of the last assessment.",
     "risk": "Where the floor stands against the policy's limits.",
     "alerts": "List, show and acknowledge alerts.",
+    "incidents": "Declare incidents, keep their record, see what is left to do and how long things took.",
     "notifications": "Where people are told outside the console, and what was sent; tests.",
     "freeze": "Stop trading in a scope, now.",
     "freezes": "List, show and watch freezes.",

@@ -111,11 +111,14 @@ async def change(  # noqa: PLR0917  what a route has
 
 def _apply(work: Writing, row: IncidentFollowUp, request: FollowUpChange) -> dict[str, object]:
     told: dict[str, object] = {}
-    for fact, value in request.model_dump(exclude={"done"}, exclude_none=True).items():
-        wanted = checking.name(fact, value) if fact in {"text", "owner"} else value
+    given = request.model_dump(exclude={"done"}, exclude_unset=True)
+    for fact, value in given.items():
+        if value is None and fact not in {"owner", "due_on"}:
+            continue  # without a text there is nothing to do
+        wanted = checking.name(fact, value) if fact in {"text", "owner"} and value is not None else value
         if getattr(row, fact) != wanted:
             setattr(row, fact, wanted)
-            told[fact] = str(wanted)
+            told[fact] = None if wanted is None else str(wanted)
     if request.done is not None and request.done != (row.done_at is not None):
         row.done_at = work.now if request.done else None
         row.done_by = work.caller.subject if request.done else None

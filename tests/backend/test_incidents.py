@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -351,6 +351,8 @@ async def test_follow_ups_are_listed_by_how_long_they_are_overdue(database_url: 
         assert FollowUp.model_validate(done.json()).done_by == OFFICER.name
         assert len((await client.get("/v1/follow-ups?owner=adam&state=open")).json()["items"]) == 3
         assert (await client.patch(f"{path}/9", json={"done": True})).status_code == 404
+        nobodys = FollowUp.model_validate((await client.patch(f"{path}/3", json={"owner": None})).json())
+        assert (nobodys.owner, nobodys.due_on, nobodys.version) == (None, date(2026, 3, 11), 2)
         overview = Overview.model_validate((await client.get("/v1/overview")).json())
         assert (overview.follow_ups_open, overview.follow_ups_overdue) == (3, 1)
         assert [(one.id, one.follow_ups_open, one.milestones) for one in overview.incidents] == [(made.id, 3, [])]
