@@ -17,6 +17,7 @@ from contract.alerts import Alert, AlertStatus, Escalation, Link, Muting
 _LABEL_COLUMNS = 14
 _WIDE_LABELS_FROM = 60
 """From here on the longest label of a page is written out."""
+_INCIDENT = "incident"
 _FACTS_FIRST = ("value", "limit", "samples", "unknown", "day", "worst_day")
 """What the rule saw comes first; a database hands facts out in an order of its own."""
 
@@ -88,7 +89,9 @@ def detail_rows(alert: Alert, floor: Floor, view: View, place: str = "") -> list
     wide = max(_LABEL_COLUMNS, *(cell_len(name) + 2 for name, _ in facts)) if view.width >= _WIDE_LABELS_FROM else 0
     labels = wide or _LABEL_COLUMNS
     for name, value in facts:
-        rows.append((line((column(name, labels, g), "dim"), cut(value, view.width - labels, g)), None))
+        leads = links_of(alert)[0] if name == _INCIDENT else None
+        text = (cut(value, view.width - labels, g), "link" if leads else "")
+        rows.append((line((column(name, labels, g), "dim"), text), leads))
     for link in alert.links:
         rows.append((line((left("link", labels, g), "dim"), (f"{g.arrow} ", "key"), (link_text(link), "link")), link))
     return rows
@@ -108,9 +111,9 @@ def _work(alert: Alert, now: datetime, view: View) -> list[tuple[str, str]]:
         found.append(("assigned", outside(alert.assigned_to, 80)))
     if alert.escalation is not None and alert.status is not AlertStatus.CLEARED:
         found.append(("escalation", escalation_text(alert.escalation, now)))
-    found += [("muted", f"{view.glyphs.muted} {muting_text(one, now)}") for one in alert.muted_by]
     if alert.incident:
-        found.append(("incident", outside(alert.incident, 40)))
+        found.append((_INCIDENT, outside(alert.incident, 40)))
+    found += [("muted", f"{view.glyphs.muted} {muting_text(one, now)}") for one in alert.muted_by]
     if alert.source != OWN:
         found.append(("source", outside(alert.source, 80)))
     return found
@@ -152,6 +155,12 @@ def acknowledged_text(alert: Alert) -> str:
     """What an acknowledgement did."""
     then = ", which clears it." if alert.status is AlertStatus.CLEARED else "; it stays until its rule clears it."
     return f"Acknowledged {alert.rule} on {alert.scope}{then}"
+
+
+def links_of(alert: Alert) -> list[Link]:
+    """What an alert points at: the incident that it is part of first."""
+    incident = [Link(kind="incident", id=alert.incident, label=alert.incident)] if alert.incident else []
+    return [*incident, *alert.links]
 
 
 def link_text(link: Link) -> str:

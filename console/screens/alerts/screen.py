@@ -269,10 +269,11 @@ class AlertsScreen(ListScreen, AlertWork):
     async def do_follow(self, argument: str) -> None:
         """Go to what the alert points at, or choose if there are several."""
         selected = self._selected()
-        if selected is None or not selected.links:
+        links = draw.links_of(selected) if selected is not None else []
+        if not links:
             self.desk.say("refused", "The selected alert has no links.")
-        elif len(selected.links) == 1:
-            await self.desk.show_link(selected.links[0].kind, selected.links[0].id)
+        elif len(links) == 1:
+            await self.desk.show_link(links[0].kind, links[0].id)
         else:
             await self.do_open(argument)
 
