@@ -49,6 +49,11 @@ async def silences(
     return await api.ask("silences", Page[Silence], {"state": state, "limit": limit, "cursor": cursor})
 
 
+async def silence_named(api: Api, ident: str) -> Silence:
+    """One silence."""
+    return await api.ask(f"silences/{_part(ident)}", Silence)
+
+
 async def end_silence(api: Api, ident: str) -> Silence:
     """End a silence before its time."""
     return await api.act(f"silences/{_part(ident)}/end", Silence)

@@ -1,13 +1,20 @@
-"""`watchfloor alerts list|show|ack`."""
+"""`watchfloor alerts`: finding alerts and what is known of each; what people do with them is in `alert_acts`."""
 
-from typing import Final
+from typing import Any, Final
 
 import click
 
+from console.client import alert_work as client
+from console.client.api import Api
+from console.commands import alert_acts
+from console.commands.alert_rules import rules
 from console.commands.base import Call, command, glyph_set, paging, sign
 from console.commands.output import age, instant, now_of, outside, wrapped
+from console.commands.times import SINCE_HELP, instant_option
 from console.widgets import words
+from contract.alert_work import AlertEvent, Around
 from contract.alerts import Alert, AlertStatus
+from contract.states import AlertCategory, Severity
 
 _STATUSES: Final = {
     "current": (AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED),
@@ -15,20 +22,41 @@ _STATUSES: Final = {
     "all": (),
 }
 """What `--status` may be; all that is not cleared is current."""
+_HISTORY: Final = 50
+"""Lines of the history that `show` prints; the newest say how it stands."""
 
 
 @click.group()
 def alerts() -> None:
-    """Alerts: crossings of the policy's limits."""
+    """Alerts: crossings of the policy's limits, and what Alertmanagers deliver."""
+
+
+alerts.add_command(rules)
 
 
 @alerts.command("list")
 @click.option("--status", type=click.Choice(list(_STATUSES)), default="current", show_default=True)
+@click.option("--severity", type=click.Choice([one.value for one in Severity]), multiple=True)
+@click.option("--category", type=click.Choice([one.value for one in AlertCategory]), multiple=True)
+@click.option("--q", metavar="WORDS", help="In the message, the rule, the scope or a label.")
+@click.option("--rule", metavar="NAME")
+@click.option("--scope", metavar="SCOPE")
+@click.option("--source", metavar="NAME", help="watchfloor, or alertmanager:NAME.")
+@click.option("--label", metavar="NAME=VALUE", multiple=True, help="May be given several times; all have to fit.")
+@click.option("--assigned", metavar="NAME", help="Assigned to this person; - for nobody.")
+@click.option("--muted/--unmuted", default=None, help="Only what is muted, or only what is not.")
+@click.option("--incident", metavar="ID", help="Part of this incident.")
+@click.option("--since", callback=instant_option, help=SINCE_HELP)
+@click.option("--until", callback=instant_option, help="Only raised before this time.")
 @paging
 @command("alerts.list")
-def list_alerts(call: Call, status: str, limit: int, cursor: str | None) -> None:
+def list_alerts(call: Call, /, status: str, limit: int, cursor: str | None, **where: Any) -> None:
     """Alerts, newest first; `current` are those not cleared."""
-    page = call.ask(lambda api: api.alerts(status=_STATUSES[status], limit=limit, cursor=cursor))
+    query: dict[str, Any] = {"status": _STATUSES[status]}
+    for name, value in where.items():
+        if value not in (None, "", ()):
+            query[name] = str(value).lower() if isinstance(value, bool) else value
+    page = call.ask(lambda api: api.alerts(limit=limit, cursor=cursor, **query))
     now = now_of(page.as_of)
 
     def lines() -> list[str]:
@@ -42,35 +70,60 @@ def list_alerts(call: Call, status: str, limit: int, cursor: str | None) -> None
 def _entry(alert: Alert, raised: str) -> list[str]:
     head = f"{sign(words.severity(alert.severity, glyph_set()), 7)} {outside(alert.rule, 24).ljust(24)}"
     seen = words.alert_status(alert.status, glyph_set()).word
-    text = f"{outside(str(alert.scope))}, {seen}: {outside(alert.message, 500)}"
+    state = ", ".join([seen, *(["muted"] if alert.muted_by else []), *_with(alert)])
+    text = f"{outside(str(alert.scope))}, {state}: {outside(alert.message, 500)}"
     return [f"{head} {raised.rjust(6)}  {outside(alert.id, 40)}", *wrapped(text, 2)]
+
+
+def _with(alert: Alert) -> list[str]:
+    if alert.assigned_to is not None:
+        return [f"with {outside(alert.assigned_to, 40)}"]
+    if alert.status is AlertStatus.OPEN and alert.escalation is not None and alert.escalation.level > 0:
+        return [f"with {outside(alert.escalation.to, 40)}"]
+    return []
 
 
 @alerts.command("show")
 @click.argument("ident", metavar="ID")
+@click.option("--minutes", type=click.IntRange(1, 1_440), help="Also what changed so many minutes before and after it.")
 @command("alerts.show")
-def show(call: Call, ident: str) -> None:
-    """One alert with the facts behind it."""
-    alert = call.ask(lambda api: api.alert(ident))
-    call.answer(alert, lambda: _details(alert))
+def show(call: Call, ident: str, minutes: int | None) -> None:
+    """One alert with the facts behind it, its history, and if asked for what changed around it."""
+
+    async def read(api: Api) -> tuple[Alert, list[AlertEvent], Around | None]:
+        alert = await api.alert(ident)
+        history = await client.events(api, ident, limit=_HISTORY)
+        near = None if minutes is None else await client.around(api, ident, minutes=minutes)
+        return alert, history.items, near
+
+    alert, history, near = call.ask(read)
+    body = alert.model_dump(mode="json") | {"history": [line.model_dump(mode="json") for line in history]}
+    if near is not None:
+        body["around"] = near.model_dump(mode="json")
+    call.answer(body, lambda: [*_details(alert), *_history(history), *([] if near is None else _around(near))])
 
 
-@alerts.command("ack")
-@click.argument("ident", metavar="ID")
-@click.option("--comment", default="", help="What you are doing about it.")
-@command("alerts.ack")
-def acknowledge(call: Call, ident: str, comment: str) -> None:
-    """Say that you have seen an alert; it stays until its rule clears it."""
-    alert = call.ask(lambda api: api.acknowledge(ident, comment))
-    call.answer(
-        alert, lambda: [f"{outside(alert.rule)} {outside(str(alert.scope))} is {alert.status}.", *_who_saw(alert)]
-    )
+def _history(lines: list[AlertEvent]) -> list[str]:
+    found = ["", "History, the newest first:"]
+    for line in lines:
+        told = " ".join(part for part in (line.facts.get("to"), line.text) if part)
+        text = f"{instant(line.at)}  {line.kind.replace('_', ' ')} by {outside(line.actor, 60)}  {outside(told, 300)}"
+        found += wrapped(text.rstrip(), 2)
+    return found
 
 
-def _who_saw(alert: Alert) -> list[str]:
-    if alert.acknowledged_by is None:
-        return []
-    return [f"  seen by {outside(alert.acknowledged_by)} at {instant(alert.acknowledged_at)}"]
+def _around(near: Around) -> list[str]:
+    found = ["", f"Changed between {instant(near.since)} and {instant(near.until)}:"]
+    for one in near.items:
+        by = "" if one.actor is None else f" by {outside(one.actor, 60)}"
+        found += wrapped(f"{instant(one.at)}  {outside(one.kind, 20)}{by}: {outside(one.text, 300)}", 2)
+    if not near.items:
+        found.append("  nothing that is known")
+    if near.left_out:
+        found.append(f"  and {near.left_out:,} more")
+    if near.missing:
+        found.append(f"  not shown, you may not see them: {', '.join(near.missing)}")
+    return found
 
 
 def _details(alert: Alert) -> list[str]:
@@ -79,17 +132,47 @@ def _details(alert: Alert) -> list[str]:
         f"{sign(words.severity(alert.severity, glyph_set()))} {outside(alert.rule)}  {outside(str(alert.scope))}",
         *wrapped(outside(alert.message, 1_000), 2),
         f"  id       {outside(alert.id)}",
-        f"  status   {sign(state)}",
-        f"  raised   {instant(alert.raised_at)}",
+        f"  status   {sign(state)}{', muted' if alert.muted_by else ''}",
+        f"  kind     {alert.category.value}, from {outside(alert.source, 60)}",
+        f"  raised   {instant(alert.raised_at)}{_times(alert)}",
         f"  updated  {instant(alert.updated_at)}",
     ]
     if alert.due_at is not None:
         lines.append(f"  respond  by {instant(alert.due_at)}")
     if alert.cleared_at is not None:
         lines.append(f"  cleared  {instant(alert.cleared_at)}")
+    lines += _work(alert)
     if alert.action_taken:
         lines += wrapped(f"done by policy: {outside(alert.action_taken)}", 2)
-    lines += _who_saw(alert)
+    lines += alert_acts.who_saw(alert)
     lines += [f"  {outside(name, 30).ljust(12)} {outside(value, 60)}" for name, value in alert.facts.items()]
+    lines += [f"  label {outside(f'{name}={value}', 70)}" for name, value in sorted(alert.labels.items())]
     lines += [f"  see {outside(link.kind, 20)} {outside(link.label, 60)}" for link in alert.links]
     return lines
+
+
+def _times(alert: Alert) -> str:
+    return f", {alert.times_raised} times" if alert.times_raised > 1 else ""
+
+
+def _work(alert: Alert) -> list[str]:
+    lines = []
+    if alert.escalation is not None:
+        above = alert.escalation
+        then = f", then {outside(above.next_to, 40)} at {instant(above.next_at)}" if above.next_at else ""
+        lines += wrapped(f"with     {outside(above.to, 40)}{then}", 2)
+    if alert.assigned_to is not None:
+        lines.append(f"  given to {outside(alert.assigned_to, 60)}")
+    for mute in alert.muted_by:
+        until = "" if mute.until is None else f" until {instant(mute.until)}"
+        by = "" if mute.by is None else f" by {outside(mute.by, 60)}"
+        lines += wrapped(f"muted: {mute.kind} {outside(mute.id, 60)}{by}{until} {outside(mute.comment, 200)}", 2)
+    if alert.incident is not None:
+        lines.append(f"  part of  {outside(alert.incident, 30)}")
+    if alert.runbook_url is not None:
+        lines += wrapped(f"runbook  {outside(alert.runbook_url, 500)}", 2)
+    return lines
+
+
+for each in alert_acts.COMMANDS:
+    alerts.add_command(each)

@@ -1,0 +1,78 @@
+"""The commands about working alerts and silences."""
+
+from contract.errors import ExitCode
+from contract.scope import Scope
+from tests.backend.test_alerts import draft
+from tests.backend.test_alerts import raised as alerts_raised
+from tests.support.app import App
+from tests.support.commands import Commands
+from tests.support.people import ADMIN, AUDITOR, OPERATOR
+
+UNKNOWN = "0192f0c2-7a3b-7c11-8e55-1234567890ab"
+
+
+def raised(run: Commands, *marks: str) -> list[str]:
+    async def raise_all(app: App) -> list[str]:
+        return [alert.id for alert, _ in await alerts_raised(app, *map(draft, marks))]
+
+    return run.floor.within(raise_all)
+
+
+def unwrapped(out: str) -> str:
+    return " ".join(out.split())
+
+
+def test_alerts_are_worked_from_the_command_line(run: Commands) -> None:
+    first, second = raised(run, "cli-1", "cli-2")
+    run(ADMIN, "whoami")
+    both = run(OPERATOR, "alerts", "ack", first, second, "--comment", "both mine")
+    assert (both.code, both.out.splitlines()[0]) == (ExitCode.OK, "2 alerts: acknowledge done.")
+    given = run(OPERATOR, "alerts", "assign", first, "--to", ADMIN.name)
+    assert f"assigned to {ADMIN.name}" in unwrapped(given.out)
+    assert run(OPERATOR, "alerts", "note", first, "--text", "\x1b[31mthe venue").code == ExitCode.OK
+    up = run(OPERATOR, "alerts", "escalate", first, UNKNOWN)
+    assert up.code == ExitCode.NOT_FOUND
+    assert "with Team lead" in unwrapped(up.out)
+    assert f"not done: {UNKNOWN}" in unwrapped(up.out)
+    shown = run(OPERATOR, "alerts", "show", first, "--minutes", "30")
+    for told in ("escalated by", "noted by", "assigned by", "acknowledged by", "raised by", "not shown", "both mine"):
+        assert told in unwrapped(shown.out)
+    assert "\x1b" not in shown.out
+    body = run(OPERATOR, "alerts", "show", first, "--json").body
+    assert [line["kind"] for line in body["history"]] == ["escalated", "noted", "assigned", "acknowledged", "raised"]
+    assert second in run(OPERATOR, "alerts", "list", "--assigned", "-", "--status", "acknowledged").out
+    narrowed = run(OPERATOR, "alerts", "list", "--assigned", ADMIN.name, "--label", "severity=high", "--json").body
+    assert [one["id"] for one in narrowed["items"]] == [first]
+    assert run(AUDITOR, "alerts", "note", first, "--text", "x").code == ExitCode.NOT_ALLOWED
+    assert run(OPERATOR, "alerts", "note", first, "--text", " ").code == ExitCode.USAGE
+
+
+def test_a_silence_is_shown_before_it_is_made_and_ends_early(run: Commands) -> None:
+    (one,) = raised(run, "cli-silenced")
+    scope = str(Scope.parse("strategy:arbitrage"))
+    words = ("alerts", "silence", f"scope={scope}", "alertname=~DAILY_.*", "--minutes", "5", "--comment", "moving it")
+    looked = run(OPERATOR, *words, "--preview", "--json").body
+    assert one in {alert["id"] for alert in looked["alerts"]}
+    assert run(OPERATOR, *words).code != ExitCode.OK, "nobody answered the question"
+    assert not run(OPERATOR, "silences", "list", "--state", "active", "--json").body["items"]
+    made = run(OPERATOR, *words, "--yes")
+    assert made.code == ExitCode.OK
+    assert "This mutes" in made.err
+    (silence,) = run(OPERATOR, "silences", "list", "--state", "active", "--json").body["items"]
+    assert silence["id"] in made.out
+    assert one in run(OPERATOR, "alerts", "list", "--muted").out
+    assert one not in run(OPERATOR, "alerts", "list", "--unmuted").out
+    assert "muted: silence" in run(OPERATOR, "alerts", "show", one).out
+    assert "moving it" in run(OPERATOR, "silences", "show", silence["id"]).out
+    assert run(AUDITOR, "silences", "end", silence["id"]).code == ExitCode.NOT_ALLOWED
+    assert f"ended by {OPERATOR.name}" in unwrapped(run(OPERATOR, "silences", "end", silence["id"]).out)
+    assert "raised again" in unwrapped(run(OPERATOR, "alerts", "show", one).out)
+    assert run(OPERATOR, "silences", "show", UNKNOWN).code == ExitCode.NOT_FOUND
+
+
+def test_matchers_that_are_none_are_wrong_usage(run: Commands) -> None:
+    for matcher in ("chain", "=base", "chain==~", "chain=~(a+)+", 'chain="base'):
+        ran = run(OPERATOR, "alerts", "silence", matcher, "--minutes", "5", "--comment", "x", "--yes")
+        assert ran.code == (ExitCode.USAGE if matcher != "chain==~" else ExitCode.OK), matcher
+    spaced = run(OPERATOR, "alerts", "silence", "team=the desk", "--minutes", "5", "--comment", "x", "--yes", "--json")
+    assert spaced.body["matchers"] == [{"name": "team", "op": "=", "value": "the desk"}]
