@@ -1,7 +1,7 @@
 # The commands of this repository. Owns names only: what they do is in scripts/.
 # ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
 .DEFAULT_GOAL := help
-.PHONY: help install develop peers demo test lint bench bench-audit bench-freeze soak fuzz bench-audit-search lock picture clean
+.PHONY: help install develop peers demo test lint bench bench-alerts bench-audit bench-freeze soak fuzz bench-audit-search lock picture clean
 ARGS ?=
 ENTRIES ?= 5000000
 CASES ?= 20000
@@ -16,6 +16,7 @@ help:
 	@echo "make bench    measure; results in bench-results/"
 	@echo "make bench-audit-search  search in 5,000,000 entries (ENTRIES=…): ten gigabytes, half an hour"
 	@echo "make bench-audit  measure the audit ledger's write path; make soak  kill it 200 times under load"
+	@echo "make bench-alerts  a thousand alerts a second for a minute, the backend killed in the middle"
 	@echo "make bench-freeze  time to halt, late orders and random histories; WATCHFLOOR_BENCH_RUNS=… for less than hours"
 	@echo "make fuzz     ask every route 20,000 times (CASES=…), as everybody, for what it allows and what it does not"
 	@echo "make install  set up .venv only"
@@ -50,6 +51,10 @@ bench-audit-search: develop
 
 bench-audit: develop
 	@exec .venv/bin/python -m tests.bench audit $(ARGS)
+
+# ARGS: alerts a second, seconds, alerts of a delivery, seed
+bench-alerts: develop
+	@exec .venv/bin/python -m tests.support.alert_storm $(ARGS)
 
 # WATCHFLOOR_BENCH_RUNS: bots frozen under mishaps; WATCHFLOOR_BENCH_OUTAGES, WATCHFLOOR_BENCH_HISTORIES likewise
 bench-freeze: develop

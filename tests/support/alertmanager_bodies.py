@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from backend.auth import accounts
+from backend.context import Runtime
 from contract.alertmanager import fingerprint_of
 from contract.permissions import Permission
 from tests.support.app import SYSTEM, App
@@ -62,12 +63,12 @@ def delivery(*alerts: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 TOKEN = "wfs_" + "alertmanager" * 3
 
 
-async def receiver_token(app: App, *permissions: Permission) -> str:
+async def receiver_token(runtime: Runtime, *permissions: Permission) -> str:
     """The token of an Alertmanager."""
-    async with app.runtime.database.transaction() as session:
+    async with runtime.database.transaction() as session:
         return await accounts.ensure_service_token(
             session,
-            app.runtime,
+            runtime,
             SYSTEM,
             name="alertmanager",
             permissions=permissions or (Permission.RECEIVE_ALERTS,),
@@ -77,4 +78,4 @@ async def receiver_token(app: App, *permissions: Permission) -> str:
 
 async def deliverer(app: App) -> httpx.AsyncClient:
     """A client that delivers."""
-    return app.with_token(await receiver_token(app))
+    return app.with_token(await receiver_token(app.runtime))
