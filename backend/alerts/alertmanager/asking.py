@@ -69,7 +69,7 @@ class Asking:
     async def _look(self, source: Configured) -> None:
         try:
             async with Line(source.url) as line:
-                await look(self._runtime, Watched(source.name, source.url, line, _unfenced))
+                await _told(self._runtime, Watched(source.name, source.url, line, _unfenced))
         except _AWAY as error:
             log.warning("alertmanager_not_looked_at", source=source.name, error=type(error).__name__)
         # the task's boundary: the poll takes what this one did not
@@ -78,14 +78,21 @@ class Asking:
 
 
 async def look(runtime: Runtime, source: Watched) -> None:
-    """Look at one source: take what it says, and have it mute what is silenced here."""
+    """Look at one source: take what it says, and have it mute what is silenced here. One backend at a time."""
+    found = await _told(runtime, source)
+    if found is not None:
+        await copying.reconcile(runtime, _CALLER, source, found.silences)
+
+
+async def _told(runtime: Runtime, source: Watched) -> polling.Seen | None:
+    """Take what a source says; None if it says nothing."""
     try:
         found = await polling.seen(runtime, source.line)
     except SourceError as error:
         await polling.note_failure(runtime, source, error)
-        return
+        return None
     await polling.take_in(runtime, _CALLER, source, found)
-    await copying.reconcile(runtime, _CALLER, source, found.silences)
+    return found
 
 
 async def judge_silence(session: AsyncSession, runtime: Runtime, name: str, since: datetime) -> None:
