@@ -17,6 +17,7 @@ from backend.incidents.filling import MAX_SCOPES, take_in_alerts, take_in_freeze
 from backend.incidents.numbering import incident_id
 from backend.incidents.tables import IncidentAction, IncidentNumber, IncidentRole, IncidentRow, IncidentStep
 from backend.incidents.writing import Writing
+from backend.notifications import service as notifications
 from backend.policy.incidents import COMMANDER
 from contract.incidents import DeclareRequest, Incident, MilestoneName
 from contract.states import IncidentStatus, Severity
@@ -59,8 +60,25 @@ async def declare(session: AsyncSession, runtime: Runtime, caller: Caller, reque
         await work.first(MilestoneName.ACKNOWLEDGED, now)
     await snapshots.take(work)
     told = {"title": title, "type": kind, "severity": request.severity.value, "drill": request.drill}
+    await _tell(work, title, kind, request)
     about = {"scopes": row.scopes, "commander": commander, "alerts": len(found), "freezes": len(request.freezes)}
     return await work.finish("incidents.record.declared", "declare incident", {**told, **about})
+
+
+async def _tell(work: Writing, title: str, kind: str, request: DeclareRequest) -> None:
+    """Have people outside the console told; they are left in peace in a drill."""
+    ident, severity = work.row.id, request.severity
+    await notifications.tell(
+        work.session,
+        work.runtime,
+        subject_kind="incident",
+        subject_id=ident,
+        event="declared",
+        severity=severity,
+        title=f"[{severity.upper()}] Incident {ident}: {title}",
+        body=f"{title}\n\nDeclared as {kind}, {severity.value}.\nwatchfloor incidents show {ident}",
+        drill=request.drill,
+    )
 
 
 async def _next_number(session: AsyncSession, year: int) -> int:

@@ -227,6 +227,53 @@ async def test_an_acknowledged_alert_is_told_once(app: App, hook: Receiver) -> N
     assert len(hook.arrived) == 1
 
 
+async def test_whoever_is_next_is_told_where_the_policy_says(
+    app: App, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *others = app.runtime.policy.escalation[Severity.CRITICAL]
+    steps = (first, second.model_copy(update={"channels": ("director",)}), *others)
+    monkeypatch.setitem(app.runtime.policy.watchfloor.escalation, Severity.CRITICAL, steps)
+    [alert] = await raised(app, draft())
+    await told(app, "oncall")
+    operator = await app.as_(OPERATOR)
+    acted = await operator.post("/v1/alerts/acts", json={"ids": [alert.id], "act": "escalate", "comment": "I am stuck"})
+    assert acted.status_code == 200, acted.text
+    await told(app, "oncall")
+    assert hook.titles == [TITLE, f"Now with {second.title}: {TITLE}"]
+    assert "stuck" not in hook.arrived[-1]["message"]
+    assert {row.channel for row in await rows(app) if row.event.startswith("escalated")} == {"director", "oncall"}
+
+
+async def test_an_alert_whose_silence_has_ended_is_told_again(app: App, hook: Receiver, hand: SetClock) -> None:
+    operator = await app.as_(OPERATOR)
+    silence = {
+        "matchers": [{"name": "alertname", "op": "=", "value": "DAILY_LOSS_LIMIT"}], "minutes": 60, "comment": "known",
+    }  # fmt: skip
+    made = await operator.post("/v1/silences", json=silence)
+    assert made.is_success, made.text
+    [alert] = await raised(app, draft())
+    assert [mute.kind for mute in alert.muted_by] == ["silence"]
+    await told(app, "oncall")
+    assert hook.arrived == []
+    hand.pass_(minutes=5)
+    assert (await operator.post(f"/v1/silences/{made.json()['id']}/end")).is_success
+    await told(app, "oncall")
+    assert hook.titles == [f"Again: {TITLE}"]
+    assert [row.reason for row in await rows(app)] == ["muted by a silence", None]
+
+
+async def test_a_declared_incident_is_told(app: App, hook: Receiver) -> None:
+    admin = await app.as_(ADMIN)
+    for title, drill in (("Losses @everyone", False), ("Practice", True)):
+        body = {"title": title, "severity": "high", "type": "financial loss", "drill": drill}
+        answer = await admin.post("/v1/incidents", json=body)
+        assert answer.is_success, answer.text
+    await delivered(app, "oncall")
+    assert hook.titles == ["[HIGH] Incident INC-2026-001: Losses @\u200beveryone"]
+    why = {row.subject_id: row.reason for row in await rows(app)}
+    assert why == {"INC-2026-001": None, "INC-2026-002": "part of a drill"}
+
+
 async def test_mail_arrives(app: App, file: Path) -> None:
     with mailbox() as (port, mails):
         address = f"mailto://127.0.0.1:{port}/?from=floor@floor.example&to=desk@floor.example&mode=insecure"
