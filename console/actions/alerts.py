@@ -27,7 +27,7 @@ WORKING: Final[tuple[Action, ...]] = (
         Permission.SILENCE_ALERTS,
         Danger.CHANGES,
         "silence",
-        "[CONDITIONS]",
+        "[MATCHERS]",
     ),
     Action(
         "alert.incident",

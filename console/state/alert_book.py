@@ -6,11 +6,11 @@ Sorting ten thousand alerts takes milliseconds, so it is done only when an alert
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
-from console.state.floor import urgent
+from console.state.floor import urgent, waits
 from console.state.matching import matches
-from contract.alerts import Alert, AlertStatus
+from contract.alerts import Alert, AlertStatus, Severity
 from contract.base import Page
 
 PAGE_ROWS: Final = 500
@@ -71,6 +71,29 @@ def current(book: AlertBook, live: Mapping[str, Alert], cleared: Mapping[str, Al
     gone = [alert for ident, alert in known.items() if ident not in still]
     gone.sort(key=lambda alert: (alert.cleared_at or alert.updated_at, alert.id), reverse=True)
     return {alert.id: alert for alert in (*urgent(still), *gone[:CLEARED_ROWS])}
+
+
+class Tally(NamedTuple):
+    """How many alerts are known, counted once for every change: there may be ten thousand."""
+
+    live: int = 0
+    """Not cleared, muted ones among them."""
+    muted: int = 0
+    waiting: int = 0
+    critical: int = 0
+    """Of those that wait."""
+
+
+def tally(alerts: Mapping[str, Alert]) -> Tally:
+    """Count them."""
+    live = [alert for alert in alerts.values() if alert.status is not AlertStatus.CLEARED]
+    waiting = [alert for alert in live if waits(alert)]
+    return Tally(
+        live=len(live),
+        muted=sum(bool(alert.muted_by) for alert in live),
+        waiting=len(waiting),
+        critical=sum(alert.severity is Severity.CRITICAL for alert in waiting),
+    )
 
 
 def filtered(alerts: Mapping[str, Alert], text: str) -> list[str]:

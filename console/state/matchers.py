@@ -23,7 +23,7 @@ _MOST: Final = 20
 
 
 def parse_matchers(text: str) -> list[Matcher]:
-    """Read conditions as Alertmanager writes them, with blanks or commas between them.
+    """Read matchers as Alertmanager writes them, with blanks or commas between them.
 
     Raises:
         ValueError: there is none, or one cannot be read.
@@ -35,13 +35,13 @@ def parse_matchers(text: str) -> list[Matcher]:
         match = _ONE.match(inner, at)
         after = _end(inner, match.end()) if match else at
         if match is None or (after == match.end() and after < len(inner)):
-            raise ValueError(f"write conditions as {FORMS}")
+            raise ValueError(f"write matchers as {FORMS}")
         found.append(Matcher(name=match[1], op=MatchOp(match[2]), value=_value(match[3])))
         at = after
     if not found:
         raise ValueError("say which alerts are meant")
     if len(found) > _MOST:
-        raise ValueError(f"at most {_MOST} conditions")
+        raise ValueError(f"at most {_MOST} matchers")
     return found
 
 
@@ -57,7 +57,7 @@ def _value(text: str) -> str:
 
 
 def matchers_text(matchers: Sequence[Matcher]) -> str:
-    """Conditions as they are typed."""
+    """Matchers as they are typed."""
     return " ".join(str(matcher) for matcher in matchers)
 
 

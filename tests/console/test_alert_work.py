@@ -294,3 +294,17 @@ def test_every_width_keeps_the_clock_and_the_escalation_of_a_row() -> None:
             assert width_of(row) == width
             if alert.escalation is not None:
                 assert "↑" in text_of(row)
+
+
+async def test_an_alert_leads_to_its_incident() -> None:
+    async with running(Desk()) as run:
+        await _alerts(run)
+        await run.press("slash")
+        await run.type("GAS_SPEND")
+        await run.press("enter")
+        await run.hides("NodeDown")
+        await run.shows("incident      INC-2026-014")
+        await run.press("f")
+        await run.at("Alert")
+        await run.press("home", *["j"] * 6, "enter")
+        await run.until(lambda: run.title not in {"Alert", "Alerts"}, "the incident is shown")

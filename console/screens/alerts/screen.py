@@ -10,7 +10,7 @@ from console.screens.alerts.working import AlertWork
 from console.screens.lists import SIDE_COLUMNS, WIDE_COLUMNS, ListScreen
 from console.state import alert_book
 from console.state.alert_book import AlertBook
-from console.state.floor import Floor, waits
+from console.state.floor import Floor
 from console.widgets import alert_rows
 from console.widgets import alerts as draw
 from console.widgets.lines import Line, line
@@ -39,6 +39,7 @@ class AlertsScreen(ListScreen, AlertWork):
         self._alerts: dict[str, Alert] = {}
         self._known_from: tuple[object, ...] = ()
         self._ids: list[str] = []
+        self._tally = alert_book.Tally()
         self._wanted = ""
         self._marks: dict[str, None] = {}
         """Ids of marked alerts, in the order of marking."""
@@ -58,28 +59,28 @@ class AlertsScreen(ListScreen, AlertWork):
         floor = self.desk.floor
         if floor is None or floor.loaded_at is None:
             return line((f" {view.glyphs.unknown} ", "dim"), ("Nothing is known yet.", "dim"))
-        waiting = [one for one in self._known(floor).values() if waits(one)]
+        self._known(floor)
+        waiting = self._tally.waiting
         if marked := len(self.marked()):
-            acts = "a acknowledges, s silences, g assigns them; Esc unmarks."
+            acts = "a acknowledges, s silences, g assigns; Esc unmarks."
             return self.headline_line("near", f"{marked:,} alert{' is' if marked == 1 else 's are'} marked: {acts}")
         if not waiting:
             mood, text = "ok", "Every alert has been seen." if floor.counts.total else "No alert is open."
         else:
-            mood = "bad" if any(one.severity == "critical" for one in waiting) else "near"
-            plural = "s wait" if len(waiting) > 1 else " waits"
-            text = f"{len(waiting):,} alert{plural} for somebody: press a to acknowledge the selected one."
+            mood = "bad" if self._tally.critical else "near"
+            plural = "s wait" if waiting > 1 else " waits"
+            text = f"{waiting:,} alert{plural} for somebody: press a to acknowledge the selected one."
         return self.headline_line(mood, text)
 
     def list_title(self, view: View) -> Line:
         """How many are shown."""
         floor = self.desk.floor or Floor()
-        live = [alert for alert in self._alerts.values() if alert.status is not AlertStatus.CLEARED]
         shown = draw.Shown(
             shown=len(self._ids),
-            known=len(live),
-            muted=sum(bool(alert.muted_by) for alert in live),
+            known=self._tally.live,
+            muted=self._tally.muted,
             total=floor.counts.total,
-            cleared=len(self._alerts) - len(live),
+            cleared=len(self._alerts) - self._tally.live,
             marked=len(self.marked()),
             filter_text=self.filter_text,
         )
@@ -117,6 +118,7 @@ class AlertsScreen(ListScreen, AlertWork):
             self._known_from = source
             self._alerts = alert_book.current(self._book, floor.alerts, floor.cleared)
             self._ids = alert_book.filtered(self._alerts, self.filter_text)
+            self._tally = alert_book.tally(self._alerts)
         return self._alerts
 
     def _selected(self) -> Alert | None:

@@ -38,13 +38,13 @@ class SilenceScreen(FormScreen):
     BUTTON = "Mute"
 
     def __init__(self, text: str = "") -> None:
-        """`text` are the conditions that the dialog starts with."""
+        """`text` are the matchers that the dialog starts with."""
         super().__init__("Silence")
         self._start = text
         self._key = new_idempotency_key()
         self._preview: SilencePreview | None = None
         self._previewed = ""
-        """The conditions that the preview is of."""
+        """The matchers that the preview is of."""
 
     def on_mount(self) -> None:
         """Start with what was meant, for an hour."""
@@ -59,8 +59,8 @@ class SilenceScreen(FormScreen):
     def about(self, view: View) -> list[Line]:
         """What it would mute now."""
         preview = self._preview
-        if self._conditions() is None:
-            text = "Conditions with blanks between them: all of them have to hold."
+        if self._matchers() is None:
+            text = "Matchers with blanks between them: all of them have to match."
             return [line((f"{view.glyphs.unknown} {text}", "dim"))]
         if preview is None or not self._is_previewed():
             return [line((f"Asking what this would mute{view.glyphs.ellipsis}", "dim"))]
@@ -80,14 +80,14 @@ class SilenceScreen(FormScreen):
             rows += [line((row, "dim")) for row in wrap(f"It is made there too: {names}.", view.width)]
         return rows
 
-    def _conditions(self) -> list[Matcher] | None:
+    def _matchers(self) -> list[Matcher] | None:
         try:
             return parse_matchers(self.text("mute"))
         except ValueError:
             return None
 
     def _is_previewed(self) -> bool:
-        known = self._conditions()
+        known = self._matchers()
         return known is not None and self._preview is not None and matchers_text(known) == self._previewed
 
     def missing(self) -> str:
@@ -102,13 +102,13 @@ class SilenceScreen(FormScreen):
         return "" if self.text("why") else "say why"
 
     @on(Field.Changed, "#mute")
-    def _conditions_typed(self) -> None:
+    def _matchers_typed(self) -> None:
         self.questions.forget(_PREVIEW)
         if not self._is_previewed():
             self.set_timer(_PREVIEW_DELAY_S, self._ask_preview)
 
     def _ask_preview(self) -> None:
-        known = self._conditions()
+        known = self._matchers()
         if known is not None and not self._is_previewed() and not self.questions.is_waiting(_PREVIEW):
             self._problem = ""
             self.ask(_PREVIEW, lambda api: alert_work.preview(api, known), matchers_text(known))
