@@ -17,6 +17,7 @@ from contract.stream import Topic
 
 TOPIC_PERMISSION: dict[Topic, Permission] = {
     Topic.ALERT: Permission.VIEW_ALERTS,
+    Topic.ALERTS: Permission.VIEW_ALERTS,
     Topic.INCIDENT: Permission.VIEW_INCIDENTS,
     Topic.FREEZE: Permission.VIEW_FREEZES,
     Topic.LATCHED: Permission.VIEW_FREEZES,
