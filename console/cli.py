@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "alerts": "List, show, acknowledge, assign, escalate and silence alerts.",
     "silences": "List, show and end silences.",
     "incidents": "Declare incidents, keep their record, see what is left to do and how long things took.",
+    "postmortem": "Write post-mortems together, have them approved by somebody else.",
     "notifications": "Where people are told outside the console, and what was sent; tests.",
     "freeze": "Stop trading in a scope, now.",
     "freezes": "List, show and watch freezes.",

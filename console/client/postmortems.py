@@ -6,20 +6,25 @@ from urllib.parse import quote
 from console.client.api import Api
 from console.client.errors import ApiError
 from console.client.incidents import of
+from contract.base import Page
 from contract.errors import ErrorCode
 from contract.postmortem import (
     ApprovePostmortemRequest,
     Draft,
     DraftRequest,
     ExportFormat,
+    ImportedReport,
     OpenPostmortemRequest,
     Postmortem,
+    ReportImportRequest,
+    ReportText,
     SectionAnswer,
     SectionEdit,
     SendBackRequest,
 )
 
 _POSTMORTEM: Final = "postmortem"
+_REPORTS: Final = "incidents/reports"
 
 
 async def open_one(api: Api, ident: str, template: str = "incident") -> Postmortem:
@@ -89,3 +94,20 @@ async def drop_draft(api: Api, key: str) -> None:
 
 def _draft(key: str) -> str:
     return f"drafts/{quote(key, safe='')}"
+
+
+async def import_report(api: Api, wanted: ReportImportRequest) -> ImportedReport:
+    """Take in a report that was written elsewhere."""
+    return await api.act(_REPORTS, ImportedReport, wanted)
+
+
+async def reports(
+    api: Api, *, limit: int | None = None, cursor: str | None = None, **where: str | None
+) -> Page[ImportedReport]:
+    """Reports written elsewhere, newest import first; `where` names q and collection."""
+    return await api.ask(_REPORTS, Page[ImportedReport], {"limit": limit, "cursor": cursor, **where})
+
+
+async def report(api: Api, ident: str) -> ReportText:
+    """A report written elsewhere, with its text."""
+    return await api.ask(f"{_REPORTS}/{quote(ident, safe='')}", ReportText)

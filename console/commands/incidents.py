@@ -10,6 +10,7 @@ from console.commands import incident_words as text
 from console.commands.base import Call, command, paging, write_new
 from console.commands.freeze_options import scope_typed
 from console.commands.incident_acts import COMMANDS, SEVERITIES, instant_typed
+from console.commands.incident_reports import COMMANDS as REPORTS
 from console.commands.output import instant, now_of, outside
 from console.commands.times import instant_option
 from contract.incidents import DeclareRequest, EvidenceQueryRequest
@@ -25,7 +26,7 @@ def incidents() -> None:
     """Incidents: their record, who works on them, what is left to do."""
 
 
-for joined in COMMANDS:
+for joined in (*COMMANDS, *REPORTS):
     incidents.add_command(joined)
 
 
