@@ -38,12 +38,17 @@ async def test_an_alert_is_acknowledged_with_one_key_from_the_overview() -> None
         assert [path for path, _ in desk.acts_below("/v1/alerts")] == ["/v1/alerts/alert-1/acknowledge"]
 
 
-async def test_an_alert_is_declared_an_incident_within_six_keys_of_the_overview() -> None:
-    async with running(Desk()) as run:
+async def test_an_alert_is_declared_an_incident_with_two_keys_from_the_overview() -> None:
+    desk = Desk()
+    async with running(desk) as run:
         await run.shows("NodeDown")
         await run.opens("i", "Declare an incident")
         assert "DAILY_LOSS_LIMIT" in run.screen
-        assert "officer1" in run.screen, "whoever declares it commands it"
+        await run.press("enter")
+        await run.until(lambda: bool(desk.posted("/v1/incidents")), "it is declared")
+        declared = desk.posted("/v1/incidents")[0]
+        assert (declared["alerts"], declared["severity"]) == (["alert-1"], "critical")
+        assert declared["commander"] == "officer1", "whoever declares it commands it"
 
 
 async def test_marks_take_the_act_together_after_their_number_was_shown() -> None:
