@@ -48,6 +48,7 @@ RECORD: Final[tuple[Action, ...]] = (
         "evidence", "x", "evidence", "What is kept with it: files and answers, each with its hash.", Context.INCIDENT
     ),
     _look("follow-ups", "o", "follow-ups", "What is to be done so that it does not happen again.", Context.INCIDENT),
+    _look("snapshot", "S", "", "Risk indicators and floor as they were when it was declared.", Context.INCIDENT),
     _act("edit", "E", "edit", "Change title, severity, type and what it has cost."),
     _act("correct", "C", "correct", "Put a new line in the place of the selected one, which stays readable."),
     _act("reopen", "U", "", "Say that it is not over after all."),
@@ -154,7 +155,7 @@ GO: Final[tuple[Action, ...]] = (
     Action(
         "go.incidents",
         ("I",),
-        "incidents",
+        "",
         "Incidents: what went wrong, who handles it, what is left to do.",
         permission=_VIEW,
         command="incidents",

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from console.client.api import Api
 from contract.base import Page
+from contract.incident_records import IncidentSnapshot
 from contract.incidents import (
     AdvanceRequest,
     CloseRequest,
@@ -27,7 +28,6 @@ from contract.incidents import (
     StepActionRequest,
     TimelineEntry,
 )
-from contract.risk import RiskSnapshot
 
 _INCIDENTS: Final = "incidents"
 
@@ -115,9 +115,9 @@ async def close(api: Api, ident: str, wanted: CloseRequest) -> Incident:
     return await api.act(of(ident, "close"), Incident, wanted)
 
 
-async def snapshot(api: Api, ident: str) -> RiskSnapshot:
-    """What the risk indicators said when it was declared."""
-    return await api.ask(of(ident, "snapshot"), RiskSnapshot)
+async def snapshot(api: Api, ident: str) -> IncidentSnapshot:
+    """What the risk indicators and the floor said when it was declared."""
+    return await api.ask(of(ident, "snapshot"), IncidentSnapshot)
 
 
 async def evidence(api: Api, ident: str) -> Page[Evidence]:

@@ -1,13 +1,18 @@
 """Owns how the parts of incidents are drawn that have lists of their own: evidence, follow-ups, figures."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from console.state.floor import Floor
 from console.state.freshness import coarse_age, exact_age, seconds_between
 from console.widgets import words
 from console.widgets.glyphs import Glyphs
 from console.widgets.lines import EMPTY, Line, column, cut, left, line, outside, right, titled_rule
 from console.widgets.view import View
+from console.widgets.why import why_rows
+from contract.alerts import Link
+from contract.incident_records import IncidentSnapshot
 from contract.incidents import (
     Evidence,
     FollowUp,
@@ -86,6 +91,24 @@ def _due(one: FollowUp, g: Glyphs) -> tuple[str, str]:
         f"{g.bad if one.overdue else g.partial} {one.due_on:%m-%d}{' LATE' if one.overdue else ''}",
         "bad" if one.overdue else "",
     )
+
+
+def snapshot_rows(one: IncidentSnapshot, view: View) -> list[tuple[Line, Link | None]]:
+    """The floor and the indicators as they were."""
+    states = f" {view.glyphs.middot} ".join(f"{count:,} {outside(name, 20)}" for name, count in one.executors.items())
+    counts = one.alert_counts
+    facts = [
+        ("taken", f"{one.taken_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("assessed", f"{one.assessed_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("executors", states or "none"),
+        ("alerts", f"{counts.critical:,} critical, {counts.high:,} high, {counts.medium:,} medium, {counts.low:,} low"),
+        *(("frozen", outside(hold, 100)) for hold in one.freezes),
+    ]
+    rows: list[tuple[Line, Link | None]] = [
+        (line((left(name, 12, view.glyphs), "dim"), cut(text, view.width - 12, view.glyphs)), None)
+        for name, text in facts
+    ]
+    return [*rows, (EMPTY, None), *why_rows(replace(Floor(), risk=one), view)]
 
 
 def figure_rows(stats: IncidentStats, view: View) -> list[Line]:

@@ -43,7 +43,8 @@ class _Page:
         room = max(self.width - len(self.before) - len(mark), _NARROWEST)
         for index, row in enumerate(wrap(content, room)):
             shown = mark if not index else " " * len(mark)
-            self.rows.append(line((self.before, "dim"), (shown, "key"), (row, style or self.style)))
+            drawn = line((self.before, "dim"), (shown, "key"), (row, style or self.style))
+            self.rows.append(crop(drawn, self.width, self.glyphs))
         self.mark = ""
 
     def gap(self) -> None:

@@ -46,6 +46,14 @@ def rows(one: Postmortem, now: datetime, view: View) -> list[Row]:
     return found
 
 
+def refusal_rows(text: str, view: View) -> list[Row]:
+    """Why an act was refused, all of it."""
+    head = f"{view.glyphs.near} REFUSED "
+    rows = wrap(outside(text), max(view.width - len(head), 20))
+    marks = [head, *[" " * len(head)] * len(rows)]
+    return [*((line((mark, "near"), row), None) for mark, row in zip(marks, rows, strict=False)), (EMPTY, None)]
+
+
 def _facts(one: Postmortem, view: View) -> list[Line]:
     said = [f"opened by {one.created_by} {one.created_at:%Y-%m-%d %H:%M} UTC"]
     if one.submitted_by:
@@ -72,6 +80,12 @@ def _section(part: PostmortemSection, now: datetime, view: View) -> list[Line]:
 
 def _ago(part: PostmortemSection, now: datetime) -> str:
     return f"{coarse_age(seconds_between(part.edited_at, now) or 0.0)} ago"
+
+
+def section_rows(one: Postmortem, view: View) -> list[Row]:
+    """Its sections one after the other as they are read."""
+    text = "\n\n".join(f"## {part.title}\n\n{part.text}" for part in one.sections)
+    return [(row, None) for row in markdown_lines(text, view)]
 
 
 def reading_rows(markdown: str, digest: str, view: View) -> list[Row]:

@@ -151,6 +151,17 @@ async def running(
             yield run
 
 
+@asynccontextmanager
+async def on_backend(url: str, token: str, state: Path, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Running]:
+    """The console on a backend that really runs; its clock runs, too, and nothing is on paper."""
+    with mock.patch.dict(os.environ, TERMINAL):
+        app = WatchfloorApp(url, token, environ={**TERMINAL, "XDG_STATE_HOME": str(state)}, theme="dark")
+        async with app.run_test(size=size) as pilot:
+            run = Running(app, pilot, Paper(), StandingClock())
+            await run.until(lambda: app.who.name != "" and app.pulse().link == "live", "live data")
+            yield run
+
+
 def compare_golden(name: str, screen: str) -> None:
     """Compare a screen with the stored one, or store it."""
     path = GOLDEN / f"{name}.txt"

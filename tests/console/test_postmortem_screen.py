@@ -261,6 +261,22 @@ async def test_it_is_submitted_sent_back_and_says_why() -> None:
     assert run.paper.posted(f"{PATH}/send-back") == [{"why": "no root cause"}]
 
 
+async def test_why_it_cannot_be_submitted_is_read_in_full() -> None:
+    why = "Nobody has written: Lessons Learned. No record knows these. " + "Where nothing is to be said, say so. " * 3
+    paper = _paper()
+    paper.refuse[f"POST {PATH}/submit"] = refusal(409, "conflict", f"{why}The end.")
+    async with running(paper) as run:
+        await _open(run)
+        await run.press("s")
+        await run.shows("REFUSED Nobody has written: Lessons Learned.")
+        await run.shows("The end.")
+        await run.press("e")
+        await run.at(f"{models.IDENT} Root Cause")
+        await run.press("escape")
+        await run.at(TITLE)
+        await run.hides("REFUSED")
+
+
 async def test_an_approved_one_is_amended_as_the_next_version_and_both_can_be_seen() -> None:
     digest = hashlib.sha256(b"x").hexdigest()
     async with running(_paper(PostmortemState.APPROVED, approved_by="ana", approved_at=NOW, sha256=digest)) as run:
@@ -274,6 +290,20 @@ async def test_an_approved_one_is_amended_as_the_next_version_and_both_can_be_se
         await run.shows("Approved by ana; it never changes again.")
         await run.press("v")
         await run.shows("version 2 of 2")
+
+
+async def test_who_may_take_nothing_out_reads_it_all_the_same_and_approves_nothing() -> None:
+    paper = _paper(PostmortemState.REVIEW)
+    paper.refuse[f"GET /v1/incidents/{models.IDENT}/export"] = refusal(403, "not_allowed", "Your role exports nothing.")
+    async with running(paper) as run:
+        await _open(run)
+        await run.press("r")
+        await run.shows("Root Cause ──")
+        assert "sha256" not in run.screen
+        await run.press("escape")
+        await run.shows("POST-MORTEM")
+        await run.press("T")
+        await run.shows("Read it first (r)")
 
 
 async def test_an_export_goes_into_a_new_private_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from console.widgets import postmortem as draw
 from console.widgets.lines import Line, line, outside
 from console.widgets.view import View
 from contract.alerts import Link
+from contract.errors import ErrorCode
 from contract.postmortem import ExportFormat, Postmortem, PostmortemSection, PostmortemState
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class PostmortemScreen(ReadingScreen):
         self._version: int | None = None
         """Which one is looked at; None for the newest."""
         self._problem = ""
+        self._refusal = ""
+        """Why the last act was refused, in full: it says what is still to be written."""
         self.read: str | None = None
         """The hash of the text that was last read here: only that can be approved."""
 
@@ -78,9 +81,15 @@ class PostmortemScreen(ReadingScreen):
         """A missed look is followed by another; the sentence says so meanwhile."""
         from console.state.problems import describe, ends_session
 
-        if question.topic != _LOOK or ends_session(error):
+        if question.topic == _READ and self._may_not_export(error):
+            self._show_sections()
+            return True
+        if ends_session(error) or question.topic == _READ:
             return False
-        self._problem = describe(error)
+        if question.topic == _ACT:
+            self._refusal = describe(error)
+        else:
+            self._problem = describe(error)
         return True
 
     # drawing
@@ -99,7 +108,8 @@ class PostmortemScreen(ReadingScreen):
         if self._known is None:
             hint = "Duration, services, loss, users and timeline come from the record; the why comes from you."
             return [(line((hint, "dim")), None)] if self._asked else []
-        return draw.rows(self._known, (self.desk.latest or Floor()).now(view.desk_now), view)
+        refusal = draw.refusal_rows(self._refusal, view) if self._refusal else []
+        return refusal + draw.rows(self._known, (self.desk.latest or Floor()).now(view.desk_now), view)
 
     async def follow(self, link: Link) -> None:  # noqa: ARG002  only sections lead anywhere
         """Write the section, or read it where it cannot be written any more."""
@@ -126,6 +136,7 @@ class PostmortemScreen(ReadingScreen):
         return self._known
 
     def _act(self, call: Call, told: str) -> None:
+        self._refusal = ""
         self.ask(_ACT, call, told)
 
     # actions
@@ -146,7 +157,7 @@ class PostmortemScreen(ReadingScreen):
         """Write the selected section, or the first one that is empty."""
         from console.screens.incidents.editor import EditorScreen
 
-        known = self._opened_one()
+        known, self._refusal = self._opened_one(), ""
         if known is None:
             return
         part = self._section() or next((one for one in known.sections if not one.text.strip()), None)
@@ -169,6 +180,19 @@ class PostmortemScreen(ReadingScreen):
         text, digest = content.decode(errors="replace"), self.read
         page = ReadingScreen(self.TITLE_TEXT, lambda view: draw.reading_rows(text, digest, view))
         self.desk.call_later(self.desk.push_screen, page)
+
+    @staticmethod
+    def _may_not_export(error: "ClientError") -> bool:
+        from console.client.errors import ApiError
+
+        return isinstance(error, ApiError) and error.code is ErrorCode.NOT_ALLOWED
+
+    def _show_sections(self) -> None:
+        """Whoever may take nothing out reads it all the same, and cannot approve what has no hash."""
+        known = self._known
+        if known is not None:
+            page = ReadingScreen(self.TITLE_TEXT, lambda view: draw.section_rows(known, view))
+            self.desk.call_later(self.desk.push_screen, page)
 
     def do_postmortem_submit(self, _: str) -> None:
         """Ask for its approval."""

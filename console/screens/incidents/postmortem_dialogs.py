@@ -48,9 +48,7 @@ class ApproveDialog(FormScreen):
 
     def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
         """What approving means."""
-        return self.headline_line(
-            "near", "You sign what you have read; it never changes again."
-        )
+        return self.headline_line("near", "You sign what you have read; it never changes again.")
 
     def about(self, view: View) -> list[Line]:
         """Which text."""

@@ -16,6 +16,7 @@ from console.state import incident_record
 from console.state.floor import Floor
 from console.state.incident_record import LINES_AT_ONCE, Record
 from console.widgets import incidents as draw
+from console.widgets.incident_parts import snapshot_rows
 from console.widgets.lines import Line, line, outside, spread
 from console.widgets.panel import Box, Panel
 from console.widgets.rows import Rows
@@ -23,6 +24,7 @@ from console.widgets.sheet import Sheet
 from console.widgets.view import View
 from contract.alerts import Link
 from contract.base import Page
+from contract.incident_records import IncidentSnapshot
 from contract.incidents import Incident, NoteRequest, TimelineEntry
 from contract.postmortem import Draft
 
@@ -36,6 +38,7 @@ _LOOK: Final = "incident"
 _OLDER: Final = "older"
 _ACT: Final = "act"
 _NOTE: Final = "note"
+_SNAPSHOT: Final = "snapshot"
 _UNLOADED: Final = "Asking for the incident."
 
 
@@ -112,6 +115,9 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
             self._record, self._problem = incident_record.looked(self._record, *value), ""
         elif question.topic == _OLDER and isinstance(value, Page) and self._record is not None:
             self._record = incident_record.with_older(self._record, value)
+        elif isinstance(value, IncidentSnapshot):
+            page = ReadingScreen("As it was", lambda view: snapshot_rows(value, view))
+            self.desk.call_later(self.desk.push_screen, page)
         elif question.topic == _NOTE:
             self._note_taken()
         elif question.topic == _ACT and isinstance(value, Incident):
@@ -171,6 +177,10 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
             self.do_incident_tick("")
         else:
             await super().follow(link)
+
+    def do_incident_snapshot(self, _: str) -> None:
+        """What was known when it was declared."""
+        self.ask(_SNAPSHOT, lambda api: incidents.snapshot(api, self.ident))
 
     # the note
 
