@@ -68,12 +68,6 @@ class Lane:
         self._thread.end()
 
 
-def is_address(url: str) -> bool:
-    """Whether apprise can make something of an address."""
-    with _silenced():
-        return _opened(url) is not None
-
-
 def _opened(url: str) -> "Apprise | None":
     import apprise  # hundreds of plug-ins are looked at: not before somebody is to be told
 

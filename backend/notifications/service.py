@@ -15,7 +15,7 @@ from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
 from backend.lookup import row_named
 from backend.notifications import waiting, wording
-from backend.notifications.channels import channels_now, configured_channels
+from backend.notifications.channels import channels_now
 from backend.notifications.core import GRAVITY
 from backend.notifications.tables import NotificationRow
 from backend.notifications.waiting import Notice
