@@ -29,15 +29,15 @@ from backend.db import after_commit
 from backend.errors import ConfigurationError
 from backend.paging import COUNT_CAP
 from backend.revocations import ErasedSubjectError
-from contract.audit import AuditPage, AuditResult
+from contract.audit import AuditResult
 from ledger.canon import format_instant
 from ledger.entry import Detail, Index
 
 __all__ = [
     "ERASED", "META_LOG", "Amount", "AuditDraft", "Destroyed", "Followed", "Part", "amount_of", "count_since",
     "destroy", "destroyed_subjects", "entries_between", "find_person", "introduce", "is_erased", "quarantined_values",
-    "readmit", "record", "sealed_within", "search_for", "shown_with_names", "sizes", "still_there",
-    "stored_without_names", "surrogate_of",
+    "readmit", "record", "sealed_within", "shown_with_names", "sizes", "still_there", "stored_without_names",
+    "surrogate_of",
 ]  # fmt: skip
 
 _REGISTERED = frozenset(event.value for event in AuditEvent)
@@ -242,14 +242,3 @@ async def sealed_within(
     if until is not None:
         wanted = wanted.where(SealedField.occurred_at < until)
     return await session.scalar(wanted.limit(1)) is not None
-
-
-async def search_for(session: AsyncSession, runtime: Runtime, caller: Caller, words: str, *, limit: int) -> AuditPage:
-    """The newest entries with some words, as a search finds them; recorded like one.
-
-    Raises:
-        WatchfloorError: as a search does.
-    """
-    from backend.audit import query, search  # late: a search writes its own entry through this module
-
-    return await search.search(session, runtime, caller, query.AuditQuery(q=words or None, limit=limit))

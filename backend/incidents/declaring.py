@@ -39,6 +39,7 @@ async def declare(session: AsyncSession, runtime: Runtime, caller: Caller, reque
     title = checking.name("title", request.title)
     commander = checking.name("commander", request.commander or caller.subject)
     started_at = None if request.started_at is None else checking.instant(request.started_at, now)
+    seen = await snapshots.look(session, runtime)  # before the lock: whoever comes next waits for what follows
     number = await _next_number(session, now.year)
     if request.idempotency_key and (earlier := await _by_key(session, caller, request.idempotency_key)):
         return await views.show(session, runtime, earlier)
@@ -58,7 +59,7 @@ async def declare(session: AsyncSession, runtime: Runtime, caller: Caller, reque
     await work.first(MilestoneName.DETECTED, now)
     if caller.kind == "user":  # whoever declares it has taken it on
         await work.first(MilestoneName.ACKNOWLEDGED, now)
-    await snapshots.take(work)
+    await snapshots.keep(work, seen)
     told = {"title": title, "type": kind, "severity": request.severity.value, "drill": request.drill}
     await _tell(work, title, kind, request)
     about = {"scopes": row.scopes, "commander": commander, "alerts": len(found), "freezes": len(request.freezes)}

@@ -8,22 +8,17 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
-from backend.alerts import service as alerts
+from backend import answering
 from backend.audit import service as audit
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident, not_found
-from backend.executors import service as executors
-from backend.freeze import service as freeze
 from backend.incidents import checking
 from backend.incidents.tables import IncidentEvidence
 from backend.incidents.writing import INCIDENT, row_of, writing
-from backend.risk import service as risk
 from contract.base import Page
 from contract.errors import ErrorCode
 from contract.incidents import MAX_EVIDENCE_BYTES, Evidence, EvidenceQueryRequest
@@ -34,7 +29,6 @@ MAX_PIECES: Final = 200
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,49}/[a-z0-9][a-z0-9!#$&^_.+-]{0,48}")
 _MAX_NAME_CHARS: Final = 200
 _MAX_DESCRIPTION_CHARS: Final = 2_000
-_MAX_AUDIT_ENTRIES: Final = 100
 _JSON: Final = "application/json"
 _NEEDS: Final = {
     "alert": Permission.VIEW_ALERTS,
@@ -104,7 +98,7 @@ async def attach_answer(
         WatchfloorError: NOT_FOUND; NOT_ALLOWED to whoever may not ask; CONFLICT once it is closed; TOO_LARGE.
     """
     _require(caller, request.kind)
-    content = await _answer(session, runtime, caller, request)
+    content = await answering.answer(session, runtime, caller, kind=request.kind, about=request.query)
     asked = f"{request.kind} {request.query}".strip()
     piece = _Piece(f"{request.kind}.json", _JSON, request.description, "query", content, asked)
     return await _keep(session, runtime, caller, ident, piece)
@@ -114,27 +108,6 @@ def _require(caller: Caller, kind: str) -> None:
     needed = _NEEDS[kind]
     if needed not in caller.permissions:
         raise WatchfloorError(ErrorCode.NOT_ALLOWED, f"Your role may not see that: it lacks {needed.value}.")
-
-
-async def _answer(session: AsyncSession, runtime: Runtime, caller: Caller, request: EvidenceQueryRequest) -> bytes:
-    found: BaseModel
-    match request.kind:
-        case "alert":
-            found = await alerts.get_alert(session, request.query)
-        case "freeze":
-            found = await freeze.get_freeze(session, runtime, request.query)
-        case "executors":
-            known = await executors.list_executors(session, runtime)
-            return _encoded({"executors": [one.model_dump(mode="json") for one in known]})
-        case "risk":
-            found = await risk.latest(session, runtime)
-        case _:
-            found = await audit.search_for(session, runtime, caller, request.query, limit=_MAX_AUDIT_ENTRIES)
-    return _encoded(found.model_dump(mode="json"))
-
-
-def _encoded(answer: object) -> bytes:
-    return orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
 
 async def _keep(session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, piece: _Piece) -> Evidence:

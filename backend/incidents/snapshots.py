@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import service as alerts
+from backend.context import Runtime
 from backend.errors import not_found
 from backend.executors import service as executors
 from backend.freeze import service as freeze
@@ -17,22 +18,26 @@ from contract.incident_records import IncidentSnapshot
 _MAX_FREEZES: Final = 100
 
 
-async def take(work: Writing) -> None:
-    """Keep the latest assessment and the floor with an incident that is being declared."""
-    session, runtime = work.session, work.runtime
+async def look(session: AsyncSession, runtime: Runtime) -> IncidentSnapshot:
+    """The latest assessment and the floor as they are; not yet of any incident."""
     latest = await risk.latest(session, runtime)
     known = await executors.list_executors(session, runtime)
     holds = await freeze.all_in_force(session, runtime)
-    snapshot = IncidentSnapshot(
+    return IncidentSnapshot(
         **dict(latest),
-        incident=work.row.id,
-        taken_at=work.now,
+        incident="",
+        taken_at=runtime.clock.now(),
         executors=dict(Counter(one.state.value for one in known)),
         freezes=[f"{one.ref} {one.scope}" for one in holds[:_MAX_FREEZES]],
         alert_counts=await alerts.counts(session),
     )
-    session.add(SnapshotRow(incident=work.row.id, taken_at=work.now, body=snapshot.model_dump(mode="json")))
-    await session.flush()
+
+
+async def keep(work: Writing, seen: IncidentSnapshot) -> None:
+    """Keep what was seen with the incident that is being declared."""
+    body = seen.model_copy(update={"incident": work.row.id}).model_dump(mode="json")
+    work.session.add(SnapshotRow(incident=work.row.id, taken_at=seen.taken_at, body=body))
+    await work.session.flush()
 
 
 async def snapshot(session: AsyncSession, ident: str) -> IncidentSnapshot:
