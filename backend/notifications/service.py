@@ -27,7 +27,6 @@ from contract.notifications import Channel, Delivery, DeliveryState
 
 __all__ = [
     "DeliveryFilter",
-    "configured_channels",
     "get_delivery",
     "list_channels",
     "list_deliveries",
