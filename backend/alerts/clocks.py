@@ -23,7 +23,7 @@ CHECK_EVERY_S: Final = 5.0
 """How late a step may be that nothing announced."""
 SOONEST_S: Final = 0.2
 """However soon the next step is due."""
-AT_ONCE: Final = 200
+AT_ONCE: Final = 100
 """Alerts that are passed on in one tick; the rest follows with the next."""
 _SILENCES_AT_ONCE: Final = 20
 _JUST_RAISED: Final = timedelta(minutes=2)
@@ -43,13 +43,16 @@ async def tick(session: AsyncSession, runtime: Runtime) -> float:
 
 
 async def _turn_silences(session: AsyncSession, runtime: Runtime, now: datetime) -> bool:
-    """Begin and end silences; True: there may be more to do."""
+    """Begin silences, then end those that are over: one that follows on another's heels raises nothing again.
+
+    True: there may be more to do.
+    """
     due = or_(SilenceRow.ends_at <= now, (SilenceRow.starts_at <= now) & SilenceRow.begun_at.is_(None))
     rows = (
         await session.scalars(
             select(SilenceRow)
             .where(SilenceRow.source == OWN_SOURCE, SilenceRow.lifted_at.is_(None), due)
-            .order_by(SilenceRow.ends_at, SilenceRow.id)
+            .order_by(SilenceRow.ends_at <= now, SilenceRow.ends_at, SilenceRow.id)
             .limit(_SILENCES_AT_ONCE)
             .with_for_update(skip_locked=True)
         )

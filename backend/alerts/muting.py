@@ -17,10 +17,13 @@ from backend.alerts.muting_core import SILENCE, Mute, Standing, Turn
 from backend.alerts.rows import clock_values, note, put
 from backend.alerts.tables import OWN_SOURCE, AlertRow, SilenceRow
 from backend.audit import service as audit
+from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from contract.alert_work import Matcher
 from contract.alerts import AlertStatus, Severity
 
+_NAMED_AT_ONCE: Final = 100
+"""Alerts that one audit entry names: it stays below what an entry may hold."""
 MAX_STANDING: Final = 1_000
 """Silences in force that are looked at; a floor with more has another problem."""
 
@@ -65,6 +68,16 @@ async def set_mutes(
 
     When the last of it goes and the alert goes on, it is raised again: open, its clocks from the beginning.
     """
+    turn = change_mutes(session, runtime, caller, row, mutes)
+    if turn is Turn.MUTED:
+        await audit.record(session, runtime, caller, note(row, "muted", by=[_named(mute) for mute in row.muted_by]))
+    if turn is Turn.RAISED_AGAIN:
+        await audit.record(session, runtime, caller, note(row, "raised_again", times=row.times_raised))
+    return turn
+
+
+def change_mutes(session: AsyncSession, runtime: Runtime, caller: Caller, row: AlertRow, mutes: Sequence[Mute]) -> Turn:
+    """`set_mutes` without its audit entry: see `note_turns`."""
     before, after = list(row.muted_by), [dict(mute) for mute in mutes]
     come, gone = muting_core.differences(before, after)
     cleared = row.status == AlertStatus.CLEARED.value
@@ -73,10 +86,27 @@ async def set_mutes(
     happened(session, runtime, caller, *_lines(row, come, gone))
     if turn is Turn.MUTED:
         row.escalates_at = None
-        await audit.record(session, runtime, caller, note(row, "muted", by=[_named(mute) for mute in after]))
     if turn is Turn.RAISED_AGAIN:
-        await _raise_again(session, runtime, caller, row, gone)
+        _raise_again(session, runtime, caller, row, gone)
     return turn
+
+
+async def note_turns(
+    session: AsyncSession, runtime: Runtime, caller: Caller, turned: Sequence[tuple[AlertRow, Turn]], why: str
+) -> None:
+    """The audit entries of what one silence did to many alerts: each entry names up to a hundred of them."""
+    for turn, act in ((Turn.MUTED, "muted"), (Turn.RAISED_AGAIN, "raised_again")):
+        idents = [str(row.id) for row, its_turn in turned if its_turn is turn]
+        for start in range(0, len(idents), _NAMED_AT_ONCE):
+            named = idents[start : start + _NAMED_AT_ONCE]
+            entry = AuditDraft(
+                event_type=f"alerts.alert.{act}",
+                action=f"alert {act}",
+                resource_type="alert",
+                resource_id=named[0] if len(named) == 1 else None,
+                new_value={"alerts": named, "by": why},
+            )
+            await audit.record(session, runtime, caller, entry)
 
 
 def _lines(row: AlertRow, come: Sequence[Mute], gone: Sequence[Mute]) -> list[Happening]:
@@ -97,9 +127,7 @@ def _named(mute: Mute) -> str:
     return f"{mute['kind']} {mute['id']}"
 
 
-async def _raise_again(
-    session: AsyncSession, runtime: Runtime, caller: Caller, row: AlertRow, gone: Sequence[Mute]
-) -> None:
+def _raise_again(session: AsyncSession, runtime: Runtime, caller: Caller, row: AlertRow, gone: Sequence[Mute]) -> None:
     now = runtime.clock.now()
     ended = ", ".join(map(_named, gone))
     if row.acknowledged_at is not None:
@@ -108,4 +136,3 @@ async def _raise_again(
     row.acknowledged_by = row.acknowledged_at = row.acknowledge_comment = None
     put(row, clock_values(runtime, Severity(row.severity), now, muted=False))
     happened(session, runtime, caller, Happening(row.id, Kind.RAISED_AGAIN, facts={"ended": ended}))
-    await audit.record(session, runtime, caller, note(row, "raised_again", ended=ended, times=row.times_raised))

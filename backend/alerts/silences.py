@@ -16,7 +16,7 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from backend.alerts import muting_core
 from backend.alerts.matching import CostlyPatternError, matches, refuse_unusable
-from backend.alerts.muting import mute_of, set_mutes, standing_of
+from backend.alerts.muting import change_mutes, mute_of, note_turns, standing_of
 from backend.alerts.muting_core import SILENCE, Standing, Turn, state_of
 from backend.alerts.rows import GRAVITY, LIVE, announce, wire
 from backend.alerts.tables import OWN_SOURCE, AlertmanagerSource, AlertRow, SilenceRow
@@ -193,14 +193,15 @@ async def mute_all(
     """Mute the alerts that a silence matches and that it does not mute yet; how many those were."""
     unmuted = ~AlertRow.muted_by.contains([{"kind": SILENCE, "id": silence.id}])
     idents = [ident async for ident in _matching(session, silence.matchers, unmuted, *also)]
-    changed: list[AlertRow] = []
-    for row in await _locked(session, idents):
-        if matches(silence.matchers, row.labels):
-            await set_mutes(session, runtime, caller, row, muting_core.with_mute(row.muted_by, silence.mute))
-            changed.append(row)
-    if changed:
-        await announce(session, runtime, changed)
-    return len(changed)
+    turned = [
+        (row, change_mutes(session, runtime, caller, row, muting_core.with_mute(row.muted_by, silence.mute)))
+        for row in await _locked(session, idents)
+        if matches(silence.matchers, row.labels)
+    ]
+    await note_turns(session, runtime, caller, turned, f"silence {silence.id}")
+    if turned:
+        await announce(session, runtime, [row for row, _ in turned])
+    return len(turned)
 
 
 async def _locked(session: AsyncSession, idents: Sequence[UUID]) -> list[AlertRow]:
@@ -242,13 +243,14 @@ async def lift(session: AsyncSession, runtime: Runtime, caller: Caller, row: Sil
     mute = mute_of(row)
     muted = AlertRow.muted_by.contains([{"kind": SILENCE, "id": mute["id"]}])
     rows = await _locked(session, list(await session.scalars(select(AlertRow.id).where(LIVE, muted))))
-    turns = [
-        await set_mutes(session, runtime, caller, one, muting_core.without_mutes(one.muted_by, [mute])) for one in rows
+    turned = [
+        (one, change_mutes(session, runtime, caller, one, muting_core.without_mutes(one.muted_by, [mute])))
+        for one in rows
     ]
-    again = turns.count(Turn.RAISED_AGAIN)
-    await audit.record(
-        session, runtime, caller, _note(row, "ended", early=row.ended_by is not None, raised_again=again)
-    )
+    again = sum(turn is Turn.RAISED_AGAIN for _, turn in turned)
+    told = _note(row, "ended", early=row.ended_by is not None, raised_again=again)
+    await audit.record(session, runtime, caller, told)
+    await note_turns(session, runtime, caller, turned, f"silence {row.id}")
     await announce(session, runtime, rows)
 
 

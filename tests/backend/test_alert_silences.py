@@ -1,16 +1,20 @@
 """Silences: what they mute, until when, and that what goes on then is raised again."""
 
 import asyncio
+import random
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from sqlalchemy import select
 
 from backend.alerts import clocks
 from backend.alerts import service as alerts
 from backend.alerts.service import Told
+from backend.audit.tables import AuditLog
 from contract.alert_work import Silence, SilencePreview
 from contract.alerts import Alert, AlertStatus, Severity
 from contract.base import Page
@@ -18,6 +22,7 @@ from contract.scope import Scope
 from tests.backend.test_alerts import RULE, clear, draft, raised
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
+from tests.support.ledger import settled
 from tests.support.people import AUDITOR, OFFICER, OPERATOR
 
 ARBITRAGE = [{"name": "scope", "value": "strategy:arbitrage"}]
@@ -120,6 +125,22 @@ async def test_under_two_silences_it_is_raised_again_when_the_last_ends(database
         answer = await client.post(f"/v1/silences/{second.id}/end")
         assert (answer.json()["ended_by"], answer.json()["state"]) == (OPERATOR.name, "ended")
         assert (await client.post(f"/v1/silences/{second.id}/end")).json() == answer.json()
+        assert (await shown(app, one.id)).times_raised == 2
+
+
+async def test_a_silence_on_the_heels_of_another_raises_nothing_again(database_url: str) -> None:
+    time = SetClock()
+    async with started_app(database_url, clock=time.clock) as app:
+        [(one, _)] = await raised(app, draft())
+        client = await app.as_(OPERATOR)
+        await silence(client, minutes=10)
+        await silence(client, minutes=10, starts_at=(time.at + timedelta(minutes=10)).isoformat())
+        time.pass_(minutes=10)
+        await tick(app)
+        found = await shown(app, one.id)
+        assert (len(found.muted_by), found.times_raised) == (1, 1)
+        time.pass_(minutes=10)
+        await tick(app)
         assert (await shown(app, one.id)).times_raised == 2
 
 
@@ -251,3 +272,126 @@ async def test_the_history_lets_nothing_be_changed_but_an_erased_name(app: App, 
     assert OPERATOR.name not in {line.event.actor for line in await told(app, one.id)}
     found = await shown(app, one.id)
     assert (found.acknowledged_by, found.muted_by[0].by) == ("pid:1", "pid:1")
+
+
+async def test_the_audit_log_names_every_alert_of_a_large_silence(app: App) -> None:
+    ids = {one.id for one, _ in await raised(app, *(draft(str(number)) for number in range(120)))}
+    client = await app.as_(OPERATOR)
+    made = await silence(client)
+    await client.post(f"/v1/silences/{made.id}/end")
+    await settled(app)
+    async with app.runtime.database.read() as session:
+        rows = list(await session.scalars(select(AuditLog).where(AuditLog.event_type.like("alerts.%"))))
+    for act in ("muted", "raised_again"):
+        entries = [row for row in rows if row.event_type == f"alerts.alert.{act}"]
+        named = [ident for row in entries for ident in (row.new_value or {})["alerts"]]
+        assert len(entries) == 2
+        assert sorted(named) == sorted(ids)
+        assert {row.user_id for row in entries} == {OPERATOR.name}
+    assert {row.event_type for row in rows if row.resource_id == made.id} == {
+        "alerts.silence.created", "alerts.silence.ended",
+    }  # fmt: skip
+
+
+SCOPES = ("chain:base", "chain:op", "strategy:arbitrage")
+
+
+@dataclass
+class Known:
+    """What must be true of one live alert, by the plainest means."""
+
+    ident: str
+    scope: str
+    times: int = 1
+    acknowledged: bool = False
+    over: set[str] = field(default_factory=set)
+    """Silences that mute it."""
+
+
+@dataclass
+class Model:
+    """A floor with some silences: minutes, sets and nothing else."""
+
+    minute: int = 0
+    live: dict[str, Known] = field(default_factory=dict)
+    silences: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    """Scope, first minute, last minute."""
+
+    def settle(self) -> None:
+        """What the clock of the minute does."""
+        self.begin()
+        for ident, (_, _, end) in list(self.silences.items()):
+            if self.minute >= end:
+                self.lift(ident)
+
+    def begin(self) -> None:
+        """Mute what a silence in force is about."""
+        for ident, (scope, start, end) in self.silences.items():
+            for one in self.live.values():
+                if start <= self.minute < end and one.scope == scope:
+                    one.over.add(ident)
+
+    def lift(self, ident: str) -> None:
+        """End a silence."""
+        del self.silences[ident]
+        for one in self.live.values():
+            if ident in one.over:
+                one.over.discard(ident)
+                if not one.over:
+                    one.times, one.acknowledged = one.times + 1, False
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+async def test_any_history_of_silences_ends_as_a_plain_model_says(database_url: str, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311  a history, no secret
+    time, model = SetClock(), Model()
+    async with started_app(database_url, clock=time.clock) as app:
+        client = await app.as_(OPERATOR)
+        for _ in range(25):
+            await _step(app, client, chance, model)
+            if chance.random() < 0.5:
+                minutes = chance.choice((1, 5, 20))
+                time.pass_(minutes=minutes)
+                model.minute += minutes
+            await tick(app)
+            model.settle()
+            async with app.runtime.database.read() as session:
+                live = dict(await alerts.live_of_rules(session, ["DAILY_LOSS_LIMIT"]))
+                waiting = (await alerts.counts(session)).total
+            assert live.keys() == model.live.keys()
+            for mark, known in model.live.items():
+                shown_now = live[mark]
+                assert {by.id for by in shown_now.muted_by} == known.over, (seed, mark)
+                assert (shown_now.times_raised, shown_now.acknowledged_by is not None) == (
+                    known.times, known.acknowledged,
+                ), (seed, mark)  # fmt: skip
+            assert waiting == sum(not known.over for known in model.live.values())
+
+
+async def _step(app: App, client: httpx.AsyncClient, chance: random.Random, model: Model) -> None:
+    scope, mark = chance.choice(SCOPES), f"m{chance.randrange(6)}"
+    what = chance.choice(("raise", "raise", "silence", "silence", "acknowledge", "clear", "end"))
+    if what == "raise" and mark not in model.live:
+        [(one, _)] = await raised(app, draft(mark, scope=Scope.parse(scope)))
+        model.live[mark] = Known(one.id, scope)
+        model.live[mark].over = {
+            ident
+            for ident, (over, start, end) in model.silences.items()
+            if over == scope and start <= model.minute < end
+        }
+    elif what == "silence":
+        matchers = [{"name": "scope", "value": scope}]
+        later, minutes = chance.choice((0, 0, 5)), chance.choice((1, 10, 30))
+        starts = app.runtime.clock.now() + timedelta(minutes=later)
+        made = await silence(client, matchers=matchers, minutes=minutes, starts_at=starts.isoformat())
+        model.silences[made.id] = (scope, model.minute + later, model.minute + later + minutes)
+        model.begin()
+    elif what == "acknowledge" and mark in model.live:
+        await client.post(f"/v1/alerts/{model.live[mark].ident}/acknowledge", json={"comment": ""})
+        model.live[mark].acknowledged = True
+    elif what == "clear" and mark in model.live:
+        await clear(app, model.live.pop(mark).ident)
+    elif what == "end" and model.silences:
+        ident = chance.choice(sorted(model.silences))
+        await client.post(f"/v1/silences/{ident}/end")
+        model.lift(ident)
