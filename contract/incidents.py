@@ -240,7 +240,7 @@ class IncidentChange(WireRequest):
     loss_usd: Money | None = None
     loss_eth: Money | None = None
     users: int | None = Field(default=None, ge=0)
-    description: str | None = Field(default=None, max_length=MAX_NOTE_CHARS)
+    description: Annotated[str, Field(max_length=MAX_NOTE_CHARS), AfterValidator(storable)] | None = None
     version: int | None = Field(default=None, ge=1)
     """The version that was on the screen: refused if the same fact was changed since."""
 
@@ -262,6 +262,8 @@ class CloseRequest(WireRequest):
     """Put the record away; refused without an approved post-mortem where the policy wants one."""
 
     note: str = Field(default="", max_length=MAX_NOTE_CHARS)
+
+    _note = field_validator("note")(storable)
 
 
 class Evidence(Wire):
@@ -289,6 +291,8 @@ class EvidenceQueryRequest(WireRequest):
     query: str = Field(default="", max_length=1_000)
     """The id of an alert or freeze; the words of a search of the audit log."""
     description: str = Field(default="", max_length=MAX_REASON_CHARS)
+
+    _texts = field_validator("query", "description")(storable)
 
 
 class FollowUp(Wire):
@@ -325,7 +329,7 @@ class FollowUpChange(WireRequest):
     owner: Name | None = None
     due_on: date | None = None
     done: bool | None = None
-    note: str | None = Field(default=None, max_length=MAX_NOTE_CHARS)
+    note: Annotated[str, Field(max_length=MAX_NOTE_CHARS), AfterValidator(storable)] | None = None
 
 
 class Interval(StrEnum):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
 from backend.errors import WatchfloorError
@@ -16,6 +16,8 @@ _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _AMOUNT_LIMIT: Final = Decimal(10) ** 20
 """What the database holds; above all money there is."""
 _ATOM: Final = Decimal(1).scaleb(-18)
+_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+"""Room for every digit that the database keeps: 20 before the point and 18 behind it."""
 _MOST_USERS: Final = 10**12
 
 
@@ -75,7 +77,7 @@ def amount(what: str, value: Decimal) -> Decimal:
     """
     if value < 0 or value >= _AMOUNT_LIMIT:
         raise refused(f"The {what} is negative, or larger than any amount there is.")
-    return value.quantize(_ATOM, ROUND_HALF_EVEN)
+    return _EXACT.quantize(value, _ATOM)
 
 
 def users(value: int) -> int:

@@ -159,8 +159,11 @@ def _words(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A fact as the ledger takes it: amounts as text."""
-    return value if isinstance(value, str | int | list | None) else format(value.normalize(), "f")
+    """A fact as the ledger takes it: amounts as text, every digit of them."""
+    if isinstance(value, str | int | list | None):
+        return value
+    whole, _, rest = format(value, "f").partition(".")
+    return f"{whole}.{rest.rstrip('0')}".rstrip(".")
 
 
 def _classify(work: Writing, severity: Severity) -> None:

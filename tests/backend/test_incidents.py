@@ -317,3 +317,34 @@ async def test_who_may_what(app: App) -> None:
 
 async def test_twenty_people_at_one_record_lose_nothing(database_url: str) -> None:
     assert await histories(database_url, 20, seed=1) == []
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\\ud800"])
+async def test_text_that_no_database_takes_is_refused_everywhere(app: App, text: str) -> None:
+    client = await app.as_(OFFICER)
+    made = await declared(client, severity="low")
+    path, said = f"/v1/incidents/{made.id}", text.replace("\x00", "\\u0000")
+    for method, what, body in (
+        ("POST", "/timeline", '{"text": "%s"}'),
+        ("PATCH", "", '{"description": "%s"}'),
+        ("PATCH", "", '{"services": ["%s"]}'),
+        ("POST", "/roles", '{"role": "scribe", "person": "%s"}'),
+        ("POST", "/steps/advance", '{"note": "%s"}'),
+        ("POST", "/links", '{"kind": "freeze", "id": "%s"}'),
+        ("POST", "/evidence/query", '{"kind": "risk", "description": "%s"}'),
+        ("POST", "/evidence/query", '{"kind": "audit", "query": "%s"}'),
+        ("POST", "/follow-ups", '{"text": "%s"}'),
+        ("POST", "/close", '{"note": "%s"}'),
+    ):
+        headers = {"content-type": "application/json"}
+        answer = await client.request(method, f"{path}{what}", content=body % said, headers=headers)
+        assert answer.status_code in {404, 422}, (what, answer.text)
+
+
+async def test_an_amount_keeps_every_digit(app: App) -> None:
+    client = await app.as_(OFFICER)
+    made = await declared(client)
+    loss = "12345678901234567890.123456789012345678"
+    answer = await client.patch(f"/v1/incidents/{made.id}", json={"loss_eth": loss})
+    assert answer.json()["impact"]["loss_eth"] == loss
+    assert loss in [line.text for line in await timeline(client, made.id)][-1]
