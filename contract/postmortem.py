@@ -10,6 +10,8 @@ from contract.states import PostmortemState as PostmortemState  # noqa: PLC0414 
 
 MAX_SECTION_CHARS = 100_000
 """Far above any section of the reports we have seen."""
+MAX_VERSION = 2**31 - 1
+"""What the database counts to."""
 MAX_REPORT_CHARS = 1_000_000
 """Of an imported report."""
 DRAFT_KEY = r"^[a-z]+(:[A-Za-z0-9 _.-]{1,80}){0,4}$"
@@ -63,7 +65,7 @@ class SectionEdit(WireRequest):
     """The text of a section after somebody has edited it."""
 
     text: str = Field(max_length=MAX_SECTION_CHARS)
-    base_version: int = Field(ge=0)
+    base_version: int = Field(ge=0, le=MAX_VERSION)
     """The section's version that the editing began from."""
 
     _text = field_validator("text")(storable)
@@ -158,6 +160,6 @@ class DraftRequest(WireRequest):
     """Keep what is being typed."""
 
     text: str = Field(max_length=MAX_SECTION_CHARS)
-    base_version: int = Field(default=0, ge=0)
+    base_version: int = Field(default=0, ge=0, le=MAX_VERSION)
 
     _text = field_validator("text")(storable)

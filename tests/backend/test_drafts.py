@@ -84,6 +84,13 @@ async def test_keys_have_one_form(app: App) -> None:
         assert (await client.put(f"/v1/drafts/{key}", json={"text": "x"})).status_code == 422
 
 
+async def test_a_version_that_no_section_ever_has_is_refused(app: App) -> None:
+    client = await app.as_(OPERATOR)
+    for base, status in ((-1, 422), (2**31, 422), (2**31 - 1, 200)):
+        answer = await client.put(f"/v1/drafts/{KEY}", json={"text": "x", "base_version": base})
+        assert answer.status_code == status, answer.text
+
+
 async def test_an_erased_person_s_drafts_go(app: App) -> None:
     client = await app.as_(OPERATOR)
     await kept(client, KEY, "x")
