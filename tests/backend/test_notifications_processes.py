@@ -25,12 +25,14 @@ def hook() -> Iterator[Receiver]:
         yield receiver
 
 
-@pytest.fixture
-def policy(tmp_path: Path) -> Path:
-    path = tmp_path / "policy.toml"
-    path.write_text(
-        f'extends = "{SWIFT}"\n[watchfloor.notifications]\nanswer_seconds = 1\nfirst_retry_seconds = 1\ntries = 20\n'
-    )
+PATIENT = "?rto=60&cto=60"
+"""Of an address: a busy machine answers late, and whoever is tried again may hear it twice."""
+
+
+def _policy(directory: Path, answer_seconds: int) -> Path:
+    path = directory / "policy.toml"
+    rules = f"answer_seconds = {answer_seconds}\nfirst_retry_seconds = 1\ntries = 20\n"
+    path.write_text(f'extends = "{SWIFT}"\n[watchfloor.notifications]\n{rules}')
     return path
 
 
@@ -61,8 +63,8 @@ def _with(file: Path, policy: Path) -> dict[str, str]:
     return {"WATCHFLOOR_NOTIFICATIONS_FILE": str(file), "WATCHFLOOR_POLICY": str(policy)}
 
 
-def test_two_backends_tell_each_alert_once(database_url: str, hook: Receiver, policy: Path, tmp_path: Path) -> None:
-    file = channel_file(tmp_path / "channels.toml", {"oncall": hook.url()})
+def test_two_backends_tell_each_alert_once(database_url: str, hook: Receiver, tmp_path: Path) -> None:
+    file, policy = channel_file(tmp_path / "channels.toml", {"oncall": hook.url() + PATIENT}), _policy(tmp_path, 60)
     with ExitStack() as running:
         for number in range(2):
             running.enter_context(backend(database_url, tmp_path / f"{number}.log", env=_with(file, policy)))
@@ -73,9 +75,9 @@ def test_two_backends_tell_each_alert_once(database_url: str, hook: Receiver, po
 
 
 def test_what_a_killed_backend_was_sending_is_sent_by_the_next(
-    database_url: str, hook: Receiver, policy: Path, tmp_path: Path
+    database_url: str, hook: Receiver, tmp_path: Path
 ) -> None:
-    file = channel_file(tmp_path / "channels.toml", {"oncall": hook.url()})
+    file, policy = channel_file(tmp_path / "channels.toml", {"oncall": hook.url() + PATIENT}), _policy(tmp_path, 60)
     hook.silent.set()
     with backend(database_url, tmp_path / "first.log", env=_with(file, policy)) as first:
         _raise(database_url, 2)
@@ -87,19 +89,18 @@ def test_what_a_killed_backend_was_sending_is_sent_by_the_next(
     _query(database_url, "UPDATE notifications SET next_at = now() WHERE next_at IS NOT NULL")
     with backend(database_url, tmp_path / "second.log", env=_with(file, policy)):
         until(lambda: {state for _, state, _ in _states(database_url)} == {"sent"}, "both notifications")
-    assert sorted(hook.titles) == [f"[CRITICAL] RULE_{number} (strategy:arbitrage)" for number in range(2)]
-    assert sum(int(str(tries)) for *_, tries in _states(database_url)) >= 3
+    assert set(hook.titles) == {f"[CRITICAL] RULE_{number} (strategy:arbitrage)" for number in range(2)}
+    assert sum(int(str(tries)) for *_, tries in _states(database_url)) >= 3, "one was tried before"
 
 
-def test_a_place_that_never_answers_holds_up_nobody_else(
-    database_url: str, hook: Receiver, policy: Path, tmp_path: Path
-) -> None:
+def test_a_place_that_never_answers_holds_up_nobody_else(database_url: str, hook: Receiver, tmp_path: Path) -> None:
     with webhook() as deaf:
         deaf.silent.set()
-        file = channel_file(tmp_path / "channels.toml", {"deaf": deaf.url() + "?rto=60", "oncall": hook.url()})
+        urls = {"deaf": deaf.url() + PATIENT, "oncall": hook.url()}
+        file, policy = channel_file(tmp_path / "channels.toml", urls), _policy(tmp_path, 1)
         with backend(database_url, tmp_path / "backend.log", env=_with(file, policy)) as running:
             _raise(database_url, 3, severity=Severity.HIGH)
-            until(lambda: len(hook.arrived) == 3, "the notifications of the other channel")
+            until(lambda: len(set(hook.titles)) == 3, "the notifications of the other channel")
             until(lambda: _tried_again(database_url), "a second try")
             running.send(signal.SIGTERM)
             assert running.wait() in {0, -signal.SIGTERM}, "a try that hangs holds up no end"
