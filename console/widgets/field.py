@@ -2,11 +2,16 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import NoBinding
 from textual.widget import Widget
 from textual.widgets._input import Input
+
+from console.term.sanitize import MARK
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _SETTLE_LIMIT_S: Final = 0.5
 """A screen that is busy for longer must not hold up the keyboard."""
@@ -60,3 +65,15 @@ class Field(Input, Typing):
         options.setdefault("select_on_focus", False)
         super().__init__(**options)
         self.cursor_blink = False
+
+    @property
+    def _value(self) -> "Text":
+        """The text as it is painted: what is filled in may come from outside, and must not reach the terminal raw.
+
+        One mark for each character that does not show as itself, so that the cursor stays where it is; the value that
+        is sent is the one that came.
+        """
+        shown = super()._value
+        if not shown.plain.isprintable():
+            shown.plain = "".join(char if char.isprintable() else MARK for char in shown.plain)
+        return shown

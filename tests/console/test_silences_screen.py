@@ -2,6 +2,7 @@
 
 from contract.alert_work import SilenceState
 from contract.permissions import Permission
+from tests.console import alert_models
 from tests.console.alert_models import Desk, silence
 from tests.console.driving import Running, running
 
@@ -120,3 +121,20 @@ async def test_who_may_not_silence_may_look() -> None:
         await run.press("x")
         await run.shows("may not do this: it lacks silenc")
         assert run.title == "Silences"
+
+
+async def test_a_label_that_is_no_text_reaches_the_silence_whole_and_the_terminal_not_at_all() -> None:
+    hostile = "a\x1b]52;c;ZXZpbA==\x07b\u202ec\r\nd"
+    first, *others = alert_models.alerts()
+    named = first.model_copy(update={"rule": hostile, "labels": {"alertname": hostile}})
+    told = alert_models.overview().model_copy(update={"alerts": [named, *others]})
+    desk = Desk(alerts=[named, *others], overview=told)
+    async with running(desk) as run:
+        await _dialog(run)
+        await run.shows("This mutes 1 alert now")
+        assert not {"\x1b", "\x07", "\r", "\u202e"} & set(run.screen)
+        assert desk.posted(PREVIEW)[-1]["matchers"] == [{"name": "alertname", "op": "=", "value": hostile}]
+        await run.press("escape")
+        await run.at("Alerts")
+        await run.opens("i", "Declare an incident")
+        assert not {"\x1b", "\x07", "\r", "\u202e"} & set(run.screen)
