@@ -128,6 +128,11 @@ async def test_from_the_declaration_to_the_signed_post_mortem(
         await mine.until(lambda: mine.title.startswith("INC-"), "the record")
         ident = mine.title
         await mine.shows("TIMELINE")
+        await mine.press("S")
+        await mine.at("As it was")
+        await mine.shows("taken")
+        await mine.press("escape")
+        await mine.at(ident)
         async with _console(floor, ADMIN, tmp_path) as theirs:
             await theirs.app.show_incident(ident)
             await theirs.shows("Walked through")

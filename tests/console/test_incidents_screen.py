@@ -10,6 +10,7 @@ from console.screens.incidents import drafting
 from console.widgets.sheet import Sheet
 from contract.incidents import IncidentChanged, IncidentStatus, Severity
 from contract.permissions import Permission
+from contract.postmortem import Draft
 from contract.stream import Topic
 from tests.console import incident_models as models
 from tests.console.driving import Running, running
@@ -118,6 +119,16 @@ async def test_what_is_typed_is_kept_every_second_and_gone_on_with_elsewhere(mon
         await run.shows("half a sentence")
         await run.until(lambda: not paper.incidents.drafts, "the draft is gone")
     assert [sent["text"] for sent in paper.posted(NOTES)] == ["half a sentence"]
+
+
+async def test_what_is_typed_before_the_draft_has_come_stands_below_it() -> None:
+    paper = Paper()
+    paper.incidents.drafts[f"note:{IDENT}"] = Draft(key=f"note:{IDENT}", text="half a sent", updated_at=NOW)
+    async with running(paper) as run:
+        await open_record(run)
+        await run.press("n", "m", "o", "r", "e")
+        await run.until(lambda: "half" in run.app.screen.query_one("#note", Sheet).text, "the draft is back")
+        assert run.app.screen.query_one("#note", Sheet).text in {"half a sent\nmore", "half a sentmore"}
 
 
 async def test_esc_keeps_what_was_typed_as_a_draft() -> None:

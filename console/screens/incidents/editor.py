@@ -49,6 +49,8 @@ class EditorScreen(DraftingScreen):
         self._base = part.version
         """The version of the section that the text began from."""
         self._told = ("", "")
+        self._previewed: tuple[str, int] | None = None
+        """Text and width of the preview that is drawn: drawing a long one again every second would be felt."""
         self._lent: Path | None = None
         """The file, while the operator's own editor has the text."""
 
@@ -88,14 +90,14 @@ class EditorScreen(DraftingScreen):
         return self._base
 
     def draft_found(self, draft: Draft) -> None:
-        """Go on where somebody was cut off, unless they have begun anew."""
-        if self._sheet.text == self._part.text and draft.text != self._part.text:
-            self._sheet.put(draft.text)
-            self._base = draft.base_version
-            self._told = (
-                "near",
-                f"This is your draft of {draft.updated_at:%H:%M:%S} UTC; F8 takes the saved text again.",
-            )
+        """Go on where somebody was cut off; what they have typed meanwhile stands below it."""
+        typed, saved = self._sheet.text, self._part.text
+        if draft.text in {saved, typed}:
+            return
+        more = typed.removeprefix(saved) if typed.startswith(saved) else f"\n\n{typed}"
+        self._sheet.put(draft.text + more)
+        self._base = draft.base_version
+        self._told = ("near", f"This is your draft of {draft.updated_at:%H:%M:%S} UTC; F8 takes the saved text again.")
 
     # drawing
 
@@ -113,9 +115,10 @@ class EditorScreen(DraftingScreen):
         head = line((name, "head"), (f"  {waiting}", "dim"))
         row = spread(head, (*self.draft_note(), (" ", "")), view.width, view.glyphs)
         self.query_one("#draft-note", Panel).show([row])
-        if self._previewing:
-            rows = dict(enumerate(markdown_lines(self._sheet.text, view.sized(view.width - 2))))
-            ids = [str(index) for index in rows]
+        if self._previewing and self._previewed != (wanted := (self._sheet.text, view.width)):
+            self._previewed = wanted
+            rows = markdown_lines(self._sheet.text, view.sized(view.width - 2))
+            ids = [str(index) for index in range(len(rows))]
             self.query_one("#preview", Rows).load(ids, lambda ident, _: rows[int(ident)])
 
     def keep_draft(self) -> None:

@@ -214,9 +214,10 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
         return self._sheet.text
 
     def draft_found(self, draft: Draft) -> None:
-        """Go on where somebody was cut off, unless they have begun anew."""
-        if not self._sheet.text:
-            self._sheet.put(draft.text)
+        """Go on where somebody was cut off; what they have typed meanwhile stands below it."""
+        typed = self._sheet.text
+        if not typed.startswith(draft.text):
+            self._sheet.put(f"{draft.text}\n{typed}" if typed else draft.text)
 
     def do_incident_note(self, argument: str) -> None:
         """Open the line."""
