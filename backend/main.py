@@ -9,7 +9,18 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeoutError
 
-from backend import archivewatch, around, auditwatch, feedwatch, headwatch, http, limits_store, ops, settling
+from backend import (
+    alert_acts,
+    archivewatch,
+    around,
+    auditwatch,
+    feedwatch,
+    headwatch,
+    http,
+    limits_store,
+    ops,
+    settling,
+)
 from backend.alerts import clocks as alert_clocks
 from backend.alerts import routes as alerts_routes
 from backend.alerts import silence_routes
@@ -97,6 +108,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     alerts_routes.router,
     silence_routes.router,
     around.router,
+    alert_acts.router,
     postmortem_routes.router,  # before the routes of one incident, whose id would match "reports"
     incident_routes.router,
     incident_kept_routes.router,

@@ -17,7 +17,6 @@ from backend.alerts.rows import announce, note, put, standing_values, wire
 from backend.alerts.service import acknowledge_row
 from backend.alerts.tables import AlertRow
 from backend.audit import service as audit
-from backend.auth import service as auth
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident, not_found
 from contract.alert_work import AlertAct, AlertActAnswer, AlertActRequest, RefusedAct
@@ -87,14 +86,25 @@ _DONE_BY: Final[Mapping[AlertAct, Callable[[_Act, AlertRow], Awaitable[bool]]]] 
 }
 
 
-async def act(session: AsyncSession, runtime: Runtime, caller: Caller, request: AlertActRequest) -> AlertActAnswer:
-    """Do something with alerts, in the order of their ids; the answer names each of them once.
+def refuse_senseless(request: AlertActRequest) -> None:
+    """Refuse an act that says too little or too much.
 
     Raises:
-        WatchfloorError: INVALID_REQUEST: a note without words, or a person named for an act that is given to nobody;
-            NOT_FOUND: there is no such person.
+        WatchfloorError: INVALID_REQUEST: a note without words, or a person named for an act that is given to nobody.
     """
-    to = await _person(session, request)
+    if request.act is AlertAct.NOTE and not request.comment.strip():
+        raise WatchfloorError(ErrorCode.INVALID_REQUEST, "A note needs words.")
+    if request.to is not None and request.act is not AlertAct.ASSIGN:
+        raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"Nobody is named for this act: {request.act.value}.")
+
+
+async def act(
+    session: AsyncSession, runtime: Runtime, caller: Caller, request: AlertActRequest, *, to: str | None
+) -> AlertActAnswer:
+    """Do something with alerts, in the order of their ids; the answer names each of them once.
+
+    `to` is the account that the request names: whoever calls has looked it up.
+    """
     one = _Act(session, runtime, caller, request.comment.strip(), to)
     rows, refused = await _locked(session, list(dict.fromkeys(request.ids)))
     done: list[AlertRow] = []
@@ -109,16 +119,6 @@ async def act(session: AsyncSession, runtime: Runtime, caller: Caller, request: 
     if changed:
         await announce(session, runtime, changed)
     return AlertActAnswer(done=[wire(row) for row in done], refused=refused)
-
-
-async def _person(session: AsyncSession, request: AlertActRequest) -> str | None:
-    if request.act is AlertAct.NOTE and not request.comment.strip():
-        raise WatchfloorError(ErrorCode.INVALID_REQUEST, "A note needs words.")
-    if request.to is None:
-        return None
-    if request.act is not AlertAct.ASSIGN:
-        raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"Nobody is named for this act: {request.act.value}.")
-    return (await auth.account_named(session, request.to)).username
 
 
 async def _locked(session: AsyncSession, idents: Sequence[str]) -> tuple[list[AlertRow], list[RefusedAct]]:

@@ -1,18 +1,18 @@
-"""HTTP routes of alerts: finding them, their history, and what people do with them."""
+"""HTTP routes of alerts: finding them, their history, and acknowledging one; acts on many: `backend.alert_acts`."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
-from backend.alerts import acts, history, listing, service
+from backend.alerts import history, listing, service
 from backend.alerts.listing import AlertFilter
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.errors import WatchfloorError
 from backend.guard import CurrentCaller, needs
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
-from contract.alert_work import AlertActAnswer, AlertActRequest, AlertEvent
+from contract.alert_work import AlertEvent
 from contract.alerts import AcknowledgeRequest, Alert, AlertCategory, AlertStatus, Severity
 from contract.base import Page, storable
 from contract.errors import ErrorCode
@@ -90,14 +90,6 @@ async def list_alerts(
 ) -> Page[Alert]:
     """Alerts, newest first; `status`, `severity`, `category` and `label` may be given several times."""
     return await listing.list_alerts(session, wanted, cursor=cursor, limit=limit, as_of=runtime.clock.now())
-
-
-@router.post("/v1/alerts/acts", **needs(Permission.ACKNOWLEDGE_ALERTS))
-async def act_on_alerts(
-    body: AlertActRequest, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
-) -> AlertActAnswer:
-    """Acknowledge, assign, note or escalate one alert or many; those it cannot be done to are named with the reason."""
-    return await acts.act(session, runtime, caller, body)
 
 
 @router.get("/v1/alerts/{alert_id}", **needs(Permission.VIEW_ALERTS))
