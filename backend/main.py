@@ -166,6 +166,15 @@ async def _check_ledger(runtime: Runtime) -> None:
             await ledger_of(session, runtime)
 
 
+def _equip(app: FastAPI, runtime: Runtime) -> None:
+    """Give the application what its routes ask for and nothing has to start."""
+    app.state.admit, app.state.certificate = admit, None
+    app.state.sso = provider_of(runtime)
+    app.state.machines = Machines(runtime)
+    app.state.deliveries = Deliveries()
+    app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
+
+
 def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: bool = True) -> FastAPI:
     """Build the application; nothing connects to the database before the lifespan starts.
 
@@ -218,13 +227,8 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
         redirect_slashes=False,
     )
     app.state.runtime = runtime
-    app.state.admit = admit
-    app.state.certificate = None
-    app.state.sso = provider_of(runtime)
-    app.state.machines = Machines(runtime)
     app.state.alertmanagers = asking
-    app.state.deliveries = Deliveries()
-    app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
+    _equip(app, runtime)
     app.state.check_ledger = partial(_check_ledger, runtime)
     http.install(app, runtime, limiter)
     for router in ROUTERS:

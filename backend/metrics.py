@@ -68,17 +68,17 @@ class Metrics:
         self.monitor_leader = Gauge(
             "watchfloor_monitor_leader", "1 while this process leads the monitor.", ["monitor"], registry=self.registry
         )
+        self._count_limits()
+        self._count_permits()
+        self._count_audit()
+
+    def _count_limits(self) -> None:
         self.alert_deliveries = Counter(
             "watchfloor_alert_deliveries",
             "Deliveries of Alertmanagers: taken, refused for ever, or to be delivered again later.",
             ["outcome"],
             registry=self.registry,
         )
-        self._count_limits()
-        self._count_permits()
-        self._count_audit()
-
-    def _count_limits(self) -> None:
         self.requests_limited = Counter(
             "watchfloor_requests_limited",
             "Requests refused because too many came, by their class and whose account was empty.",

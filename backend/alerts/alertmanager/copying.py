@@ -17,7 +17,6 @@ from backend.alerts.alertmanager.line import Line, SourceError
 from backend.alerts.alertmanager.polling import Watched
 from backend.alerts.tables import OWN_SOURCE, SilenceRow
 from backend.audit import service as audit
-from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from contract.alert_work import Matcher, MatchOp
@@ -146,7 +145,7 @@ async def _write_down(runtime: Runtime, caller: Caller, source: Watched, wanted:
             row.copies = [copy if one["source"] == source.name else one for one in row.copies]
         if told.act:
             draft = AuditDraft(
-                event_type=AuditEvent.SILENCE_COPIED,
+                event_type="alerts.silence.copied",
                 action=f"silence {told.act} in an Alertmanager",
                 resource_type="silence",
                 resource_id=wanted.id,

@@ -13,7 +13,6 @@ from backend.alerts.history import Happening, Kind, happened
 from backend.alerts.rows import LIVE, announce
 from backend.alerts.tables import OWN_SOURCE, AlertRow, AlertRule
 from backend.audit import service as audit
-from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.paging import cut_page, newest_first
@@ -34,7 +33,7 @@ async def import_rules(session: AsyncSession, runtime: Runtime, caller: Caller, 
     filled = await _fill(session, runtime, caller, {rule.name for rule in request.rules})
     digest = hashlib.sha256(orjson.dumps([rule.model_dump() for rule in request.rules])).hexdigest()
     draft = AuditDraft(
-        event_type=AuditEvent.ALERT_RULES_IMPORTED,
+        event_type="alerts.rules.imported",
         action="import alert rules",
         resource_type="alertmanager",
         resource_id=request.source,

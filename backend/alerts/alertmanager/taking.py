@@ -24,7 +24,6 @@ from backend.alerts.muting_core import Mute, Standing
 from backend.alerts.rows import LIVE, announce, clock_values, put
 from backend.alerts.tables import AlertmanagerSource, AlertRow
 from backend.audit import service as audit
-from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from contract.alertmanager import ForeignAlert
@@ -329,7 +328,7 @@ async def _record(session: AsyncSession, runtime: Runtime, caller: Caller, repor
         for fate, row in told[first : first + MAX_TOLD]:
             ids.setdefault(fate.value, []).append(str(row.id))
         draft = AuditDraft(
-            event_type=AuditEvent.ALERTS_TAKEN,
+            event_type="alerts.delivery.taken",
             action="take alerts of an Alertmanager",
             resource_type="alertmanager",
             resource_id=report.source,
