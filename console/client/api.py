@@ -9,12 +9,12 @@ from typing import Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from console.client.errors import NotUnderstood
-from console.client.exchange import Exchange
+from console.client.exchange import Exchange, Query
 from console.client.touch import Touch
-from console.client.transport import failures_named, open_http, refuse_unless_success
+from console.client.transport import failures_named, open_http, parsed, refuse_unless_success
 from console.client.unanswered import Notes, send
 from contract.alerts import AcknowledgeRequest, Alert
 from contract.audit import AuditEntry, AuditPage, RelatedBy, SavedSearch, SavedSearches
@@ -32,11 +32,9 @@ from contract.transactions import BatchRequest, ImportOpened, ImportResult, Impo
 from contract.verification import EntryProof, Verification, VerificationRequest
 
 M = TypeVar("M", bound=BaseModel)
-Query = Mapping[str, str | int | Sequence[str] | None]
 
 _COMMIT_TIMEOUT_S: Final = 120.0
 """Storing a large file is one transaction."""
-_BYTES: Final = "application/octet-stream"
 _LOGIN_TIMEOUT_S: Final = 15.0
 """Checking a password is slow on purpose, and many may log in at once during an emergency."""
 
@@ -205,9 +203,8 @@ class Api(Exchange):
 
     async def save_search(self, name: str, where: Mapping[str, str]) -> SavedSearch:
         """Keep a search under a name, in place of the caller's own of that name."""
-        content = json.dumps(dict(where)).encode()
-        kept = await self._send("PUT", f"/v1/audit/saved/{_part(name)}", content=content)
-        return _parsed(self.url, SavedSearch, kept)
+        kept = await self._send("PUT", f"/v1/audit/saved/{_part(name)}", content=json.dumps(dict(where)).encode())
+        return parsed(self.url, SavedSearch, kept)
 
     async def forget_search(self, name: str) -> None:
         """Delete one of the caller's saved searches."""
@@ -251,29 +248,9 @@ class Api(Exchange):
         """Do something of which another module knows the route."""
         return await self._post(f"/v1/{path}", model, body)
 
-    async def change(self, path: str, model: type[M], body: BaseModel, *, method: str = "PATCH") -> M:
-        """Change something of which another module knows the route; `PUT` puts all of it in place."""
-        content = body.model_dump_json(exclude_unset=method == "PATCH").encode()
-        return _parsed(self.url, model, await self._send(method, f"/v1/{path}", content=content))
-
-    async def attach(self, path: str, model: type[M], content: bytes, query: Query) -> M:
-        """Send a file to a route that another module knows."""
-        answer = await self._send(
-            "POST", f"/v1/{path}", query=query, content=content, media_type=_BYTES, timeout_s=_COMMIT_TIMEOUT_S
-        )
-        return _parsed(self.url, model, answer)
-
-    async def fetch(self, path: str, query: Query | None = None) -> bytes:
-        """Read a file from a route that another module knows."""
-        return await self._send("GET", f"/v1/{path}", query=query, timeout_s=_COMMIT_TIMEOUT_S)
-
-    async def drop(self, path: str) -> None:
-        """Delete something that leaves no answer."""
-        await self._send("DELETE", f"/v1/{path}")
-
     async def take_away(self, path: str, model: type[M], query: Query | None = None) -> M:
         """End something of which another module knows the route."""
-        return _parsed(self.url, model, await self._send("DELETE", f"/v1/{path}", query=query))
+        return parsed(self.url, model, await self._send("DELETE", f"/v1/{path}", query=query))
 
     # transactions
 
@@ -294,13 +271,13 @@ class Api(Exchange):
     async def stage(self, import_id: str, rows_json: bytes) -> ImportResult:
         """Stage a chunk of parsed lines, already encoded as a `StageRequest`: encoding is the importer's hot path."""
         path = f"/v1/imports/{_part(import_id)}/rows"
-        return _parsed(self.url, ImportResult, await self._send("POST", path, content=rows_json))
+        return parsed(self.url, ImportResult, await self._send("POST", path, content=rows_json))
 
     async def commit_import(self, import_id: str, *, skip_bad: bool = False) -> ImportResult:
         """Store all staged lines in one transaction."""
         path = f"/v1/imports/{_part(import_id)}/commit"
-        query = {"skip_bad": "true"} if skip_bad else {}
-        return _parsed(self.url, ImportResult, await self._send("POST", path, query=query, timeout_s=_COMMIT_TIMEOUT_S))
+        query = {"skip_bad": "true" if skip_bad else None}
+        return parsed(self.url, ImportResult, await self._send("POST", path, query=query, timeout_s=_COMMIT_TIMEOUT_S))
 
     # the stream
 
@@ -331,13 +308,13 @@ class Api(Exchange):
     # how all of them travel
 
     async def _get(self, path: str, model: type[M], query: Query | None = None, *, timeout_s: float | None = None) -> M:
-        return _parsed(self.url, model, await self._send("GET", path, query=query, timeout_s=timeout_s))
+        return parsed(self.url, model, await self._send("GET", path, query=query, timeout_s=timeout_s))
 
     async def _post(
         self, path: str, model: type[M], body: BaseModel | None = None, *, timeout_s: float | None = None
     ) -> M:
         content = body.model_dump_json().encode() if body is not None else None
-        return _parsed(self.url, model, await self._send("POST", path, content=content, timeout_s=timeout_s))
+        return parsed(self.url, model, await self._send("POST", path, content=content, timeout_s=timeout_s))
 
     async def _send(
         self,
@@ -350,7 +327,7 @@ class Api(Exchange):
         timeout_s: float | None = None,
     ) -> bytes:
         params = {name: value for name, value in (query or {}).items() if value}
-        headers = {"content-type": media_type} if content is not None else {}
+        headers = {} if content is None else {"content-type": media_type}
         if self._present:
             headers[PRESENT_HEADER], self._present = PRESENT, False
         timeout = (
@@ -372,15 +349,3 @@ def new_idempotency_key() -> str:
 def _part(ident: str) -> str:
     """One path segment: an id typed by a person must not reach another route."""
     return quote(ident, safe="") if ident not in {".", ".."} else "%2E" * len(ident)
-
-
-def _parsed(url: str, model: type[M], content: bytes) -> M:
-    try:
-        return model.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the answer"
-        raise NotUnderstood(
-            f"{url} gave an answer this version does not understand ({where}: {first['msg']}).",
-            "Use the console of the backend's version.",
-        ) from error

@@ -7,11 +7,11 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from console.client.errors import AddressRefused, ApiError, ClientError, NotUnderstood, TimedOut, Unreachable
 from console.client.session import SessionError, normalise_url
@@ -20,6 +20,8 @@ from contract.version import __version__
 
 CONNECT_TIMEOUT_S: Final = 2.0
 """A line with a second of delay still connects; a dead host is told within the time a person waits."""
+M = TypeVar("M", bound=BaseModel)
+
 READ_TIMEOUT_S: Final = 10.0
 """Twice the backend's statement timeout: a slow answer arrives as its refusal rather than as silence here."""
 _SOCKET_SCHEME: Final = "http+unix://"
@@ -140,3 +142,20 @@ def _strange(url: str, response: httpx.Response) -> ClientError:
         f"{url} answered HTTP {response.status_code} in a form this version does not know.",
         "Is that address a Watchfloor backend, of this version or newer?",
     )
+
+
+def parsed(url: str, model: type[M], content: bytes) -> M:
+    """An answer as its type.
+
+    Raises:
+        NotUnderstood: it is not of that type.
+    """
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the answer"
+        raise NotUnderstood(
+            f"{url} gave an answer this version does not understand ({where}: {first['msg']}).",
+            "Use the console of the backend's version.",
+        ) from error

@@ -5,8 +5,31 @@ import sys
 import threading
 import time
 from itertools import count
+from typing import TYPE_CHECKING
 
 from console.term import firstframe
+
+if TYPE_CHECKING:
+    from console.term.app import TerminalApp
+
+
+async def edited(app: "TerminalApp[None]") -> None:
+    """Have a text written in the operator's own editor; the screen changes meanwhile."""
+    from textual.widgets import Static
+
+    from console.term import external
+
+    told: list[str] = []
+    numbers = count()
+    beating = app.set_interval(0.01, lambda: app.query_one(Static).update(f"PAINTED {next(numbers)}"))
+    try:
+        command = external.editor_command(os.environ)
+        text = await external.edit_outside(app, "first words", command, lambda path: told.append(str(path)))
+        shown = f"edited={text!r} kept={os.path.exists(told[0])}"  # noqa: ASYNC240, PTH110  one look
+    except external.EditorRefusedError as error:
+        shown = f"refused={error}"
+    beating.stop()
+    app.query_one(Static).update(shown)
 
 
 def build() -> object:  # noqa: C901  one class with many small handlers
@@ -15,7 +38,6 @@ def build() -> object:  # noqa: C901  one class with many small handlers
     from textual.binding import Binding
     from textual.widgets import Static
 
-    from console.term import external
     from console.term.app import TerminalApp
 
     class StandIn(TerminalApp[None]):
@@ -45,21 +67,7 @@ def build() -> object:  # noqa: C901  one class with many small handlers
             self.query_one(Static).update(f"ready typed={self.typed!r}")
 
         def action_edit(self) -> None:
-            self.run_worker(self.edit())
-
-        async def edit(self) -> None:
-            """Have a text written in the operator's own editor; the screen changes meanwhile."""
-            told: list[str] = []
-            command = external.editor_command(os.environ)
-            numbers = count()
-            beating = self.set_interval(0.01, lambda: self.query_one(Static).update(f"PAINTED {next(numbers)}"))
-            try:
-                text = await external.edit_outside(self, "first words", command, lambda path: told.append(str(path)))
-                shown = f"edited={text!r} kept={os.path.exists(told[0])}"  # noqa: ASYNC240, PTH110  one look
-            except external.EditorRefusedError as error:
-                shown = f"refused={error}"
-            beating.stop()
-            self.query_one(Static).update(shown)
+            self.run_worker(edited(self))
 
         def action_hang(self) -> None:
             self.set_timer(0.2, lambda: time.sleep(60))

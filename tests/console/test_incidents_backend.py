@@ -160,6 +160,11 @@ async def test_from_the_declaration_to_the_signed_post_mortem(
         await _write_the_rest(floor, ident)
         await mine.press("s")
         await mine.shows("POST-MORTEM ▲ in review")
+    await _signed(floor, tmp_path, ident)
+
+
+async def _signed(floor: Floor, tmp_path: Path, ident: str) -> None:
+    """Another person reads it and signs it."""
     async with _console(floor, OFFICER, tmp_path) as signing:
         await signing.app.show_incident(ident)
         await signing.shows("in review")
