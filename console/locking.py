@@ -116,8 +116,8 @@ class Locking(Doing):
             return
         if left_s <= WARNING_S and self._covered is None:
             self._covered = self.message
-            text = f"Nobody has pressed a key for a while: this locks in {round(left_s)} s. Any key keeps it."
-            self._warning = ("refused", text)
+            text = f"Nobody uses this: it locks in {round(left_s)} s. Any key keeps it open."
+            self._warning = ("notice", text)
             self.say(*self._warning)
         self._look_in()
 

@@ -30,7 +30,7 @@ class Telling(TerminalApp[None]):
         raise NotImplementedError
 
     def say(self, kind: str, text: str) -> None:
-        """Show what happened: `error` stays until dismissed, `refused` and `done` until the next key."""
+        """Show what happened: `error` stays until dismissed, the others until the next key."""
         self.message = (kind, text)
         if isinstance(self.screen, FloorScreen):
             self.screen.redraw()
@@ -41,7 +41,7 @@ class Telling(TerminalApp[None]):
 
     @on(Told)
     def _told(self, event: Told) -> None:
-        self.say("refused", event.text)
+        self.say("notice", event.text)
 
     def clear_note(self) -> None:
         """Drop a message that has been read."""
@@ -50,7 +50,7 @@ class Telling(TerminalApp[None]):
 
     def notify(self, message: str, *, severity: str = "information", **_: Any) -> None:
         """Textual's own notices appear where all others do."""
-        self.say("error" if severity == "error" else "refused" if severity == "warning" else "done", message)
+        self.say("error" if severity == "error" else "notice" if severity == "warning" else "done", message)
 
     def complain(self, error: "ClientError") -> None:
         """Show a refusal in the backend's own words; an ended session goes to the login, a locked one is covered."""

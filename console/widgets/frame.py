@@ -144,11 +144,12 @@ def message_line(kind: str, text: str, view: View) -> Line:
     sign, word, style = {
         "error": (g.bad, "ERROR", "bad"),
         "refused": (g.near, "REFUSED", "near"),
+        "notice": (g.near, "NOTICE", "near"),
         "done": (g.done, "", "ok"),
         "taken": (g.done, "", "ok"),
     }.get(kind, (g.idle, "", ""))
     head = f" {sign} {word} " if word else f" {sign} "
-    tail = "  Esc" if kind in {"error", "refused", "taken"} else ""
+    tail = "  Esc" if kind in {"error", "refused", "notice", "taken"} else ""
     room = view.width - len(head) - len(tail)
     return pad(((head, style), (cut(outside(text), room, g), ""), (tail, "key")), view.width, g)
 

@@ -21,10 +21,14 @@ from tests.support.verifying import act, keys_of, opened
 NEW = 20
 """Entries since the last verification, however many there were before."""
 _READ = """
-SELECT (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables)
-    + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)
+SELECT (SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables WHERE relname <> 'audit_outbox')
+    + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname <> 'audit_outbox')
 """
-"""Rows that scans of tables and of indexes have read."""
+"""Rows that scans of tables and of indexes have read.
+
+Not the outbox's, which holds nothing of the history: the sequencer has read there all that is filled in, and may give
+up its counts only while the second verification runs.
+"""
 
 
 def rows_read(connection: psycopg.Connection[Any], url: str) -> int:

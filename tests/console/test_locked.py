@@ -88,13 +88,13 @@ async def test_a_minute_before_it_warns_and_any_key_keeps_it_open() -> None:
     async with running(paper) as run:
         await run.until(lambda: run.app.idle.after is not None, "the backend's word")
         await _pass(run, IDLE_S - 61)
-        assert "Nobody has pressed a key" not in run.screen
+        assert "Nobody uses this" not in run.screen
         await _pass(run, 2)
-        await run.shows("this locks in 59 s")
+        await run.shows("it locks in 59 s")
         assert paper.heard_of_person == 0
         await run.press("j")
         await run.until(lambda: paper.heard_of_person == 1, "the backend is told")
-        await run.hides("Nobody has pressed a key")
+        await run.hides("Nobody uses this")
         await _pass(run, 60)
         assert run.title == "Overview"
 
@@ -104,7 +104,7 @@ async def test_the_warning_takes_no_key_from_whoever_types_and_no_error_from_sig
         await run.until(lambda: run.app.idle.after is not None, "the backend's word")
         run.app.say("error", "something that nobody has read yet")
         await _pass(run, IDLE_S - 30)
-        await run.shows("this locks in 30 s")
+        await run.shows("it locks in 30 s")
         await run.press("j")
         await run.shows("something that nobody has read yet")
 
@@ -233,7 +233,7 @@ async def test_a_word_said_during_the_warning_stays() -> None:
         await run.until(lambda: run.app.idle.after is not None, "the backend's word")
         run.app.say("error", "old")
         await _pass(run, IDLE_S - 30)
-        await run.shows("this locks in 30 s")
+        await run.shows("it locks in 30 s")
         run.app.say("error", "something new")
         await run.press("j")
         await run.shows("something new")
