@@ -210,9 +210,10 @@ async def test_edits_of_different_lines_meet_and_of_the_same_line_are_both_shown
     assert unresolved.status_code == 422
     resolved = await put(other, incident.id, "root_cause", "It began first.\n\nSecond.\n\nThe third.", 4)
     assert (resolved.outcome, resolved.section.version) == (EditOutcome.SAVED, 5)
-    for base in (9, 2**31 - 1, 2**31):
+    for never_reached in (9, 2**31 - 1, 2**31):
         never = await one.put(
-            f"/v1/incidents/{incident.id}/postmortem/sections/root_cause", json={"text": "x", "base_version": base}
+            f"/v1/incidents/{incident.id}/postmortem/sections/root_cause",
+            json={"text": "x", "base_version": never_reached},
         )
         assert never.status_code == 422, never.text
 

@@ -1,4 +1,4 @@
-"""The pages about one alert: everything known of it with its history, what changed around it, its runbook."""
+"""The page about one alert: everything known of it, with its history."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,10 +10,10 @@ from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor, waits
 from console.widgets import alert_page
 from console.widgets import alerts as draw
-from console.widgets.lines import Line, line, outside
+from console.widgets.lines import Line, outside
 from console.widgets.rows import Rows
 from console.widgets.view import View
-from contract.alert_work import AlertEvent, Around
+from contract.alert_work import AlertEvent
 from contract.alerts import Alert, AlertStatus, Link
 from contract.base import Page
 
@@ -128,62 +128,3 @@ class AlertScreen(ReadingScreen, AlertWork):
     async def do_alert_history(self, _: str) -> None:
         """Go to the history."""
         self._to_history()
-
-
-class AroundScreen(ReadingScreen):
-    """What changed around the time at which an alert began."""
-
-    def __init__(self, alert: Alert) -> None:
-        super().__init__("Around", self._page)
-        self._alert = alert
-        self._around: Around | None = None
-        self._problem = ""
-
-    def on_mount(self) -> None:
-        """Ask at once."""
-        ident = self._alert.id
-        self.ask("around", lambda api: alert_work.around(api, ident), ident)
-
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
-        """Take it in."""
-        if isinstance(value, Around):
-            self._around = value
-
-    def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  one topic
-        """The page says why it has nothing to show."""
-        from console.state.problems import describe, ends_session
-
-        if ends_session(error):
-            return False
-        self._problem = describe(error)
-        return True
-
-    def sentence(self, view: View) -> Line:
-        """What is shown, or why nothing is."""
-        if self._problem:
-            return self.headline_line("near", f"Nothing is known: {self._problem}")
-        if self._around is None:
-            return line((f" {view.glyphs.unknown} ", "dim"), ("Asking what changed around it.", "dim"))
-        count, rule = len(self._around.items), outside(self._alert.rule, 60)
-        changes = "Nothing" if not count else f"{count:,} thing{'' if count == 1 else 's'}"
-        span = f"{self._around.since:%H:%M} and {self._around.until:%H:%M} UTC"
-        return self.headline_line("unknown", f"{changes} changed between {span}, around {rule}.")
-
-    def _page(self, view: View) -> list[Row]:
-        return alert_page.around_rows(self._alert, self._around, view) if self._around is not None else []
-
-
-class RunbookScreen(ReadingScreen):
-    """What to do about an alert."""
-
-    def __init__(self, alert: Alert) -> None:
-        super().__init__("Runbook", lambda view: alert_page.runbook_rows(alert, view))
-        self._alert = alert
-
-    def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
-        """Which alert it is about."""
-        return self.headline_line("unknown", f"{self._alert.rule}: {self._alert.message}")
-
-    def copy_text(self) -> str:
-        """The address, or the whole page where there is none."""
-        return self._alert.runbook_url or super().copy_text()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from console.actions import Context
 from console.asking import Question
-from console.screens.alerts.working import AlertWork
+from console.screens.alerts.listed import ListedAlerts
 from console.screens.lists import SIDE_COLUMNS, WIDE_COLUMNS, ListScreen
 from console.state import alert_book
 from console.state.alert_book import AlertBook
@@ -27,7 +27,7 @@ RENEW_GAP_S: Final = 2.0
 _RENEW: Final = "renew"
 
 
-class AlertsScreen(ListScreen, AlertWork):
+class AlertsScreen(ListScreen, ListedAlerts):
     """Every alert that is not cleared, the most urgent first; below them muted ones, and the last that cleared."""
 
     TITLE_TEXT: ClassVar[str] = "Alerts"

@@ -92,23 +92,16 @@ class AlertWork(FloorScreen):
             return
         await self.desk.push_screen(DeclareDialog(alerts))
 
-    async def do_alert_history(self, _: str) -> None:
-        """Show what happened to an alert."""
-        from console.screens.alerts.page import AlertScreen
-
-        if (alert := self._one()) is not None:
-            await self.desk.push_screen(AlertScreen(alert, at_history=True))
-
     async def do_alert_around(self, _: str) -> None:
         """Show what changed around an alert."""
-        from console.screens.alerts.page import AroundScreen
+        from console.screens.alerts.about import AroundScreen
 
         if (alert := self._one()) is not None:
             await self.desk.push_screen(AroundScreen(alert))
 
     async def do_alert_runbook(self, _: str) -> None:
         """Show what to do about an alert."""
-        from console.screens.alerts.page import RunbookScreen
+        from console.screens.alerts.about import RunbookScreen
 
         if (alert := self._one()) is not None:
             await self.desk.push_screen(RunbookScreen(alert))

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 
 from console.actions import Context
 from console.asking import Question
-from console.screens.alerts.working import AlertWork
+from console.screens.alerts.listed import ListedAlerts
 from console.widgets.lines import Line, line
 from console.widgets.panel import Box, Panel
 from console.widgets.rows import Rows
@@ -31,7 +31,7 @@ _FIXED_ROWS: Final = 12
 """Lines 1 and 2, banner, limits, indicators, the alerts' heading, message and keys."""
 
 
-class OverviewScreen(AlertWork):
+class OverviewScreen(ListedAlerts):
     """Limits, chains, indicators, alerts, freezes and executors on one screen."""
 
     CSS_PATH = ["../base.tcss", "screen.tcss"]
