@@ -129,8 +129,8 @@ def _worked_on(floor: "Floor", model: object, at: "datetime") -> "Floor":
     match model:
         case Alert() as alert:
             return reducers.with_alert(floor, alert, at)
-        case AlertsChanged() as many:
-            return reducers.with_alerts_changed(floor, many.counts, at)
+        case AlertsChanged():
+            return reducers.with_alerts_changed(floor, at)
         case Elevation() as elevation:
             return reducers.with_elevation(floor, elevation, at)
         case IncidentChanged() as changed:

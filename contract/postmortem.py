@@ -30,6 +30,8 @@ class PostmortemSection(Wire):
     edited_by: str | None = None
     """None: made from the record, and nobody has changed it."""
     edited_at: UtcDatetime | None = None
+    unwritten: bool = False
+    """It is empty, or tells what no record knows and nobody has written it: so it cannot be submitted."""
 
 
 class Postmortem(Wire):

@@ -2,7 +2,6 @@
 
 from enum import StrEnum
 
-from contract.alerts import AlertCounts
 from contract.base import UtcDatetime, Wire
 from contract.executors import Executor
 
@@ -45,8 +44,6 @@ class AlertsChanged(Wire):
     """How many alerts changed at once; too many to send each."""
 
     count: int
-    counts: AlertCounts
-    """Of those not cleared, afterwards."""
     at: UtcDatetime
 
 

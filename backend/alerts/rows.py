@@ -133,5 +133,4 @@ async def announce(session: AsyncSession, runtime: Runtime, rows: Sequence[Alert
         for row in rows:
             publish(session, Topic.ALERT, wire(row))
         return
-    told = AlertsChanged(count=len(rows), counts=await counts(session), at=runtime.clock.now())
-    publish(session, Topic.ALERTS, told)
+    publish(session, Topic.ALERTS, AlertsChanged(count=len(rows), at=runtime.clock.now()))

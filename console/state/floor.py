@@ -181,9 +181,9 @@ def with_alert(floor: Floor, alert: Alert, desk_now: datetime) -> Floor:
     )
 
 
-def with_alerts_changed(floor: Floor, counts: AlertCounts, desk_now: datetime) -> Floor:
-    """Take in that many alerts changed at once: their number is known, the list has to be read again."""
-    return replace(floor, counts=_counts(counts), many_changed=floor.many_changed + 1, data_at=desk_now)
+def with_alerts_changed(floor: Floor, desk_now: datetime) -> Floor:
+    """Take in that many alerts changed at once: they and their number have to be read again."""
+    return replace(floor, many_changed=floor.many_changed + 1, data_at=desk_now)
 
 
 def with_incident(floor: Floor, incident: Incident, entries: int, desk_now: datetime) -> Floor:

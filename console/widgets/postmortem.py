@@ -1,16 +1,19 @@
 """Owns how a post-mortem is drawn: where it stands, its sections, what is contested."""
 
 from datetime import datetime
+from typing import Final
 
 from console.state.freshness import coarse_age, seconds_between
 from console.widgets.incidents import postmortem as state_sign
-from console.widgets.lines import EMPTY, Line, column, cut, line, outside, right, titled_rule, wrap
+from console.widgets.lines import EMPTY, Line, column, cut, line, outside, right, text_of, titled_rule, wrap
 from console.widgets.markdown import markdown_lines
 from console.widgets.view import View
 from contract.alerts import Link
 from contract.postmortem import Postmortem, PostmortemSection, PostmortemState
 
 Row = tuple[Line, Link | None]
+_FIRST_CHARS: Final = 400
+"""Of a section that are looked at for its first line."""
 
 
 def sentence(one: Postmortem, who: str) -> tuple[str, str]:
@@ -25,10 +28,14 @@ def sentence(one: Postmortem, who: str) -> tuple[str, str]:
         case PostmortemState.DRAFT:
             if one.sent_back_why:
                 return "near", f"It was sent back: {outside(one.sent_back_why, 200)}"
-            blank = [part for part in one.sections if not part.text.strip()]
+            blank = sum(part.unwritten for part in one.sections)
             if blank:
-                return "near", f"{len(blank)} of {len(one.sections)} sections are empty; e writes the selected one."
-            return "near", "Every section has a text: s submits it to somebody who has not written it."
+                wait = "section waits" if blank == 1 else "sections wait"
+                return (
+                    "near",
+                    f"{blank} of {len(one.sections)} {wait} to be written: e writes the selected one.",
+                )
+            return "near", "Every section is written: s submits it to somebody who has not written it."
 
 
 def rows(one: Postmortem, now: datetime, view: View) -> list[Row]:
@@ -70,11 +77,12 @@ def _section(part: PostmortemSection, now: datetime, view: View) -> list[Line]:
     words = len(part.text.split())
     tail = f"{words:,} words  {by}"
     head = column(outside(part.title, 100), max(view.width - len(tail), 10), g)
-    first = next((row.strip() for row in part.text.split("\n") if row.strip()), "")
-    mark = (g.done, "ok") if words else (g.unknown, "near")
+    shown = markdown_lines(part.text[:_FIRST_CHARS], view)
+    first = next((text for row in shown if (text := text_of(row).strip())), "")
+    mark = (g.unknown, "near") if part.unwritten else (g.done, "ok")
     return [
         line((f"{mark[0]} ", mark[1]), (head[:-2], "bold"), (right(tail, len(tail), g), "dim")),
-        line("  ", (cut(outside(first, 400), view.width - 2, g), "dim") if first else ("nothing yet", "near")),
+        line("  ", (cut(first, view.width - 2, g), "dim") if first else ("nothing yet", "near")),
     ]
 
 

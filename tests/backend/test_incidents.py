@@ -20,6 +20,9 @@ from tests.support.incident_histories import histories
 from tests.support.incidents import act, declared, noted, shown, timeline
 from tests.support.people import ADMIN, AUDITOR, EXECUTOR, OFFICER, OPERATOR
 
+HISTORIES = 6
+"""`make histories-incidents` runs a thousand."""
+
 
 async def test_a_declared_incident_has_all_that_a_commander_needs(app: App) -> None:
     client = await app.as_(OPERATOR)
@@ -316,7 +319,7 @@ async def test_who_may_what(app: App) -> None:
 
 
 async def test_twenty_people_at_one_record_lose_nothing(database_url: str) -> None:
-    assert await histories(database_url, 20, seed=1) == []
+    assert await histories(database_url, HISTORIES, seed=1) == []
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\\ud800"])

@@ -264,7 +264,7 @@ def test_every_topic_with_data_names_the_permission_it_needs() -> None:
 
 def test_a_caller_hears_only_what_it_may_read() -> None:
     caller = Caller(subject="x", kind="user", role="x", permissions=frozenset({Permission.VIEW_ALERTS}), request_id="x")
-    assert service.topics_for(caller) == {Topic.ALERT}
+    assert service.topics_for(caller) == {Topic.ALERT, Topic.ALERTS}
 
 
 async def test_events_a_caller_may_not_read_are_left_out_of_replay_and_live(app: App) -> None:

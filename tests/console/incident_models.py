@@ -240,6 +240,7 @@ def postmortem(state: PostmortemState = PostmortemState.DRAFT, **changed: object
             version=1,
             edited_by="admin1" if key == "summary" else None,
             edited_at=ago(minutes=5) if key == "summary" else None,
+            unwritten=key not in texts,
         )
         for key, title in SECTIONS.items()
     ]

@@ -80,7 +80,7 @@ async def test_evidence_is_written_once(tmp_path: Path) -> None:
 async def test_nothing_is_selected_on_the_figures_above_the_list() -> None:
     async with running() as run:
         await _history(run)
-        await run.press("e")
+        await run.press("g", "e")
         await run.shows("Select a drill first.")
 
 

@@ -27,7 +27,7 @@ async def open_list(run: Running) -> None:
 async def open_record(run: Running) -> None:
     """The incident that goes on, loaded."""
     await open_list(run)
-    await run.press("j", "enter")
+    await run.press("enter")
     await run.at(IDENT)
     await run.shows("TIMELINE")
 
@@ -221,7 +221,7 @@ async def test_evidence_is_attached_and_saved_privately(tmp_path: Path) -> None:
         await run.press("tab", "tab", "tab", "enter")
         await run.shows("Kept attached")
         await run.shows("2 pieces of evidence")
-        await run.press("j")
+        await run.press("g", "j")
         await run.opens("s", "Save evidence")
         await run.type(str(target))
         await run.press("tab", "tab", "enter")
@@ -237,7 +237,7 @@ async def test_follow_ups_of_all_incidents_lead_to_theirs() -> None:
         await run.press("O")
         await run.at("Follow-ups")
         await run.shows("2 things are left to do, 1 overdue.")
-        await run.press("j", "j", "d")
+        await run.press("g", "j", "j", "d")
         await run.shows("alert when the oracle lags more than 5 blocks is done.")
         await run.shows("1 thing is left to do")
         await run.press("enter")
@@ -279,7 +279,7 @@ async def test_what_was_never_learned_is_not_called_none() -> None:
     paper = Paper(refuse={f"GET {PATH}": refusal(503, "unavailable", "The database is not answering.")})
     async with running(paper) as run:
         await open_list(run)
-        await run.press("j", "enter")
+        await run.press("enter")
         await run.shows("The database is not answering.")
         assert "Nothing has been written" not in run.screen
 

@@ -68,7 +68,7 @@ async def test_a_person_and_a_log_at_once_cannot_be_sent() -> None:
 async def test_one_asks_to_lift_after_seeing_what_is_kept_and_the_other_lifts() -> None:
     async with running() as run:
         await _open(run)
-        await run.press(*["j"] * 5, "t")
+        await run.press("g", *["j"] * 5, "t")
         await run.at("Lift a legal hold")
         await run.shows("9,000 entries")
         await run.shows("812 sealed values")
@@ -150,7 +150,7 @@ async def test_the_selection_stays_on_its_legal_hold_when_another_is_placed(monk
     monkeypatch.setattr(watched, "LOOK_S", 0.1)
     async with running() as run:
         await _open(run)
-        await run.press(*["j"] * 5)
+        await run.press("g", *["j"] * 5)
         run.paper.legal_holds = [ledger.legal_hold("hold-7", subject="bob"), *run.paper.legal_holds]
         await run.shows("bob")
         await run.press("t")

@@ -15,7 +15,6 @@ from backend.incidents.postmortem import keeping
 from backend.incidents.postmortem.document import markdown_of, sha256_of
 from backend.incidents.postmortem.keeping import Part
 from backend.incidents.postmortem.merging import has_marks, merge
-from backend.incidents.postmortem.prefill import NEEDS_WORDS
 from backend.incidents.postmortem.tables import PostmortemRow
 from backend.incidents.writing import INCIDENT, Writing, row_of, writing
 from contract.alerts import Link
@@ -147,7 +146,7 @@ async def submit(session: AsyncSession, runtime: Runtime, caller: Caller, ident:
     facts = await keeping.facts_of(session, runtime, work.row.id)
     await keeping.refresh(session, runtime, row, facts, work.now)
     parts = await keeping.parts_of(session, row)
-    missing = [part.row.title for part in parts if _unwritten(part)]
+    missing = [part.row.title for part in parts if part.unwritten]
     if missing:
         raise WatchfloorError(
             ErrorCode.REFUSED_BY_POLICY,
@@ -160,10 +159,6 @@ async def submit(session: AsyncSession, runtime: Runtime, caller: Caller, ident:
     row.submitted_by, row.submitted_at, row.sent_back_why = caller.subject, work.now, None
     await _told(work, row, "submitted", "submit", {"sha256": sha256_of(markdown_of(document))})
     return await keeping.show(session, row)
-
-
-def _unwritten(part: Part) -> bool:
-    return not part.edit.text.strip() or (part.row.key in NEEDS_WORDS and part.edit.edited_by is None)
 
 
 async def send_back(

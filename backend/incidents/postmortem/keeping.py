@@ -11,7 +11,7 @@ from backend.context import Runtime
 from backend.errors import WatchfloorError
 from backend.incidents.postmortem.document import Document
 from backend.incidents.postmortem.facts import Facts
-from backend.incidents.postmortem.prefill import head, prefilled
+from backend.incidents.postmortem.prefill import NEEDS_WORDS, head, prefilled
 from backend.incidents.postmortem.tables import PostmortemEdit, PostmortemPart, PostmortemRow
 from backend.incidents.postmortem.templates import OWN, Template, templates_of
 from backend.incidents.postmortem.wording import literal
@@ -31,6 +31,11 @@ class Part:
     row: PostmortemPart
     edit: PostmortemEdit
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether somebody has to write it before it can be submitted."""
+        return not self.edit.text.strip() or (self.row.key in NEEDS_WORDS and self.edit.edited_by is None)
+
     def wire(self) -> PostmortemSection:
         """As it travels."""
         return PostmortemSection(
@@ -40,6 +45,7 @@ class Part:
             version=self.row.version,
             edited_by=self.edit.edited_by,
             edited_at=None if self.edit.edited_by is None else self.edit.edited_at,
+            unwritten=self.unwritten,
         )
 
 

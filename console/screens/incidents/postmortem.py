@@ -154,18 +154,16 @@ class PostmortemScreen(ReadingScreen):
             self.desk.say("refused", "It is open already: e writes the selected section.")
 
     async def do_postmortem_edit(self, _: str) -> None:
-        """Write the selected section, or the first one that is empty."""
+        """Write the selected section, or the first one that waits to be written."""
         from console.screens.incidents.editor import EditorScreen
 
         known, self._refusal = self._opened_one(), ""
         if known is None:
             return
-        part = self._section() or next((one for one in known.sections if not one.text.strip()), None)
+        part = self._section() or next((one for one in known.sections if one.unwritten), known.sections[0])
         if known.state is not PostmortemState.DRAFT:
             word = "approved" if known.state is PostmortemState.APPROVED else "in review"
             self.desk.say("refused", f"It is {word}: only a draft can be written.")
-        elif part is None:
-            self.desk.say("refused", "Select a section.")
         else:
             await self.desk.push_screen(EditorScreen(self._ident, part))
 

@@ -11,6 +11,7 @@ from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor
 from console.state.freshness import exact_age, seconds_between
 from console.widgets.lines import EMPTY, Line, dimmed, line
+from console.widgets.rows import Rows
 from console.widgets.view import View
 from contract.base import Page
 
@@ -38,6 +39,8 @@ class WatchedScreen(ReadingScreen):
         """Why the last look failed."""
         self._more = False
         """There are more than the page holds."""
+        self._begun = False
+        """The first line that leads anywhere has been selected once."""
 
     # what subclasses say
 
@@ -93,6 +96,14 @@ class WatchedScreen(ReadingScreen):
         return True
 
     # drawing
+
+    def draw(self, view: View) -> None:
+        """Draw it, and begin at the first line that leads anywhere: keys are about that, not about the heading."""
+        super().draw(view)
+        leads = next((ident for ident, place in self._places.items() if self._rows[place][1] is not None), None)
+        if leads is not None and not self._begun:
+            self._begun = True
+            self.query_one("#page", Rows).select(leads)
 
     def sentence(self, view: View) -> Line:
         """What the list says, or how old it is."""
