@@ -12,9 +12,10 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.alerts.bulk import insert_many
 from backend.alerts.tables import AlertEventRow, AlertRow
 from backend.context import Caller, Runtime
 from backend.db import before_commit
@@ -115,7 +116,7 @@ async def _write(session: AsyncSession) -> None:
     rows: list[dict[str, Any]] = session.info.pop(_PENDING, [])
     if rows:
         await keep_order(session)
-        await session.execute(insert(AlertEventRow), rows)
+        await insert_many(session, AlertEventRow.__tablename__, rows)
 
 
 def _wire(row: AlertEventRow) -> AlertEvent:

@@ -36,13 +36,13 @@ MAX_INCIDENTS: Final = 50
 """Open ones that are looked after; nobody handles more at once."""
 MAX_BY_SCOPE: Final = 500
 """Lines of one timeline about what nobody made part of it: a storm of alerts must not bury what people wrote."""
-_EVENTS_AT_ONCE: Final = 500
+_EVENTS_AT_ONCE: Final = 100
 _ENTRIES_AT_ONCE: Final = 200
 _SPAN_AT_ONCE: Final = 20_000
 """Places of a log that are looked through in one tick."""
 _FREEZES: Final = 50
 _ALERT_EVENTS: Final = "alerts"
-_MORE_AT_ONCE_S: Final = 0.2
+_MORE_AT_ONCE_S: Final = 0.05
 """When the next tick comes while there is more to read."""
 
 

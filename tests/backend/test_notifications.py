@@ -94,7 +94,7 @@ async def test_more_alerts_than_one_look_takes_are_all_told(
 ) -> None:
     monkeypatch.setattr(following, "LINES_AT_ONCE", 2)
     await raised(app, *(draft(f"{number}") for number in range(5)))
-    assert [await followed(app) for _ in range(3)] == [following.MIN_GAP_S, following.MIN_GAP_S, None]
+    assert [await followed(app) for _ in range(3)] == [following.MORE_AT_ONCE_S, following.MORE_AT_ONCE_S, None]
     assert len(await rows(app)) == 5
 
 

@@ -19,6 +19,7 @@ from backend.alerts import muting
 from backend.alerts.alertmanager.born import born, changed_texts, runbooks_of
 from backend.alerts.alertmanager.mutes import foreign_mutes, is_foreign, source_named
 from backend.alerts.alertmanager.occurrences import Fate, Heard, Known, judge
+from backend.alerts.bulk import insert_many
 from backend.alerts.history import MUTED, Happening, Kind, happened
 from backend.alerts.muting_core import Mute, Standing
 from backend.alerts.rows import LIVE, announce, clock_values, put
@@ -35,6 +36,7 @@ TEXT_GAP: Final = timedelta(seconds=10)
 """Shortest time between two changes of an alert's texts: many carry a value that moves all the time."""
 MAX_TOLD: Final = 200
 """Alerts named in one audit entry; what changes more writes more entries."""
+_FOLLOWED_BY: Final = "_sa_instance_state"
 _QUIET: Final = "yes"
 """Value of the fact that nobody is to be told."""
 _TOLD_OF: Final = (Fate.RAISED, Fate.RAISED_AGAIN, Fate.CLEARED, Fate.PAST)
@@ -295,12 +297,21 @@ class _Taking:
     async def write(self) -> None:
         """Write what is over first: of two occurrences of one fingerprint the database lets one live."""
         await self.session.flush()
-        self.session.add_all(self.new)
+        worked_on = {row.id for row, _ in self.muted}
+        self.session.add_all(row for row in self.new if row.id in worked_on)
         await self.session.flush()
+        await insert_many(
+            self.session, AlertRow.__tablename__, [_values(row) for row in self.new if row.id not in worked_on]
+        )
         for row, mutes in self.muted:
             await muting.set_mutes(self.session, self.runtime, self.caller, row, mutes)
             self.taken.changed[row.id] = row
         await self.session.flush()
+
+
+def _values(row: AlertRow) -> dict[str, Any]:
+    """A new row by its columns' names: nobody works on it in this transaction, so that it need not be followed."""
+    return {name: value for name, value in row.__dict__.items() if name != _FOLLOWED_BY}
 
 
 def _known(row: AlertRow | None) -> Known | None:
