@@ -114,8 +114,6 @@ class Incident(Wire):
     follow_ups_open: int = 0
     postmortem: PostmortemState | None = None
     postmortem_required: bool = False
-    imported: bool = False
-    """A report written elsewhere; it has sections and no timeline of its own."""
     version: int = 1
 
     def at(self, name: MilestoneName) -> UtcDatetime | None:

@@ -1,17 +1,15 @@
-"""The whole record of one incident, for what is written from it: reports, exports. And lines that others add to it."""
+"""The whole record of one incident, for what is written from it: reports, exports."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.context import Caller, Runtime
+from backend.context import Runtime
 from backend.incidents import evidence, followups, timeline, views
-from backend.incidents.writing import Writing, row_of, writing
-from contract.alerts import Link
+from backend.incidents.writing import row_of
 from contract.base import Page
 from contract.incidents import Evidence, FollowUp, Incident, TimelineEntry
-from contract.states import PostmortemState
 
 MAX_LINES: Final = 5_000
 """Lines of a timeline that a report is made from."""
@@ -41,43 +39,6 @@ async def record_of(session: AsyncSession, runtime: Runtime, ident: str) -> Reco
         evidence=(await evidence.pieces(session, row.id)).items,
         follow_ups=await followups.of_incident(session, runtime, row.id),
     )
-
-
-async def entry(
-    session: AsyncSession,
-    runtime: Runtime,
-    caller: Caller,
-    ident: str,
-    *,
-    kind: str,
-    text: str,
-    link: Link | None = None,
-) -> TimelineEntry:
-    """Write a line about something that another part of the record has done and audited; also on a closed one.
-
-    Raises:
-        WatchfloorError: NOT_FOUND.
-    """
-    work = await writing(session, runtime, caller, ident)
-    line = await work.entry(kind, text, link=link)
-    await work.finish("incidents.timeline.noted", "note on incident")
-    return timeline.wire(line)
-
-
-async def set_postmortem(
-    session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, state: PostmortemState, *, text: str
-) -> Writing:
-    """Have the record say where its post-mortem stands, with a line about it; the incident stays locked.
-
-    Raises:
-        WatchfloorError: NOT_FOUND.
-    """
-    work = await writing(session, runtime, caller, ident)
-    work.row.postmortem = state.value
-    await work.entry("postmortem", text)
-    work.changed()
-    await work.finish("incidents.timeline.noted", "note on incident", {"postmortem": state.value})
-    return work
 
 
 async def get_incident(session: AsyncSession, runtime: Runtime, ident: str) -> Incident:
