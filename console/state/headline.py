@@ -301,6 +301,10 @@ def _calm(floor: Floor) -> Headline:
     if idle:
         verb = "does" if idle == 1 else "do"
         return Headline("near", f"Every limit holds, but {idle} of {floor.executors_total} executors {verb} not trade.")
+    if muted := [alert for alert in floor.alerts.values() if alert.muted_by]:
+        critical = sum(alert.severity is Severity.CRITICAL for alert in muted)
+        plural, worst = "s" if len(muted) > 1 else "", f", {critical} of them critical" if critical else ""
+        return Headline("near", f"Every limit holds; {len(muted)} alert{plural} muted{worst}.")
     text = f"All quiet: every limit holds, all {floor.executors_total} executors trade"
     if acknowledged:
         plural = "s" if acknowledged > 1 else ""

@@ -43,7 +43,8 @@ def alerts_title(floor: Floor, view: View) -> Line:
     if floor.loaded_at is None:
         spans.append(("no data yet", "dim"))
     elif not counts.total:
-        spans.append(("none", "ok"))
+        muted = sum(bool(alert.muted_by) for alert in floor.alerts.values())
+        spans.append((f"none waits, {muted:,} muted", "near") if muted else ("none", "ok"))
     for count, word, style in (
         (counts.critical, "critical", "bad"),
         (counts.high, "high", "near"),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from console.actions import Context
 from console.asking import Question
 from console.client import alert_work
-from console.screens.alerts.working import AlertWork
+from console.screens.alerts.working import AlertWork, is_acknowledgement
 from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor, waits
 from console.widgets import alert_page
@@ -90,7 +90,7 @@ class AlertScreen(ReadingScreen, AlertWork):
                 self.call_later(self._to_history)
         elif isinstance(value, Alert):
             self.acted([value])
-            if question.topic == "ack":
+            if is_acknowledgement(question):
                 self.desk.say("done", draw.acknowledged_text(value))
 
     def refused(self, question: Question, error: "ClientError") -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from console.actions import Context
 from console.asking import Question
 from console.screens.alerts.listed import ListedAlerts
+from console.screens.alerts.working import is_acknowledgement
 from console.screens.lists import SIDE_COLUMNS, WIDE_COLUMNS, ListScreen
 from console.state import alert_book
 from console.state.alert_book import AlertBook
@@ -66,6 +67,8 @@ class AlertsScreen(ListScreen, ListedAlerts):
             return self.headline_line("near", f"{marked:,} alert{' is' if marked == 1 else 's are'} marked: {acts}")
         if not waiting:
             mood, text = "ok", "Every alert has been seen." if floor.counts.total else "No alert is open."
+            if muted := self._tally.muted:
+                mood, text = "near", f"No alert waits for anybody; {muted:,} {'is' if muted == 1 else 'are'} muted."
         else:
             mood = "bad" if self._tally.critical else "near"
             plural = "s wait" if waiting > 1 else " waits"
@@ -194,7 +197,8 @@ class AlertsScreen(ListScreen, ListedAlerts):
                 self.load_more()
         elif isinstance(value, Alert):
             self._book = self._book.with_alert(value)
-            if question.topic == "ack":
+            if is_acknowledgement(question):
+                self.acted([value])
                 self.desk.say("done", draw.acknowledged_text(value))
 
     def reveal(self, ident: str) -> None:

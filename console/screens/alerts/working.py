@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING
 from console.screens.base import FloorScreen
 
 if TYPE_CHECKING:
+    from console.asking import Question
     from contract.alert_work import AlertAct
     from contract.alerts import Alert
+
+
+ACK = "ack"
+"""How topics of acknowledgements begin; each alert has its own."""
+
+
+def is_acknowledgement(question: "Question") -> bool:
+    """Whether an answer is to an acknowledgement."""
+    return question.topic.startswith(f"{ACK} ")
 
 
 class AlertWork(FloorScreen):
@@ -37,7 +47,7 @@ class AlertWork(FloorScreen):
         alerts = self.meant()
         if len(alerts) == 1:
             ident = alerts[0].id
-            self.ask("ack", lambda api: api.acknowledge(ident), ident)
+            self.ask(f"{ACK} {ident}", lambda api: api.acknowledge(ident), ident)  # one more takes none back
         else:
             await self._act(AlertAct.ACKNOWLEDGE)
 

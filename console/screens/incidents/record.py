@@ -66,7 +66,8 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
         """What the stream had said of it when it was last asked for."""
         self._problem = ""
         self._noting = False
-        self._note_key = ""
+        self._note_key = ("", "")
+        """The text that was sent last, and the key that it was sent with: the same text again is the same line."""
         """Under which the note is sent, however often."""
 
     # what is known
@@ -136,8 +137,11 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
         return True
 
     def act(self, call: Call, told: str) -> None:
-        """Ask for a change, and say what it was once it is made."""
-        self.ask(_ACT, call, told)
+        """Ask for a change, and say what it was once it is made; the next one waits until that is known."""
+        if self.questions.is_waiting(_ACT):
+            self.desk.say("refused", "What you asked for before is still under way: press again when it is done.")
+        else:
+            self.ask(_ACT, call, told)
 
     # drawing
 
@@ -222,7 +226,6 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
     def do_incident_note(self, argument: str) -> None:
         """Open the line."""
         self._noting = True
-        self._note_key = new_idempotency_key()
         self.query_one("#note-bar", Box).display = True
         if argument:
             self._sheet.put(argument)
@@ -232,15 +235,18 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
 
     async def do_note_send(self, _: str) -> None:
         """Write it into the timeline."""
-        text, key = self._sheet.text.strip(), self._note_key
+        text = self._sheet.text.strip()
         if not text:
             self.do_note_close("")
         elif not self.questions.is_waiting(_NOTE):
-            wanted = NoteRequest(text=text, idempotency_key=key)
+            if text != self._note_key[0]:
+                self._note_key = (text, new_idempotency_key())
+            wanted = NoteRequest(text=text, idempotency_key=self._note_key[1])
             self.ask(_NOTE, lambda api: incidents.note(api, self.ident, wanted), self.ident)
             self.redraw()
 
     def _note_taken(self) -> None:
+        self._note_key = ("", "")
         self.end_draft()
         self._sheet.load_text("")
         self._close_note()

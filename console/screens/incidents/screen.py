@@ -54,7 +54,12 @@ class IncidentsScreen(WatchedScreen):
         super().draw(view)
 
     def said(self) -> tuple[str, str]:
-        """How many go on, and who has the worst of them."""
+        """How many go on, and who has the worst of them; of a search, how many it found."""
+        if self.filter_text:
+            found = len(self._known)
+            goes_on = sum(one.status is IncidentStatus.OPEN for one in self._known)
+            hits = f"{found:,} incident{' contains' if found == 1 else 's contain'} that, {goes_on:,} of them open"
+            return "unknown", f"{hits}. Esc shows all."
         going = [one for one in self._known if one.status is IncidentStatus.OPEN and not one.drill]
         if not going:
             return "ok", "No incident is open."

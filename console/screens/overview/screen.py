@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from console.actions import Context
 from console.asking import Question
 from console.screens.alerts.listed import ListedAlerts
+from console.screens.alerts.working import is_acknowledgement
 from console.widgets.lines import Line, line
 from console.widgets.panel import Box, Panel
 from console.widgets.rows import Rows
@@ -152,11 +153,12 @@ class OverviewScreen(ListedAlerts):
         return [found] if found is not None else []
 
     def answered(self, question: Question, value: object) -> None:
-        """The alert has been acknowledged; the list follows with the stream."""
-        if question.topic == "ack":
-            gone = getattr(value, "status", "") == "cleared"
-            then = ", which clears the alert." if gone else "; the alert stays until its rule clears it."
-            self.desk.say("done", f"Acknowledged{then}")
+        """The alert has been acknowledged, and it is said which; the list follows with the stream."""
+        from console.widgets.alerts import acknowledged_text
+        from contract.alerts import Alert
+
+        if is_acknowledgement(question) and isinstance(value, Alert):
+            self.desk.say("done", acknowledged_text(value))
 
     def copy_text(self) -> str:
         """The selected alert in one line."""

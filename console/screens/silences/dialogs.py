@@ -1,6 +1,6 @@
 """The dialogs that make a silence and end one: what it mutes is shown before anything happens."""
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on
 
@@ -19,9 +19,14 @@ from contract.alert_work import Matcher, Silence, SilencePreview, SilenceRequest
 from contract.alerts import Severity
 from contract.reasons import MAX_REASON_CHARS
 
+if TYPE_CHECKING:
+    from console.client.errors import ClientError
+
 _PREVIEW: Final = "preview"
 _PREVIEW_DELAY_S: Final = 0.15
 """What would be muted is asked for when typing has stopped for this long."""
+_PREVIEW_AGAIN_S: Final = 3.0
+"""When it is asked for again after it did not come."""
 _FRAME_ROWS: Final = 19
 """What the dialog takes besides the alerts that it lists."""
 _SHOWN_MIN, _SHOWN_MAX = 3, 12
@@ -106,6 +111,12 @@ class SilenceScreen(FormScreen):
         self.questions.forget(_PREVIEW)
         if not self._is_previewed():
             self.set_timer(_PREVIEW_DELAY_S, self._ask_preview)
+
+    def refused(self, question: Question, error: "ClientError") -> bool:
+        """A preview that did not come is asked for again: without it nothing can be sent."""
+        if question.topic == _PREVIEW:
+            self.set_timer(_PREVIEW_AGAIN_S, self._ask_preview)
+        return super().refused(question, error)
 
     def _ask_preview(self) -> None:
         known = self._matchers()

@@ -42,7 +42,7 @@ class SilencesScreen(WatchedScreen):
         """How many are in force, what they mute, and whether one is missing somewhere."""
         active = [one for one in self._known if one.state is SilenceState.ACTIVE]
         if not active:
-            return "ok", "Nothing is muted."
+            return "ok", "No silence is in force."
         muted = sum(one.muted_now for one in active)
         alerts = "no alert" if not muted else f"{muted:,} alert{'' if muted == 1 else 's'}"
         verb = "silence mutes" if len(active) == 1 else "silences mute"
