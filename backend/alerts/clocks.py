@@ -10,7 +10,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import escalating, silences
-from backend.alerts.history import TO, Happening, Kind, happened
+from backend.alerts.history import BREACHED, TO, Happening, Kind, happened
 from backend.alerts.muting import standing
 from backend.alerts.rows import LIVE, UNMUTED, announce, note, put, standing_values
 from backend.alerts.tables import OWN_SOURCE, AlertRow, SilenceRow
@@ -92,7 +92,7 @@ async def _pass_on(session: AsyncSession, runtime: Runtime, row: AlertRow, now: 
         return
     put(row, standing_values(reached, running=True))
     row.updated_at = now
-    facts = {"from": had, TO: reached.to or "", "level": str(reached.level), "breached": due.isoformat()}
+    facts = {"from": had, TO: reached.to or "", "level": str(reached.level), BREACHED: due.isoformat()}
     text = f"not acknowledged in time by {had}: it is with {reached.to} now"
     happened(session, runtime, _CALLER, Happening(row.id, Kind.ESCALATED, text, facts, at=due))
     await audit.record(session, runtime, _CALLER, note(row, "escalated", **facts))

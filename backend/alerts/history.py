@@ -31,6 +31,8 @@ MUTED: Final = "muted"
 """Fact of a line about an alert that was muted at the time: nobody is to be told of it."""
 TO: Final = "to"
 """Fact that names whom an alert was given to."""
+BREACHED: Final = "breached"
+"""Fact of an escalation that nobody asked for: when the time of the step before was over."""
 _MAX_DIGITS: Final = 18
 """A number of so many digits fits into the column."""
 _PENDING: Final = "pending_alert_events"
@@ -115,8 +117,15 @@ async def _last(session: AsyncSession) -> None:
 async def _write(session: AsyncSession) -> None:
     rows: list[dict[str, Any]] = session.info.pop(_PENDING, [])
     if rows:
+        await _hold(session, {row["alert_id"] for row in rows})
         await keep_order(session)
         await insert_many(session, AlertEventRow.__tablename__, rows)
+
+
+async def _hold(session: AsyncSession, alert_ids: Iterable[UUID]) -> None:
+    """Take the alerts before the order: whoever has one and waits for the order must never be waited for by us."""
+    wanted = select(AlertRow.id).where(AlertRow.id.in_(sorted(alert_ids))).order_by(AlertRow.id)
+    await session.execute(wanted.with_for_update(read=True, key_share=True))
 
 
 def _wire(row: AlertEventRow) -> AlertEvent:
@@ -146,11 +155,11 @@ async def newest_event(session: AsyncSession) -> int:
     return await session.scalar(select(AlertEventRow.id).order_by(AlertEventRow.id.desc()).limit(1)) or 0
 
 
-async def events_of(session: AsyncSession, alert_ids: Sequence[str], limit: int = MAX_EVENTS) -> list[Told]:
-    """The first lines of some alerts, oldest first."""
+async def events_of(session: AsyncSession, alert_ids: Sequence[str], *, after: int = 0) -> list[Told]:
+    """The first lines of some alerts behind a number, oldest first; fewer than `MAX_EVENTS` are the last."""
     idents = [known_ident("alert", ident) for ident in alert_ids]
-    query = select(AlertEventRow).where(AlertEventRow.alert_id.in_(idents)).order_by(AlertEventRow.id)
-    return _told(await session.scalars(query.limit(limit)))
+    query = select(AlertEventRow).where(AlertEventRow.alert_id.in_(idents), AlertEventRow.id > after)
+    return _told(await session.scalars(query.order_by(AlertEventRow.id).limit(MAX_EVENTS)))
 
 
 async def history(session: AsyncSession, alert_id: str, *, cursor: str | None, limit: int) -> Page[AlertEvent]:

@@ -13,7 +13,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts.erasing import forget_person
-from backend.alerts.history import MUTED, Happening, Kind, Told, events_after, events_of, happened, newest_event
+from backend.alerts.history import (
+    BREACHED,
+    MUTED,
+    Happening,
+    Kind,
+    Told,
+    events_after,
+    events_of,
+    happened,
+    newest_event,
+)
 from backend.alerts.muting import mutes_over, set_mutes, standing
 from backend.alerts.outside import alerts_named, note_notified
 from backend.alerts.rows import (
@@ -27,7 +37,7 @@ from backend.alerts.rows import (
     own_labels,
     wire,
 )
-from backend.alerts.tables import AlertRow
+from backend.alerts.tables import OWN_SOURCE, AlertRow
 from backend.audit import service as audit
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident
@@ -40,10 +50,10 @@ from contract.scope import Scope
 from contract.stream import Topic
 
 __all__ = [
-    "ACKNOWLEDGEMENT", "CLEARS_ON", "FEED_SILENT", "MAX_LIVE_OF_RULE", "AlertDraft", "Happening", "Kind", "Told",
-    "acknowledge", "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "events_after", "events_of",
-    "forget_person", "get_alert", "happened", "link_incident", "live_of_rules", "most_urgent", "newest_event",
-    "note_action", "note_notified", "overdue", "raise_alert", "raised_between",
+    "ACKNOWLEDGEMENT", "BREACHED", "CLEARS_ON", "FEED_SILENT", "MAX_LIVE_OF_RULE", "AlertDraft", "Happening", "Kind",
+    "Told", "acknowledge", "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "events_after",
+    "events_of", "forget_person", "get_alert", "happened", "link_incident", "live_of_rules", "most_urgent",
+    "newest_event", "note_action", "note_notified", "overdue", "raise_alert", "raised_between",
 ]  # fmt: skip
 
 UPDATE_GAP = timedelta(seconds=10)
@@ -236,10 +246,10 @@ async def get_alert(session: AsyncSession, alert_id: str) -> Alert:
 
 
 async def live_of_rules(session: AsyncSession, rules: Collection[str]) -> list[tuple[str, Alert]]:
-    """Alerts of some rules that are not cleared, with their fingerprints, oldest first."""
+    """Alerts of some of our own rules that are not cleared, with their fingerprints, oldest first."""
     found = await session.execute(
         select(AlertRow)
-        .where(LIVE, AlertRow.rule.in_(rules))
+        .where(LIVE, AlertRow.rule.in_(rules), AlertRow.source == OWN_SOURCE)  # others may name theirs like ours
         .order_by(AlertRow.raised_at, AlertRow.id)
         .limit(MAX_LIVE_OF_RULE)
     )

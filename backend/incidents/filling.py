@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import service as alerts
 from backend.freeze import service as freeze
@@ -82,7 +83,7 @@ async def take_in_alerts(work: Writing, idents: Sequence[str]) -> list[Alert]:
     await add_links(work, ALERT, [alert_link(one) for one in found])
     _widen(work, [str(one.scope) for one in found])
     by_id = {one.id: one for one in found}
-    told = await alerts.events_of(work.session, list(by_id))
+    told = await _history(work.session, list(by_id))
     lines = [alert_line(by_id[one.alert_id], one.event) for one in told]
     heard = {one.alert_id for one in told if one.event.kind == "raised"}
     lines += [_raised(one) for one in found if one.id not in heard]
@@ -91,6 +92,14 @@ async def take_in_alerts(work: Writing, idents: Sequence[str]) -> list[Alert]:
     if started:  # by another clock than ours: it cannot have begun after it was detected here
         await work.first(MilestoneName.STARTED, min([*started, *(one.raised_at for one in found)]))
     return found
+
+
+async def _history(session: AsyncSession, idents: Sequence[str]) -> list[alerts.Told]:
+    """All that has happened to alerts so far: what is left out here nobody tells later."""
+    told: list[alerts.Told] = []
+    while page := await alerts.events_of(session, idents, after=told[-1].number if told else 0):
+        told += page
+    return told
 
 
 def _raised(alert: Alert) -> Line:

@@ -168,7 +168,8 @@ def _plain(value: Any) -> Any:
 
 def _classify(work: Writing, severity: Severity) -> None:
     row = work.row
-    row.postmortem_required = postmortem_required(work.runtime, severity, drill=row.drill)
+    # whoever lowers the severity does not get rid of the report by it
+    row.postmortem_required |= postmortem_required(work.runtime, severity, drill=row.drill)
     if row.classified_at is None and is_reportable(work.runtime, severity, drill=row.drill):
         row.classified_at = work.now
 

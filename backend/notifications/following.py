@@ -109,13 +109,13 @@ async def _queue(
     holds = {link.id for alert in known.values() for link in alert.links if link.kind == "freeze"}
     practice = Practice(await freeze.holds_of_drills(session, holds), await freeze.scopes_in_drills(session))
     new = list(_news(runtime.policy, channels, practice, lines, known))
-    await waiting.put(session, runtime.clock, new)
-    if ended:
+    if ended := [line for line in ended if known[line.alert_id].status is AlertStatus.CLEARED]:  # not raised again
         idents = {line.alert_id for line in ended}
         await waiting.over(session, SUBJECT, idents, _OVER)
         if runtime.policy.notifications.cleared:
             told = await waiting.reached(session, SUBJECT, idents)
             await waiting.put(session, runtime.clock, _ends(ended, known, told))
+    await waiting.put(session, runtime.clock, new)
 
 
 def _news(
@@ -133,7 +133,8 @@ def _news(
         to = alert.escalation.to if alert.escalation else None
         title, body = wording.of_alert(alert, line.event.kind, to=to)
         quiet = quiet_because(policy, alert, practice, muted=line.muted)
-        if quiet is None and line.event.kind == _ESCALATED and alert.status is AlertStatus.ACKNOWLEDGED:
+        by_clock = line.event.kind == _ESCALATED and alerts.BREACHED in line.event.facts
+        if quiet is None and by_clock and alert.status is AlertStatus.ACKNOWLEDGED:
             quiet = "acknowledged before it was sent"
         yield _notice(line, alert.severity, title, body, quiet), told
 

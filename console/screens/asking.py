@@ -53,7 +53,8 @@ class AskingScreen(Screen[None]):
             await ask_backend(self, api, question, call)
 
         work: WorkType[None] = asking
-        self.run_worker(work, name=topic, group=topic, exclusive=True, exit_on_error=False)
+        named = topic.partition(" ")[0]  # what follows only tells one from the other
+        self.run_worker(work, name=named, group=topic, exclusive=True, exit_on_error=False)
 
     @on(Answered)
     def _answered(self, event: Answered) -> None:

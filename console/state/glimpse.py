@@ -295,7 +295,6 @@ _INCIDENT: Final = _record(
     follow_ups_open=_count,
     postmortem=_or_none(_one_of(PostmortemState)),
     postmortem_required=_flag,
-    imported=_flag,
     version=_count,
 )
 _OVERVIEW: Final = _record(

@@ -257,6 +257,16 @@ async def test_a_milestone_is_put_right_and_contradictions_are_refused(app: App)
     assert "before it started" in (await client.post(path, json=early)).json()["message"]
 
 
+async def test_whoever_lowers_the_severity_does_not_get_rid_of_the_report(app: App) -> None:
+    client = await app.as_(OPERATOR)
+    made = await declared(client, severity="critical")
+    path = f"/v1/incidents/{made.id}"
+    assert (await client.patch(path, json={"severity": "low"})).status_code == 200
+    await act(client, made.id, "resolve", note="venue is back")
+    assert (await client.post(f"{path}/close", json={})).status_code in {403, 409}
+    assert (await shown(client, made.id)).postmortem_required
+
+
 async def test_an_incident_is_over_opened_again_and_closed_by_the_rules(app: App) -> None:
     client = await app.as_(OPERATOR)
     made = await declared(client, severity="low")

@@ -1,5 +1,6 @@
 """Notifications: told once to whom the policy says, tried again, spared, and never with an address in sight."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from sqlalchemy import select, text, update
 
 from backend.alerts import service as alerts
 from backend.alerts.tables import AlertRow
+from backend.events import keep_order
 from backend.freeze.tables import FreezeDrillRow
 from backend.notifications import following, service
 from backend.notifications.tables import NotificationCursor
@@ -242,6 +244,34 @@ async def test_whoever_is_next_is_told_where_the_policy_says(
     assert hook.titles == [TITLE, f"Now with {second.title}: {TITLE}"]
     assert "stuck" not in hook.arrived[-1]["message"]
     assert {row.channel for row in await rows(app) if row.event.startswith("escalated")} == {"director", "oncall"}
+
+
+async def test_whoever_has_taken_an_alert_on_and_passes_it_on_is_heard(app: App, hook: Receiver) -> None:
+    [alert] = await raised(app, draft())
+    await told(app, "oncall")
+    operator = await app.as_(OPERATOR)
+    for act, comment in (("acknowledge", ""), ("escalate", "I am stuck")):
+        acted = await operator.post("/v1/alerts/acts", json={"ids": [alert.id], "act": act, "comment": comment})
+        assert acted.status_code == 200, acted.text
+    await told(app, "oncall")
+    assert [one.startswith("Now with") for one in hook.titles] == [False, True]
+
+
+async def test_who_notes_what_was_told_never_holds_the_order_while_an_alert_is_worked_on(app: App) -> None:
+    [alert] = await raised(app, draft())
+
+    async def noted() -> None:
+        async with app.runtime.database.transaction() as session:
+            alerts.note_notified(session, app.runtime, RULE, alert.id, channel="oncall")
+
+    async with app.runtime.database.transaction() as working:
+        await working.execute(select(AlertRow).with_for_update())
+        noting = asyncio.create_task(noted())
+        async with app.runtime.database.transaction() as looking:
+            while not await looking.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await keep_order(working)
+    await noting
 
 
 async def test_an_alert_whose_silence_has_ended_is_told_again(app: App, hook: Receiver, hand: SetClock) -> None:

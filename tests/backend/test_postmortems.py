@@ -263,7 +263,11 @@ async def test_an_amendment_is_the_next_version_and_leaves_the_approved_one(app:
     assert (amended.version, amended.versions, amended.state) == (2, [1, 2], PostmortemState.DRAFT)
     assert section(amended, "root_cause")[0] == WORDS["root_cause"]
     assert (await shown(writer, incident.id)).postmortem is PostmortemState.APPROVED, "a closed record stays"
-    await put(officer, incident.id, "root_cause", "It was our clock.", section(amended, "root_cause")[1])
+    newest = section(amended, "root_cause")[1]
+    old = {"text": "Begun before the approval.", "base_version": newest - 1}
+    stale = await officer.put(f"/v1/incidents/{incident.id}/postmortem/sections/root_cause", json=old)
+    assert stale.status_code == 422, "what was begun before would take the place of the approved text"
+    await put(officer, incident.id, "root_cause", "It was our clock.", newest)
     await submitted(officer, incident.id)
     assert await exported(writer, incident.id, version=1) == before
     assert b"It was our clock." in await exported(writer, incident.id)

@@ -200,7 +200,13 @@ class IncidentPaper:
         outcome = EditOutcome.SAVED if self.merged is None else EditOutcome.MERGED
         text, self.merged = self.merged or body["text"], None
         saved = part.model_copy(
-            update={"text": text, "version": part.version + 1, "edited_by": "officer1", "edited_at": NOW}
+            update={
+                "unwritten": False,
+                "text": text,
+                "version": part.version + 1,
+                "edited_by": "officer1",
+                "edited_at": NOW,
+            }
         )
         sections = [saved if one.key == key else one for one in now.sections]
         self.postmortems[-1] = now.model_copy(update={"sections": sections})

@@ -62,7 +62,7 @@ async def test_one_that_nobody_has_opened_is_opened_from_the_record() -> None:
         await run.press("e")
         await run.shows("Nobody has opened the post-mortem yet")
         await run.press("n")
-        await run.shows("4 of 7 sections are empty")
+        await run.shows("4 of 7 sections wait")
     assert run.paper.posted(PATH) == [{"template": "incident"}]
 
 
@@ -79,7 +79,7 @@ async def test_a_section_is_written_previewed_and_saved() -> None:
         await run.press("f4", "f3")
         await run.at(TITLE)
         await run.shows("Saved: Root Cause, version 2.")
-        await run.shows("3 of 7 sections are empty")
+        await run.shows("3 of 7 sections wait")
     assert _saved(run) == [{"text": "The *oracle* lagged\n\n- 40 blocks", "base_version": 1}]
 
 

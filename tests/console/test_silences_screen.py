@@ -97,7 +97,7 @@ async def test_ending_a_silence_says_what_comes_back_first() -> None:
         assert not desk.posted("/v1/silences/silence-1/end"), "Cancel has the focus"
         await run.opens("x", "End a silence")
         await run.press("tab", "enter")
-        await run.shows("Nothing is muted.")
+        await run.shows("No silence is in force.")
         assert len(desk.posted("/v1/silences/silence-1/end")) == 1
 
 

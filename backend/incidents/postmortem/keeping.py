@@ -156,9 +156,18 @@ async def begin(session: AsyncSession, row: PostmortemRow, template: Template, f
 
 
 async def amend(session: AsyncSession, row: PostmortemRow, approved: PostmortemRow) -> None:
-    """Give a further version the texts of the approved one, with the names of those who wrote them."""
+    """Give a further version the texts of the approved one, with the names of those who wrote them.
+
+    Versions of sections go on: what somebody began before the approval must not count as an edit of the approved text.
+    """
     for old in await parts_of(session, approved):
-        part = PostmortemPart(postmortem=row.id, key=old.row.key, number=old.row.number, title=old.row.title, version=1)
+        part = PostmortemPart(
+            postmortem=row.id,
+            key=old.row.key,
+            number=old.row.number,
+            title=old.row.title,
+            version=old.row.version + 1,
+        )
         await _add(session, part, old.edit.text, old.edit.edited_by, old.edit.edited_at)
 
 
