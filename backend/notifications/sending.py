@@ -86,7 +86,7 @@ def _send(url: str, message: Message) -> Outcome:
             kind = "success" if message.over else _TYPES.get(message.severity, "info")
             taken = opened.notify(body=message.body, title=message.title, notify_type=kind, body_format="text")
         # the boundary to the plug-ins: whatever one raises may quote the address
-        except Exception as error:  # noqa: BLE001  told by its class only
+        except Exception as error:  # noqa: BLE001  boundary of the sending library: told by its class
             return Outcome(f"could not be sent: {type(error).__name__}")
         return Outcome() if taken else Outcome(_problem(heard))
 
