@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
-from contract.alerts import Alert
+from contract.alerts import Alert, Severity
 from contract.base import UtcDatetime, Wire, WireRequest, storable
 from contract.reasons import MAX_REASON_CHARS, has_words
 
@@ -52,6 +52,30 @@ class AlertActAnswer(Wire):
 
     done: list[Alert]
     refused: list[RefusedAct] = []
+
+
+class AlertGroup(Wire):
+    """Alerts that belong together, as one row: those of one group that a list was narrowed to."""
+
+    id: str
+    """Names the group in `GET /v1/alerts?group=ID`."""
+    group: str
+    """`Alert.group` of each; text from outside, up to 10,000 characters."""
+    severity: Severity
+    """The worst among them."""
+    total: int
+    open: int
+    """Of the total; what is neither open nor acknowledged has cleared."""
+    acknowledged: int
+    muted: int
+    """Of the total, whatever their status."""
+    rules: int
+    """Different rules among them; the newest alert names one."""
+    newest_at: UtcDatetime
+    oldest_open_at: UtcDatetime | None = None
+    """When the first that nobody has acknowledged was raised; None: all of them are."""
+    newest: Alert
+    """The one that was raised last."""
 
 
 class AlertEvent(Wire):

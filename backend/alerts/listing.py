@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import String, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.expression import ColumnElement
 
 from backend.alerts.rows import UNMUTED, wire
@@ -18,6 +19,8 @@ from contract.scope import Scope
 
 UNASSIGNED: Final = "-"
 """Asks for alerts that are nobody's; no account is called so."""
+GROUP_ID: Final = func.encode(func.sha256(func.convert_to(AlertRow.group_key, "UTF8")), "hex")
+"""Names a group in an address: its text has up to 10,000 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class AlertFilter:
     assigned: str | None = None
     muted: bool | None = None
     incident: str | None = None
+    group: str | None = None
+    """A group's id, see `GROUP_ID`."""
     since: datetime | None = None
     until: datetime | None = None
 
@@ -62,7 +67,12 @@ class AlertFilter:
         return found + self._exact()
 
     def _exact(self) -> list[ColumnElement[bool]]:
-        columns = ((AlertRow.rule, self.rule), (AlertRow.source, self.source), (AlertRow.incident, self.incident))
+        columns: tuple[tuple[ColumnElement[Any] | InstrumentedAttribute[Any], str | None], ...] = (
+            (AlertRow.rule, self.rule),
+            (AlertRow.source, self.source),
+            (AlertRow.incident, self.incident),
+            (GROUP_ID, self.group),
+        )
         found: list[ColumnElement[bool]] = [column == value for column, value in columns if value is not None]
         if self.since is not None:
             found.append(AlertRow.raised_at >= self.since)

@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import AwareDatetime
 
-from backend.alerts import history, listing, service
+from backend.alerts import grouping, history, listing, service
 from backend.alerts.listing import AlertFilter
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.errors import WatchfloorError
 from backend.guard import CurrentCaller, needs
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
-from contract.alert_work import AlertEvent
+from contract.alert_work import AlertEvent, AlertGroup
 from contract.alerts import AcknowledgeRequest, Alert, AlertCategory, AlertStatus, Severity
 from contract.base import Page, storable
 from contract.errors import ErrorCode
@@ -54,6 +54,7 @@ def _filter(
     assigned: Annotated[str | None, Query(max_length=100, description="A person; - is nobody")] = None,
     muted: bool | None = None,
     incident: Annotated[str | None, Query(max_length=30)] = None,
+    group: Annotated[str | None, Query(pattern="^[0-9a-f]{64}$", description="The id of a group of alerts")] = None,
     since: Annotated[AwareDatetime | None, Query(description="Raised from then on")] = None,
     until: Annotated[AwareDatetime | None, Query(description="Raised before then")] = None,
 ) -> AlertFilter:
@@ -74,6 +75,7 @@ def _filter(
         assigned=assigned,
         muted=muted,
         incident=incident,
+        group=group,
         since=since,
         until=until,
     )
@@ -90,6 +92,19 @@ async def list_alerts(
 ) -> Page[Alert]:
     """Alerts, newest first; `status`, `severity`, `category` and `label` may be given several times."""
     return await listing.list_alerts(session, wanted, cursor=cursor, limit=limit, as_of=runtime.clock.now())
+
+
+@router.get("/v1/alerts/groups", **needs(Permission.VIEW_ALERTS))
+async def list_groups(
+    *,
+    session: Tx,
+    runtime: CurrentRuntime,
+    wanted: Annotated[AlertFilter, Depends(_filter)],
+    cursor: str | None = None,
+    limit: _Limit = DEFAULT_PAGE_ROWS,
+) -> Page[AlertGroup]:
+    """Alerts by group, the gravest group first, then the newest; without `status` of those that have not cleared."""
+    return await grouping.list_groups(session, wanted, cursor=cursor, limit=limit, as_of=runtime.clock.now())
 
 
 @router.get("/v1/alerts/{alert_id}", **needs(Permission.VIEW_ALERTS))

@@ -1,0 +1,138 @@
+"""Alerts by group, one row a group: how grave, how many, since when. Changes nothing.
+
+A page is right at its instant: a group that gets a newer alert between two pages may be on both. Of alerts that have
+cleared only a stated time is grouped, because there is no end to them.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.expression import ColumnElement
+
+from backend.alerts.listing import GROUP_ID, AlertFilter
+from backend.alerts.rows import GRAVITY, UNMUTED, wire
+from backend.alerts.tables import AlertRow
+from backend.errors import WatchfloorError
+from backend.paging import COUNT_CAP
+from contract.alert_work import AlertGroup
+from contract.alerts import Alert, AlertStatus, Severity
+from contract.base import Page
+from contract.errors import ErrorCode
+
+_LIVE: Final = (AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED)
+_OPEN: Final = AlertRow.status == AlertStatus.OPEN.value
+_WORST: Final = func.min(GRAVITY)
+_NEWEST: Final = func.max(AlertRow.raised_at)
+_SEVERITIES: Final = tuple(Severity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a group stands in the list: the gravest first, then the newest."""
+
+    worst: int
+    newest: datetime
+    group_id: str
+
+    def encoded(self) -> str:
+        """The cursor of what comes behind it."""
+        return base64.urlsafe_b64encode(orjson.dumps([self.worst, self.newest, self.group_id])).decode()
+
+    @classmethod
+    def decoded(cls, cursor: str) -> "_Place":
+        """Read what `encoded` wrote.
+
+        Raises:
+            WatchfloorError: INVALID_REQUEST when the text is not one of our cursors.
+        """
+        try:
+            worst, newest, group_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+            if not 0 <= worst < len(_SEVERITIES) or "\x00" in group_id:
+                raise ValueError("no place in the list")
+            return cls(int(worst), datetime.fromisoformat(newest).astimezone(UTC), str(group_id))
+        except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
+            raise WatchfloorError(
+                ErrorCode.INVALID_REQUEST,
+                "The cursor is not one this server gave out.",
+                hint="Start from the first page.",
+            ) from error
+
+    def behind(self) -> ColumnElement[bool]:
+        """What comes after it."""
+        as_new = and_(_NEWEST == self.newest, GROUP_ID > self.group_id)
+        return or_(_WORST > self.worst, and_(_WORST == self.worst, or_(_NEWEST < self.newest, as_new)))
+
+
+async def list_groups(
+    session: AsyncSession, wanted: AlertFilter, *, cursor: str | None, limit: int, as_of: datetime
+) -> Page[AlertGroup]:
+    """One page of groups of the alerts that a filter lets through, with their number up to the cap on the first page.
+
+    Raises:
+        WatchfloorError: INVALID_REQUEST for a cursor that is not ours, and for cleared alerts since for ever.
+    """
+    if not wanted.status:
+        wanted = replace(wanted, status=_LIVE)
+    if AlertStatus.CLEARED in wanted.status and wanted.since is None:
+        raise WatchfloorError(ErrorCode.INVALID_REQUEST, "Say since when to group alerts that have cleared.")
+    conditions = wanted.conditions()
+    query = _groups(conditions)
+    if cursor is not None:
+        query = query.having(_Place.decoded(cursor).behind())
+    rows = (await session.execute(query.limit(limit + 1))).all()
+    page = rows[:limit]
+    newest = await _newest_of(session, [row.group_key for row in page], conditions)
+    more = _Place(page[-1].worst, page[-1].newest, page[-1].id).encoded() if len(rows) > limit else None
+    total = min(rows[0].groups if rows else 0, COUNT_CAP) if cursor is None else None
+    items = [_wire(row, newest[row.group_key]) for row in page if row.group_key in newest]
+    return Page(items=items, next_cursor=more, total=total, as_of=as_of)
+
+
+def _groups(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    seen = AlertRow.status == AlertStatus.ACKNOWLEDGED.value
+    return (
+        select(
+            AlertRow.group_key,
+            GROUP_ID.label("id"),
+            _WORST.label("worst"),
+            _NEWEST.label("newest"),
+            func.count().label("total"),
+            func.count().filter(_OPEN).label("open"),
+            func.count().filter(seen).label("acknowledged"),
+            func.count().filter(~UNMUTED).label("muted"),
+            func.count(AlertRow.rule.distinct()).label("rules"),
+            func.min(AlertRow.raised_at).filter(_OPEN).label("oldest_open"),
+            func.count().over().label("groups"),
+        )
+        .where(*conditions)
+        .group_by(AlertRow.group_key)
+        .order_by(_WORST, _NEWEST.desc(), GROUP_ID)
+    )
+
+
+async def _newest_of(
+    session: AsyncSession, groups: Sequence[str], conditions: Sequence[ColumnElement[bool]]
+) -> Mapping[str, Alert]:
+    found = await session.scalars(
+        select(AlertRow)
+        .where(AlertRow.group_key.in_(groups), *conditions)
+        .ext(distinct_on(AlertRow.group_key))
+        .order_by(AlertRow.group_key, AlertRow.raised_at.desc(), AlertRow.id.desc())
+    )
+    return {row.group_key: wire(row) for row in found}
+
+
+def _wire(row: Any, newest: Alert) -> AlertGroup:
+    return AlertGroup(
+        id=row.id, group=row.group_key, severity=_SEVERITIES[row.worst], total=row.total, open=row.open,
+        acknowledged=row.acknowledged, muted=row.muted, rules=row.rules, newest_at=row.newest,
+        oldest_open_at=row.oldest_open, newest=newest,
+    )  # fmt: skip
