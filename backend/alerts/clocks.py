@@ -3,21 +3,27 @@
 Every step is one that a person could have taken late: repeating a tick changes nothing more.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.expression import ColumnElement
 
-from backend.alerts import escalating, silences
+from backend.alerts import escalating, silencing
 from backend.alerts.history import BREACHED, TO, Happening, Kind, happened
-from backend.alerts.muting import standing
+from backend.alerts.matching import TooLongError
 from backend.alerts.rows import LIVE, UNMUTED, announce, note, put, standing_values
+from backend.alerts.silencing import Step
 from backend.alerts.tables import OWN_SOURCE, AlertRow, SilenceRow
 from backend.audit import service as audit
 from backend.context import Runtime, system_caller
 from backend.monitors import Monitor
 from contract.alerts import AlertStatus, Severity
+
+log = structlog.get_logger(__name__)
 
 CHECK_EVERY_S: Final = 5.0
 """How late a step may be that nothing announced."""
@@ -35,8 +41,6 @@ async def tick(session: AsyncSession, runtime: Runtime) -> float:
     """Carry out what is due; the answer is when to look again."""
     now = runtime.clock.now()
     more = await _turn_silences(session, runtime, now)
-    for silence in await standing(session, now):
-        await silences.mute_all(session, runtime, _CALLER, silence, AlertRow.raised_at > now - _JUST_RAISED)
     more = await _escalate(session, runtime, now) or more
     await session.flush()
     return SOONEST_S if more else await _until_next(session, now)
@@ -48,21 +52,40 @@ async def _turn_silences(session: AsyncSession, runtime: Runtime, now: datetime)
     True: there may be more to do.
     """
     due = or_(SilenceRow.ends_at <= now, (SilenceRow.starts_at <= now) & SilenceRow.begun_at.is_(None))
-    rows = (
-        await session.scalars(
-            select(SilenceRow)
-            .where(SilenceRow.source == OWN_SOURCE, SilenceRow.lifted_at.is_(None), due)
-            .order_by(SilenceRow.ends_at <= now, SilenceRow.ends_at, SilenceRow.id)
-            .limit(_SILENCES_AT_ONCE)
-            .with_for_update(skip_locked=True)
-        )
-    ).all()
-    for row in rows:
+    rows = await _silences(session, now, due)
+    missed = AlertRow.raised_at > now - _JUST_RAISED
+    just_begun = await _silences(session, now, SilenceRow.begun_at > now - _JUST_RAISED, SilenceRow.ends_at > now)
+    steps: list[Step] = []
+    for row in [*rows, *just_begun]:
         if row.ends_at <= now:
-            await silences.lift(session, runtime, _CALLER, row)
-        else:
-            await silences.begin(session, runtime, _CALLER, row)
-    return len(rows) == _SILENCES_AT_ONCE
+            steps.append(await silencing.ending(session, row))
+        elif (step := await _beginning(session, row, now, *(() if row.begun_at is None else (missed,)))) is not None:
+            steps.append(step)
+        if sum(len(step.idents) for step in steps) >= silencing.AT_ONCE:
+            break
+    await silencing.carry_out(session, runtime, _CALLER, steps)
+    return len(rows) == _SILENCES_AT_ONCE or len(steps) < len(rows) or not all(step.last for step in steps)
+
+
+async def _silences(session: AsyncSession, now: datetime, *wanted: ColumnElement[bool]) -> Sequence[SilenceRow]:
+    found = await session.scalars(
+        select(SilenceRow)
+        .where(SilenceRow.source == OWN_SOURCE, SilenceRow.lifted_at.is_(None), *wanted)
+        .order_by(SilenceRow.ends_at <= now, SilenceRow.ends_at, SilenceRow.id)
+        .limit(_SILENCES_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    return found.all()
+
+
+async def _beginning(session: AsyncSession, row: SilenceRow, now: datetime, *also: ColumnElement[bool]) -> Step | None:
+    """None: trying its regular expressions takes too long. It has begun all the same, and somebody is told."""
+    try:
+        return await silencing.beginning(session, row, *also)
+    except TooLongError:
+        log.warning("silence_not_tried", silence=str(row.id), reason="its regular expressions take too long")
+        row.begun_at = row.begun_at or now
+        return None
 
 
 async def _escalate(session: AsyncSession, runtime: Runtime, now: datetime) -> bool:

@@ -28,9 +28,9 @@ from contract.base import Page
 from contract.errors import ErrorCode
 
 _LIVE: Final = (AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED)
-_OPEN: Final = AlertRow.status == AlertStatus.OPEN.value
-_WORST: Final = func.min(GRAVITY)
-_NEWEST: Final = func.max(AlertRow.raised_at)
+_is_open: Final = AlertRow.status == AlertStatus.OPEN.value
+_worst: Final = func.min(GRAVITY)
+_newest: Final = func.max(AlertRow.raised_at)
 _SEVERITIES: Final = tuple(Severity)
 
 
@@ -55,10 +55,9 @@ class _Place:
         """
         try:
             worst, newest, group_id = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
-            if not 0 <= worst < len(_SEVERITIES) or "\x00" in group_id:
-                raise ValueError("no place in the list")
-            return cls(int(worst), datetime.fromisoformat(newest).astimezone(UTC), str(group_id))
-        except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
+            gravest = _SEVERITIES.index(_SEVERITIES[worst])
+            return cls(gravest, datetime.fromisoformat(newest).astimezone(UTC), bytes.fromhex(group_id).hex())
+        except (ValueError, TypeError, IndexError, AttributeError, OverflowError, binascii.Error) as error:
             raise WatchfloorError(
                 ErrorCode.INVALID_REQUEST,
                 "The cursor is not one this server gave out.",
@@ -67,8 +66,8 @@ class _Place:
 
     def behind(self) -> ColumnElement[bool]:
         """What comes after it."""
-        as_new = and_(_NEWEST == self.newest, GROUP_ID > self.group_id)
-        return or_(_WORST > self.worst, and_(_WORST == self.worst, or_(_NEWEST < self.newest, as_new)))
+        as_new = and_(_newest == self.newest, self.group_id < GROUP_ID)
+        return or_(_worst > self.worst, and_(_worst == self.worst, or_(_newest < self.newest, as_new)))
 
 
 async def list_groups(
@@ -102,19 +101,19 @@ def _groups(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
         select(
             AlertRow.group_key,
             GROUP_ID.label("id"),
-            _WORST.label("worst"),
-            _NEWEST.label("newest"),
+            _worst.label("worst"),
+            _newest.label("newest"),
             func.count().label("total"),
-            func.count().filter(_OPEN).label("open"),
+            func.count().filter(_is_open).label("open"),
             func.count().filter(seen).label("acknowledged"),
             func.count().filter(~UNMUTED).label("muted"),
             func.count(AlertRow.rule.distinct()).label("rules"),
-            func.min(AlertRow.raised_at).filter(_OPEN).label("oldest_open"),
+            func.min(AlertRow.raised_at).filter(_is_open).label("oldest_open"),
             func.count().over().label("groups"),
         )
         .where(*conditions)
         .group_by(AlertRow.group_key)
-        .order_by(_WORST, _NEWEST.desc(), GROUP_ID)
+        .order_by(_worst, _newest.desc(), GROUP_ID)
     )
 
 

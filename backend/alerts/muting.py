@@ -3,17 +3,20 @@
 Silences made here are matched here. What an Alertmanager says mutes an alert of its own comes through `set_mutes`.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.expression import ColumnElement
 
 from backend.alerts import muting_core
 from backend.alerts.history import Happening, Kind, happened
-from backend.alerts.matching import matches
-from backend.alerts.muting_core import SILENCE, Mute, Standing, Turn
+from backend.alerts.matching import TooLongError, Trial
+from backend.alerts.muting_core import SILENCE, Mute, Standing, Standings, Turn
 from backend.alerts.rows import clock_values, note, put
 from backend.alerts.tables import OWN_SOURCE, AlertRow, SilenceRow
 from backend.audit import service as audit
@@ -22,6 +25,10 @@ from backend.context import Caller, Runtime
 from contract.alert_work import Matcher
 from contract.alerts import AlertStatus, Severity
 
+log = structlog.get_logger(__name__)
+
+TAKING_TRIAL_S: Final = 0.25
+"""How long alerts that are taken wait for regular expressions: with those of people it is a millisecond."""
 _NAMED_AT_ONCE: Final = 100
 """Alerts that one audit entry names: it stays below what an entry may hold."""
 MAX_STANDING: Final = 1_000
@@ -44,21 +51,46 @@ def standing_of(row: SilenceRow) -> Standing:
     return Standing(tuple(Matcher.model_validate(one) for one in row.matchers), mute_of(row))
 
 
-async def standing(session: AsyncSession, now: datetime) -> list[Standing]:
+async def standing(session: AsyncSession, now: datetime, *also: ColumnElement[bool]) -> list[Standing]:
     """The silences made here that are in force at an instant."""
     rows = await session.scalars(
         select(SilenceRow)
         .where(SilenceRow.source == OWN_SOURCE, SilenceRow.lifted_at.is_(None))
-        .where(SilenceRow.starts_at <= now, SilenceRow.ends_at > now)
+        .where(SilenceRow.starts_at <= now, SilenceRow.ends_at > now, *also)
         .order_by(SilenceRow.id)
         .limit(MAX_STANDING)
     )
     return [standing_of(row) for row in rows]
 
 
-def mutes_over(silences: Sequence[Standing], labels: Mapping[str, str]) -> list[Mute]:
-    """What mutes an alert with such labels."""
-    return [one.mute for one in silences if matches(one.matchers, labels)]
+async def mutes_over(silences: Sequence[Standing], many: Sequence[Mapping[str, str]]) -> list[list[Mute]]:
+    """What mutes each of several alerts, by their labels.
+
+    Regular expressions are tried in a thread. What of them is not through in its time mutes nothing: somebody is told.
+    """
+    standings = Standings(silences)
+    asked = [standings.for_labels(labels) for labels in many]
+    if any(one.tries for silences_of_one in asked for one in silences_of_one):
+        return await asyncio.to_thread(_all_tried, asked, many)
+    return _all_tried(asked, many)
+
+
+def _all_tried(asked: Sequence[Sequence[Standing]], many: Sequence[Mapping[str, str]]) -> list[list[Mute]]:
+    trial = Trial(TAKING_TRIAL_S)
+    found: list[list[Mute]] = []
+    late = 0
+    for silences, labels in zip(asked, many, strict=True):
+        mutes: list[Mute] = []
+        for silence in silences:
+            try:
+                if trial.matches(silence.matchers, labels):
+                    mutes.append(silence.mute)
+            except TooLongError:
+                late += 1
+        found.append(mutes)
+    if late:
+        log.warning("silences_not_tried", reason="their regular expressions take too long", tries=late)
+    return found
 
 
 async def set_mutes(

@@ -10,7 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from contract.alert_work import Matcher, SilenceState
+from backend.alerts.matching import REGEXES
+from contract.alert_work import Matcher, MatchOp, SilenceState
 
 SILENCE: Final = "silence"
 Mute = Mapping[str, Any]
@@ -36,6 +37,35 @@ class Standing:
     def id(self) -> str:
         """The silence's id."""
         return str(self.mute["id"])
+
+    @property
+    def tries(self) -> bool:
+        """Whether it has a regular expression."""
+        return any(one.op in REGEXES for one in self.matchers)
+
+
+class Standings:
+    """The silences in force, found by a label that they ask for: most need not be looked at for an alert."""
+
+    def __init__(self, silences: Sequence[Standing]) -> None:
+        self._by_label: dict[tuple[str, str], list[tuple[int, Standing]]] = {}
+        self._others: list[tuple[int, Standing]] = []
+        for place, silence in enumerate(silences):
+            asked = next((one for one in silence.matchers if one.op is MatchOp.IS and one.value), None)
+            kept = self._others if asked is None else self._by_label.setdefault((asked.name, asked.value), [])
+            kept.append((place, silence))
+
+    def for_labels(self, labels: Mapping[str, str]) -> list[Standing]:
+        """Those that may match an alert with such labels, in their order."""
+        found = self._others.copy()
+        if self._by_label:
+            for pair in labels.items():
+                found += self._by_label.get(pair, ())
+        return [silence for _, silence in sorted(found, key=_place)]
+
+
+def _place(numbered: tuple[int, Standing]) -> int:
+    return numbered[0]
 
 
 def state_of(starts_at: datetime, ends_at: datetime, now: datetime) -> SilenceState:

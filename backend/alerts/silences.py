@@ -1,27 +1,24 @@
-"""Silences: seeing what one would mute, making it, its beginning and end, and finding silences.
+"""Silences: seeing what one would mute, making one, ending one early, and finding silences.
 
 A silence mutes what its matchers match from its beginning to its end; alerts raised in between are muted as they come.
 Copies of it in Alertmanagers are made and ended by `backend.alerts.alertmanager`, which reads what stands here.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 from sqlalchemy import case, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import ColumnElement
 
-from backend.alerts import muting_core
-from backend.alerts.matching import CostlyPatternError, matches, refuse_unusable
-from backend.alerts.muting import change_mutes, mute_of, note_turns, standing_of
-from backend.alerts.muting_core import SILENCE, Standing, Turn, state_of
-from backend.alerts.rows import GRAVITY, LIVE, announce, wire
+from backend.alerts.matched import matching, usable
+from backend.alerts.muting_core import state_of
+from backend.alerts.rows import LIVE, wire
+from backend.alerts.silencing import beginning, carry_out, ending, note
 from backend.alerts.tables import OWN_SOURCE, AlertmanagerSource, AlertRow, SilenceRow
 from backend.audit import service as audit
-from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
 from backend.lookup import row_named
@@ -29,7 +26,6 @@ from backend.paging import COUNT_CAP, cut_page, newest_first
 from contract.alert_work import (
     MAX_SILENCE_MINUTES,
     Matcher,
-    MatchOp,
     Silence,
     SilenceCopy,
     SilencePreview,
@@ -41,42 +37,7 @@ from contract.errors import ErrorCode
 
 MAX_SHOWN: Final = 50
 """Alerts that a preview lists: what somebody reads before pressing Enter."""
-_CHUNK: Final = 500
-"""Alerts that are locked and changed with one statement."""
 _LONGEST: Final = timedelta(minutes=MAX_SILENCE_MINUTES)
-
-
-def _refuse_unusable(matchers: Sequence[Matcher]) -> None:
-    try:
-        refuse_unusable(matchers)
-    except CostlyPatternError as error:
-        raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"These matchers cannot be used: {error}.") from error
-
-
-def _narrowed(matchers: Sequence[Matcher]) -> list[ColumnElement[bool]]:
-    """What the database can decide of the matchers; the rest is decided here."""
-    found: list[ColumnElement[bool]] = [LIVE]
-    for matcher in matchers:
-        value = func.coalesce(AlertRow.labels[matcher.name].astext, "")
-        if matcher.op is MatchOp.IS:
-            found.append(value == matcher.value)
-        elif matcher.op is MatchOp.IS_NOT:
-            found.append(value != matcher.value)
-    return found
-
-
-async def _matching(
-    session: AsyncSession, matchers: Sequence[Matcher], *also: ColumnElement[bool]
-) -> AsyncIterator[UUID]:
-    """The ids of the live alerts that matchers match, the most urgent first."""
-    query = (
-        select(AlertRow.id, AlertRow.labels)
-        .where(*_narrowed(matchers), *also)
-        .order_by(GRAVITY, AlertRow.raised_at.desc(), AlertRow.id.desc())
-    )
-    for ident, labels in await session.execute(query):
-        if matches(matchers, labels):
-            yield ident
 
 
 async def preview(session: AsyncSession, matchers: Sequence[Matcher]) -> SilencePreview:
@@ -85,17 +46,12 @@ async def preview(session: AsyncSession, matchers: Sequence[Matcher]) -> Silence
     Raises:
         WatchfloorError: INVALID_REQUEST for matchers that a silence cannot have.
     """
-    _refuse_unusable(matchers)
-    shown: list[UUID] = []
-    total = 0
-    async for ident in _matching(session, matchers):
-        total += 1
-        if len(shown) < MAX_SHOWN:
-            shown.append(ident)
-        if total >= COUNT_CAP:
-            break
+    with usable(matchers):
+        found = await matching(session, matchers, COUNT_CAP)
+    shown = found[:MAX_SHOWN]
     rows = {row.id: row for row in await session.scalars(select(AlertRow).where(AlertRow.id.in_(shown)))}
-    return SilencePreview(total=total, alerts=[wire(rows[ident]) for ident in shown], sources=await _elsewhere(session))
+    alerts = [wire(rows[ident]) for ident in shown]
+    return SilencePreview(total=len(found), alerts=alerts, sources=await _elsewhere(session))
 
 
 async def _elsewhere(session: AsyncSession) -> list[str]:
@@ -110,7 +66,11 @@ async def create(session: AsyncSession, runtime: Runtime, caller: Caller, reques
     Raises:
         WatchfloorError: INVALID_REQUEST: matchers that a silence cannot have, or a time that is over or too long.
     """
-    _refuse_unusable(request.matchers)
+    with usable(request.matchers):
+        return await _created(session, runtime, caller, request)
+
+
+async def _created(session: AsyncSession, runtime: Runtime, caller: Caller, request: SilenceRequest) -> Silence:
     now = runtime.clock.now()
     starts_at, ends_at = _times(request, now)
     copies = [SilenceCopy(source=name).model_dump() for name in await _elsewhere(session)]
@@ -138,9 +98,9 @@ async def create(session: AsyncSession, runtime: Runtime, caller: Caller, reques
     if row is None:
         row = await _made_before(session, caller, request)
     else:
-        await audit.record(session, runtime, caller, _note(row, "created"))
+        await audit.record(session, runtime, caller, note(row, "created"))
         if starts_at <= now:
-            await begin(session, runtime, caller, row)
+            await carry_out(session, runtime, caller, [await beginning(session, row)])
     return (await _shown(session, [row], now))[0]
 
 
@@ -169,56 +129,6 @@ def _times(request: SilenceRequest, now: datetime) -> tuple[datetime, datetime]:
     return starts_at, ends_at
 
 
-def _note(row: SilenceRow, act: str, **more: Any) -> AuditDraft:
-    matchers = [str(Matcher.model_validate(one)) for one in row.matchers]
-    told = {"matchers": matchers, "from": row.starts_at.isoformat(), "until": row.ends_at.isoformat()}
-    return AuditDraft(
-        event_type=f"alerts.silence.{act}",
-        action=f"silence {act}",
-        resource_type="silence",
-        resource_id=str(row.id),
-        new_value={**told, "comment": row.comment, **more},
-    )
-
-
-async def begin(session: AsyncSession, runtime: Runtime, caller: Caller, row: SilenceRow) -> None:
-    """Mute what a silence matches; the row has to be locked or new."""
-    row.begun_at = runtime.clock.now()
-    await mute_all(session, runtime, caller, standing_of(row))
-
-
-async def mute_all(
-    session: AsyncSession, runtime: Runtime, caller: Caller, silence: Standing, *also: ColumnElement[bool]
-) -> int:
-    """Mute the alerts that a silence matches and that it does not mute yet; how many those were."""
-    unmuted = ~AlertRow.muted_by.contains([{"kind": SILENCE, "id": silence.id}])
-    idents = [ident async for ident in _matching(session, silence.matchers, unmuted, *also)]
-    turned = [
-        (row, change_mutes(session, runtime, caller, row, muting_core.with_mute(row.muted_by, silence.mute)))
-        for row in await _locked(session, idents)
-        if matches(silence.matchers, row.labels)
-    ]
-    await note_turns(session, runtime, caller, turned, f"silence {silence.id}")
-    if turned:
-        await announce(session, runtime, [row for row, _ in turned])
-    return len(turned)
-
-
-async def _locked(session: AsyncSession, idents: Sequence[UUID]) -> list[AlertRow]:
-    """Alerts that are still live, locked in the order of their ids and read anew."""
-    ordered, rows = sorted(idents), []
-    for start in range(0, len(ordered), _CHUNK):
-        found = await session.scalars(
-            select(AlertRow)
-            .where(AlertRow.id.in_(ordered[start : start + _CHUNK]), LIVE)
-            .order_by(AlertRow.id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-        rows += list(found)
-    return rows
-
-
 async def end(session: AsyncSession, runtime: Runtime, caller: Caller, silence_id: str) -> Silence:
     """End a silence early: what it muted and goes on is raised again at once. Ending it twice changes nothing.
 
@@ -233,25 +143,8 @@ async def end(session: AsyncSession, runtime: Runtime, caller: Caller, silence_i
         row.ends_at, row.starts_at = now, min(row.starts_at, now)
         row.ended_by = caller.subject
     if row.lifted_at is None:
-        await lift(session, runtime, caller, row)
+        await carry_out(session, runtime, caller, [await ending(session, row)])
     return (await _shown(session, [row], now))[0]
-
-
-async def lift(session: AsyncSession, runtime: Runtime, caller: Caller, row: SilenceRow) -> None:
-    """Carry out the end of a silence; the row has to be locked."""
-    row.lifted_at = runtime.clock.now()
-    mute = mute_of(row)
-    muted = AlertRow.muted_by.contains([{"kind": SILENCE, "id": mute["id"]}])
-    rows = await _locked(session, list(await session.scalars(select(AlertRow.id).where(LIVE, muted))))
-    turned = [
-        (one, change_mutes(session, runtime, caller, one, muting_core.without_mutes(one.muted_by, [mute])))
-        for one in rows
-    ]
-    again = sum(turn is Turn.RAISED_AGAIN for _, turn in turned)
-    told = _note(row, "ended", early=row.ended_by is not None, raised_again=again)
-    await audit.record(session, runtime, caller, told)
-    await note_turns(session, runtime, caller, turned, f"silence {row.id}")
-    await announce(session, runtime, rows)
 
 
 async def get(session: AsyncSession, runtime: Runtime, silence_id: str) -> Silence:

@@ -21,7 +21,7 @@ from backend.alerts.alertmanager.mutes import foreign_mutes, is_foreign, source_
 from backend.alerts.alertmanager.occurrences import Fate, Heard, Known, judge
 from backend.alerts.bulk import insert_many
 from backend.alerts.history import MUTED, Happening, Kind, happened
-from backend.alerts.muting_core import Mute, Standing
+from backend.alerts.muting_core import Mute
 from backend.alerts.rows import LIVE, announce, clock_values, put
 from backend.alerts.tables import AlertmanagerSource, AlertRow
 from backend.audit import service as audit
@@ -133,11 +133,20 @@ async def _begun(session: AsyncSession, runtime: Runtime, caller: Caller, report
         caller=caller,
         report=report,
         now=now,
-        silences=await muting.standing(session, now),
+        own_mutes=await _own_mutes(session, report, now),
         runbooks=await runbooks_of(session, {alert.name for alert in report.alerts if alert.firing}),
         by_occurrence={str(row.occurrence): row for row in found},
         latest={str(fingerprint): starts_at for fingerprint, starts_at in latest if starts_at is not None},
     )
+
+
+async def _own_mutes(session: AsyncSession, report: Report, now: datetime) -> Mapping[str, Sequence[Mute]]:
+    silences = await muting.standing(session, now)
+    if not silences:
+        return {}
+    firing = [alert for alert in report.alerts if alert.firing]
+    mutes = await muting.mutes_over(silences, [alert.labels for alert in firing])
+    return {alert.occurrence(report.source): of_one for alert, of_one in zip(firing, mutes, strict=True)}
 
 
 def fingerprint_here(source: str, fingerprint: str) -> str:
@@ -154,7 +163,8 @@ class _Taking:
     caller: Caller
     report: Report
     now: datetime
-    silences: Sequence[Standing]
+    own_mutes: Mapping[str, Sequence[Mute]]
+    """By occurrence: what mutes it of the silences made here."""
     runbooks: Mapping[str, str]
     by_occurrence: dict[str, AlertRow]
     latest: dict[str, datetime]
@@ -194,7 +204,7 @@ class _Taking:
     def _add(self, alert: ForeignAlert, occurrence: str, ends_at: datetime | None, *, past: bool) -> None:
         source = source_named(self.report.source)
         values = born(self.runtime, alert, self.runbooks.get(alert.name))
-        mutes = [] if past else self._mutes(alert, alert.labels, ())
+        mutes = [] if past else self._mutes(alert, occurrence, ())
         status = AlertStatus.CLEARED if past else AlertStatus.OPEN
         row = AlertRow(
             id=self.runtime.clock.new_id(),
@@ -224,9 +234,9 @@ class _Taking:
             self.live[alert.fingerprint] = row
         self._tell(row, Fate.PAST if past else Fate.RAISED, quiet=bool(mutes) or past)
 
-    def _mutes(self, alert: ForeignAlert, labels: Mapping[str, str], before: Sequence[Mute]) -> list[Mute]:
+    def _mutes(self, alert: ForeignAlert, occurrence: str, before: Sequence[Mute]) -> list[Mute]:
         """All that mutes an alert: silences made here, and what its source says if it says how things stand."""
-        own = muting.mutes_over(self.silences, labels)
+        own = self.own_mutes.get(occurrence, ())
         if self.report.current:
             return [*own, *foreign_mutes(alert, self.report.source, self.report.silences)]
         return [*own, *(mute for mute in before if is_foreign(mute))]
@@ -272,7 +282,7 @@ class _Taking:
 
     def _again(self, row: AlertRow, alert: ForeignAlert) -> None:
         """It had been given up, and goes on."""
-        mutes = self._mutes(alert, row.labels, row.muted_by)
+        mutes = self._mutes(alert, str(row.occurrence), row.muted_by)
         row.status, row.cleared_at, row.ends_at = AlertStatus.OPEN.value, None, None
         row.acknowledged_by = row.acknowledged_at = row.acknowledge_comment = None
         row.times_raised, row.updated_at, row.seen_at, row.muted_by = (
