@@ -26,6 +26,7 @@ from backend.alerts import routes as alerts_routes
 from backend.alerts import silence_routes
 from backend.alerts.alertmanager import asking as alertmanagers
 from backend.alerts.alertmanager import routes as alertmanager_routes
+from backend.alerts.alertmanager.admitting import Strangers
 from backend.alerts.alertmanager.receiving import Deliveries
 from backend.audit import exchange_routes, sequencer
 from backend.audit import routes as audit_routes
@@ -172,6 +173,7 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
     app.state.sso = provider_of(runtime)
     app.state.machines = Machines(runtime)
     app.state.deliveries = Deliveries()
+    app.state.strangers = Strangers()
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
 
 

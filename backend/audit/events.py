@@ -155,6 +155,8 @@ class AuditEvent(StrEnum):
     """An alert became part of an incident, or no longer is."""
     ALERTS_TAKEN = "alerts.delivery.taken"
     """What an Alertmanager told of its alerts raised or cleared some; the entry holds their ids."""
+    DELIVERY_REFUSED = "alerts.delivery.refused"
+    """A machine tried to deliver for a source that is not its own; one entry a minute, with their number."""
     ALERT_RULES_IMPORTED = "alerts.rules.imported"
     """Somebody took in the alerting rules of a Prometheus; the entry holds the file's SHA-256."""
     SILENCE_COPIED = "alerts.silence.copied"

@@ -6,8 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from backend.policy.base import PolicyTable, PositiveCount, Text
+from backend.policy.base import PolicyTable, PositiveCount, Text, Texts
+from contract.alertmanager import SOURCE_NAME
 from contract.states import Severity
+
+SourceName = Annotated[str, Field(pattern=f"^(?:{SOURCE_NAME.pattern})$")]
 
 
 class AlertmanagerRules(PolicyTable):
@@ -25,6 +28,12 @@ class AlertmanagerRules(PolicyTable):
     """How long an alert has to be missing from the API before it is cleared."""
     silent_seconds: PositiveCount
     """How long a source may neither deliver nor answer before that is an alert."""
+    deliverers: Mapping[SourceName, Texts]
+    """Source → names of the machines' tokens that deliver for it; for one that is not here, the token named like it."""
+
+    def deliverers_of(self, source: str) -> tuple[str, ...]:
+        """The names of the tokens that may deliver for a source."""
+        return self.deliverers.get(source, (source,))
 
     def severity_of(self, labels: Mapping[str, str]) -> Severity:
         """How grave an alert with such labels is."""

@@ -27,7 +27,7 @@ async def imported(client: httpx.AsyncClient, *rules: dict[str, Any]) -> dict[st
 
 
 async def test_alerts_get_the_runbook_of_their_rule(app: App) -> None:
-    hook, admin, operator = await deliverer(app), await app.as_(ADMIN), await app.as_(OPERATOR)
+    hook, admin, operator = await deliverer(app, "main"), await app.as_(ADMIN), await app.as_(OPERATOR)
     await hook.post(f"{HOOK}/main", json=delivery(told("RpcLag", {"node": "1"}), told("GasSpike")))
     answer = await imported(admin, rule("RpcLag"), rule("RpcLag"), rule("GasSpike", runbook="javascript:alert(1)"))
     assert answer == {"stored": 3, "groups": 1, "with_runbook": 2, "alerts_filled": 1}

@@ -160,7 +160,7 @@ async def test_what_is_muted_there_is_here_and_nobody_is_told(looking: Looking) 
 
 
 async def test_what_is_gone_is_cleared_after_a_while_and_comes_back(looking: Looking, hand: SetClock) -> None:
-    hook = await deliverer(looking.app)
+    hook = await deliverer(looking.app, "main")
     await hook.post(f"{HOOK}/main", json=delivery(told("RpcLag")))
     await looking.look()
     assert (await looking.rows())["RpcLag"].status == "open", "an Alertmanager that has just been started"
@@ -175,7 +175,7 @@ async def test_what_is_gone_is_cleared_after_a_while_and_comes_back(looking: Loo
 
 
 async def test_only_the_api_is_believed_that_what_ended_goes_on(looking: Looking, hand: SetClock) -> None:
-    hook = await deliverer(looking.app)
+    hook = await deliverer(looking.app, "main")
     await hook.post(f"{HOOK}/main", json=delivery(told("RpcLag")))
     await hook.post(f"{HOOK}/main", json=delivery(told("RpcLag", over=20)))
     await hook.post(f"{HOOK}/main", json=delivery(told("RpcLag")))
@@ -256,7 +256,7 @@ async def test_a_source_that_is_cut_off_is_an_alert_until_it_is_heard(looking: L
     assert await judged() is None
     hand.pass_(seconds=61)
     assert await judged() == "open"
-    hook = await deliverer(looking.app)
+    hook = await deliverer(looking.app, "main")
     await hook.post(f"{HOOK}/main", json=delivery(told("RpcLag")))
     assert await judged() == "cleared"
 

@@ -72,7 +72,7 @@ async def both(database_url: str, tmp_path: Path) -> AsyncIterator[Both]:
         app = await stack.enter_async_context(
             started_app(database_url, monitors=True, policy=POLICY, settings=settings)
         )
-        await receiver_token(app.runtime)
+        await receiver_token(app.runtime, name="main")
         url = await stack.enter_async_context(serving(app.app))
         there = await asyncio.to_thread(stack.enter_context, peer(tmp_path / "peer", TOKEN, url, port))
         yield Both(app, await app.as_(OPERATOR), there)

@@ -1,7 +1,7 @@
 """The webhook of Alertmanagers: 2xx once it is durable, each occurrence once, and nothing lost for being too much."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
-from backend.alerts.alertmanager import receiving
+from backend.alerts.alertmanager import admitting, receiving
 from backend.alerts.tables import AlertEventRow, AlertmanagerSource, AlertRow
 from contract.alerts import Alert
 from tests.support.alertmanager_bodies import BEGAN, HOOK, deliverer, delivery, told
@@ -92,9 +92,10 @@ async def test_it_clears_and_fires_again_as_another_one(app: App, hook: httpx.As
 
 
 async def test_sources_are_apart(app: App, hook: httpx.AsyncClient) -> None:
-    for source in ("eu", "us"):
-        await _sent(hook, told("RpcLag"), to=f"{HOOK}/{source}")
-    await _sent(hook, told("RpcLag", over=3), to=f"{HOOK}/us")
+    eu, us = await deliverer(app, "eu"), await deliverer(app, "us")
+    await _sent(eu, told("RpcLag"), to=f"{HOOK}/eu")
+    await _sent(us, told("RpcLag"), to=f"{HOOK}/us")
+    await _sent(us, told("RpcLag", over=3), to=f"{HOOK}/us")
     found = {alert.source: alert.status for alert in await _alerts(app)}
     assert found == {"alertmanager:eu": "open", "alertmanager:us": "cleared"}
     assert (await hook.post(f"{HOOK}/E%20U", json=delivery(told("RpcLag")))).status_code == 422
@@ -173,9 +174,67 @@ async def test_only_who_may_deliver_delivers(app: App, hook: httpx.AsyncClient) 
     assert not await _alerts(app)
 
 
+async def test_a_token_delivers_for_its_own_source_only(app: App, hook: httpx.AsyncClient) -> None:
+    eu = await deliverer(app, "eu")
+    await _sent(eu, told("RpcLag"), to=f"{HOOK}/eu")
+    over = delivery(told("RpcLag", over=3))
+    for client, address in ((hook, f"{HOOK}/eu"), (eu, HOOK), (eu, f"{HOOK}/us"), (eu, f"{HOOK}/us")):
+        answer = await client.post(address, json=over)
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
+        assert "does not deliver for the source" in answer.json()["message"]
+    (alert,) = await _alerts(app)
+    assert alert.status == "open"
+    refused = await entries_of(app, "alerts.delivery.refused")
+    assert sorted((str(entry.user_id), entry.resource_id) for entry in refused) == [
+        ("service:alertmanager", "eu"), ("service:eu", "default"), ("service:eu", "us")
+    ]  # fmt: skip
+
+
+async def test_of_who_may_not_deliver_nothing_is_read_and_few_are_looked_at(
+    app: App, hook: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        read += 1
+        yield orjson.dumps(delivery(told("RpcLag")))
+
+    monkeypatch.setattr(receiving, "MAX_WAITING", 0)  # nobody who may not deliver takes a place in the line
+    monkeypatch.setattr(admitting, "MAX_STRANGERS", 3)
+    strangers = [app.http, app.with_token("wfs_" + "x" * 30), app.with_token("nonsense"), await app.as_(ADMIN)]
+    for stranger in strangers:
+        assert (await stranger.post(HOOK, content=b"{")).status_code in {401, 403}
+    answers = await asyncio.gather(*(strangers[number % 4].post(HOOK, content=b"{") for number in range(60)))
+    assert {answer.status_code for answer in answers} <= {401, 403, 503}
+    assert 503 in {answer.status_code for answer in answers}
+    scope_read = [await _asked(app, body) for _ in range(2)]
+    assert (scope_read, read) == ([401, 401], 0)
+    assert len(await entries_of(app, "auth.request.refused")) <= 4, "a flood is an entry a minute"
+
+
+async def _asked(app: App, body: Callable[[], AsyncIterator[bytes]]) -> int:
+    """Call without a token, by ASGI: what httpx sends is read by its transport beforehand."""
+    chunks, sent = body(), list[MutableMapping[str, Any]]()
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": await anext(chunks), "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": HOOK, "raw_path": HOOK.encode(),
+        "query_string": b"", "headers": [(b"host", b"test")], "scheme": "http", "server": ("test", 80),
+        "client": ("127.0.0.1", 1), "root_path": "", "state": {},
+    }  # fmt: skip
+    await app.app(scope, receive, send)
+    return int(sent[0]["status"])
+
+
 async def test_a_whole_storm_is_taken_without_ever_a_429(app: App, hook: httpx.AsyncClient) -> None:
     bodies = [delivery(*(told("Storm", {"n": f"{one}.{two}"}) for two in range(40))) for one in range(15)]
-    answers = await asyncio.gather(*(hook.post(f"{HOOK}/storm", json=body) for body in bodies))
+    answers = await asyncio.gather(*(hook.post(HOOK, json=body) for body in bodies))
     assert {answer.status_code for answer in answers} == {200}
     async with app.runtime.database.read() as session:
         assert await session.scalar(select(func.count()).select_from(AlertRow)) == 600
@@ -235,10 +294,11 @@ async def test_alerts_that_were_left_out_are_noted(app: App, hook: httpx.AsyncCl
     assert source.last_delivery_at == BEGAN + timedelta(minutes=30)
 
 
-async def test_recorded_deliveries_are_taken_in_any_order(app: App, hook: httpx.AsyncClient) -> None:
+async def test_recorded_deliveries_are_taken_in_any_order(app: App) -> None:
     paths = sorted(shared_data("alertmanager/recorded/webhooks").glob("*.json"))
     bodies = [orjson.loads(path.read_bytes())["raw_body"].encode() for path in paths]
     for number, order in enumerate((bodies, bodies[::-1], bodies[2:] + bodies[:2] + bodies)):
+        hook = await deliverer(app, f"s{number}")
         for body in order:
             assert (await hook.post(f"{HOOK}/s{number}", content=body)).status_code == 200
     found: dict[str, list[tuple[str, str]]] = {}

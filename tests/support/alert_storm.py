@@ -228,7 +228,7 @@ async def _killing(sender: _Sender, process: _Process, storm: Storm, count: int)
 async def _prepared(database_url: str) -> None:
     runtime = build_runtime(Settings(database_url=database_url), SYSTEM_CLOCK)
     try:
-        await receiver_token(runtime)
+        await receiver_token(runtime, name=SOURCE)
     finally:
         await runtime.database.close()
 

@@ -63,19 +63,23 @@ def delivery(*alerts: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 TOKEN = "wfs_" + "alertmanager" * 3
 
 
-async def receiver_token(runtime: Runtime, *permissions: Permission) -> str:
-    """The token of an Alertmanager."""
+async def receiver_token(
+    runtime: Runtime, *permissions: Permission, name: str = "alertmanager", token: str = TOKEN
+) -> str:
+    """The token of an Alertmanager; the one of this name delivers for the source without a name."""
     async with runtime.database.transaction() as session:
         return await accounts.ensure_service_token(
             session,
             runtime,
             SYSTEM,
-            name="alertmanager",
+            name=name,
             permissions=permissions or (Permission.RECEIVE_ALERTS,),
-            token=TOKEN,
+            token=token,
         )
 
 
-async def deliverer(app: App) -> httpx.AsyncClient:
-    """A client that delivers."""
-    return app.with_token(await receiver_token(app.runtime))
+async def deliverer(app: App, source: str | None = None) -> httpx.AsyncClient:
+    """A client that delivers for a source."""
+    if source is None:
+        return app.with_token(await receiver_token(app.runtime))
+    return app.with_token(await receiver_token(app.runtime, name=source, token=f"{TOKEN}-{source}"))

@@ -15,11 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.alerts.alertmanager.admitting import admitted
 from backend.alerts.alertmanager.occurrences import Fate
 from backend.alerts.alertmanager.taking import Report, Taken, note_delivery, occurrences_taken
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
-from contract.alertmanager import SOURCE_NAME, UnreadableError, delivery_of
+from contract.alertmanager import UnreadableError, delivery_of
 from contract.alerts import AlertsTaken
 from contract.errors import ErrorCode
 
@@ -61,31 +62,36 @@ class Deliveries:
 
 
 async def in_line(request: Request) -> AsyncIterator[None]:
-    """A dependency of the routes: reads the body and waits, before who calls is looked up on a database connection.
+    """A dependency of the routes: looks who delivers, then reads the body, then waits for a database connection.
 
     It ends after the commit: whatever the database refuses until then is a delivery that may be taken later.
 
     Raises:
-        WatchfloorError: UNAVAILABLE.
+        WatchfloorError: UNAVAILABLE; NOT_AUTHENTICATED or NOT_ALLOWED before anything is read.
     """
     deliveries: Deliveries = request.app.state.deliveries
     counted = request.app.state.runtime.metrics.alert_deliveries
+    try:
+        await admitted(request)
+        await _read(request)
+        async with deliveries.place():
+            yield
+    except (DBAPIError, PoolTimeoutError) as error:
+        log.warning("delivery_not_taken", error=type(error).__name__)
+        counted.labels("later").inc()
+        raise _later("This could not be taken now; nothing of it was.") from error
+    except WatchfloorError as refusal:
+        counted.labels("later" if refusal.code is ErrorCode.UNAVAILABLE else "refused").inc()
+        raise
+    counted.labels("taken").inc()
+
+
+async def _read(request: Request) -> None:
     try:
         async with asyncio.timeout(READ_LIMIT_S):
             await request.body()  # the request keeps it
     except TimeoutError:
         raise _later("The body did not come in time.") from None
-    async with deliveries.place():
-        try:
-            yield
-        except (DBAPIError, PoolTimeoutError) as error:
-            log.warning("delivery_not_taken", error=type(error).__name__)
-            counted.labels("later").inc()
-            raise _later("This could not be taken now; nothing of it was.") from error
-        except WatchfloorError:
-            counted.labels("refused").inc()
-            raise
-        counted.labels("taken").inc()
 
 
 def _later(message: str) -> WatchfloorError:
@@ -100,8 +106,6 @@ async def received(
     Raises:
         WatchfloorError: INVALID_REQUEST for what is no delivery.
     """
-    if not SOURCE_NAME.fullmatch(source):
-        raise WatchfloorError(ErrorCode.INVALID_REQUEST, "A source has small letters, digits, dots and dashes.")
     try:
         delivery = delivery_of(body)
     except UnreadableError as error:

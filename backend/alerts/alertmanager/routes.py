@@ -11,7 +11,7 @@ from backend.alerts.alertmanager.configured import DEFAULT_SOURCE
 from backend.alerts.alertmanager.receiving import in_line, received
 from backend.context import Caller, CurrentRuntime, Runtime
 from backend.db import Tx, after_commit
-from backend.guard import CurrentCaller, needs
+from backend.guard import CurrentCaller, needs, states
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from contract.alerts import AlertsTaken
 from contract.base import Page
@@ -21,13 +21,11 @@ from contract.prometheus_rules import AlertRule, RulesAnswer, RulesRequest
 router = APIRouter(tags=["alerts"])
 
 
-def _delivering() -> dict[str, Any]:
-    """As `needs`, in line: see `receiving.in_line`."""
-    demands = needs(Permission.RECEIVE_ALERTS)
-    return {**demands, "dependencies": [Depends(in_line, scope="function"), *demands["dependencies"]]}
-
-
-_DELIVERING: Final = _delivering()
+_DELIVERING: Final[dict[str, Any]] = {
+    "dependencies": [Depends(in_line, scope="function")],
+    **states(Permission.RECEIVE_ALERTS),
+}
+"""In line, which lets callers pass by itself: see `receiving.in_line`."""
 
 
 @router.post("/v1/hooks/alertmanager", **_DELIVERING)
