@@ -96,6 +96,12 @@ class Settings(BaseSettings):
         "See alertmanager.md",
     )
 
+    alertmanagers_file: Path | None = Field(
+        default=None,
+        description="How their APIs are accessed: a TOML file that names, for each, the files of a bearer token or a "
+        "password, and of the certificates to trust; none: they ask nobody who they are. See alertmanager.md",
+    )
+
     @field_validator("database_url")
     @classmethod
     def _psycopg_url(cls, value: str) -> str:

@@ -68,7 +68,7 @@ class Asking:
 
     async def _look(self, source: Configured) -> None:
         try:
-            async with Line(source.url) as line:
+            async with Line(source.url, access=source.access) as line:
                 await _told(self._runtime, Watched(source.name, source.url, line, _unfenced))
         except _AWAY as error:
             log.warning("alertmanager_not_looked_at", source=source.name, error=type(error).__name__)
@@ -183,7 +183,7 @@ async def run(runtime: Runtime, lead: Lead) -> None:
     try:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
             for source in sources:
-                line = await stack.enter_async_context(Line(source.url))
+                line = await stack.enter_async_context(Line(source.url, access=source.access))
                 watched = Watched(source.name, source.url, line, fence)
                 tasks.create_task(_keep_looking(runtime, watched, woken[source.name], since))
             tasks.create_task(_wake_on_silences(runtime, woken))

@@ -1,9 +1,10 @@
 """Which Alertmanagers the settings name. Owns the form of that setting."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
+from backend.alerts.alertmanager.access import OPEN, Access, access_of
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 from contract.alertmanager import SOURCE_NAME
@@ -21,19 +22,21 @@ class Configured:
     name: str
     url: str
     """Without a slash at its end; its API is at `/api/v2` below it."""
+    access: Access = OPEN
 
 
 def alertmanagers_of(settings: Settings) -> tuple[Configured, ...]:
     """The Alertmanagers of WATCHFLOOR_ALERTMANAGERS: NAME=URL, separated by blanks or commas.
 
     Raises:
-        ConfigurationError: one is written wrongly, or named twice.
+        ConfigurationError: one is written wrongly, or named twice, or the file of how they are accessed is wrong.
     """
     found = [_one(part) for part in settings.alertmanagers.replace(",", " ").split()]
     names = [one.name for one in found]
     if len(set(names)) < len(names) or len(names) > MAX_SOURCES:
         raise ConfigurationError(f"WATCHFLOOR_ALERTMANAGERS names one twice, or more than {MAX_SOURCES}.")
-    return tuple(found)
+    shown = access_of(settings.alertmanagers_file, {one.name: urlsplit(one.url) for one in found})
+    return tuple(replace(one, access=shown.get(one.name, OPEN)) for one in found)
 
 
 def _one(text: str) -> Configured:

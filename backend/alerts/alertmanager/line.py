@@ -5,6 +5,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from backend.alerts.alertmanager.access import OPEN, Access
+from backend.errors import ConfigurationError
 from contract import alertmanager
 from contract.alertmanager import ForeignAlert, ForeignSilence, UnreadableError
 
@@ -19,6 +21,7 @@ MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """Ten thousand alerts with three kilobytes each."""
 _OK: Final = 200
 _GONE: Final = 404
+_STRANGER: Final = frozenset({401, 403, 407})
 _SHOWN_CHARS: Final = 200
 
 
@@ -29,8 +32,9 @@ class SourceError(Exception):
 class Line:
     """Asks one Alertmanager. A client is opened at first need and kept."""
 
-    def __init__(self, url: str, transport: "httpx.AsyncBaseTransport | None" = None) -> None:
+    def __init__(self, url: str, transport: "httpx.AsyncBaseTransport | None" = None, *, access: Access = OPEN) -> None:
         self._url = url
+        self._access = access
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
         self._opening = asyncio.Lock()
@@ -93,14 +97,19 @@ class Line:
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
                 client = await self._opened()
-                async with client.stream(verb, f"{self._url}/api/v2{path}", json=sent) as answer:
+                headers = await asyncio.to_thread(self._access.headers) if self._access.shows_secrets else {}
+                async with client.stream(verb, f"{self._url}/api/v2{path}", json=sent, headers=headers) as answer:
                     body = await _bounded(answer)
         except TimeoutError as error:
             raise SourceError("It does not answer in time.") from error
+        except ConfigurationError as error:
+            raise SourceError(f"It cannot be asked: {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise SourceError(f"It does not answer ({type(error).__name__}).") from error
         if answer.status_code == _OK or (gone_is_fine and answer.status_code == _GONE):
             return body
+        if answer.status_code in _STRANGER:  # what it says may repeat what it was shown
+            raise SourceError(f"It answers {answer.status_code}: it does not take who we say that we are.")
         said = "".join(char if char.isprintable() else " " for char in body[:_SHOWN_CHARS].decode(errors="replace"))
         raise SourceError(f"It answers {answer.status_code}: {said.strip() or 'nothing'}")
 
@@ -118,7 +127,7 @@ class Line:
             timeout=ASK_LIMIT_S,
             trust_env=False,
             follow_redirects=False,
-            verify=self._url.startswith("https:"),
+            verify=self._access.trust() if self._url.startswith("https:") else False,
         )
 
 
