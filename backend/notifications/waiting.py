@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -85,12 +85,24 @@ def _row(clock: Clock, notice: Notice, channel: str, now: datetime) -> dict[str,
 
 async def over(session: AsyncSession, subject_kind: str, subject_ids: Collection[str], why: str) -> None:
     """Hold back what still waits about subjects of which there is nothing left to tell."""
-    await session.execute(
-        update(NotificationRow)
+    still = (
+        select(NotificationRow.id)
         .where(NotificationRow.subject_kind == subject_kind, NotificationRow.subject_id.in_(subject_ids))
         .where(NotificationRow.state.in_(_WAITING))
+    )
+    await session.execute(
+        update(NotificationRow)
+        .where(NotificationRow.id.in_(await _locked(session, still)))
         .values(state=DeliveryState.HELD_BACK.value, next_at=None, reason=why, body="")
     )
+
+
+async def _locked(session: AsyncSession, wanted: Select[UUID]) -> list[UUID]:
+    """Take rows in the order of their ids, as everybody does who changes several: nobody waits in a circle.
+
+    Whether each is still wanted is seen again once it is locked.
+    """
+    return list(await session.scalars(wanted.order_by(NotificationRow.id).with_for_update(of=NotificationRow)))
 
 
 async def reached(session: AsyncSession, subject_kind: str, subject_ids: Collection[str]) -> Mapping[str, set[str]]:
@@ -170,7 +182,7 @@ async def _hold_back(session: AsyncSession, clock: Clock, channel: str, before: 
     )
     held = await session.execute(
         update(NotificationRow)
-        .where(NotificationRow.id.in_(late))
+        .where(NotificationRow.id.in_(await _locked(session, late)))
         .values(state=DeliveryState.HELD_BACK.value, next_at=None, reason=_RATE_SPENT, rate_spent=True, body="")
         .returning(NotificationRow.gravity)
     )
@@ -201,9 +213,10 @@ async def _count_in(session: AsyncSession, digest: NotificationRow) -> None:
         .order_by(NotificationRow.gravity, NotificationRow.queued_at, NotificationRow.id)
         .limit(_HELD_AT_ONCE)
     )
+    chosen = select(NotificationRow.id).where(NotificationRow.id.in_(some))
     counted = await session.execute(
         update(NotificationRow)
-        .where(NotificationRow.id.in_(some))
+        .where(NotificationRow.id.in_(await _locked(session, chosen)))
         .values(counted_in=digest.id)
         .returning(NotificationRow.gravity, NotificationRow.queued_at, NotificationRow.id, NotificationRow.title)
     )
@@ -252,10 +265,15 @@ async def _still(session: AsyncSession, taken: NotificationRow) -> NotificationR
 
 async def give_up_unknown(session: AsyncSession, known: Collection[str], before: datetime) -> list[UUID]:
     """Give up what has waited for channels that nobody knows."""
-    found = await session.scalars(
-        update(NotificationRow)
+    unknown = (
+        select(NotificationRow.id)
         .where(NotificationRow.state.in_(_WAITING), NotificationRow.channel.not_in(known))
         .where(NotificationRow.queued_at < before)
+        .limit(_HELD_AT_ONCE)
+    )
+    found = await session.scalars(
+        update(NotificationRow)
+        .where(NotificationRow.id.in_(await _locked(session, unknown)))
         .values(state=DeliveryState.GIVEN_UP.value, next_at=None, reason=_UNKNOWN, body="")
         .returning(NotificationRow.id)
     )
