@@ -103,8 +103,22 @@ def show(call: Call, ident: str, minutes: int | None) -> None:
     call.answer(body, lambda: [*_details(alert), *_history(history), *([] if near is None else _around(near))])
 
 
+@alerts.command("history")
+@click.argument("ident", metavar="ID")
+@paging
+@command("alerts.history")
+def history(call: Call, ident: str, limit: int, cursor: str | None) -> None:
+    """All that happened to one alert, newest first, page by page."""
+    page = call.ask(lambda api: client.events(api, ident, limit=limit, cursor=cursor))
+    call.answer_page(page, lambda: _lines(page.items) or ["Nothing further back."])
+
+
 def _history(lines: list[AlertEvent]) -> list[str]:
-    found = ["", "History, the newest first:"]
+    return ["", "History, the newest first:", *_lines(lines)]
+
+
+def _lines(lines: list[AlertEvent]) -> list[str]:
+    found: list[str] = []
     for line in lines:
         told = " ".join(part for part in (line.facts.get("to"), line.text) if part)
         text = f"{instant(line.at)}  {line.kind.replace('_', ' ')} by {outside(line.actor, 60)}  {outside(told, 300)}"
