@@ -23,9 +23,9 @@ class Muting(Wire):
     """What keeps an alert from being told about; it is kept and listed all the same."""
 
     kind: str
-    """silence, inhibition or mute_time."""
+    """silence, inhibition, mute_time or drill."""
     id: str
-    """The silence, the inhibiting alert's fingerprint, or the time interval's name."""
+    """The silence, the inhibiting alert's fingerprint, the time interval's name, or the incident that is a drill."""
     by: str | None = None
     comment: str = ""
     until: UtcDatetime | None = None

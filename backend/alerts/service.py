@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, case, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.alerts import practising
 from backend.alerts.erasing import forget_person
 from backend.alerts.history import (
     BREACHED,
@@ -26,6 +27,7 @@ from backend.alerts.history import (
 )
 from backend.alerts.muting import mutes_over, set_mutes, standing
 from backend.alerts.outside import alerts_named, note_notified
+from backend.alerts.practising import drill_over
 from backend.alerts.rows import (
     GRAVITY,
     LIVE,
@@ -51,9 +53,9 @@ from contract.stream import Topic
 
 __all__ = [
     "ACKNOWLEDGEMENT", "BREACHED", "CLEARS_ON", "FEED_SILENT", "MAX_LIVE_OF_RULE", "AlertDraft", "Happening", "Kind",
-    "Told", "acknowledge", "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "events_after",
-    "events_of", "forget_person", "get_alert", "happened", "link_incident", "live_of_rules", "most_urgent",
-    "newest_event", "note_action", "note_notified", "overdue", "raise_alert", "raised_between",
+    "Told", "acknowledge", "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "drill_over",
+    "events_after", "events_of", "forget_person", "get_alert", "happened", "link_incident", "live_of_rules",
+    "most_urgent", "newest_event", "note_action", "note_notified", "overdue", "raise_alert", "raised_between",
 ]  # fmt: skip
 
 UPDATE_GAP = timedelta(seconds=10)
@@ -288,9 +290,17 @@ async def raised_between(
 
 
 async def link_incident(
-    session: AsyncSession, runtime: Runtime, caller: Caller, alert_id: str, incident: str | None
+    session: AsyncSession,
+    runtime: Runtime,
+    caller: Caller,
+    alert_id: str,
+    incident: str | None,
+    *,
+    drill: bool = False,
 ) -> Alert:
     """Make an alert part of an incident, or of none; the incident's own record is kept by who calls.
+
+    That of a drill mutes it.
 
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT: it is part of another one.
@@ -305,5 +315,9 @@ async def link_incident(
     told = Happening(row.id, Kind.LINKED, facts={"incident": named, **({} if incident else {"removed": "yes"})})
     happened(session, runtime, caller, told)
     await audit.record(session, runtime, caller, note(row, "linked", incident=incident))
+    if incident is None:
+        await practising.loud_again(session, runtime, caller, row, named)
+    elif drill:
+        await practising.quieten(session, runtime, caller, row, incident)
     await announce(session, runtime, [row])
     return wire(row)

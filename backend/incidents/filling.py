@@ -77,7 +77,7 @@ async def take_in_alerts(work: Writing, idents: Sequence[str]) -> list[Alert]:
     if not idents:
         return []
     found = [  # always in the same order: two people who take in the same alerts cannot deadlock
-        await alerts.link_incident(work.session, work.runtime, work.caller, ident, work.row.id)
+        await alerts.link_incident(work.session, work.runtime, work.caller, ident, work.row.id, drill=work.row.drill)
         for ident in sorted(set(idents))
     ]
     await add_links(work, ALERT, [alert_link(one) for one in found])

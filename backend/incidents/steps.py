@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.alerts import service as alerts
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
@@ -127,6 +128,8 @@ async def resolve(
     checking.in_order(MilestoneName.RESOLVED, at, known)
     work.row.status, work.row.resolved_at = IncidentStatus.RESOLVED.value, work.now
     await work.milestone(MilestoneName.RESOLVED, at, auto=request.occurred_at is None)
+    if work.row.drill:
+        await alerts.drill_over(work.session, work.runtime, work.caller, work.row.id)
     await work.entry("milestone", f"resolved: {request.note}", occurred_at=at)
     work.changed()
     return await work.finish("incidents.record.resolved", "resolve incident", {"note": request.note})

@@ -1,4 +1,4 @@
-"""How APIs of Alertmanagers are accessed: secrets come from files of their own, may be replaced, and are never shown."""
+"""How APIs of Alertmanagers are accessed: secrets come from files, may be replaced, and are never shown."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ from backend.events import keep_order
 from backend.freeze.tables import FreezeDrillRow
 from backend.notifications import following, service
 from backend.notifications.tables import NotificationCursor
-from contract.alerts import AcknowledgeRequest, Severity
+from contract.alerts import AcknowledgeRequest, Alert, Severity
 from contract.scope import Scope
 from tests.support.app import SWIFT, App, started_app
 from tests.support.clocks import SetClock
@@ -218,6 +218,27 @@ async def test_drills_are_quiet(app: App, hook: Receiver) -> None:
     await told(app, "oncall")
     assert hook.titles == [TITLE, "In earnest"]
     assert [row.reason for row in await rows(app) if row.state == "held_back"] == ["part of a drill"] * 2
+
+
+async def test_an_alert_that_is_part_of_a_drill_is_quiet_until_the_drill_is_over(app: App, hook: Receiver) -> None:
+    [alert] = await raised(app, draft())
+    admin = await app.as_(ADMIN)
+    body = {"title": "Practice", "severity": "high", "type": "financial loss", "drill": True, "alerts": [alert.id]}
+    answer = await admin.post("/v1/incidents", json=body)
+    assert answer.is_success, answer.text
+    incident = answer.json()["id"]
+    await told(app, "oncall")
+    assert hook.titles == []
+    linked = Alert.model_validate_json((await admin.get(f"/v1/alerts/{alert.id}")).content)
+    assert [(one.kind, one.id) for one in linked.muted_by] == [("drill", incident)]
+    assert linked.escalation is not None
+    assert linked.escalation.next_at is None, "nobody is passed over"
+    events = (await admin.get(f"/v1/alerts/{alert.id}/events")).json()["items"]
+    assert [(one["kind"], one["text"]) for one in events[:2]] == [("muted", "part of a drill"), ("linked", "")]
+    answer = await admin.post(f"/v1/incidents/{incident}/resolve", json={"note": "well practised"})
+    assert answer.is_success, answer.text
+    await told(app, "oncall")
+    assert hook.titles == [f"Again: {TITLE}"]
 
 
 async def test_an_acknowledged_alert_is_told_once(app: App, hook: Receiver) -> None:

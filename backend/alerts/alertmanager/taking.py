@@ -22,6 +22,7 @@ from backend.alerts.alertmanager.occurrences import Fate, Heard, Known, judge
 from backend.alerts.bulk import insert_many
 from backend.alerts.history import MUTED, Happening, Kind, happened
 from backend.alerts.muting_core import Mute
+from backend.alerts.practising import DRILL
 from backend.alerts.rows import LIVE, announce, clock_values, put
 from backend.alerts.tables import AlertmanagerSource, AlertRow
 from backend.audit import service as audit
@@ -237,9 +238,10 @@ class _Taking:
     def _mutes(self, alert: ForeignAlert, occurrence: str, before: Sequence[Mute]) -> list[Mute]:
         """All that mutes an alert: silences made here, and what its source says if it says how things stand."""
         own = self.own_mutes.get(occurrence, ())
+        drills = [mute for mute in before if mute["kind"] == DRILL]
         if self.report.current:
-            return [*own, *foreign_mutes(alert, self.report.source, self.report.silences)]
-        return [*own, *(mute for mute in before if is_foreign(mute))]
+            return [*own, *drills, *foreign_mutes(alert, self.report.source, self.report.silences)]
+        return [*own, *drills, *(mute for mute in before if is_foreign(mute))]
 
     def _tell(self, row: AlertRow, fate: Fate, *, quiet: bool) -> None:
         facts = {"source": row.source, "severity": row.severity} | ({MUTED: _QUIET} if quiet else {})
