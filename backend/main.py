@@ -172,7 +172,7 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
     app.state.admit, app.state.certificate = admit, None
     app.state.sso = provider_of(runtime)
     app.state.machines = Machines(runtime)
-    app.state.deliveries = Deliveries()
+    app.state.deliveries = Deliveries(runtime)
     app.state.strangers = Strangers()
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
 

@@ -182,7 +182,7 @@ async def test_a_token_delivers_for_its_own_source_only(app: App, hook: httpx.As
         answer = await client.post(address, json=over)
         assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
         assert "does not deliver for the source" in answer.json()["message"]
-    (alert,) = await _alerts(app)
+    (alert,) = await _alerts(app, "&rule=RpcLag")
     assert alert.status == "open"
     refused = await entries_of(app, "alerts.delivery.refused")
     assert sorted((str(entry.user_id), entry.resource_id) for entry in refused) == [
@@ -243,6 +243,30 @@ async def test_a_whole_storm_is_taken_without_ever_a_429(app: App, hook: httpx.A
     assert topics == ["alerts"], "many at once are told of once"
     entries = await entries_of(app, "alerts.delivery.taken")
     assert len({ident for entry in entries for ident in (entry.new_value or {})["raised"]}) == 600
+
+
+async def test_deliveries_that_wait_are_taken_together_and_a_bad_one_alone_is_not(
+    app: App, hook: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions: list[Any] = []
+    take = receiving.received
+
+    async def counted(session: Any, runtime: Any, caller: Any, source: str, delivery: Any) -> Any:
+        sessions.append(session)
+        if delivery.group_key == "bad":
+            raise RuntimeError("a fault of ours")
+        return await take(session, runtime, caller, source, delivery)
+
+    monkeypatch.setattr(receiving, "received", counted)
+    bodies = [delivery(told(f"A{n}"), groupKey=f"g{n}") for n in range(12)]
+    answers = await asyncio.gather(*(hook.post(HOOK, json=body) for body in bodies))
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["raised"] for answer in answers} == {1}
+    assert len(set(map(id, sessions))) < 12
+    bodies = [delivery(told(f"B{n}"), groupKey="bad" if n == 3 else f"g{n}") for n in range(8)]
+    answers = await asyncio.gather(*(hook.post(HOOK, json=body) for body in bodies))
+    assert [answer.status_code for answer in answers] == [500 if n == 3 else 200 for n in range(8)]
+    assert {one.rule for one in await _alerts(app) if one.rule.startswith("B")} == {f"B{n}" for n in range(8) if n != 3}
 
 
 async def test_who_comes_beyond_the_line_is_asked_to_come_back(

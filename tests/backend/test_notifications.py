@@ -224,9 +224,7 @@ async def test_an_alert_that_is_part_of_a_drill_is_quiet_until_the_drill_is_over
     [alert] = await raised(app, draft())
     admin = await app.as_(ADMIN)
     body = {"title": "Practice", "severity": "high", "type": "financial loss", "drill": True, "alerts": [alert.id]}
-    answer = await admin.post("/v1/incidents", json=body)
-    assert answer.is_success, answer.text
-    incident = answer.json()["id"]
+    incident = (await admin.post("/v1/incidents", json=body)).json()["id"]
     await told(app, "oncall")
     assert hook.titles == []
     linked = Alert.model_validate_json((await admin.get(f"/v1/alerts/{alert.id}")).content)
@@ -235,8 +233,7 @@ async def test_an_alert_that_is_part_of_a_drill_is_quiet_until_the_drill_is_over
     assert linked.escalation.next_at is None, "nobody is passed over"
     events = (await admin.get(f"/v1/alerts/{alert.id}/events")).json()["items"]
     assert [(one["kind"], one["text"]) for one in events[:2]] == [("muted", "part of a drill"), ("linked", "")]
-    answer = await admin.post(f"/v1/incidents/{incident}/resolve", json={"note": "well practised"})
-    assert answer.is_success, answer.text
+    assert (await admin.post(f"/v1/incidents/{incident}/resolve", json={"note": "well practised"})).is_success
     await told(app, "oncall")
     assert hook.titles == [f"Again: {TITLE}"]
 

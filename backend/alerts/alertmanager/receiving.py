@@ -5,8 +5,8 @@ taken. What comes too fast waits in a line that is bounded, so that people's req
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -20,7 +20,7 @@ from backend.alerts.alertmanager.occurrences import Fate
 from backend.alerts.alertmanager.taking import Report, Taken, note_delivery, occurrences_taken
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
-from contract.alertmanager import UnreadableError, delivery_of
+from contract.alertmanager import Delivery, UnreadableError, delivery_of
 from contract.alerts import AlertsTaken
 from contract.errors import ErrorCode
 
@@ -30,52 +30,110 @@ AT_WORK: Final = 3
 """Deliveries that have a database connection at a time; of one source one is taken at a time anyhow."""
 MAX_WAITING: Final = 100
 """Further ones that wait; who comes then is asked to come back, which an Alertmanager does by itself."""
+MAX_TOGETHER: Final = 10
+"""Deliveries taken in one transaction: most of what one costs by itself is paid once."""
+MAX_ALERTS_TOGETHER: Final = 500
+"""Alerts in them, unless one delivery alone has more: half a second of a busy machine."""
 READ_LIMIT_S: Final = 5.0
 """A body has come by then, or its line is too slow to hold a place for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A delivery that is read, and whoever waits for its answer."""
+
+    caller: Caller
+    delivery: Delivery
+    answer: asyncio.Future[AlertsTaken]
+
+
 class Deliveries:
-    """The line in which deliveries of one process wait."""
+    """The line in which deliveries of one process wait: what waits of one source is taken in one transaction."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._at_work = asyncio.Semaphore(AT_WORK)
-        self._waiting = 0
+        self._waiting: dict[str, list[_Waiting]] = {}
+        self._working: dict[str, asyncio.Task[None]] = {}
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait for one's turn.
+    async def taken(self, caller: Caller, source: str, delivery: Delivery) -> AlertsTaken:
+        """Have a delivery taken; the answer comes once it is durable.
 
         Raises:
             WatchfloorError: UNAVAILABLE: too many wait already.
         """
-        if self._waiting >= MAX_WAITING:
+        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
             raise _later("Too many deliveries wait already.")
-        self._waiting += 1
+        one = _Waiting(caller, delivery, asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(source, []).append(one)
+        if source not in self._working:
+            self._working[source] = asyncio.create_task(self._work(source), name="deliveries")
+        return await asyncio.shield(one.answer)  # whoever hangs up must not undo what is taken with others
+
+    async def _work(self, source: str) -> None:
         try:
-            await self._at_work.acquire()
+            while waiting := self._waiting.get(source):
+                async with self._at_work:
+                    some = _together(waiting)
+                    del waiting[: len(some)]
+                    await self._answer(source, some)
         finally:
-            self._waiting -= 1
+            del self._working[source]
+            self._waiting.pop(source, None)
+
+    async def _answer(self, source: str, some: Sequence[_Waiting]) -> None:
         try:
-            yield
-        finally:
-            self._at_work.release()
+            answers = await self._take(source, some)
+        except (DBAPIError, PoolTimeoutError) as error:
+            _fail(some, error)
+        # the line's boundary: whatever is wrong with one delivery, the others are taken without it
+        except Exception as error:
+            log.exception("deliveries_not_taken", source=source, together=len(some))
+            if len(some) == 1:
+                _fail(some, error)
+            else:
+                for one in some:
+                    await self._answer(source, [one])
+        else:
+            for one, answer in zip(some, answers, strict=True):
+                if not one.answer.done():
+                    one.answer.set_result(answer)
+
+    async def _take(self, source: str, some: Sequence[_Waiting]) -> list[AlertsTaken]:
+        async with self._runtime.database.transaction() as session:
+            return [await received(session, self._runtime, one.caller, source, one.delivery) for one in some]
+
+
+def _together(waiting: Sequence[_Waiting]) -> list[_Waiting]:
+    """The first that wait, as many as one transaction takes without holding its locks for long."""
+    alerts, found = 0, list[_Waiting]()
+    for one in waiting[:MAX_TOGETHER]:
+        alerts += len(one.delivery.alerts)
+        if found and alerts > MAX_ALERTS_TOGETHER:
+            break
+        found.append(one)
+    return found
+
+
+def _fail(some: Sequence[_Waiting], error: Exception) -> None:
+    for one in some:
+        if not one.answer.done():
+            one.answer.set_exception(error)
 
 
 async def in_line(request: Request) -> AsyncIterator[None]:
-    """A dependency of the routes: looks who delivers, then reads the body, then waits for a database connection.
+    """A dependency of the routes: looks who delivers, then reads the body.
 
-    It ends after the commit: whatever the database refuses until then is a delivery that may be taken later.
+    It ends after the answer is known: whatever the database refuses is a delivery that may be taken later.
 
     Raises:
         WatchfloorError: UNAVAILABLE; NOT_AUTHENTICATED or NOT_ALLOWED before anything is read.
     """
-    deliveries: Deliveries = request.app.state.deliveries
     counted = request.app.state.runtime.metrics.alert_deliveries
     try:
         await admitted(request)
         await _read(request)
-        async with deliveries.place():
-            yield
+        yield
     except (DBAPIError, PoolTimeoutError) as error:
         log.warning("delivery_not_taken", error=type(error).__name__)
         counted.labels("later").inc()
@@ -98,22 +156,26 @@ def _later(message: str) -> WatchfloorError:
     return WatchfloorError(ErrorCode.UNAVAILABLE, message, hint="Deliver it again.")
 
 
-async def received(
-    session: AsyncSession, runtime: Runtime, caller: Caller, source: str, body: bytes
-) -> tuple[AlertsTaken, bool]:
-    """Take one delivery; True: some alerts of its group are missing from it.
+def read(body: bytes) -> Delivery:
+    """What a delivery says.
 
     Raises:
         WatchfloorError: INVALID_REQUEST for what is no delivery.
     """
     try:
-        delivery = delivery_of(body)
+        return delivery_of(body)
     except UnreadableError as error:
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, f"This is no delivery of an Alertmanager: {error}.") from error
+
+
+async def received(
+    session: AsyncSession, runtime: Runtime, caller: Caller, source: str, delivery: Delivery
+) -> AlertsTaken:
+    """Take one delivery."""
     missing = f"{delivery.truncated:,} alerts were left out of a delivery" if delivery.truncated else None
     await note_delivery(session, source, runtime.clock.now(), error=missing)
     report = Report(source, delivery.alerts, group=delivery.group_key, receiver=delivery.receiver)
-    return _answer(await occurrences_taken(session, runtime, caller, report)), delivery.truncated > 0
+    return _answer(await occurrences_taken(session, runtime, caller, report))
 
 
 def _answer(taken: Taken) -> AlertsTaken:

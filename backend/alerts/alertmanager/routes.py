@@ -3,14 +3,13 @@
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts.alertmanager import rules
 from backend.alerts.alertmanager.asking import Asking
 from backend.alerts.alertmanager.configured import DEFAULT_SOURCE
-from backend.alerts.alertmanager.receiving import in_line, received
-from backend.context import Caller, CurrentRuntime, Runtime
-from backend.db import Tx, after_commit
+from backend.alerts.alertmanager.receiving import Deliveries, in_line, read
+from backend.context import Caller, CurrentRuntime
+from backend.db import Tx
 from backend.guard import CurrentCaller, needs, states
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from contract.alerts import AlertsTaken
@@ -29,26 +28,24 @@ _DELIVERING: Final[dict[str, Any]] = {
 
 
 @router.post("/v1/hooks/alertmanager", **_DELIVERING)
-async def deliver(request: Request, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller) -> AlertsTaken:
+async def deliver(request: Request, caller: CurrentCaller) -> AlertsTaken:
     """Take a delivery of the only Alertmanager there is: its `webhook_configs` name this address."""
-    return await _deliver(request, session, runtime, caller, DEFAULT_SOURCE)
+    return await _deliver(request, caller, DEFAULT_SOURCE)
 
 
 @router.post("/v1/hooks/alertmanager/{source}", **_DELIVERING)
-async def deliver_of(
-    source: str, request: Request, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
-) -> AlertsTaken:
+async def deliver_of(source: str, request: Request, caller: CurrentCaller) -> AlertsTaken:
     """Take a delivery of one of several Alertmanagers."""
-    return await _deliver(request, session, runtime, caller, source)
+    return await _deliver(request, caller, source)
 
 
-async def _deliver(
-    request: Request, session: AsyncSession, runtime: Runtime, caller: Caller, source: str
-) -> AlertsTaken:
-    answer, truncated = await received(session, runtime, caller, source, await request.body())
-    if truncated:
+async def _deliver(request: Request, caller: Caller, source: str) -> AlertsTaken:
+    deliveries: Deliveries = request.app.state.deliveries
+    delivery = read(await request.body())
+    answer = await deliveries.taken(caller, source, delivery)
+    if delivery.truncated:
         asking: Asking = request.app.state.alertmanagers
-        after_commit(session, lambda: asking.look_soon(source))
+        asking.look_soon(source)
     return answer
 
 
