@@ -35,8 +35,11 @@ class AlertActRequest(WireRequest):
     """Of an acknowledgement or assignment, if any; the text of a note; why it is escalated."""
     to: str | None = Field(default=None, max_length=100)
     """Whom it is assigned to; None gives it back to everybody."""
+    idempotency_key: str = Field(default="", max_length=64)
+    """Sent again under the same key, an act is not done a second time to any of the alerts."""
 
     _comment = field_validator("comment")(storable)
+    _key = field_validator("idempotency_key")(storable)
 
 
 class RefusedAct(Wire):

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import escalating
-from backend.alerts.history import TO, Happening, Kind, happened
+from backend.alerts.history import KEY, TO, Happening, Kind, acts_under, happened
 from backend.alerts.rows import announce, note, put, standing_values, wire
 from backend.alerts.service import acknowledge_row
 from backend.alerts.tables import AlertRow
@@ -33,6 +33,8 @@ class _Act:
     caller: Caller
     comment: str
     to: str | None
+    key: str = ""
+    """Under which it is sent again if its answer does not come; it stands in the line that it writes."""
 
     async def acknowledge(self, row: AlertRow) -> bool:
         """Say that it was seen."""
@@ -72,12 +74,19 @@ class _Act:
     async def _tell(
         self, row: AlertRow, kind: Kind, *, person: str | None = None, facts: Mapping[str, str] | None = None
     ) -> None:
-        line = Happening(row.id, kind, self.comment, facts or {}, person)
+        keyed = {**(facts or {}), **({KEY: self.key} if self.key else {})}
+        line = Happening(row.id, kind, self.comment, keyed, person)
         happened(self.session, self.runtime, self.caller, line)
         told = {**(facts or {}), **({TO: person} if kind is Kind.ASSIGNED else {}), "comment": self.comment or None}
         await audit.record(self.session, self.runtime, self.caller, note(row, kind.value, **told))
 
 
+_LINE_OF: Final[Mapping[AlertAct, Kind]] = {
+    AlertAct.ACKNOWLEDGE: Kind.ACKNOWLEDGED,
+    AlertAct.ASSIGN: Kind.ASSIGNED,
+    AlertAct.NOTE: Kind.NOTED,
+    AlertAct.ESCALATE: Kind.ESCALATED,
+}
 _DONE_BY: Final[Mapping[AlertAct, Callable[[_Act, AlertRow], Awaitable[bool]]]] = {
     AlertAct.ACKNOWLEDGE: _Act.acknowledge,
     AlertAct.ASSIGN: _Act.assign,
@@ -103,15 +112,17 @@ async def act(
 ) -> AlertActAnswer:
     """Do something with alerts, in the order of their ids; the answer names each of them once.
 
-    `to` is the account that the request names: whoever calls has looked it up.
+    `to` is the account that the request names: whoever calls has looked it up. An alert to which it was done before under
+    the same key is done already: the lock on it keeps two askings apart.
     """
-    one = _Act(session, runtime, caller, request.comment.strip(), to)
+    one = _Act(session, runtime, caller, request.comment.strip(), to, request.idempotency_key)
     rows, refused = await _locked(session, list(dict.fromkeys(request.ids)))
+    before = await acts_under(session, caller, request.idempotency_key, [row.id for row in rows])
     done: list[AlertRow] = []
     changed: list[AlertRow] = []
     for row in rows:
         try:
-            if await _DONE_BY[request.act](one, row):
+            if not _is_done(request, before.get(row.id)) and await _DONE_BY[request.act](one, row):
                 changed.append(row)
             done.append(row)
         except WatchfloorError as refusal:
@@ -119,6 +130,15 @@ async def act(
     if changed:
         await announce(session, runtime, changed)
     return AlertActAnswer(done=[wire(row) for row in done], refused=refused)
+
+
+def _is_done(request: AlertActRequest, before: tuple[str, str] | None) -> bool:
+    """Whether the line of the same act under its key stands in the history."""
+    if before is None:
+        return False
+    if before != (_LINE_OF[request.act].value, request.comment.strip()):
+        raise WatchfloorError(ErrorCode.CONFLICT, "The idempotency key belongs to another act.")
+    return True
 
 
 async def _locked(session: AsyncSession, idents: Sequence[str]) -> tuple[list[AlertRow], list[RefusedAct]]:

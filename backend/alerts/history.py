@@ -31,6 +31,8 @@ MUTED: Final = "muted"
 """Fact of a line about an alert that was muted at the time: nobody is to be told of it."""
 TO: Final = "to"
 """Fact that names whom an alert was given to."""
+KEY: Final = "key"
+"""Fact of a line that tells under which idempotency key it was asked for; shown to nobody."""
 BREACHED: Final = "breached"
 """Fact of an escalation that nobody asked for: when the time of the step before was over."""
 _MAX_DIGITS: Final = 18
@@ -128,8 +130,23 @@ async def _hold(session: AsyncSession, alert_ids: Iterable[UUID]) -> None:
     await session.execute(wanted.with_for_update(read=True, key_share=True))
 
 
+async def acts_under(
+    session: AsyncSession, caller: Caller, key: str, alert_ids: Sequence[UUID]
+) -> dict[UUID, tuple[str, str]]:
+    """What somebody has done to some alerts under a key: kind and text of the line in the history of each."""
+    if not key:
+        return {}
+    wanted = select(AlertEventRow.alert_id, AlertEventRow.kind, AlertEventRow.text).where(
+        AlertEventRow.alert_id.in_(alert_ids),
+        AlertEventRow.actor == caller.subject[:100],
+        AlertEventRow.facts[KEY].astext == key,
+    )
+    return {alert_id: (kind, text) for alert_id, kind, text in await session.execute(wanted)}
+
+
 def _wire(row: AlertEventRow) -> AlertEvent:
-    facts = dict(row.facts) if row.person is None else {**row.facts, TO: row.person}
+    known = {name: value for name, value in row.facts.items() if name != KEY}
+    facts = known if row.person is None else {**known, TO: row.person}
     return AlertEvent(
         id=str(row.id), kind=row.kind, at=row.at, recorded_at=row.recorded_at, actor=row.actor, text=row.text,
         facts=facts,

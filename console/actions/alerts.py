@@ -45,7 +45,7 @@ MORE: Final[tuple[Action, ...]] = (
         "alert.mark",
         ("space",),
         "mark",
-        "Mark the selected alert, or unmark it: a, A, g, n, E, s and i then mean all marked ones. Esc unmarks all.",
+        "Mark the selected alert, or unmark it: a, A, r, n, E, s and i then mean all marked ones. Esc unmarks all.",
         (Context.ALERTS,),
         command="mark",
     ),
@@ -68,7 +68,7 @@ MORE: Final[tuple[Action, ...]] = (
     ),
     Action(
         "alert.assign",
-        ("g",),
+        ("r",),
         "",
         "Give the selected alert, or all marked ones, to a person; to nobody with an empty name.",
         _ANYWHERE,

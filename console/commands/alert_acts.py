@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from console.client import alert_work as client
-from console.client.api import Api
+from console.client.api import Api, new_idempotency_key
 from console.commands.base import Call, command, finish, glyph_set
 from console.commands.output import counted, instant, note, outside, wrapped
 from console.state.matchers import FORMS, parse_matchers
@@ -82,6 +82,7 @@ def escalate(call: Call, idents: tuple[str, ...], comment: str) -> None:
 
 
 def _act(call: Call, request: AlertActRequest) -> None:
+    request = request.model_copy(update={"idempotency_key": new_idempotency_key()})
     answer = call.ask(lambda api: client.act(api, request))
     call.answer(answer, lambda: _told(request.act, answer))
     if answer.refused:
@@ -121,7 +122,8 @@ def silence(
 ) -> None:
     """Mute the alerts that all matchers match, e.g. alertname=HostDown 'host=~db-.*'; shows first which those are."""
     wanted = _read(matchers)
-    request = SilenceRequest(matchers=wanted, minutes=minutes, comment=comment)
+    key = new_idempotency_key()
+    request = SilenceRequest(matchers=wanted, minutes=minutes, comment=comment, idempotency_key=key)
     found = call.ask(lambda api: client.preview(api, wanted))
     if only_preview:
         call.answer(found, lambda: _preview(found))

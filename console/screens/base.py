@@ -45,6 +45,8 @@ class FloorScreen(AskingScreen):
     def __init__(self) -> None:
         super().__init__()
         self._prefix = ""
+        self.pressed_s = 0.0
+        """When the last key was sent, by the monotonic clock: what was on the screen then is what is meant."""
         self.filter_text = ""
 
     # what subclasses say
@@ -156,6 +158,7 @@ class FloorScreen(AskingScreen):
 
         Called by the application for one key after the other: focus moved by a key is in place for the next one.
         """
+        self.pressed_s = event.time
         prompt = self.query_one(CommandLine)
         if isinstance(self.focused, Typing):
             if event.is_printable:

@@ -1,7 +1,7 @@
 """Owns what screens with one long list and a detail pane share: room, title, selection, filter, loading on demand."""
 
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -26,6 +26,8 @@ class ListScreen(FloorScreen):
     """A list and the detail of the selected row."""
 
     CSS_PATH = [HERE / "base.tcss", HERE / "lists.tcss"]
+    STICKS: ClassVar[bool] = False
+    """Whether the selected row is kept when rows come above it, also while nobody has moved."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +38,7 @@ class ListScreen(FloorScreen):
         """Title, list, detail."""
         yield Panel(id="list-title", grows=False)
         with Box(id="list-body"):
-            yield Rows(id="list")
+            yield Rows(id="list", sticks=self.STICKS)
             yield Panel(id="detail", grows=False)
 
     @property

@@ -4,6 +4,7 @@ The selected row is kept by id while rows come and go above it. Must never measu
 """
 
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import ClassVar
 
 from textual import events
@@ -53,8 +54,13 @@ class Rows(Still, can_focus=True):
             """The list, so that a handler can name it."""
             return self.rows
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002  Textual's name
+    def __init__(self, *, id: str | None = None, sticks: bool = False) -> None:  # noqa: A002  Textual's name
+        """`sticks`: keys act on the selected row, so that it is kept even while nobody has moved."""
         super().__init__(id=id)
+        self._sticks = sticks
+        self._loaded = False
+        self.slipped_s = float("-inf")
+        """When another row was last selected without anybody having moved, by the monotonic clock."""
         self._ids: Sequence[str] = ()
         self._index: dict[str, int] = {}
         self._draw: Draw = lambda _ident, _width: EMPTY
@@ -87,14 +93,22 @@ class Rows(Still, can_focus=True):
         self._ids, self._draw, self._empty = ids, draw, empty
         self._index = {ident: index for index, ident in enumerate(ids)}
         if self._following or before is None:
-            self._cursor = self._top = 0
+            self._cursor, self._top = self._kept(before), 0
         else:
             self._cursor = self._index.get(before, min(self._cursor, max(len(ids) - 1, 0)))
             self._top = self._cursor - offset
         self._settle()
         self.repaint()
         if self.selected != before:
+            if self._loaded:
+                self.slipped_s = monotonic()
             self.post_message(self.Moved(self))
+        self._loaded = True
+
+    def _kept(self, before: str | None) -> int:
+        """The row that is selected while nobody has moved: the first; one that sticks while it is on the first page."""
+        index = self._index.get(before or "", 0)
+        return index if self._sticks and index < self.size.height else 0
 
     def repaint(self) -> None:
         """Repaint the rows that look different now."""

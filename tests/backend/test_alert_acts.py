@@ -272,3 +272,22 @@ async def test_an_alert_belongs_to_one_incident(app: App) -> None:
 
 def test_a_tick_is_due_before_any_console_would_notice() -> None:
     assert clocks.MONITOR.interval_s <= 5
+
+
+async def test_an_act_sent_again_under_its_key_is_done_once(app: App) -> None:
+    found = await raised(app, draft("a"), draft("b"))
+    ids = [one.id for one, _ in found]
+    client = await app.as_(OPERATOR)
+    for what, words in (("escalate", "cannot reach them"), ("note", "the venue is down")):
+        key = f"key of {what}"
+        first, second = await asyncio.gather(
+            *(act(client, ids, what, comment=words, idempotency_key=key) for _ in range(2))
+        )
+        assert first.done == second.done, "both are told that it is done"
+        assert not (first.refused or second.refused)
+    lines = [(line.event.kind, line.event.facts.keys()) for line in await told(app, ids[0])]
+    assert [kind for kind, _ in lines] == ["raised", "escalated", "noted"]
+    assert all("key" not in facts for _, facts in lines), "nobody is shown the key"
+    other = await act(client, ids, "note", comment="something else", idempotency_key="key of note")
+    assert [one.code for one in other.refused] == ["conflict", "conflict"]
+    assert len((await act(await app.as_(ADMIN), ids, "note", comment="mine", idempotency_key="key of note")).done) == 2

@@ -166,3 +166,8 @@ def test_the_help_names_every_action_and_command() -> None:
     for name in all_commands():
         assert f":{name}" in page
     assert len(table_rows()) == len(ACTIONS)
+
+
+@pytest.mark.parametrize("key", ["g", "G", "j", "k", "home", "end"])
+def test_what_moves_in_a_list_means_nothing_else_anywhere(key: str) -> None:
+    assert {action.id.partition(".")[0] for action in ACTIONS if key in action.keys} == {"list"}

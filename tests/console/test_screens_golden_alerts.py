@@ -36,7 +36,7 @@ async def _ack_marked(run: Running) -> None:
 
 async def _assign(run: Running) -> None:
     await _alerts(run)
-    await run.opens("g", "Assign")
+    await run.opens("r", "Assign")
     await _cursor_rests(run)
 
 

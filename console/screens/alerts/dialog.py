@@ -7,6 +7,7 @@ from textual import on
 
 from console.asking import Question
 from console.client import alert_work
+from console.client.api import new_idempotency_key
 from console.screens.form import SEND, Entry, FormScreen
 from console.widgets.alert_page import meant_rows
 from console.widgets.field import Field
@@ -66,6 +67,9 @@ class ActScreen(FormScreen):
         self._alerts = alerts
         self._then = then
         self._argument = argument
+        self._key = ""
+        self._sent = ("", "")
+        """Person and comment that the key stands for."""
 
     def on_mount(self) -> None:
         """Fill in what is known: whoever assigns an alert mostly takes it."""
@@ -93,21 +97,25 @@ class ActScreen(FormScreen):
 
     @on(Field.Submitted)
     def _entered(self, event: Field.Submitted) -> None:
-        """Enter does it, where nobody is called by it."""
+        """Enter does it to one alert, where nobody is called by it; to many the button does."""
         event.stop()
         event.prevent_default()
-        if self._act is AlertAct.ESCALATE or self.missing():
+        if len(self._alerts) > 1 or self._act is AlertAct.ESCALATE or self.missing():
             self.focus_next()
         else:
             self._send()
 
     def send(self) -> None:
-        """Do it."""
+        """Do it; sent again under the same key if the answer does not come, unless other words were typed."""
+        person = self.text("to") if self._act is AlertAct.ASSIGN else ""
+        if not self._key or self._sent != (person, self.text("comment")):
+            self._key, self._sent = new_idempotency_key(), (person, self.text("comment"))
         request = AlertActRequest(
             ids=[alert.id for alert in self._alerts],
             act=self._act,
             comment=self.text("comment"),
-            to=(self.text("to") or None) if self._act is AlertAct.ASSIGN else None,
+            to=person or None,
+            idempotency_key=self._key,
         )
         self.ask(SEND, lambda api: alert_work.act(api, request))
 

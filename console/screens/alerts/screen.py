@@ -33,6 +33,7 @@ class AlertsScreen(ListScreen, ListedAlerts):
 
     TITLE_TEXT: ClassVar[str] = "Alerts"
     CONTEXTS = (Context.ALERTS,)
+    STICKS = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +64,7 @@ class AlertsScreen(ListScreen, ListedAlerts):
         self._known(floor)
         waiting = self._tally.waiting
         if marked := len(self.marked()):
-            acts = "a acknowledges, s silences, g assigns; Esc unmarks."
+            acts = "a acknowledges, s silences, r assigns; Esc unmarks."
             return self.headline_line("near", f"{marked:,} alert{' is' if marked == 1 else 's are'} marked: {acts}")
         if not waiting:
             mood, text = "ok", "Every alert has been seen." if floor.counts.total else "No alert is open."

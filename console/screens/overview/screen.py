@@ -47,7 +47,7 @@ class OverviewScreen(ListedAlerts):
         with Box(id="middle"):
             with Box(id="main"):
                 yield Panel(id="alerts-title", grows=False)
-                yield Rows(id="alerts")
+                yield Rows(id="alerts", sticks=True)
             yield Panel(id="side", grows=False)
         yield Panel(id="holds")
 
@@ -95,7 +95,7 @@ class OverviewScreen(ListedAlerts):
             spare = view.height - _FIXED_ROWS - 2 * len(air) - len(below) - max(len(alerts), _ALERT_ROWS_MIN)
             below = [*draw.closest_lines(floor, inner, spare), *air, *below]
         self.query_one("#holds", Panel).show(below)
-        self.query_one("#alerts", Rows).load(
+        self.rows.load(
             list(alerts),
             lambda ident, width: alert_rows.alert_row(alerts[ident], floor, view.sized(width)),
             alert_rows.no_alerts(floor, view),
@@ -146,10 +146,15 @@ class OverviewScreen(ListedAlerts):
         floor = self.desk.floor
         return why_rows(floor, view) if floor is not None else []
 
+    @property
+    def rows(self) -> Rows:
+        """The alerts."""
+        return self.query_one("#alerts", Rows)
+
     def meant(self) -> "list[Alert]":
         """The selected alert."""
         floor = self.desk.floor
-        found = floor.alerts.get(self.query_one("#alerts", Rows).selected or "") if floor is not None else None
+        found = floor.alerts.get(self.rows.selected or "") if floor is not None else None
         return [found] if found is not None else []
 
     def answered(self, question: Question, value: object) -> None:
@@ -166,6 +171,6 @@ class OverviewScreen(ListedAlerts):
 
     def do_open(self, _: str) -> None:
         """Open the selected alert on its own screen."""
-        selected = self.query_one("#alerts", Rows).selected
+        selected = self.rows.selected
         if selected is not None:
             self.desk.call_later(self.desk.show_link, "alert", selected)
