@@ -19,6 +19,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *alerts.WORKING,
     *floor.ON_THE_FLOOR,
     *alerts.SILENCES,
+    *alerts.JOINING,
     *audit.SEARCHING,
     *privacy.ERASING,
     *privacy.HOLDING,

@@ -33,7 +33,7 @@ WORKING: Final[tuple[Action, ...]] = (
         "alert.incident",
         ("i",),
         "declare",
-        "Declare an incident from the selected alert, or from all marked ones.",
+        "Declare an incident from the selected alert, or from all marked ones, or make them part of an open one.",
         _ANYWHERE,
         Permission.HANDLE_INCIDENTS,
         Danger.CHANGES,
@@ -115,6 +115,19 @@ MORE: Final[tuple[Action, ...]] = (
         _ANYWHERE,
         command="runbook",
     ),
+)
+
+JOINING: Final[tuple[Action, ...]] = (
+    Action(
+        "join.choose",
+        ("enter",),
+        "choose",
+        "Declare a new incident, or make what is meant part of the selected one.",
+        (Context.JOINING,),
+        Permission.HANDLE_INCIDENTS,
+        Danger.CHANGES,
+    ),
+    Action("join.close", ("escape", "q"), "cancel", "Close without doing anything.", (Context.JOINING,)),
 )
 
 SILENCES: Final[tuple[Action, ...]] = (

@@ -56,6 +56,15 @@ ON_THE_FLOOR: Final[tuple[Action, ...]] = (
         "[FREEZE]",
     ),
     Action(
+        "freeze.incident",
+        ("i",),
+        "incident",
+        "Declare an incident from the freeze, or make the freeze part of an open one.",
+        (Context.OPERATIONS, Context.BOARD),
+        Permission.HANDLE_INCIDENTS,
+        Danger.CHANGES,
+    ),
+    Action(
         "pane.next",
         ("tab",),
         "",

@@ -1,8 +1,12 @@
 """One function per route about working with alerts: acts, history, silences. No rule lives here."""
 
+from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import quote
 
+from console.client import incidents
 from console.client.api import Api
+from console.client.errors import ApiError
 from contract.alert_work import (
     AlertActAnswer,
     AlertActRequest,
@@ -15,6 +19,20 @@ from contract.alert_work import (
     SilenceRequest,
 )
 from contract.base import Page
+from contract.errors import ErrorCode
+from contract.incidents import LinkRequest
+
+_OF_ONE: Final = frozenset({ErrorCode.CONFLICT, ErrorCode.NOT_FOUND, ErrorCode.REFUSED_BY_POLICY})
+"""Refusals that say nothing about the others."""
+
+
+@dataclass
+class Joined:
+    """What became of making alerts and freezes part of an incident."""
+
+    done: int = 0
+    refused: list[str] = field(default_factory=list)
+    """Why, one sentence each."""
 
 
 async def act(api: Api, request: AlertActRequest) -> AlertActAnswer:
@@ -30,6 +48,20 @@ async def events(api: Api, ident: str, *, limit: int | None = None, cursor: str 
 async def around(api: Api, ident: str, *, minutes: int | None = None) -> Around:
     """What changed around an alert; without `minutes` as far as the policy says."""
     return await api.ask(f"alerts/{_part(ident)}/around", Around, {"minutes": minutes})
+
+
+async def join(api: Api, incident: str, *, alerts: list[str], freezes: list[str]) -> Joined:
+    """Make alerts and freezes part of an incident, one after the other; what is part of it already stays so."""
+    joined = Joined()
+    for kind, ident in [*(("alert", one) for one in alerts), *(("freeze", one) for one in freezes)]:
+        try:
+            await incidents.link(api, incident, LinkRequest(kind=kind, id=ident))
+            joined.done += 1
+        except ApiError as error:
+            if error.code not in _OF_ONE:
+                raise
+            joined.refused.append(error.message)
+    return joined
 
 
 async def preview(api: Api, matchers: list[Matcher]) -> SilencePreview:

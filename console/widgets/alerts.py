@@ -103,16 +103,16 @@ def _raised(alert: Alert, floor: Floor, view: View) -> str:
 
 
 def _work(alert: Alert, now: datetime, view: View) -> list[tuple[str, str]]:
-    """Who has it, what keeps it quiet, what it is part of, where it comes from; what nobody has said is left out."""
+    """What it is part of, who has it, what keeps it quiet, where it comes from; what nobody has said is left out."""
     found: list[tuple[str, str]] = []
+    if alert.incident:
+        found.append((_INCIDENT, outside(alert.incident, 40)))
     if alert.acknowledge_comment:
         found.append(("comment", outside(alert.acknowledge_comment, 300)))
     if alert.assigned_to:
         found.append(("assigned", outside(alert.assigned_to, 80)))
     if alert.escalation is not None and alert.status is not AlertStatus.CLEARED:
         found.append(("escalation", escalation_text(alert.escalation, now)))
-    if alert.incident:
-        found.append((_INCIDENT, outside(alert.incident, 40)))
     found += [("muted", f"{view.glyphs.muted} {muting_text(one, now)}") for one in alert.muted_by]
     if alert.source != OWN:
         found.append(("source", outside(alert.source, 80)))

@@ -17,10 +17,12 @@ from console.actions import (
 )
 from console.app import WatchfloorApp
 from console.keys import FORBIDDEN_KEYS
+from console.screens.alerts.joining import JoinScreen
 from console.screens.alerts.page import AlertScreen
 from console.screens.alerts.screen import AlertsScreen
 from console.screens.audit.screen import AuditScreen
 from console.screens.base import FloorScreen
+from console.screens.board.screen import BoardScreen
 from console.screens.dialog import DialogScreen
 from console.screens.drills.screen import DrillsScreen
 from console.screens.entry.screen import EntryScreen
@@ -57,6 +59,8 @@ DOERS: dict[Context, list[type]] = {
     Context.OVERVIEW: [OverviewScreen],
     Context.ALERTS: [AlertsScreen],
     Context.ALERT: [AlertScreen],
+    Context.JOINING: [JoinScreen],
+    Context.BOARD: [BoardScreen],
     Context.SILENCES: [SilencesScreen],
     Context.OPERATIONS: [OperationsScreen],
     Context.AUDIT: [AuditScreen],

@@ -40,6 +40,7 @@ async def test_an_alert_is_acknowledged_with_one_key_from_the_overview() -> None
 
 async def test_an_alert_is_declared_an_incident_with_two_keys_from_the_overview() -> None:
     desk = Desk()
+    desk.overview = desk.overview.model_copy(update={"incidents": []})
     async with running(desk) as run:
         await run.shows("NodeDown")
         await run.opens("i", "Declare an incident")

@@ -1,5 +1,9 @@
 """The commands about working alerts and silences."""
 
+import click
+import pytest
+
+from console.commands import silences
 from contract.errors import ExitCode
 from contract.scope import Scope
 from tests.backend.test_alerts import draft
@@ -69,8 +73,9 @@ def test_a_silence_is_shown_before_it_is_made_and_ends_early(run: Commands) -> N
     assert one not in run(OPERATOR, "alerts", "list", "--unmuted").out
     assert "muted: silence" in run(OPERATOR, "alerts", "show", one).out
     assert "moving it" in run(OPERATOR, "silences", "show", silence["id"]).out
-    assert run(AUDITOR, "silences", "end", silence["id"]).code == ExitCode.NOT_ALLOWED
-    assert f"ended by {OPERATOR.name}" in unwrapped(run(OPERATOR, "silences", "end", silence["id"]).out)
+    assert run(AUDITOR, "silences", "end", silence["id"], "--yes").code == ExitCode.NOT_ALLOWED
+    ended = run(OPERATOR, "silences", "end", silence["id"], "--yes")
+    assert f"ended by {OPERATOR.name}" in unwrapped(ended.out)
     assert "raised again" in unwrapped(run(OPERATOR, "alerts", "show", one).out)
     assert run(OPERATOR, "silences", "show", UNKNOWN).code == ExitCode.NOT_FOUND
 
@@ -81,3 +86,24 @@ def test_matchers_that_are_none_are_wrong_usage(run: Commands) -> None:
         assert ran.code == (ExitCode.USAGE if matcher != "chain==~" else ExitCode.OK), matcher
     spaced = run(OPERATOR, "alerts", "silence", "team=the desk", "--minutes", "5", "--comment", "x", "--yes", "--json")
     assert spaced.body["matchers"] == [{"name": "team", "op": "=", "value": "the desk"}]
+
+
+def test_ending_a_silence_says_what_sounds_again_and_asks(run: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,) = raised(run, "cli-sounding")
+    made = run(OPERATOR, "alerts", "silence", "alertname=~.+", "--minutes", "5", "--comment", "x", "--yes", "--json")
+    ident = made.body["id"]
+    unasked = run(OPERATOR, "silences", "end", ident)
+    assert (unasked.code, "--yes" in unasked.err) == (ExitCode.USAGE, True), "nobody is there to ask"
+    answers = ["n", "y"]
+    monkeypatch.setattr(silences, "_is_terminal", lambda: True)
+    monkeypatch.setattr(click.termui, "visible_prompt_func", lambda _prompt: answers.pop(0))
+    refused = run(OPERATOR, "silences", "end", ident)
+    assert refused.code != ExitCode.OK
+    assert "again at once:" in refused.err
+    assert run(OPERATOR, "silences", "show", ident, "--json").body["state"] == "active"
+    rule = run(OPERATOR, "alerts", "show", one, "--json").body["rule"]
+    ended = run(OPERATOR, "silences", "end", ident)
+    assert rule in ended.err
+    assert "ended by" in unwrapped(ended.out)
+    assert not answers
+    assert run(OPERATOR, "silences", "end", UNKNOWN).code == ExitCode.NOT_FOUND

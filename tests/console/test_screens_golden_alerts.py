@@ -40,6 +40,11 @@ async def _assign(run: Running) -> None:
     await _cursor_rests(run)
 
 
+async def _join(run: Running) -> None:
+    await _marked(run)
+    await run.opens("i", "Which incident?")
+
+
 async def _cursor_rests(run: Running) -> None:
     """Wait until the dialog has filled its fields in."""
     screen = run.app.screen
@@ -103,6 +108,7 @@ SCREENS: dict[str, tuple[Callable[[], Desk], Callable[[Running], Awaitable[None]
     "alerts-marked": (Desk, _marked),
     "alerts-ack": (Desk, _ack_marked),
     "alert-assign": (Desk, _assign),
+    "alerts-join": (Desk, _join),
     "alert": (Desk, _page),
     "alert-history": (Desk, _history),
     "alert-around": (Desk, _around),

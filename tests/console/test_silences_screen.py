@@ -136,5 +136,5 @@ async def test_a_label_that_is_no_text_reaches_the_silence_whole_and_the_termina
         assert desk.posted(PREVIEW)[-1]["matchers"] == [{"name": "alertname", "op": "=", "value": hostile}]
         await run.press("escape")
         await run.at("Alerts")
-        await run.opens("i", "Declare an incident")
+        await run.opens("i", "Which incident?")
         assert not {"\x1b", "\x07", "\r", "\u202e"} & set(run.screen)

@@ -93,14 +93,17 @@ class AlertWork(FloorScreen):
         await self.desk.push_screen(SilenceScreen(text))
 
     async def do_alert_incident(self, _: str) -> None:
-        """Declare an incident from alerts."""
-        from console.screens.incidents.declare import DeclareDialog
+        """Declare an incident from alerts, or make them part of an open one."""
+        from console.screens.alerts.joining import declare_or_join
 
         alerts = self.meant()
         if not alerts:
             self.desk.say("refused", "No alert is selected.")
-            return
-        await self.desk.push_screen(DeclareDialog(alerts))
+        elif of := {alert.incident for alert in alerts if alert.incident}:
+            text = f"{alerts[0].rule} is" if len(alerts) == 1 else "Among them are alerts that are"
+            self.desk.say("refused", f"{text} part of {', '.join(sorted(of)[:3])} already.")
+        else:
+            await declare_or_join(self.desk, alerts)
 
     async def do_alert_around(self, _: str) -> None:
         """Show what changed around an alert."""

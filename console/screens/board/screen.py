@@ -1,9 +1,10 @@
 """The board of one freeze: n of m halted, and every executor's answer. It is read until it proves the freeze."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.timer import Timer
 
+from console.actions import Context
 from console.asking import Question
 from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor
@@ -23,6 +24,8 @@ _NOT_YET: Final = frozenset({ExitCode.UNREACHABLE, ExitCode.NOT_FOUND})
 
 class BoardScreen(ReadingScreen):
     """Polls one freeze until every executor has confirmed, or nobody can tell any more."""
+
+    CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.BOARD, Context.READING)
 
     def __init__(self, freeze: Freeze) -> None:
         super().__init__(f"Freeze {freeze.ref}", self._board)
@@ -74,6 +77,12 @@ class BoardScreen(ReadingScreen):
         if isinstance(value, Freeze):
             self._freeze = value
             self.TITLE_TEXT = f"Freeze {value.ref}"  # type: ignore[misc]  # one that was latched has got its ref
+
+    async def do_freeze_incident(self, _: str) -> None:
+        """Declare an incident from the freeze, or make it part of an open one."""
+        from console.screens.board.declaring import declare_from
+
+        await declare_from(self.desk, self._freeze)
 
     def refused(self, question: Question, error: "ClientError") -> bool:  # noqa: ARG002  one topic
         """A missed look is followed by another; the frame says that the line is lost."""

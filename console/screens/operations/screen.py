@@ -179,6 +179,13 @@ class OperationsScreen(FloorScreen):
             return [(line(("It is not known any more.", "dim")), None)]
         return [(row, None) for row in draw.detail_rows(executor, floor, view)]
 
+    async def do_freeze_incident(self, argument: str) -> None:
+        """Declare an incident from a freeze, or make it part of an open one."""
+        from console.screens.board.declaring import declare_from
+
+        if (freeze := self._freeze(argument)) is not None:
+            await declare_from(self.desk, freeze)
+
     async def do_thaw_request(self, argument: str) -> None:
         """Ask for a freeze to be lifted."""
         from console.screens.thaw.screen import ThawScreen
