@@ -5,7 +5,8 @@ from typing import Final
 from console.actions.kinds import Action, Context, Danger
 from contract.permissions import Permission
 
-_ANYWHERE = (Context.ALERTS, Context.OVERVIEW, Context.ALERT)
+_ONE = (Context.ALERTS, Context.OVERVIEW, Context.ALERT)
+_ANYWHERE = (*_ONE, Context.GROUPS)
 
 WORKING: Final[tuple[Action, ...]] = (
     Action(
@@ -42,11 +43,19 @@ WORKING: Final[tuple[Action, ...]] = (
 
 MORE: Final[tuple[Action, ...]] = (
     Action(
+        "alert.groups",
+        ("v",),
+        "groups",
+        "Show one line a group instead of one an alert, or one an alert again.",
+        (Context.ALERTS, Context.GROUPS),
+        command="groups",
+    ),
+    Action(
         "alert.mark",
         ("space",),
         "mark",
         "Mark the selected alert, or unmark it: a, A, r, n, E, s and i then mean all marked ones. Esc unmarks all.",
-        (Context.ALERTS,),
+        (Context.ALERTS, Context.GROUPS),
         command="mark",
     ),
     Action(
@@ -98,13 +107,13 @@ MORE: Final[tuple[Action, ...]] = (
         Danger.CHANGES,
         "escalate",
     ),
-    Action("alert.history", ("h",), "", "What happened to the selected alert, and who did what.", _ANYWHERE),
+    Action("alert.history", ("h",), "", "What happened to the selected alert, and who did what.", _ONE),
     Action(
         "alert.around",
         ("c",),
         "",
         "What changed around the time at which the selected alert was raised.",
-        _ANYWHERE,
+        _ONE,
         command="around",
     ),
     Action(
@@ -112,7 +121,7 @@ MORE: Final[tuple[Action, ...]] = (
         ("u",),
         "",
         "The runbook of the selected alert, and what its source says about it; y copies the address.",
-        _ANYWHERE,
+        _ONE,
         command="runbook",
     ),
 )

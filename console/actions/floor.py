@@ -11,7 +11,7 @@ ON_THE_FLOOR: Final[tuple[Action, ...]] = (
         ("enter",),
         "open",
         "Open what is selected.",
-        (Context.OVERVIEW, Context.ALERTS, Context.OPERATIONS, Context.AUDIT),
+        (Context.OVERVIEW, Context.ALERTS, Context.GROUPS, Context.OPERATIONS, Context.AUDIT),
     ),
     Action(
         "why",

@@ -28,6 +28,7 @@ class Context(StrEnum):
     LIST = "list"
     OVERVIEW = "overview"
     ALERTS = "alerts"
+    GROUPS = "alert groups"
     ALERT = "alert"
     """The page of one alert."""
     JOINING = "which incident"

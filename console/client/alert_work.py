@@ -8,9 +8,11 @@ from console.client import incidents
 from console.client.api import Api
 from console.client.errors import ApiError
 from contract.alert_work import (
+    MAX_AT_ONCE,
     AlertActAnswer,
     AlertActRequest,
     AlertEvent,
+    AlertGroup,
     Around,
     Matcher,
     Silence,
@@ -18,10 +20,12 @@ from contract.alert_work import (
     SilencePreviewRequest,
     SilenceRequest,
 )
+from contract.alerts import Alert, AlertStatus
 from contract.base import Page
 from contract.errors import ErrorCode
 from contract.incidents import LinkRequest
 
+_LIVE: Final = (AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED)
 _OF_ONE: Final = frozenset({ErrorCode.CONFLICT, ErrorCode.NOT_FOUND, ErrorCode.REFUSED_BY_POLICY})
 """Refusals that say nothing about the others."""
 
@@ -38,6 +42,20 @@ class Joined:
 async def act(api: Api, request: AlertActRequest) -> AlertActAnswer:
     """Do one act on one or more alerts."""
     return await api.act("alerts/acts", AlertActAnswer, request)
+
+
+async def groups(api: Api, *, limit: int | None = None, cursor: str | None = None) -> Page[AlertGroup]:
+    """Alerts that have not cleared by group, the gravest first."""
+    return await api.ask("alerts/groups", Page[AlertGroup], {"limit": limit, "cursor": cursor})
+
+
+async def members(api: Api, groups_wanted: list[str]) -> list[Alert]:
+    """Alerts of some groups that have not cleared: of each as many as an act takes."""
+    found: list[Alert] = []
+    for ident in groups_wanted:
+        page = await api.alerts(status=_LIVE, group=ident, limit=MAX_AT_ONCE)
+        found += page.items
+    return found
 
 
 async def events(api: Api, ident: str, *, limit: int | None = None, cursor: str | None = None) -> Page[AlertEvent]:

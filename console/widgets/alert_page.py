@@ -6,7 +6,7 @@ from typing import Final
 from console.state.freshness import coarse_age
 from console.widgets import words
 from console.widgets.alert_rows import place_text
-from console.widgets.lines import EMPTY, Line, column, left, line, outside, right, titled_rule, wrap
+from console.widgets.lines import EMPTY, Line, column, cut, left, line, outside, right, titled_rule, wrap
 from console.widgets.view import View
 from contract.alert_work import AlertEvent, Around, Nearby
 from contract.alerts import Alert, Link
@@ -15,6 +15,8 @@ Row = tuple[Line, Link | None]
 
 HISTORY: Final = Link(kind="history", id="", label="")
 """Where the heading of the history leads: nowhere; it is how the page finds it."""
+OLDER: Final = Link(kind="older", id="", label="")
+"""Where the last line of a history leads that goes on."""
 _KINDS: Final = {
     "raised_again": "raised again", "acknowledgement_ended": "ack ended", "silence_ended": "silence ended"
 }  # fmt: skip
@@ -26,6 +28,8 @@ _LATE: Final = timedelta(minutes=1)
 """What became known later than this says so."""
 _VALUE_CHARS: Final = 300
 _LABEL: Final = 18
+_MEANT: Final = 7 + 24 + 22
+"""What an alert that is meant takes beside its message: severity, rule and place."""
 _TEXT_ROWS: Final = 30
 """Of one annotation; longer ones belong behind the runbook's address."""
 
@@ -44,7 +48,8 @@ def label_rows(alert: Alert, view: View) -> list[Row]:
 
 def history_rows(events: list[AlertEvent] | None, problem: str, view: View, *, more: bool = False) -> list[Row]:
     """What happened to it, the newest first."""
-    title = (("HISTORY ", "head"), (f"{len(events):,}" if events is not None else "", "bold"))
+    count = f"{len(events):,}{' loaded' if more else ''}" if events is not None else ""
+    title = (("HISTORY ", "head"), (count, "bold"))
     rows: list[Row] = [(EMPTY, None), (titled_rule(title, view.width, view.glyphs), HISTORY)]
     if events is None:
         said = (f"{view.glyphs.near} {outside(problem, 300)}", "near") if problem else ("Asking for it.", "dim")
@@ -53,7 +58,8 @@ def history_rows(events: list[AlertEvent] | None, problem: str, view: View, *, m
     for one in order:
         rows += [(row, None) for row in _event_rows(one, view)]
     if more:
-        rows.append((line(("Older events are on the command line: watchfloor alerts show", "dim")), None))
+        said = (f"{view.glyphs.near} {outside(problem, 300)} ", "near") if problem else ("There are older ones: ", "dim")
+        rows.append((line(said, ("Enter", "key"), (" loads them.", "dim")), OLDER))
     return rows
 
 
@@ -152,12 +158,13 @@ def meant_rows(alerts: list[Alert], view: View, most: int) -> list[Line]:
     for alert in kept:
         sign = words.severity(alert.severity, g)
         muted = f" {g.muted} muted" if alert.muted_by else ""
+        room = max(view.width - _MEANT - len(muted), 0)
         rows.append(
             line(
                 (f"{sign.glyph} {left(sign.word, 5, g)}", sign.style),
                 (column(outside(alert.rule, 60), 24, g), "bold"),
                 column(place_text(alert, 21, view), 22, g),
-                (outside(alert.message, 200), "dim"),
+                (cut(outside(alert.message, 200), room, g), "dim"),
                 (muted, "dim"),
             )
         )

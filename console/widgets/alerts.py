@@ -35,6 +35,7 @@ class Shown(NamedTuple):
     cleared: int
     marked: int = 0
     filter_text: str = ""
+    heading: str = "ALERTS"
 
 
 def list_title(floor: Floor, view: View, counted: Shown, columns: int) -> Line:
@@ -52,7 +53,7 @@ def list_title(floor: Floor, view: View, counted: Shown, columns: int) -> Line:
         f"{count:,} {what}" for count, what in ((counted.muted, "muted"), (counted.cleared, "cleared")) if count
     )
     rest: Line = ((f", {below} below", "dim"),) if below and not text else ()
-    title = (("ALERTS ", "head"), (count + more, "bold"), *marks, *words_shown, *rest)
+    title = ((f"{cut(counted.heading, columns // 2, g)} ", "head"), (count + more, "bold"), *marks, *words_shown, *rest)
     above = titled_rule(title, columns, g, (*feed_age(floor, view), *columns_head(columns, g)))
     beyond: Line = ((f" {g.rule * (view.width - columns - 1)}", "rule"),) if view.width > columns else ()
     return (*above, *beyond)

@@ -15,6 +15,7 @@ _TITLES = {
     Context.LIST: "In a list",
     Context.OVERVIEW: "Overview",
     Context.ALERTS: "Alerts",
+    Context.GROUPS: "Alert groups",
     Context.ALERT: "On an alert",
     Context.JOINING: "Choosing an incident",
     Context.SILENCES: "Silences",

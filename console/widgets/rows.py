@@ -111,13 +111,14 @@ class Rows(Still, can_focus=True):
         return index if self._sticks and index < self.size.height else 0
 
     def repaint(self) -> None:
-        """Repaint the rows that look different now."""
-        width = self.size.width
-        for y, (content, chosen) in list(self._shown.items()):
-            if self._row(y) != (content, chosen):
-                self.refresh(Region(0, y, width, 1))
+        """Repaint the rows that look different now, and those of which it is not known: Textual may keep an old one."""
         if not self._shown:
             self.refresh()
+            return
+        width, height = self.size
+        for y in range(height):
+            if self._shown.get(y) != self._row(y):
+                self.refresh(Region(0, y, width, 1))
 
     def select(self, ident: str) -> bool:
         """Select a row by id; False if there is none."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import sha256
 
 import httpx
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from contract.alert_work import (
     AlertAct,
     AlertActAnswer,
     AlertEvent,
+    AlertGroup,
     Around,
     Matcher,
     MatchOp,
@@ -30,6 +32,8 @@ from tests.console import floor_models as models
 from tests.console.floor_models import NOW, ago
 from tests.console.paper import Paper, refusal
 
+PROD = '{}:{cluster="prod"}'
+"""The text that alerts of one group of an Alertmanager share."""
 RUNBOOK = "https://runbooks.example/daily-loss"
 
 
@@ -41,6 +45,7 @@ def alerts() -> list[Alert]:
         loss.model_copy(
             update={
                 "labels": labels,
+                "group": loss.rule,
                 "escalation": Escalation(
                     level=0, to="On-call engineer", next_to="Team lead", next_at=NOW + timedelta(minutes=11)
                 ),
@@ -50,6 +55,7 @@ def alerts() -> list[Alert]:
         ),
         rate.model_copy(
             update={
+                "group": rate.rule,
                 "labels": {"alertname": rate.rule, "severity": "high", "scope": str(rate.scope)},
                 "escalation": Escalation(
                     level=1, to="Team lead", next_to="Director level", next_at=NOW + timedelta(minutes=39)
@@ -58,7 +64,13 @@ def alerts() -> list[Alert]:
                 "times_raised": 2,
             }
         ),
-        gas.model_copy(update={"acknowledge_comment": "gas spike after the fork", "incident": "INC-2026-014"}),
+        gas.model_copy(
+            update={
+                "group": gas.rule,
+                "acknowledge_comment": "gas spike after the fork",
+                "incident": "INC-2026-014",
+            }
+        ),
         foreign(),
         muted(),
     ]
@@ -76,6 +88,7 @@ def foreign() -> Alert:
     ).model_copy(
         update={
             "source": "alertmanager:prod",
+            "group": PROD,
             "category": AlertCategory.PERFORMANCE,
             "labels": {"alertname": "NodeDown", "instance": "node-7:9100", "job": "node", "severity": "page"},
             "starts_at": ago(minutes=11),
@@ -91,6 +104,7 @@ def muted() -> Alert:
     ).model_copy(
         update={
             "source": "alertmanager:prod",
+            "group": PROD,
             "labels": {"alertname": "RelaySilent", "instance": "relay-2"},
             "muted_by": [
                 Muting(
@@ -199,22 +213,39 @@ class Desk(Paper):
     """Alerts that no act changes."""
     _states: list[str] = field(default_factory=list)
     """States of silences that were asked for last."""
+    _statuses: list[str] = field(default_factory=list)
+    """Statuses of alerts that were asked for last."""
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         self._states = request.url.params.get_list("state")
+        self._statuses = request.url.params.get_list("status")
         return await super()._handle(request)
 
     def _answer(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
         parts = path.split("/")
         if path == "/v1/alerts/acts":
             return told(self._act(body))
+        if path == "/v1/alerts/groups":
+            return told(Page[AlertGroup](items=grouped(self.alerts), total=len(grouped(self.alerts))))
+        if path == "/v1/alerts" and "group" in body:
+            return told(Page[Alert](items=self._of_group(str(body["group"]))))
         if path.startswith("/v1/alerts/") and parts[-1] == "events":
-            return told(Page[AlertEvent](items=self.events))
+            return told(self._history(body))
         if path.startswith("/v1/alerts/") and parts[-1] == "around":
             return told(around())
         if path.startswith("/v1/silences"):
             return self._silence(method, parts, body)
         return super()._answer(method, path, body)
+
+    def _of_group(self, ident: str) -> list[Alert]:
+        return [one for one in self.alerts if group_id(one) == ident and one.status in self._statuses]
+
+    def _history(self, body: dict[str, object]) -> Page[AlertEvent]:
+        """Newest first, as many as were asked for behind the cursor."""
+        start, limit = int(str(body.get("cursor") or 0)), int(str(body["limit"]))
+        newest = sorted(self.events, key=lambda one: int(one.id), reverse=True)
+        more = start + limit < len(newest)
+        return Page(items=newest[start : start + limit], next_cursor=str(start + limit) if more else None)
 
     def _act(self, body: dict[str, object]) -> AlertActAnswer:
         wanted = body["ids"]
@@ -261,6 +292,39 @@ class Desk(Paper):
             if all(alert.labels.get(one.name, "") == one.value for one in matchers if one.op is MatchOp.IS)
         ]
         return told(SilencePreview(total=len(hit), alerts=hit[:50], sources=["prod"] if hit else []))
+
+
+def group_id(alert: Alert) -> str:
+    """The id of its group."""
+    return sha256(alert.group.encode()).hexdigest()
+
+
+def grouped(known: list[Alert]) -> list[AlertGroup]:
+    """One row a group, as the backend counts them."""
+    groups: dict[str, list[Alert]] = {}
+    for one in known:
+        if one.status is not AlertStatus.CLEARED:
+            groups.setdefault(one.group, []).append(one)
+    found = [_group(members) for members in groups.values()]
+    return sorted(found, key=lambda one: (list(Severity).index(one.severity), -one.newest_at.timestamp()))
+
+
+def _group(members: list[Alert]) -> AlertGroup:
+    waiting = [one.raised_at for one in members if one.status is AlertStatus.OPEN]
+    newest = max(members, key=lambda one: one.raised_at)
+    return AlertGroup(
+        id=group_id(newest),
+        group=newest.group,
+        severity=min((one.severity for one in members), key=list(Severity).index),
+        total=len(members),
+        open=len(waiting),
+        acknowledged=len(members) - len(waiting),
+        muted=sum(bool(one.muted_by) for one in members),
+        rules=len({one.rule for one in members}),
+        newest_at=newest.raised_at,
+        oldest_open_at=min(waiting, default=None),
+        newest=newest,
+    )
 
 
 def told(model: BaseModel) -> httpx.Response:

@@ -17,6 +17,7 @@ from console.actions import (
 )
 from console.app import WatchfloorApp
 from console.keys import FORBIDDEN_KEYS
+from console.screens.alerts.groups import GroupsScreen
 from console.screens.alerts.joining import JoinScreen
 from console.screens.alerts.page import AlertScreen
 from console.screens.alerts.screen import AlertsScreen
@@ -58,6 +59,7 @@ DOERS: dict[Context, list[type]] = {
     Context.LIST: [Rows],
     Context.OVERVIEW: [OverviewScreen],
     Context.ALERTS: [AlertsScreen],
+    Context.GROUPS: [GroupsScreen],
     Context.ALERT: [AlertScreen],
     Context.JOINING: [JoinScreen],
     Context.BOARD: [BoardScreen],

@@ -173,6 +173,29 @@ async def test_the_page_of_an_alert_shows_its_history_and_follows_it() -> None:
         await run.shows("bob has seen it")
 
 
+async def test_older_lines_of_a_history_are_loaded_where_it_ends_and_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.screens.alerts.page._EVENTS", 10)
+    desk = Desk()
+    first = desk.events[0]
+    desk.events = [first.model_copy(update={"id": str(n), "kind": "noted", "text": f"line {n:03d}"}) for n in range(1, 36)]
+    async with running(desk, size=(100, 40)) as run:
+        await _alerts(run)
+        await run.press("h")
+        await run.shows("HISTORY 10 loaded")
+        await run.shows("There are older ones: Enter loads them.")
+        assert len([1 for _, path, _ in desk.asked if path.endswith("/events")]) == 1, "nobody went there"
+        await run.press(*["j"] * 11, "enter")
+        await run.shows("HISTORY 20 loaded")
+        await run.press("G")
+        await run.shows("line 001")
+        await run.press("h")
+        await run.shows("HISTORY 35 ")
+        desk.events.append(first.model_copy(update={"id": "36", "kind": "noted", "text": "the newest line"}))
+        desk.emit(Topic.ALERT, desk.alerts[0].model_copy(update={"updated_at": models.NOW}))
+        await run.shows("HISTORY 36 ")
+        await run.shows("the newest line")
+
+
 async def test_a_history_that_cannot_be_had_leaves_the_rest_of_the_page() -> None:
     desk = Desk()
     desk.refuse["GET /v1/alerts/alert-1/events"] = refusal(503, "unavailable", "The database is not answering.")
@@ -315,5 +338,5 @@ async def test_an_alert_leads_to_its_incident() -> None:
         await run.shows("incident      INC-2026-014")
         await run.press("f")
         await run.at("Alert")
-        await run.press("home", *["j"] * 6, "enter")
+        await run.press("home", *["j"] * 5, "enter")
         await run.until(lambda: run.title not in {"Alert", "Alerts"}, "the incident is shown")

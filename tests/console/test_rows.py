@@ -125,3 +125,13 @@ async def test_a_click_selects_and_the_wheel_scrolls() -> None:
         await pilot.click(Rows, offset=(2, 4))
         assert app.rows.selected == "4"
         assert app.moves >= 1
+
+
+async def test_a_row_that_was_painted_before_a_resize_was_told_is_not_kept_by_the_next_load() -> None:
+    async with listing(8) as (app, pilot):
+        app.rows.on_resize()  # Textual tells it after it has painted for the new room
+        app.rows.do_list_down("")
+        await pilot.pause()
+        app.load([f"new {number}" for number in range(8)])
+        await pilot.pause()
+        assert app.shown[:8] == [f"row new {number}" for number in range(8)]

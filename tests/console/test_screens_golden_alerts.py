@@ -45,6 +45,31 @@ async def _join(run: Running) -> None:
     await run.opens("i", "Which incident?")
 
 
+async def _groups(run: Running) -> None:
+    await _alerts(run)
+    await run.press("v")
+    await run.at("Alert groups")
+    await run.shows("NodeDown +1")
+
+
+async def _group(run: Running) -> None:
+    await _groups(run)
+    await run.press("slash")
+    await run.type("prod")
+    await run.press("enter", "enter")
+    await run.at("Alert group")
+    await run.shows("NodeDown")
+
+
+async def _group_ack(run: Running) -> None:
+    await _groups(run)
+    await run.press("slash")
+    await run.type("prod")
+    await run.press("enter")
+    await run.opens("a", "Acknowledge")
+    await _cursor_rests(run)
+
+
 async def _cursor_rests(run: Running) -> None:
     """Wait until the dialog has filled its fields in."""
     screen = run.app.screen
@@ -109,6 +134,9 @@ SCREENS: dict[str, tuple[Callable[[], Desk], Callable[[Running], Awaitable[None]
     "alerts-ack": (Desk, _ack_marked),
     "alert-assign": (Desk, _assign),
     "alerts-join": (Desk, _join),
+    "alert-groups": (Desk, _groups),
+    "alert-group": (Desk, _group),
+    "alert-group-ack": (Desk, _group_ack),
     "alert": (Desk, _page),
     "alert-history": (Desk, _history),
     "alert-around": (Desk, _around),
@@ -118,7 +146,7 @@ SCREENS: dict[str, tuple[Callable[[], Desk], Callable[[Running], Awaitable[None]
     "silences-none": (lambda: Desk(silences=[]), _no_silences),
     "silence-end": (Desk, _end),
 }
-WIDE = {"overview-worked", "alerts-worked", "alert"}
+WIDE = {"overview-worked", "alerts-worked", "alert", "alert-groups"}
 """Those that look different where there is room."""
 CASES = [(name, size) for name in SCREENS for size in SIZES if size == SIZES[0] or name in WIDE]
 

@@ -1,6 +1,8 @@
 """The page about one alert: everything known of it, with its history."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from textual import on
 
 from console.actions import Context
 from console.asking import Question
@@ -20,9 +22,10 @@ from contract.base import Page
 if TYPE_CHECKING:
     from console.client.errors import ClientError
 
-_EVENTS: int = 200
-"""More than a person reads; the command line has the rest."""
-_HISTORY_ROW: str = "history:#1"
+_EVENTS: Final = 200
+"""More than a person reads at once; older ones are loaded at the end of the page."""
+_OLDER: Final = "older"
+_HISTORY_ROW: Final = "history:#1"
 
 
 class AlertScreen(ReadingScreen, AlertWork):
@@ -36,8 +39,8 @@ class AlertScreen(ReadingScreen, AlertWork):
         super().__init__("Alert", self._page)
         self._alert = alert
         self._events: list[AlertEvent] | None = None
-        self._older = False
-        """There are more events than are shown."""
+        self._cursor: str | None = None
+        """Where the history goes on behind what is shown; None: that is all of it."""
         self._problem = ""
         self._asked_for: tuple[object, ...] = ()
         """The state of the alert of which the history was asked for last."""
@@ -65,7 +68,7 @@ class AlertScreen(ReadingScreen, AlertWork):
 
     def _page(self, view: View) -> list[Row]:
         alert, floor = self._current(), self.desk.floor or Floor()
-        history = alert_page.history_rows(self._events, self._problem, view, more=self._older)
+        history = alert_page.history_rows(self._events, self._problem, view, more=self._cursor is not None)
         return [*draw.detail_rows(alert, floor, view), *history, *alert_page.label_rows(alert, view)]
 
     def draw(self, view: View) -> None:
@@ -78,13 +81,16 @@ class AlertScreen(ReadingScreen, AlertWork):
             self._ask_events()
 
     def _ask_events(self) -> None:
+        self.questions.forget(_OLDER)
         ident = self._alert.id
         self.ask("events", lambda api: alert_work.events(api, ident, limit=_EVENTS), ident)
 
     def answered(self, question: Question, value: object) -> None:
         """The history, or the alert as it was acknowledged."""
-        if isinstance(value, Page):
-            self._events, self._older, self._problem = value.items, value.next_cursor is not None, ""
+        if isinstance(value, Page) and question.topic == _OLDER:
+            self._take_older(value)
+        elif isinstance(value, Page):
+            self._take_newest(value)
             if self._at_history:
                 self._at_history = False
                 self.call_later(self._to_history)
@@ -93,18 +99,44 @@ class AlertScreen(ReadingScreen, AlertWork):
             if is_acknowledgement(question):
                 self.desk.say("done", draw.acknowledged_text(value))
 
+    def _take_newest(self, page: Page[AlertEvent]) -> None:
+        """The newest lines; older ones stay where the two meet, else they are loaded again."""
+        known = [one.id for one in self._events or ()]
+        last = page.items[-1].id if page.items else ""
+        older = (self._events or [])[known.index(last) + 1 :] if last in known else []
+        self._events, self._problem = [*page.items, *older], ""
+        if not older:
+            self._cursor = page.next_cursor
+
+    def _take_older(self, page: Page[AlertEvent]) -> None:
+        self._events, self._cursor, self._problem = [*(self._events or ()), *page.items], page.next_cursor, ""
+
+    def _load_older(self) -> None:
+        cursor, ident = self._cursor, self._alert.id
+        if cursor is not None and not self.questions.is_waiting(_OLDER) and not self.questions.is_waiting("events"):
+            self.ask(_OLDER, lambda api: alert_work.events(api, ident, limit=_EVENTS, cursor=cursor), ident)
+
+    @on(Rows.Moved, "#page")
+    def _near_the_end(self) -> None:
+        """Load older lines for whoever goes there: a page that is only opened loads no more than it shows."""
+        rows = self.query_one("#page", Rows)
+        if rows.at_end and rows.position[0] > rows.size.height:
+            self._load_older()
+
     def refused(self, question: Question, error: "ClientError") -> bool:
         """A history that cannot be had is missing on the page; the rest of it stands."""
         from console.state.problems import describe, ends_session
 
-        if question.topic != "events" or ends_session(error):
+        if question.topic not in {"events", _OLDER} or ends_session(error):
             return False
         self._problem = describe(error)
         return True
 
     async def follow(self, link: Link) -> None:
-        """Go to what a link points at; the heading of the history leads nowhere."""
-        if link != alert_page.HISTORY:
+        """Go to what a link points at, or load what is older; the heading of the history leads nowhere."""
+        if link == alert_page.OLDER:
+            self._load_older()
+        elif link != alert_page.HISTORY:
             await super().follow(link)
 
     def _to_history(self) -> None:

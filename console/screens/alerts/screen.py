@@ -41,7 +41,7 @@ class AlertsScreen(ListScreen, ListedAlerts):
         self._alerts: dict[str, Alert] = {}
         self._known_from: tuple[object, ...] = ()
         self._ids: list[str] = []
-        self._tally = alert_book.Tally()
+        self.tally = alert_book.Tally()
         self._wanted = ""
         self._marks: dict[str, None] = {}
         """Ids of marked alerts, in the order of marking."""
@@ -56,22 +56,44 @@ class AlertsScreen(ListScreen, ListedAlerts):
             self._renewed_for = self._many_changed()
             self.load_more()
 
+    # what a narrower list changes
+
+    @property
+    def narrowed(self) -> dict[str, str]:
+        """What the backend is asked for besides a status."""
+        return {}
+
+    @property
+    def heading(self) -> str:
+        """The first words above the list."""
+        return "ALERTS"
+
+    def ours(self, alerts: Mapping[str, Alert]) -> Mapping[str, Alert]:
+        """Those of the floor's alerts that belong on this list."""
+        return alerts
+
+    def total(self, floor: Floor) -> int:
+        """How many neither cleared nor muted alerts there are, loaded or not."""
+        return floor.counts.total
+
+    # what is shown
+
     def sentence(self, view: View) -> Line:
         """How many wait for somebody."""
         floor = self.desk.floor
         if floor is None or floor.loaded_at is None:
             return line((f" {view.glyphs.unknown} ", "dim"), ("Nothing is known yet.", "dim"))
         self._known(floor)
-        waiting = self._tally.waiting
+        waiting = self.tally.waiting
         if marked := len(self.marked()):
             acts = "a acknowledges, s silences, r assigns; Esc unmarks."
             return self.headline_line("near", f"{marked:,} alert{' is' if marked == 1 else 's are'} marked: {acts}")
         if not waiting:
             mood, text = "ok", "Every alert has been seen." if floor.counts.total else "No alert is open."
-            if muted := self._tally.muted:
+            if muted := self.tally.muted:
                 mood, text = "near", f"No alert waits for anybody; {muted:,} {'is' if muted == 1 else 'are'} muted."
         else:
-            mood = "bad" if self._tally.critical else "near"
+            mood = "bad" if self.tally.critical else "near"
             plural = "s wait" if waiting > 1 else " waits"
             text = f"{waiting:,} alert{plural} for somebody: press a to acknowledge the selected one."
         return self.headline_line(mood, text)
@@ -81,12 +103,13 @@ class AlertsScreen(ListScreen, ListedAlerts):
         floor = self.desk.floor or Floor()
         shown = draw.Shown(
             shown=len(self._ids),
-            known=self._tally.live,
-            muted=self._tally.muted,
-            total=floor.counts.total,
-            cleared=len(self._alerts) - self._tally.live,
+            known=self.tally.live,
+            muted=self.tally.muted,
+            total=self.total(floor),
+            cleared=len(self._alerts) - self.tally.live,
             marked=len(self.marked()),
             filter_text=self.filter_text,
+            heading=self.heading,
         )
         columns = view.width - SIDE_COLUMNS - 2 if view.width + 2 >= WIDE_COLUMNS else view.width
         return draw.list_title(floor, view, shown, columns)
@@ -120,9 +143,9 @@ class AlertsScreen(ListScreen, ListedAlerts):
             a is not b for a, b in zip(source, self._known_from, strict=True)
         ):
             self._known_from = source
-            self._alerts = alert_book.current(self._book, floor.alerts, floor.cleared)
+            self._alerts = alert_book.current(self._book, self.ours(floor.alerts), self.ours(floor.cleared))
             self._ids = alert_book.filtered(self._alerts, self.filter_text)
-            self._tally = alert_book.tally(self._alerts)
+            self.tally = alert_book.tally(self._alerts)
         return self._alerts
 
     def _selected(self) -> Alert | None:
@@ -141,7 +164,7 @@ class AlertsScreen(ListScreen, ListedAlerts):
         if page is None or self.questions.is_waiting("alerts") or self.desk.api is None:
             return
         status, cursor, rows = page
-        self.ask("alerts", lambda api: api.alerts(status=status, cursor=cursor, limit=rows), status)
+        self.ask("alerts", lambda api: api.alerts(status=status, cursor=cursor, limit=rows, **self.narrowed), status)
 
     def _many_changed(self) -> int:
         return self.desk.floor.many_changed if self.desk.floor is not None else 0
@@ -162,7 +185,7 @@ class AlertsScreen(ListScreen, ListedAlerts):
         page = self._new_book.next_page if self._new_book is not None else None
         if page is not None:
             status, cursor, rows = page
-            self.ask(_RENEW, lambda api: api.alerts(status=status, cursor=cursor, limit=rows), status)
+            self.ask(_RENEW, lambda api: api.alerts(status=status, cursor=cursor, limit=rows, **self.narrowed), status)
 
     def _read(self, page: Page[Alert]) -> None:
         """One page more; once there are as many as before, they take the place of what was shown."""
@@ -264,6 +287,12 @@ class AlertsScreen(ListScreen, ListedAlerts):
             self.redraw()
         else:
             await super().do_back(argument)
+
+    async def do_alert_groups(self, _: str) -> None:
+        """Show one line a group."""
+        from console.screens.alerts.groups import GroupsScreen
+
+        await self.desk.push_screen(GroupsScreen())
 
     async def do_open(self, _: str) -> None:
         """Show everything about the selected alert."""

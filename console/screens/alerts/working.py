@@ -97,13 +97,18 @@ class AlertWork(FloorScreen):
         from console.screens.alerts.joining import declare_or_join
 
         alerts = self.meant()
+        free = [alert for alert in alerts if not alert.incident]
+        of = ", ".join(sorted({alert.incident for alert in alerts if alert.incident})[:3])
         if not alerts:
             self.desk.say("refused", "No alert is selected.")
-        elif of := {alert.incident for alert in alerts if alert.incident}:
-            text = f"{alerts[0].rule} is" if len(alerts) == 1 else "Among them are alerts that are"
-            self.desk.say("refused", f"{text} part of {', '.join(sorted(of)[:3])} already.")
+        elif not free:
+            which = alerts[0].rule if len(alerts) == 1 else f"Each of the {len(alerts):,} alerts"
+            self.desk.say("refused", f"{which} is part of {of} already.")
         else:
-            await declare_or_join(self.desk, alerts)
+            await declare_or_join(self.desk, free)
+            if left_out := len(alerts) - len(free):
+                verb = "are" if left_out > 1 else "is"
+                self.desk.say("notice", f"Left out: {left_out:,} that {verb} part of {of} already.")
 
     async def do_alert_around(self, _: str) -> None:
         """Show what changed around an alert."""
