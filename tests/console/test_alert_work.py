@@ -187,6 +187,8 @@ async def test_older_lines_of_a_history_are_loaded_where_it_ends_and_stay(monkey
         await run.press(*["j"] * 11, "enter")
         await run.shows("HISTORY 20 loaded")
         await run.press("G")
+        await run.shows("HISTORY 30 loaded")
+        await run.press("G")
         await run.shows("line 001")
         await run.press("h")
         await run.shows("HISTORY 35 ")
