@@ -16,7 +16,7 @@ help:
 	@echo "make bench    measure; results in bench-results/"
 	@echo "make bench-audit-search  search in 5,000,000 entries (ENTRIES=…): ten gigabytes, half an hour"
 	@echo "make bench-audit  measure the audit ledger's write path; make soak  kill it 200 times under load"
-	@echo "make bench-alerts  a thousand alerts a second for a minute, the backend killed in the middle"
+	@echo "make bench-alerts  a thousand alerts a second for a minute, the backend killed in the middle; the console's keys"
 	@echo "make bench-freeze  time to halt, late orders and random histories; WATCHFLOOR_BENCH_RUNS=… for less than hours"
 	@echo "make histories-incidents  twenty people at one incident's record, a thousand times"
 	@echo "make fuzz     ask every route 20,000 times (CASES=…), as everybody, for what it allows and what it does not"
@@ -55,7 +55,8 @@ bench-audit: develop
 
 # ARGS: alerts a second, seconds, alerts of a delivery, seed
 bench-alerts: develop
-	@exec .venv/bin/python -m tests.support.alert_storm $(ARGS)
+	@.venv/bin/python -m tests.support.alert_storm $(ARGS)
+	@exec .venv/bin/python -m tests.bench alert_storm
 
 # WATCHFLOOR_BENCH_RUNS: bots frozen under mishaps; WATCHFLOOR_BENCH_OUTAGES, WATCHFLOOR_BENCH_HISTORIES likewise
 bench-freeze: develop

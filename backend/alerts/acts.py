@@ -112,8 +112,8 @@ async def act(
 ) -> AlertActAnswer:
     """Do something with alerts, in the order of their ids; the answer names each of them once.
 
-    `to` is the account that the request names: whoever calls has looked it up. An alert to which it was done before under
-    the same key is done already: the lock on it keeps two askings apart.
+    `to` is the account that the request names: whoever calls has looked it up. An alert to which it was done before
+    under the same key is done already: the lock on it keeps two askings apart.
     """
     one = _Act(session, runtime, caller, request.comment.strip(), to, request.idempotency_key)
     rows, refused = await _locked(session, list(dict.fromkeys(request.ids)))

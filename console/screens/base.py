@@ -264,11 +264,8 @@ class FloorScreen(AskingScreen):
         """Give the keys back to the screen."""
         self.query_one(CommandLine).close()
         self.query_one("#keys", Panel).display = True
-        for rows in self.query(Rows):
-            if rows.display:
-                self.set_focus(rows)
-                return
-        self.set_focus(None)
+        self.set_focus(next((rows for rows in self.query(Rows) if rows.display), None))
+        self.redraw_keys(self.view())
 
     @on(CommandLine.Edited)
     def _prompt_edited(self, event: CommandLine.Edited) -> None:

@@ -3,13 +3,14 @@
 from datetime import datetime, timedelta
 from typing import Final
 
+from console.state.floor import SEVERITIES
 from console.state.freshness import coarse_age
 from console.widgets import words
 from console.widgets.alert_rows import place_text
 from console.widgets.lines import EMPTY, Line, column, cut, left, line, outside, right, titled_rule, wrap
 from console.widgets.view import View
 from contract.alert_work import AlertEvent, Around, Nearby
-from contract.alerts import Alert, Link
+from contract.alerts import Alert, Link, Severity
 
 Row = tuple[Line, Link | None]
 
@@ -24,6 +25,8 @@ _KINDS: Final = {
 _NEAR: Final = frozenset({"raised", "raised_again", "escalated"})
 _GOOD: Final = frozenset({"cleared", "acknowledged"})
 _WHEN, _KIND, _ACTOR, _OFFSET = 15, 15, 13, 8
+_SERVICE: Final = "service:"
+"""How the names of machines begin; their column has no room for it."""
 _LATE: Final = timedelta(minutes=1)
 """What became known later than this says so."""
 _VALUE_CHARS: Final = 300
@@ -58,7 +61,9 @@ def history_rows(events: list[AlertEvent] | None, problem: str, view: View, *, m
     for one in order:
         rows += [(row, None) for row in _event_rows(one, view)]
     if more:
-        said = (f"{view.glyphs.near} {outside(problem, 300)} ", "near") if problem else ("There are older ones: ", "dim")
+        said = (
+            (f"{view.glyphs.near} {outside(problem, 300)} ", "near") if problem else ("There are older ones: ", "dim")
+        )
         rows.append((line(said, ("Enter", "key"), (" loads them.", "dim")), OLDER))
     return rows
 
@@ -75,7 +80,7 @@ def _event_rows(one: AlertEvent, view: View) -> list[Line]:
     head = line(
         (column(f"{one.at:%m-%d %H:%M:%S}", _WHEN, g), "dim"),
         (column(kind, _KIND, g), style),
-        column(outside(one.actor, 40), _ACTOR, g),
+        column(outside(one.actor.removeprefix(_SERVICE), 40), _ACTOR, g),
         first,
     )
     return [head, *(line(" " * indent, row) for row in rest)]
@@ -113,14 +118,15 @@ def _nearby_rows(one: Nearby, began: datetime, view: View) -> list[Row]:
     g = view.glyphs
     away_s = (one.at - began).total_seconds()
     offset = f"{'-' if away_s < 0 else '+'}{coarse_age(abs(away_s))}"
-    indent = 9 + _OFFSET + 9 + _ACTOR
+    actor = column(outside(one.actor.removeprefix(_SERVICE), 40), _ACTOR, g) if one.actor else ""
+    indent = 9 + _OFFSET + 9 + (_ACTOR if actor else 0)
     first, *rest = wrap(outside(one.text, 500), max(view.width - indent, 16))
     link = Link(kind=one.kind, id=one.id, label="")
     head = line(
         (f"{one.at:%H:%M:%S} ", "dim"),
         right(offset, _OFFSET - 1, g) + " ",
         (column(outside(one.kind, 20), 9, g), "key"),
-        (column(outside(one.actor or "", 40), _ACTOR, g), "dim"),
+        (actor, "dim"),
         first,
     )
     return [(head, link), *((line(" " * indent, row), link) for row in rest)]
@@ -143,16 +149,25 @@ def runbook_rows(alert: Alert, view: View) -> list[Row]:
     for name, value in sorted(alert.annotations.items()):
         rows += [
             (EMPTY, None),
-            (titled_rule(((outside(name, 40).upper() + " ", "head"),), view.width, view.glyphs), None),
+            (titled_rule(((outside(name, 40).upper(), "head"),), view.width, view.glyphs), None),
         ]
         parts = wrap(outside(value, 4_000), view.width)
         rows += [(line(part), None) for part in parts[:_TEXT_ROWS]]
     return rows
 
 
+def critical_text(alerts: list[Alert]) -> str:
+    """How many of the alerts that an act is about are critical; empty where none is."""
+    critical = sum(alert.severity is Severity.CRITICAL for alert in alerts)
+    if not critical:
+        return ""
+    return f", {critical:,} of them CRITICAL" if len(alerts) > 1 else ", which is CRITICAL"
+
+
 def meant_rows(alerts: list[Alert], view: View, most: int) -> list[Line]:
-    """The alerts that an act is about, a few of them one by one."""
+    """The alerts that an act is about, the most severe of them one by one."""
     g = view.glyphs
+    alerts = sorted(alerts, key=lambda alert: SEVERITIES.index(alert.severity))
     kept = alerts if len(alerts) <= most else alerts[: most - 1]
     rows = []
     for alert in kept:

@@ -28,7 +28,7 @@ def incidents_lines(floor: Floor, view: View, rows: int) -> list[Line]:
         return [left_to_do] if left_to_do else []
     known = sorted(floor.incidents.values(), key=lambda one: (SEVERITIES.index(one.severity), one.declared_at, one.id))
     kept = known if len(known) <= rows else known[: max(rows - 1, 0)]
-    lines = [incident_row(one, floor, view) for one in kept]
+    lines = [_incident_row(one, floor, view) for one in kept]
     if len(kept) < len(known):
         lines.append(line((f"and {len(known) - len(kept)} more", "dim")))
     title = (("INCIDENTS ", "head"), (f"{len(known)} open", "near"))
@@ -45,8 +45,7 @@ def follow_ups_text(floor: Floor) -> Line:
     return line(("FOLLOW-UPS ", "head"), f"{floor.follow_ups_open:,} open", *overdue)
 
 
-def incident_row(incident: Incident, floor: Floor, view: View) -> Line:
-    """One incident: severity, id, title, step, commander, age."""
+def _incident_row(incident: Incident, floor: Floor, view: View) -> Line:
     g = view.glyphs
     sign = words.severity(incident.severity, g)
     age_s = seconds_between(incident.declared_at, floor.now(view.desk_now)) or 0.0

@@ -24,6 +24,7 @@ from backend.clock import SYSTEM_CLOCK
 from backend.main import create_app
 from backend.settings import Settings
 from tests.support import databases
+from tests.support.alertmanager_bodies import receiver_token
 from tests.support.backends import backend
 from tests.support.people import ADMIN, EXECUTOR, sign_in
 
@@ -46,12 +47,12 @@ class Floor:
 
 
 @contextmanager
-def floor(alerts: int = ALERTS) -> Iterator[Floor]:
-    """Run a backend with this many open alerts on a database of its own."""
+def floor(alerts: int = ALERTS, *, receives: bool = False) -> Iterator[Floor]:
+    """Run a backend with this many open alerts on a database of its own; one that `receives` knows an Alertmanager."""
     with databases.migrated_template() as template, tempfile.TemporaryDirectory() as scratch:
         name, url = databases.create_database(template)
         try:
-            token, feed_token = asyncio.run(_prepare(url, alerts))
+            token, feed_token = asyncio.run(_prepare(url, alerts, receives=receives))
             with backend(
                 url,
                 Path(scratch) / "backend.log",
@@ -74,10 +75,12 @@ def feeding(target: Floor) -> Iterator[None]:
         process.wait(_STOP_LIMIT_S)
 
 
-async def _prepare(url: str, alerts: int) -> tuple[str, str]:
+async def _prepare(url: str, alerts: int, *, receives: bool) -> tuple[str, str]:
     runtime = create_app(Settings(database_url=url), monitors=False).state.runtime
     try:
         tokens = await sign_in(runtime, ADMIN), await sign_in(runtime, EXECUTOR)
+        if receives:
+            await receiver_token(runtime)
         now = datetime.now(UTC)
         async with runtime.database.transaction() as session:
             session.add_all(_alert(number, now) for number in range(alerts))

@@ -229,10 +229,8 @@ class Desk(Paper):
             return told(Page[AlertGroup](items=grouped(self.alerts), total=len(grouped(self.alerts))))
         if path == "/v1/alerts" and "group" in body:
             return told(Page[Alert](items=self._of_group(str(body["group"]))))
-        if path.startswith("/v1/alerts/") and parts[-1] == "events":
-            return told(self._history(body))
-        if path.startswith("/v1/alerts/") and parts[-1] == "around":
-            return told(around())
+        if path.startswith("/v1/alerts/") and parts[-1] in {"events", "around"}:
+            return told(self._history(body) if parts[-1] == "events" else around())
         if path.startswith("/v1/silences"):
             return self._silence(method, parts, body)
         return super()._answer(method, path, body)

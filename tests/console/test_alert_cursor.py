@@ -1,4 +1,4 @@
-"""What is under the cursor of a list of alerts: it stays there, and what comes there by itself is not acted on at once."""
+"""What is under the cursor of a list of alerts: it stays there; what comes there by itself is not acted on at once."""
 
 import httpx
 import pytest

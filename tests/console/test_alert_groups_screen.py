@@ -1,4 +1,4 @@
-"""Alerts by group on the screen: one line a group, its alerts behind Enter, acts on all of them after they were shown."""
+"""Alerts by group on the screen: one line a group, its alerts behind Enter, acts on all after they were shown."""
 
 import pytest
 
@@ -83,7 +83,7 @@ async def test_marked_groups_take_an_act_together() -> None:
         await run.press("space", "space")
         await run.shows("2 groups are marked, with 3 alerts")
         await run.opens("n", "Note")
-        await run.shows("Note: 3 alerts.")
+        await run.shows("Note: 3 alerts, 2 of them CRITICAL.")
         await run.press("escape", "escape")
         await run.hides("marked")
 

@@ -177,7 +177,9 @@ async def test_older_lines_of_a_history_are_loaded_where_it_ends_and_stay(monkey
     monkeypatch.setattr("console.screens.alerts.page._EVENTS", 10)
     desk = Desk()
     first = desk.events[0]
-    desk.events = [first.model_copy(update={"id": str(n), "kind": "noted", "text": f"line {n:03d}"}) for n in range(1, 36)]
+    desk.events = [
+        first.model_copy(update={"id": str(n), "kind": "noted", "text": f"line {n:03d}"}) for n in range(1, 36)
+    ]
     async with running(desk, size=(100, 40)) as run:
         await _alerts(run)
         await run.press("h")

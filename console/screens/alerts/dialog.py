@@ -9,7 +9,7 @@ from console.asking import Question
 from console.client import alert_work
 from console.client.api import new_idempotency_key
 from console.screens.form import SEND, Entry, FormScreen
-from console.widgets.alert_page import meant_rows
+from console.widgets.alert_page import critical_text, meant_rows
 from console.widgets.field import Field
 from console.widgets.lines import EMPTY, Line, line, outside, wrap
 from console.widgets.view import View
@@ -80,7 +80,8 @@ class ActScreen(FormScreen):
 
     def sentence(self, view: View) -> Line:
         """How many."""
-        return line((f" {view.glyphs.near} ", "near"), f"{_KINDS[self._act].verb}: {_count(self._alerts)}.")
+        text = f"{_KINDS[self._act].verb}: {_count(self._alerts)}{critical_text(self._alerts)}."
+        return line((f" {view.glyphs.near} ", "near"), text)
 
     def about(self, view: View) -> list[Line]:
         """Which, and what it does."""

@@ -89,7 +89,8 @@ class GroupsScreen(ListScreen, AlertWork):
         return [
             group.id
             for group in self._groups.values()
-            if not wanted or matches(wanted, draw.what(group), group.group, str(group.newest.scope), group.newest.message)
+            if not wanted
+            or matches(wanted, draw.what(group), group.group, str(group.newest.scope), group.newest.message)
         ]
 
     def load_rows(self, view: View) -> None:
@@ -256,4 +257,6 @@ class GroupsScreen(ListScreen, AlertWork):
     def copy_text(self) -> str:
         """The selected group in one line."""
         group = self._groups.get(self.rows.selected or "")
-        return f"{draw.what(group)}: {group.total} alerts, {group.open} open, {group.group}" if group is not None else ""
+        return (
+            f"{draw.what(group)}: {group.total} alerts, {group.open} open, {group.group}" if group is not None else ""
+        )

@@ -17,9 +17,10 @@ from console.client.alert_work import Joined
 from console.screens.dialog import DeafScreen
 from console.screens.incidents.declare import DeclareDialog
 from console.state.floor import SEVERITIES, Floor
+from console.state.freshness import coarse_age, seconds_between
+from console.widgets import words
 from console.widgets.alert_page import meant_rows
-from console.widgets.lines import EMPTY, Line, line, outside, wrap
-from console.widgets.open_incidents import incident_row
+from console.widgets.lines import EMPTY, Line, column, left, line, outside, right, wrap
 from console.widgets.panel import Panel
 from console.widgets.rows import Rows
 from console.widgets.view import View
@@ -35,6 +36,7 @@ _HERE: Final = Path(__file__).parent
 _NEW: Final = "new"
 """The id of the row that declares another one; no incident is called so."""
 _JOIN: Final = "join"
+_SIGN, _AGE = 7, 6
 _SHOWN: Final = 3
 """Alerts that are listed one by one above the choice."""
 
@@ -88,7 +90,7 @@ class JoinScreen(DeafScreen):
         new = line(("+ ", "key"), ("A new incident", "bold"), (": declares one with what stands above", "dim"))
         self.query_one("#choices", Rows).load(
             [_NEW, *known],
-            lambda ident, width: new if ident == _NEW else incident_row(known[ident], floor, view.sized(width)),
+            lambda ident, width: new if ident == _NEW else _row(known[ident], floor, view.sized(width)),
         )
         rows = wrap(outside(self._problem), max(inner.width - 12, 20)) if self._problem else []
         mark = f"{view.glyphs.near} REFUSED "
@@ -151,6 +153,21 @@ class JoinScreen(DeafScreen):
         unknown = "UNKNOWN whether it was taken, Enter asks again: " if isinstance(error, Unreachable) else ""
         self._problem = f"{unknown}{describe(error)}"
         return True
+
+
+def _row(incident: "Incident", floor: Floor, view: View) -> Line:
+    """One incident: severity, id, all of its title that there is room for, age."""
+    g = view.glyphs
+    sign = words.severity(incident.severity, g)
+    ident = f"{outside(incident.id, 20)} {'DRILL ' if incident.drill else ''}"
+    age = coarse_age(seconds_between(incident.declared_at, floor.now(view.desk_now)) or 0.0)
+    room = view.width - _SIGN - len(ident) - _AGE
+    return line(
+        (f"{sign.glyph} {left(sign.word, _SIGN - 2, g)}", sign.style),
+        (ident, "bold"),
+        column(outside(incident.title), room, g),
+        (right(age, _AGE, g), "dim"),
+    )
 
 
 def _counted(count: int) -> str:
