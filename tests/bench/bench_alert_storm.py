@@ -22,8 +22,8 @@ from tests.bench.report import Row
 from tests.support.alert_storm import LINES, Storm, planned
 from tests.support.alertmanager_bodies import HOOK, TOKEN
 
-KEYS: Final = 400
-"""As many as a person presses in some minutes; a hundredth of them is still four."""
+KEYS: Final = 200
+"""As many as a person presses in some minutes; a hundredth of them is still two."""
 STANDING_ALERTS: Final = 1_000
 """What was open before."""
 STORM_S: Final = 120

@@ -288,12 +288,6 @@ class AlertsScreen(ListScreen, ListedAlerts):
         else:
             await super().do_back(argument)
 
-    async def do_alert_groups(self, _: str) -> None:
-        """Show one line a group."""
-        from console.screens.alerts.groups import GroupsScreen
-
-        await self.desk.push_screen(GroupsScreen())
-
     async def do_open(self, _: str) -> None:
         """Show everything about the selected alert."""
         from console.screens.alerts.page import AlertScreen
