@@ -75,6 +75,7 @@ from backend.incidents import kept_routes as incident_kept_routes
 from backend.incidents import routes as incident_routes
 from backend.incidents import scribe as incident_scribe
 from backend.incidents.postmortem import routes as postmortem_routes
+from backend.incidents.postmortem.pressing import Presses
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
 from backend.limits import Limiter
@@ -176,6 +177,7 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
     app.state.machines = Machines(runtime)
     app.state.deliveries = Deliveries(runtime)
     app.state.strangers = Strangers()
+    app.state.presses = Presses()
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
 
 

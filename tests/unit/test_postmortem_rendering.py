@@ -13,7 +13,7 @@ from backend.errors import WatchfloorError
 from backend.incidents.postmortem.document import Document, markdown_of, sha256_of
 from backend.incidents.postmortem.finding import finding_of
 from backend.incidents.postmortem.prefill import head, prefilled
-from backend.incidents.postmortem.printing import pdf_of
+from backend.incidents.postmortem.printing import pdf_of, refuse_without_library
 from backend.incidents.postmortem.report import read_report
 from backend.incidents.postmortem.templates import OWN, Template, templates_of
 from backend.incidents.postmortem.webpage import html_of
@@ -214,7 +214,7 @@ def test_every_real_report_can_be_written_out() -> None:
 def test_pdf_is_refused_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "reportlab", None)
     with pytest.raises(WatchfloorError, match="cannot write PDF") as refused:
-        pdf_of(document())
+        refuse_without_library()
     assert "watchfloor[pdf]" in (refused.value.hint or "")
 
 

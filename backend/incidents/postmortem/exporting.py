@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,13 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
+from backend.db import let_go
 from backend.errors import not_found
 from backend.incidents.postmortem import keeping
 from backend.incidents.postmortem.document import Document, markdown_of
 from backend.incidents.postmortem.facts import Facts
 from backend.incidents.postmortem.finding import finding_of
 from backend.incidents.postmortem.prefill import head, prefilled
-from backend.incidents.postmortem.printing import pdf_of
+from backend.incidents.postmortem.pressing import Presses
 from backend.incidents.postmortem.tables import PostmortemRow
 from backend.incidents.postmortem.templates import OWN
 from backend.incidents.postmortem.webpage import html_of
@@ -41,8 +41,6 @@ _ENDINGS: Final = {
     ExportFormat.JSON: "json",
     ExportFormat.OCSF: "ocsf.json",
 }
-_PRINTING: Final = threading.Lock()
-"""Setting a long report takes a second of one core: others wait for it, and never for two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +54,41 @@ class Export:
 
 
 async def export(  # noqa: PLR0917  what a route has
-    session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, form: ExportFormat, version: int | None
+    session: AsyncSession,
+    runtime: Runtime,
+    presses: Presses,
+    caller: Caller,
+    ident: str,
+    form: ExportFormat,
+    version: int | None,
 ) -> Export:
     """Write an incident out, with a version of its post-mortem: the newest unless one is named.
 
-    Without a post-mortem it is what the record alone says, by the document's template.
+    Without a post-mortem it is what the record alone says, by the document's template. The session must have written
+    nothing before: no connection is held while a page is made.
 
     Raises:
-        WatchfloorError: NOT_FOUND; INVALID_REQUEST for PDF where its library is not installed.
+        WatchfloorError: NOT_FOUND; as `Presses.printed` for PDF.
     """
     incident = await row_of(session, ident)
     row = await keeping.version_of(session, incident.id, version)
     if row is None and version is not None:
         raise not_found("post-mortem", f"{incident.id} version {version}")
     facts = await keeping.facts_of(session, runtime, incident.id)
-    content = await _written(session, runtime, row, facts, form)
-    suffix = f"-v{row.version}" if row is not None and row.version > 1 else ""
-    name = f"{incident.id}{suffix}.{_ENDINGS[form]}"
+    ident, number = incident.id, None if row is None else row.version
+    content = await _written(session, runtime, presses, row, facts, form)
+    suffix = f"-v{number}" if number is not None and number > 1 else ""
+    name = f"{ident}{suffix}.{_ENDINGS[form]}"
     found = Export(name, MEDIA_TYPES[form], content, hashlib.sha256(content).hexdigest())
     draft = AuditDraft(
         "incidents.record.exported",
         "export incident",
         resource_type=INCIDENT,
-        resource_id=incident.id,
-        incident=incident.id,
+        resource_id=ident,
+        incident=ident,
         new_value={
             "format": form.value,
-            "postmortem_version": None if row is None else row.version,
+            "postmortem_version": number,
             "size_bytes": len(content),
             "sha256": found.sha256,
         },
@@ -91,8 +97,13 @@ async def export(  # noqa: PLR0917  what a route has
     return found
 
 
-async def _written(
-    session: AsyncSession, runtime: Runtime, row: PostmortemRow | None, facts: Facts, form: ExportFormat
+async def _written(  # noqa: PLR0917  what `export` has
+    session: AsyncSession,
+    runtime: Runtime,
+    presses: Presses,
+    row: PostmortemRow | None,
+    facts: Facts,
+    form: ExportFormat,
 ) -> bytes:
     match form:
         case ExportFormat.OCSF:
@@ -102,14 +113,10 @@ async def _written(
         case ExportFormat.MARKDOWN:
             return (await _markdown(session, runtime, row, facts)).encode()
     document, footer = await _document(session, runtime, row, facts), _standing(row)
+    await let_go(session)
     if form is ExportFormat.HTML:
         return (await asyncio.to_thread(html_of, document, footer)).encode()
-    return await asyncio.to_thread(_printed, document, footer)
-
-
-def _printed(document: Document, footer: list[str]) -> bytes:
-    with _PRINTING:
-        return pdf_of(document, footer)
+    return await presses.printed(document, footer)
 
 
 async def _markdown(session: AsyncSession, runtime: Runtime, row: PostmortemRow | None, facts: Facts) -> str:

@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
@@ -38,20 +39,28 @@ _BREAKS: Final = {"softbreak": " ", "hardbreak": "<br/>"}
 _TAGS: Final = {"strong": "b", "em": "i", "s": "strike"}
 
 
-def pdf_of(document: Document, footer: Sequence[str] = ()) -> bytes:
-    """The document as PDF; `footer` says who approved it, in plain text.
+def refuse_without_library() -> None:
+    """Refuse where nothing can be printed.
 
     Raises:
         WatchfloorError: INVALID_REQUEST, reportlab is not installed.
     """
     try:
-        from reportlab import platypus
-    except ImportError:
+        found = find_spec("reportlab")
+    except ValueError:  # something else stands in its place
+        found = None
+    if found is None:
         raise WatchfloorError(
             ErrorCode.INVALID_REQUEST,
             "This backend cannot write PDF: a library is not installed.",
             hint="Where the backend runs: pip install 'watchfloor[pdf]'. Or choose markdown or html.",
-        ) from None
+        )
+
+
+def pdf_of(document: Document, footer: Sequence[str] = ()) -> bytes:
+    """The document as PDF; `footer` says who approved it, in plain text. It may take a minute."""
+    from reportlab import platypus
+
     press = _Press()
     press.heading(0, document.title)
     press.items(f"**{name}:** {value}" for name, value in document.head)

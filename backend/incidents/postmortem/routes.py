@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator
 
 from backend.context import CurrentRuntime
@@ -111,18 +111,19 @@ async def approve(
     "/{ident}/export",
     response_class=Response,
     responses={200: {"content": _FILES, "description": "The file"}},
-    **needs(Permission.VIEW_INCIDENTS, exports=True),
+    **needs(Permission.VIEW_INCIDENTS, exports=True, recorded=True),
 )
 async def export(
     *,
     session: Tx,
     runtime: CurrentRuntime,
     caller: CurrentCaller,
+    request: Request,
     ident: str,
     form: Annotated[ExportFormat, Query(alias="format")] = ExportFormat.MARKDOWN,
     version: _Version = None,
 ) -> Response:
     """An incident with its post-mortem as a file; recorded."""
-    found = await exporting.export(session, runtime, caller, ident, form, version)
+    found = await exporting.export(session, runtime, request.app.state.presses, caller, ident, form, version)
     headers = {"content-disposition": f'attachment; filename="{found.name}"', "x-content-sha256": found.sha256}
     return Response(found.content, media_type=found.media_type, headers=headers)
