@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, case, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,7 +29,6 @@ from backend.alerts.muting import mutes_over, set_mutes, standing
 from backend.alerts.outside import alerts_named, note_notified
 from backend.alerts.practising import drill_over
 from backend.alerts.rows import (
-    GRAVITY,
     LIVE,
     UNMUTED,
     announce,
@@ -40,6 +39,7 @@ from backend.alerts.rows import (
     wire,
 )
 from backend.alerts.tables import OWN_SOURCE, AlertRow
+from backend.alerts.urgent import most_urgent, most_urgent_of
 from backend.audit import service as audit
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident
@@ -55,7 +55,8 @@ __all__ = [
     "ACKNOWLEDGEMENT", "BREACHED", "CLEARS_ON", "FEED_SILENT", "MAX_LIVE_OF_RULE", "AlertDraft", "Happening", "Kind",
     "Told", "acknowledge", "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "drill_over",
     "events_after", "events_of", "forget_person", "get_alert", "happened", "link_incident", "live_of_rules",
-    "most_urgent", "newest_event", "note_action", "note_notified", "overdue", "raise_alert", "raised_between",
+    "most_urgent", "most_urgent_of", "newest_event", "note_action", "note_notified", "overdue", "raise_alert",
+    "raised_between",
 ]  # fmt: skip
 
 UPDATE_GAP = timedelta(seconds=10)
@@ -67,12 +68,6 @@ CLEARS_ON = "clears_on"
 ACKNOWLEDGEMENT = "acknowledgement"
 FEED_SILENT = "FEED_SILENT"
 """Rule of the alerts about a feed that has gone silent; the fingerprint names the feed."""
-_SEEN = case((AlertRow.status == AlertStatus.OPEN.value, 0), else_=1)
-_MUTED_LAST = case((UNMUTED, 0), else_=1)
-_MOST_URGENT = select(AlertRow).where(LIVE).limit(bindparam("most"))
-_BY_URGENCY = (GRAVITY, _SEEN, AlertRow.raised_at.desc(), AlertRow.id.desc())
-_UNMUTED_FIRST = _MOST_URGENT.order_by(_MUTED_LAST, *_BY_URGENCY)
-_ALL_ALIKE = _MOST_URGENT.order_by(*_BY_URGENCY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,15 +261,6 @@ async def overdue(session: AsyncSession, now: datetime, limit: int) -> list[Aler
         .order_by(AlertRow.due_at, AlertRow.id)
         .limit(limit)
     )
-    return [wire(row) for row in found.scalars()]
-
-
-async def most_urgent(session: AsyncSession, limit: int, *, muted_last: bool = True) -> list[Alert]:
-    """Alerts that are not cleared: the gravest first, those nobody has seen before the seen, then the newest.
-
-    Muted ones come after all others, or among them for whoever decides by how things are and not by who was told.
-    """
-    found = await session.execute(_UNMUTED_FIRST if muted_last else _ALL_ALIKE, {"most": limit})
     return [wire(row) for row in found.scalars()]
 
 

@@ -19,7 +19,7 @@ from contract.states import FreezeStatus
 from contract.thaw import Thaw, ThawAlert, ThawStage
 
 MAX_ALERTS = 500
-"""Open alerts that are looked at, the gravest first; more than anybody reads before approving."""
+"""Open alerts about a hold, the gravest first; more than anybody reads before approving."""
 MAX_NAMES_SHOWN = 50
 """As many executors as a dialog can list."""
 
@@ -58,8 +58,8 @@ async def facts_of(session: AsyncSession, row: FreezeRow) -> Facts:
 async def touching(session: AsyncSession, scope: Scope, under: Iterable[core.Place]) -> list[Alert]:
     """Open alerts that have to do with a scope under which these executors are, the gravest first."""
     places = list(under)
-    open_ones = await alerts.most_urgent(session, MAX_ALERTS, muted_last=False)  # muted is not gone
-    return [one for one in open_ones if thawing.touches(scope, one.scope, places)]
+    # muted ones too: what is muted is not gone
+    return await alerts.most_urgent_of(session, MAX_ALERTS, lambda other: thawing.touches(scope, other, places))
 
 
 def mark(alert: Alert) -> AlertMark:

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from backend.alerts import service as alerts
-from backend.freeze import thaw_monitor
+from backend.alerts import urgent
+from backend.freeze import thaw_facts, thaw_monitor
 from contract.alerts import Severity
 from contract.errors import ErrorCode
 from contract.freeze import Freeze, FreezeStatus
@@ -118,6 +119,19 @@ async def test_the_detail_shows_what_a_thaw_covers(desk: App) -> None:
     assert (answer.expires_at - answer.requested_at).total_seconds() == 15 * 60
     [entry] = await audited(desk, "freeze.thaw.requested")
     assert entry.new_value["digest"] == answer.digest
+
+
+async def test_graver_alerts_of_other_scopes_hide_none_of_its_own(desk: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thaw_facts, "MAX_ALERTS", 3)
+    monkeypatch.setattr(urgent, "_SCOPES_AT_ONCE", 2)
+    await renew(desk.runtime, "bot-1")
+    admin = await desk.as_(ADMIN)
+    await freeze(admin)
+    own = {await raise_alert(desk, "chain:arbitrum", severity=Severity.LOW)}
+    own.add(await raise_alert(desk, "chain:Arbitrum", severity=Severity.MEDIUM))
+    for number in range(5):
+        await raise_alert(desk, f"chain:other-{number}")
+    assert {one.id for one in (await thaw_of(admin)).alerts} == own
 
 
 async def test_an_approval_names_what_it_approves(desk: App) -> None:
