@@ -173,6 +173,8 @@ class TimelineEntry(Wire):
     link: Link | None = None
     corrects: str | None = None
     corrected_by: str | None = None
+    withheld: bool = False
+    """It tells of an entry of the audit log, which the caller may not see: text, link and who did it are left out."""
 
 
 class NoteRequest(WireRequest):
@@ -332,6 +334,8 @@ class FollowUpChange(WireRequest):
     due_on: date | None = None
     done: bool | None = None
     note: Annotated[str, Field(max_length=MAX_NOTE_CHARS), AfterValidator(storable)] | None = None
+    version: int | None = Field(default=None, ge=1)
+    """The version that was on the screen: refused if somebody has changed the action since."""
 
 
 class Interval(StrEnum):

@@ -92,7 +92,7 @@ async def change(  # noqa: PLR0917  what a route has
     """Change something to be done, or say that it is; what is not given stays.
 
     Raises:
-        WatchfloorError: NOT_FOUND.
+        WatchfloorError: NOT_FOUND; CONFLICT if somebody else has changed it since the version that was seen.
     """
     work = await writing(session, runtime, caller, ident)
     row = await session.get(IncidentFollowUp, (work.row.id, number), populate_existing=True)
@@ -101,6 +101,12 @@ async def change(  # noqa: PLR0917  what a route has
     told = _apply(work, row, request)
     if not told:
         return show(row, work.now)
+    if request.version is not None and request.version != row.version:
+        raise WatchfloorError(
+            ErrorCode.CONFLICT,
+            f"Somebody else has changed {follow_up_id(work.row.id, number)} meanwhile.",
+            hint="Look at what it says now, and change it again if it is still wrong.",
+        )
     row.version += 1
     done = "" if "done" not in told else " is done" if told["done"] else " is not done after all"
     said = f": {row.note}" if "note" in told and row.note else ""
@@ -111,7 +117,7 @@ async def change(  # noqa: PLR0917  what a route has
 
 def _apply(work: Writing, row: IncidentFollowUp, request: FollowUpChange) -> dict[str, object]:
     told: dict[str, object] = {}
-    given = request.model_dump(exclude={"done"}, exclude_unset=True)
+    given = request.model_dump(exclude={"done", "version"}, exclude_unset=True)
     for fact, value in given.items():
         if value is None and fact not in {"owner", "due_on"}:
             continue  # without a text there is nothing to do

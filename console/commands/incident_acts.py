@@ -224,6 +224,7 @@ def add_follow_up(call: Call, ident: str, *, words: str, owner: str | None, due:
 @click.option("--due", type=_DAY, help="By this day, UTC.")
 @click.option("--done/--not-done", default=None)
 @click.option("--note", "said")
+@click.option("--version", type=click.IntRange(1), help="Refuse if somebody changed it after this version.")
 @command("incidents.follow-ups.change")
 def change_follow_up(
     call: Call,
@@ -235,9 +236,10 @@ def change_follow_up(
     due: datetime | None,
     done: bool | None,
     said: str | None,
+    version: int | None,
 ) -> None:
     """Change something to be done, or say that it is done."""
-    given = {"text": words, "owner": owner, "due_on": _day(due), "done": done, "note": said}
+    given = {"text": words, "owner": owner, "due_on": _day(due), "done": done, "note": said, "version": version}
     wanted = FollowUpChange.model_validate({name: value for name, value in given.items() if value is not None})
     _shown(call, call.ask(lambda api: client.change_follow_up(api, ident, number, wanted)))
 

@@ -88,6 +88,20 @@ async def test_follow_ups_are_listed_by_how_long_they_are_overdue(database_url: 
         assert [(one.id, one.follow_ups_open, one.milestones) for one in overview.incidents] == [(made.id, 3, [])]
 
 
+async def test_two_peoples_changes_of_an_action_do_not_overwrite_each_other(app: App) -> None:
+    first, second = await app.as_(OPERATOR), await app.as_(OFFICER)
+    made = await declared(first)
+    path = f"/v1/incidents/{made.id}/follow-ups"
+    seen = FollowUp.model_validate((await first.post(path, json={"text": "Ask the venue"})).json()).version
+    assert (await first.patch(f"{path}/1", json={"owner": "adam", "version": seen})).status_code == 200
+    late = await second.patch(f"{path}/1", json={"owner": "anna", "version": seen})
+    assert (late.status_code, late.json()["code"]) == (409, "conflict")
+    same = FollowUp.model_validate((await second.patch(f"{path}/1", json={"owner": "adam", "version": seen})).json())
+    assert (same.owner, same.version) == ("adam", seen + 1), "what is as wanted already is left alone"
+    whole = FollowUp.model_validate((await second.patch(f"{path}/1", json={"done": True, "version": seen + 1})).json())
+    assert (whole.owner, whole.done_by, whole.version) == ("adam", OFFICER.name, seen + 2)
+
+
 async def test_the_floor_is_kept_as_it_was_at_the_declaration(app: App) -> None:
     client = await app.as_(OPERATOR)
     made = await declared(client)

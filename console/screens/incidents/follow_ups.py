@@ -95,7 +95,7 @@ class FollowUpsScreen(WatchedScreen):
         """It is done, or is not."""
         one = self._selected()
         if one is not None:
-            wanted = FollowUpChange(done=one.done_at is None)
+            wanted = FollowUpChange(done=one.done_at is None, version=one.version)
             self.ask(_DONE, lambda api: incidents.change_follow_up(api, one.incident, one.number, wanted))
 
     async def do_follow_up_change(self, _: str) -> None:
@@ -173,7 +173,7 @@ class FollowUpDialog(FormScreen):
         """Write it down."""
         one = self._one
         if one is not None:
-            changed = FollowUpChange(**self._changed())
+            changed = FollowUpChange(**self._changed(), version=one.version)
             self.ask(SEND, lambda api: incidents.change_follow_up(api, one.incident, one.number, changed))
             return
         wanted = FollowUpRequest(text=self.text("text"), owner=self.text("owner") or None, due_on=self._due())
