@@ -275,6 +275,22 @@ async def test_an_amendment_is_the_next_version_and_leaves_the_approved_one(app:
     assert (await read(writer, incident.id, 1)).state is PostmortemState.APPROVED
 
 
+async def test_whoever_wrote_any_of_the_text_of_an_earlier_version_does_not_approve_a_later_one(app: App) -> None:
+    writer, officer, admin = await app.as_(OPERATOR), await app.as_(OFFICER), await app.as_(ADMIN)
+    incident = await written(writer)
+    first = section(await read(writer, incident.id), "root_cause")
+    await put(admin, incident.id, "root_cause", f"{first[0]}\nIts clock was wrong.", first[1])
+    await put(writer, incident.id, "root_cause", f"{first[0]}\nIts clock was wrong.\nOurs was not.", first[1] + 1)
+    await submitted(writer, incident.id)
+    assert (await approving(officer, incident.id)).status_code == 200
+    amended = await opened(writer, incident.id)
+    await put(writer, incident.id, "lessons_learned", "Watch clocks.", section(amended, "lessons_learned")[1])
+    await submitted(writer, incident.id)
+    refused = await approving(admin, incident.id)
+    assert (refused.status_code, refused.json()["code"]) == (403, "second_person_required")
+    assert (await approving(officer, incident.id)).status_code == 200
+
+
 @pytest.mark.parametrize("form", ["markdown", "html", "pdf", "json", "ocsf"])
 async def test_every_format_can_be_had_with_and_without_a_post_mortem(app: App, form: str) -> None:
     client = await app.as_(OPERATOR)

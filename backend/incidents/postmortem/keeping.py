@@ -68,13 +68,13 @@ def template_of(runtime: Runtime, name: str) -> Template:
     return known[name]
 
 
-async def facts_of(session: AsyncSession, runtime: Runtime, incident: str) -> Facts:
-    """What the record says.
+async def facts_of(session: AsyncSession, runtime: Runtime, incident: str, *, audit: bool = False) -> Facts:
+    """What the record says; without what lines from the audit log say unless asked to: a report has many readers.
 
     Raises:
         WatchfloorError: NOT_FOUND.
     """
-    record = await record_of(session, runtime, incident)
+    record = await record_of(session, runtime, incident, audit=audit)
     entries = (await row_of(session, incident)).last_entry
     return Facts(record.incident, tuple(record.timeline), entries, tuple(record.evidence), tuple(record.follow_ups))
 
@@ -118,9 +118,12 @@ async def text_at(session: AsyncSession, part: Part, version: int) -> str | None
 
 
 async def editors_of(session: AsyncSession, row: PostmortemRow) -> list[str]:
-    """Everybody who has written any of a version's texts, by name."""
+    """Everybody who has written any of a version's texts or of those that it took over, by name."""
+    taken_over = select(PostmortemRow.id).where(
+        PostmortemRow.incident == row.incident, PostmortemRow.version <= row.version
+    )
     query = select(PostmortemEdit.edited_by).where(
-        PostmortemEdit.postmortem == row.id, PostmortemEdit.edited_by.is_not(None)
+        PostmortemEdit.postmortem.in_(taken_over), PostmortemEdit.edited_by.is_not(None)
     )
     return sorted({name for name in await session.scalars(query.distinct()) if name})
 
@@ -156,7 +159,7 @@ async def begin(session: AsyncSession, row: PostmortemRow, template: Template, f
 
 
 async def amend(session: AsyncSession, row: PostmortemRow, approved: PostmortemRow) -> None:
-    """Give a further version the texts of the approved one, with the names of those who wrote them.
+    """Give a further version the texts of the approved one, with the name of whoever wrote each last.
 
     Versions of sections go on: what somebody began before the approval must not count as an edit of the approved text.
     """
