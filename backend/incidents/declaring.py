@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Caller, Runtime
-from backend.incidents import checking, snapshots, views
+from backend.incidents import checking, places, snapshots, views
 from backend.incidents.filling import MAX_SCOPES, take_in_alerts, take_in_freezes
 from backend.incidents.numbering import incident_id
 from backend.incidents.tables import IncidentAction, IncidentNumber, IncidentRole, IncidentRow, IncidentStep
@@ -34,6 +34,7 @@ async def declare(session: AsyncSession, runtime: Runtime, caller: Caller, reque
     Raises:
         WatchfloorError: INVALID_REQUEST; NOT_FOUND for an alert or freeze; CONFLICT for an alert of another incident.
     """
+    ends = await places.ends(session, runtime)  # before the instant: whatever is later lies behind them
     now = runtime.clock.now()
     kind = checking.one_of("type of incident", request.type, runtime.policy.incident_rules.types)
     title = checking.name("title", request.title)
@@ -47,6 +48,7 @@ async def declare(session: AsyncSession, runtime: Runtime, caller: Caller, reque
     row = _row(runtime, caller, request, title=title, kind=kind, number=number, now=now)
     session.add(row)
     await session.flush()
+    await places.note(session, row, ends)
     work = Writing(session, runtime, caller, row, now)
     what = "A drill" if request.drill else "An incident"
     await work.entry("milestone", f"{what} was declared: {title} ({kind}, {request.severity.value})")

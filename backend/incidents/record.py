@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.context import Runtime
+from backend.context import Caller, Runtime
 from backend.incidents import evidence, followups, timeline, views
 from backend.incidents.writing import row_of
 from contract.base import Page
@@ -26,8 +26,8 @@ class Record:
     follow_ups: list[FollowUp]
 
 
-async def record_of(session: AsyncSession, runtime: Runtime, ident: str) -> Record:
-    """The record as it stands.
+async def record_of(session: AsyncSession, runtime: Runtime, ident: str, *, audit: bool = False) -> Record:
+    """The record as it stands; lines from the audit log say what they say only if asked to (`audit`).
 
     Raises:
         WatchfloorError: NOT_FOUND.
@@ -35,7 +35,7 @@ async def record_of(session: AsyncSession, runtime: Runtime, ident: str) -> Reco
     row = await row_of(session, ident)
     return Record(
         incident=await views.show(session, runtime, row),
-        timeline=await timeline.whole(session, row.id, MAX_LINES),
+        timeline=await timeline.whole(session, row.id, MAX_LINES, audit=audit),
         evidence=(await evidence.pieces(session, row.id)).items,
         follow_ups=await followups.of_incident(session, runtime, row.id),
     )
@@ -51,13 +51,20 @@ async def get_incident(session: AsyncSession, runtime: Runtime, ident: str) -> I
 
 
 async def incident_timeline(
-    session: AsyncSession, runtime: Runtime, ident: str, *, order: timeline.Order, cursor: str | None, limit: int
+    session: AsyncSession,
+    runtime: Runtime,
+    caller: Caller,
+    ident: str,
+    *,
+    order: timeline.Order,
+    cursor: str | None,
+    limit: int,
 ) -> Page[TimelineEntry]:
-    """One page of an incident's timeline.
+    """One page of an incident's timeline; what lines from the audit log say is for whoever may see that log.
 
     Raises:
         WatchfloorError: NOT_FOUND; INVALID_REQUEST for a cursor that is not ours.
     """
     row = await row_of(session, ident)
-    now = runtime.clock.now()
-    return await timeline.page(session, row.id, order=order, cursor=cursor, limit=limit, as_of=now)
+    now, audit = runtime.clock.now(), timeline.may_see_audit(caller)
+    return await timeline.page(session, row.id, order=order, cursor=cursor, limit=limit, audit=audit, as_of=now)

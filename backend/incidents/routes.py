@@ -103,13 +103,14 @@ async def get_timeline(
     *,
     session: Tx,
     runtime: CurrentRuntime,
+    caller: CurrentCaller,
     ident: str,
     order: Order = "desc",
     cursor: str | None = None,
     limit: Limit = DEFAULT_PAGE_ROWS,
 ) -> Page[TimelineEntry]:
-    """Its timeline, in either order."""
-    return await service.incident_timeline(session, runtime, ident, order=order, cursor=cursor, limit=limit)
+    """Its timeline, in either order; what lines from the audit log say is for whoever may see that log."""
+    return await service.incident_timeline(session, runtime, caller, ident, order=order, cursor=cursor, limit=limit)
 
 
 @router.post("/{ident}/timeline", status_code=201, **_HANDLES)

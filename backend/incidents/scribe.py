@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import service as alerts
 from backend.audit import service as audit
 from backend.context import Runtime, system_caller
 from backend.freeze import service as freeze
+from backend.incidents import places as marks
 from backend.incidents.filling import FREEZE, add_lines
 from backend.incidents.scribing import TOLD_BY_SCOPE, Line, alert_line, audit_line, freeze_lines
-from backend.incidents.tables import IncidentEntry, IncidentLink, IncidentRow, ScribeCursor
+from backend.incidents.tables import IncidentEntry, IncidentLink, IncidentRow
+from backend.incidents.timeline import SCRIBE
 from backend.incidents.writing import Writing
 from backend.monitors import Monitor
 from backend.roster import service as roster
@@ -29,7 +30,7 @@ from contract.scope import GLOBAL, Scope
 from contract.states import FreezeStatus, IncidentStatus
 from contract.stream import Topic
 
-CALLER: Final = system_caller("incident-scribe")
+CALLER: Final = system_caller(SCRIBE.removeprefix("system:"))
 INTERVAL_S: Final = 5.0
 """How late a line about something that announces nothing may be, such as an entry of the ledger."""
 MAX_INCIDENTS: Final = 50
@@ -41,7 +42,6 @@ _ENTRIES_AT_ONCE: Final = 200
 _SPAN_AT_ONCE: Final = 20_000
 """Places of a log that are looked through in one tick."""
 _FREEZES: Final = 50
-_ALERT_EVENTS: Final = "alerts"
 _MORE_AT_ONCE_S: Final = 0.05
 """When the next tick comes while there is more to read."""
 
@@ -63,7 +63,8 @@ async def tick(session: AsyncSession, runtime: Runtime) -> float | None:
     query = select(IncidentRow).where(IncidentRow.status == IncidentStatus.OPEN.value).order_by(IncidentRow.id.desc())
     rows = (await session.scalars(query.limit(MAX_INCIDENTS))).all()
     if not rows:
-        await _skip(session, runtime)
+        # what an incident takes in later brings its own history
+        await marks.skip(session, await marks.ends(session, runtime))
         return None
     open_ones = [_Open(row, [Scope.parse(text) for text in row.scopes]) for row in rows]
     places = (await roster.everyone(session)).executors
@@ -94,12 +95,11 @@ async def _write(session: AsyncSession, runtime: Runtime, incident: str, lines: 
 async def _of_alerts(
     session: AsyncSession, open_ones: Sequence[_Open], places: Sequence[roster.Facts], lines: dict[str, list[Line]]
 ) -> bool:
-    position = await _position(session, _ALERT_EVENTS)
-    if position is None:
-        await _go_on(session, _ALERT_EVENTS, await alerts.newest_event(session))
-        return False
-    told = await alerts.events_after(session, position, _EVENTS_AT_ONCE)
+    newest = await alerts.newest_event(session)
+    place = await marks.place_of(session, marks.ALERT_EVENTS, newest, [one.row.id for one in open_ones])
+    told = await alerts.events_after(session, place.first, _EVENTS_AT_ONCE)
     if not told:
+        await marks.go_on(session, place, newest)
         return False
     found = await alerts.alerts_named(session, {one.alert_id for one in told})
     room = {one.row.id: await _room(session, one.row.id) for one in open_ones}
@@ -107,8 +107,9 @@ async def _of_alerts(
         alert = found[one.alert_id]
         line = alert_line(alert, one.event)
         if line is not None:
-            _tell_of_alert(open_ones, places, room, alert, one.event.kind, line, lines)
-    await _go_on(session, _ALERT_EVENTS, told[-1].number)
+            behind = [each for each in open_ones if place.of(each.row.id) < one.number]
+            _tell_of_alert(behind, places, room, alert, one.event.kind, line, lines)
+    await marks.go_on(session, place, told[-1].number)
     return len(told) == _EVENTS_AT_ONCE
 
 
@@ -194,21 +195,20 @@ async def _of_ledger(
     session: AsyncSession, runtime: Runtime, open_ones: Sequence[_Open], lines: dict[str, list[Line]]
 ) -> bool:
     beginnings, more = runtime.policy.incident_rules.timeline_events, False
+    idents = [one.row.id for one in open_ones]
     for log, size in sorted((await audit.sizes(session, runtime.policy.audit_logs)).items()):
-        position = await _position(session, f"audit:{log}")
-        first = size if position is None else min(position, size)
-        until = min(size, first + _SPAN_AT_ONCE)
-        found = await audit.entries_between(session, log, first, until, beginnings, limit=_ENTRIES_AT_ONCE)
+        place = await marks.place_of(session, marks.log_source(log), size, idents)
+        until = min(size, place.first + _SPAN_AT_ONCE)
+        found = await audit.entries_between(session, log, place.first, until, beginnings, limit=_ENTRIES_AT_ONCE)
         if len(found) == _ENTRIES_AT_ONCE:
             until = found[-1].seq + 1
         names = await audit.shown_with_names(session, {one.id: one.actor or "" for one in found}) if found else {}
         for entry in found:
             line = _line_of(entry, names[entry.id])
             for one in open_ones:
-                if entry.occurred_at >= one.row.declared_at:
+                if entry.occurred_at >= one.row.declared_at and entry.seq >= place.of(one.row.id):
                     lines[one.row.id].append(line)
-        if until != position:
-            await _go_on(session, f"audit:{log}", until)
+        await marks.go_on(session, place, until)
         more |= until < size
     return more
 
@@ -223,27 +223,6 @@ def _line_of(entry: audit.Followed, actor: str) -> Line:
         about=about,
         outcome=entry.outcome,
         occurred_at=entry.occurred_at,
-    )
-
-
-async def _skip(session: AsyncSession, runtime: Runtime) -> None:
-    """While nothing is open nothing is told: what an incident takes in later brings its own history."""
-    ends = {f"audit:{log}": size for log, size in (await audit.sizes(session, runtime.policy.audit_logs)).items()}
-    ends[_ALERT_EVENTS] = await alerts.newest_event(session)
-    known = {row.source: row.position for row in await session.scalars(select(ScribeCursor))}
-    for source, end in sorted(ends.items()):
-        if known.get(source) != end:
-            await _go_on(session, source, end)
-
-
-async def _position(session: AsyncSession, source: str) -> int | None:
-    return await session.scalar(select(ScribeCursor.position).where(ScribeCursor.source == source))
-
-
-async def _go_on(session: AsyncSession, source: str, position: int) -> None:
-    statement = insert(ScribeCursor).values(source=source, position=position)
-    await session.execute(
-        statement.on_conflict_do_update(index_elements=[ScribeCursor.source], set_={"position": position})
     )
 
 

@@ -49,6 +49,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "cleared": "{rule} cleared{text}",
 }
 """What is not named here, such as a value that moved, is on the alert's own page only."""
+FROM_AUDIT: Final = "audit:"
+"""Beginning of the keys of lines that say what an entry of the audit log says."""
 TOLD_BY_SCOPE: Final = frozenset({"raised", "raised_again", "acknowledged", "escalated", "cleared"})
 """Of alerts that nobody made part of the incident."""
 
@@ -144,6 +146,6 @@ def audit_line(  # what an entry of the ledger tells
         text=f"{action}{f': {about}' if about else ''}{ended}",
         occurred_at=occurred_at,
         actor=actor,
-        source_key=f"audit:{ident}",
+        source_key=f"{FROM_AUDIT}{ident}",
         link=Link(kind="audit", id=ident, label=event_type),
     )

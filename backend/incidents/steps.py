@@ -9,7 +9,7 @@ from backend.alerts import service as alerts
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
-from backend.incidents import checking, views
+from backend.incidents import checking, places, views
 from backend.incidents.tables import IncidentAction, IncidentStep
 from backend.incidents.writing import INCIDENT, Writing, writing
 from contract.audit import AuditResult
@@ -147,6 +147,7 @@ async def reopen(
     work.refuse_closed()
     if work.row.status != IncidentStatus.RESOLVED.value:
         raise WatchfloorError(ErrorCode.CONFLICT, f"{work.row.id} is open.")
+    await places.note(session, work.row, await places.ends(session, runtime))
     work.row.status, work.row.resolved_at = IncidentStatus.OPEN.value, None
     await work.entry("milestone", f"opened again: {request.why}")
     work.changed()
@@ -168,6 +169,7 @@ async def close(session: AsyncSession, runtime: Runtime, caller: Caller, ident: 
     if row.postmortem_required and row.postmortem != PostmortemState.APPROVED.value:
         raise _without_postmortem(work)
     row.status = IncidentStatus.CLOSED.value
+    await places.forget(session, row.id)
     await work.milestone(MilestoneName.CLOSED, work.now, auto=True)
     await work.entry("milestone", f"closed: {request.note}" if request.note else "closed")
     work.changed()

@@ -283,7 +283,7 @@ class IncidentSnapshot(Base):
 
 
 class ScribeCursor(Base):
-    """How far a source of timeline lines has been read."""
+    """How far a source of timeline lines has been read: in all, or for an incident that is behind (`places`)."""
 
     __tablename__ = "incident_cursors"
 

@@ -1,6 +1,7 @@
 """The scribe: alerts, freezes with their proofs and entries of the ledger on the timelines of open incidents, once."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,14 +15,18 @@ from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.freeze.tables import FreezeRow, HaltAck
 from backend.incidents import scribe
+from backend.incidents import service as incidents
+from backend.incidents.tables import ScribeCursor
+from backend.incidents.timeline import WITHHELD
 from contract.alerts import Alert
-from contract.incidents import MilestoneName, TimelineEntry
+from contract.incidents import DeclareRequest, MilestoneName, TimelineEntry
 from contract.scope import Scope
+from contract.states import Severity
 from tests.backend.test_alerts import acknowledge, clear, draft, raised
 from tests.support.app import SYSTEM, App
 from tests.support.holds import freeze, renew
 from tests.support.incidents import act, declared, noted, scribble, shown, timeline
-from tests.support.people import ADMIN, OPERATOR
+from tests.support.people import ADMIN, OFFICER, OPERATOR
 
 
 async def one(app: App, mark: str = "m", **changes: Any) -> Alert:
@@ -197,7 +202,61 @@ async def test_entries_of_the_ledger_that_the_policy_names_are_told_once(app: Ap
     await sequenced(app, "risk.review.requested", 1)
     for _ in range(3):
         await scribble(app)
-    assert await texts(client, made.id) == ["ask for permissions: elevation e1"] * 3
+    assert await texts(await app.as_(OFFICER), made.id) == ["ask for permissions: elevation e1"] * 3
+
+
+async def test_what_the_audit_log_says_is_for_who_may_see_it(app: App) -> None:
+    client, officer = await app.as_(OPERATOR), await app.as_(OFFICER)
+    made = await declared(client)
+    await recorded(app, "access.elevation.requested")
+    await sequenced(app, "access.elevation.requested", 1)
+    await scribble(app)
+    said = "ask for permissions: elevation e1"
+    [hidden], [seen] = [line for line in await told(client, made.id)], [line for line in await told(officer, made.id)]
+    assert (seen.text, seen.withheld, seen.link is None) == (said, False, False)
+    assert (hidden.text, hidden.withheld, hidden.link, hidden.actor) == (WITHHELD, True, None, "system:incident-scribe")
+    assert (hidden.id, hidden.kind, hidden.occurred_at) == (seen.id, "audit", seen.occurred_at)
+    for form in ("json", "markdown", "html"):
+        path = f"/v1/incidents/{made.id}/export?format={form}"
+        assert said not in (await client.get(path)).text
+        assert said in (await officer.get(path)).text
+    opened = await officer.post(f"/v1/incidents/{made.id}/postmortem", json={})
+    assert said not in opened.text, "the operator reads it as well"
+    assert said not in (await officer.get(f"/v1/incidents/{made.id}/export?format=markdown")).text
+
+
+async def test_what_happens_while_an_incident_is_being_declared_is_on_its_timeline(app: App) -> None:
+    """The scribe reads on, past it, before it sees the incident: its declaration commits late."""
+    client = await app.as_(OPERATOR)
+    await declared(client, scopes=[{"kind": "chain", "name": "elsewhere"}])
+    await scribble(app)
+    caller = replace(SYSTEM, subject="olga", kind="user")
+    wanted = DeclareRequest(title="slow", severity=Severity.LOW, scopes=[Scope.parse("chain:base")])
+    async with app.runtime.database.transaction() as slow:
+        made = await incidents.declare(slow, app.runtime, caller, wanted)
+        await one(app, scope=Scope.parse("chain:base"))
+        await recorded(app, "access.elevation.requested")
+        await sequenced(app, "access.elevation.requested", 1)
+        await scribble(app)
+        await scribble(app)
+    for _ in range(3):
+        await scribble(app)
+    reader = await app.as_(OFFICER)
+    assert [line.kind for line in await told(reader, made.id)] == ["alert", "audit"]
+    async with app.runtime.database.read() as session:
+        left = (await session.scalars(select(ScribeCursor).where(ScribeCursor.source.endswith(" alerts")))).all()
+    assert left == [], "what was caught up on is forgotten"
+
+
+async def test_nothing_is_lost_between_the_last_incident_and_the_next(app: App) -> None:
+    caller = replace(SYSTEM, subject="olga", kind="user")
+    wanted = DeclareRequest(title="slow", severity=Severity.LOW)
+    async with app.runtime.database.transaction() as slow:
+        made = await incidents.declare(slow, app.runtime, caller, wanted)
+        await one(app)
+        await scribble(app)  # nothing is open for it: it skips
+    await scribble(app)
+    assert [line.kind for line in await told(await app.as_(OPERATOR), made.id)] == ["alert"]
 
 
 async def test_people_and_the_scribe_at_once_leave_no_gap(app: App) -> None:

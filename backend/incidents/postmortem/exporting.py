@@ -24,6 +24,7 @@ from backend.incidents.postmortem.tables import PostmortemRow
 from backend.incidents.postmortem.templates import OWN
 from backend.incidents.postmortem.webpage import html_of
 from backend.incidents.postmortem.wording import moment
+from backend.incidents.timeline import may_see_audit
 from backend.incidents.writing import INCIDENT, row_of
 from contract.postmortem import ExportFormat, PostmortemState
 
@@ -74,7 +75,7 @@ async def export(  # noqa: PLR0917  what a route has
     row = await keeping.version_of(session, incident.id, version)
     if row is None and version is not None:
         raise not_found("post-mortem", f"{incident.id} version {version}")
-    facts = await keeping.facts_of(session, runtime, incident.id)
+    facts = await keeping.facts_of(session, runtime, incident.id, audit=may_see_audit(caller))
     ident, number = incident.id, None if row is None else row.version
     content = await _written(session, runtime, presses, row, facts, form)
     suffix = f"-v{number}" if number is not None and number > 1 else ""
