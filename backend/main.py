@@ -74,6 +74,7 @@ from backend.guard import refuse_unguarded_routes
 from backend.incidents import kept_routes as incident_kept_routes
 from backend.incidents import routes as incident_routes
 from backend.incidents import scribe as incident_scribe
+from backend.incidents import telling as incident_telling
 from backend.incidents.postmortem import routes as postmortem_routes
 from backend.incidents.postmortem.pressing import Presses
 from backend.intake import routes as intake_routes
@@ -145,6 +146,7 @@ MONITORS: tuple[Monitor, ...] = (
     archivewatch.MONITOR,
     ledger_periods.PERIODS,
     following.MONITOR,
+    incident_telling.REPORTS,
     limits_store.PRUNE,
     *ops.MONITORS,
 )

@@ -12,13 +12,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Caller, Runtime
-from backend.incidents import checking, places, snapshots, views
+from backend.incidents import checking, places, snapshots, telling, views
 from backend.incidents.filling import MAX_SCOPES, take_in_alerts, take_in_freezes
 from backend.incidents.numbering import incident_id
 from backend.incidents.tables import IncidentAction, IncidentNumber, IncidentRole, IncidentRow, IncidentStep
 from backend.incidents.writing import Writing
-from backend.notifications import service as notifications
 from backend.policy.incidents import COMMANDER
+from backend.policy.notifying import IncidentTopic
 from contract.incidents import DeclareRequest, Incident, MilestoneName
 from contract.states import IncidentStatus, Severity
 
@@ -63,25 +63,10 @@ async def declare(session: AsyncSession, runtime: Runtime, caller: Caller, reque
         await work.first(MilestoneName.ACKNOWLEDGED, now)
     await snapshots.keep(work, seen)
     told = {"title": title, "type": kind, "severity": request.severity.value, "drill": request.drill}
-    await _tell(work, title, kind, request)
+    said = f"Declared as {kind}, {request.severity.value}."
+    await telling.tell(work, IncidentTopic.DECLARED, title, said)
     about = {"scopes": row.scopes, "commander": commander, "alerts": len(found), "freezes": len(request.freezes)}
     return await work.finish("incidents.record.declared", "declare incident", {**told, **about})
-
-
-async def _tell(work: Writing, title: str, kind: str, request: DeclareRequest) -> None:
-    """Have people outside the console told; they are left in peace in a drill."""
-    ident, severity = work.row.id, request.severity
-    await notifications.tell(
-        work.session,
-        work.runtime,
-        subject_kind="incident",
-        subject_id=ident,
-        event="declared",
-        severity=severity,
-        title=f"[{severity.upper()}] Incident {ident}: {title}",
-        body=f"{title}\n\nDeclared as {kind}, {severity.value}.\nwatchfloor incidents show {ident}",
-        drill=request.drill,
-    )
 
 
 async def _next_number(session: AsyncSession, year: int) -> int:

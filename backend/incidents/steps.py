@@ -9,9 +9,10 @@ from backend.alerts import service as alerts
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
-from backend.incidents import checking, places, views
+from backend.incidents import checking, places, telling, views
 from backend.incidents.tables import IncidentAction, IncidentStep
 from backend.incidents.writing import INCIDENT, Writing, writing
+from backend.policy.notifying import IncidentTopic
 from contract.audit import AuditResult
 from contract.errors import ErrorCode
 from contract.incidents import (
@@ -132,6 +133,7 @@ async def resolve(
         await alerts.drill_over(work.session, work.runtime, work.caller, work.row.id)
     await work.entry("milestone", f"resolved: {request.note}", occurred_at=at)
     work.changed()
+    await telling.tell(work, IncidentTopic.RESOLVED, "resolved", "It is over.", again=str(work.row.version))
     return await work.finish("incidents.record.resolved", "resolve incident", {"note": request.note})
 
 

@@ -13,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident, not_found
-from backend.incidents import changed, checking, timeline, views
+from backend.incidents import changed, checking, telling, timeline, views
 from backend.incidents.declaring import is_reportable, postmortem_required
 from backend.incidents.filling import take_in_alerts, take_in_freezes
 from backend.incidents.tables import IncidentEntry, IncidentRole
 from backend.incidents.writing import Writing, writing
+from backend.policy.incidents import COMMANDER
+from backend.policy.notifying import IncidentTopic
 from contract.errors import ErrorCode
 from contract.incident_records import ReportSentRequest
 from contract.incidents import (
@@ -102,6 +104,8 @@ async def change(
     if "severity" in wanted:
         _classify(work, Severity(wanted["severity"]))
     work.changed(*wanted)
+    if "severity" in wanted:
+        await _tell_severity(work, Severity(now["severity"]), Severity(wanted["severity"]))
     old = {fact: _plain(now[fact]) for fact in wanted}
     new = {fact: _plain(value) for fact, value in wanted.items()}
     return await work.finish("incidents.record.changed", "change incident", new, old=old)
@@ -174,6 +178,13 @@ def _classify(work: Writing, severity: Severity) -> None:
         row.classified_at = work.now
 
 
+async def _tell_severity(work: Writing, before: Severity, now: Severity) -> None:
+    graver = list(Severity)
+    if graver.index(now) < graver.index(before):
+        title, said = f"now {now.value}", f"Its severity was raised from {before.value} to {now.value}."
+        await telling.tell(work, IncidentTopic.SEVERITY_RAISED, title, said, again=str(work.row.version))
+
+
 async def set_milestone(
     session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, request: MilestoneRequest
 ) -> Incident:
@@ -228,6 +239,11 @@ async def set_role(
         session.add(IncidentRole(incident=work.row.id, role=role, person=person, since=work.now))
     await work.entry("role", _handed_over(role, before, person) + (f": {request.note}" if request.note else ""))
     work.changed()
+    if role == COMMANDER and person is not None:
+        said = "Command was handed over. Whoever has it now: the timeline says what there is to know."
+        await telling.tell(
+            work, IncidentTopic.COMMANDER_CHANGED, "another commander", said, again=str(work.row.version)
+        )
     told = {"role": role, "person": person}
     return await work.finish("incidents.role.changed", "change role in incident", told, old={"person": before})
 

@@ -20,6 +20,7 @@ from backend.notifications.core import GRAVITY
 from backend.notifications.tables import NotificationRow
 from backend.notifications.waiting import Notice
 from backend.paging import count_capped, cut_page, newest_first
+from backend.policy.notifying import EVERY_CHANNEL
 from contract.alerts import Severity
 from contract.base import Page
 from contract.errors import ErrorCode
@@ -78,21 +79,26 @@ async def tell(
     severity: Severity,
     title: str,
     body: str,
+    channels: Collection[str] = (EVERY_CHANNEL,),
     drill: bool = False,
 ) -> int:
-    """Queue a notification to the channels of a severity with the caller's transaction; returns to how many.
+    """Queue a notification to some channels with the caller's transaction; `*` is those of the severity.
+
+    Returns to how many.
 
     Each channel hears of an event of a subject once, however often this is called. Titles and bodies leave the house:
     name no person in them.
     """
     rules = runtime.policy.notifications
-    channels = channels_now(runtime.settings)
-    named = {name for name in rules.severities[severity] if name != "*"}
-    told = {name for name, entry in channels.items() if rules.told(severity, name, entry.severities)}
+    told = {name for name in channels if name != EVERY_CHANNEL}
+    if EVERY_CHANNEL in channels:
+        known = channels_now(runtime.settings)
+        told |= {name for name in rules.severities[severity] if name != EVERY_CHANNEL and name not in known}
+        told |= {name for name, entry in known.items() if rules.told(severity, name, entry.severities)}
     quiet = "part of a drill" if drill and rules.quiet_in_drills else None
     title, body = wording.finished(title, body)
     notice = Notice(subject_kind, subject_id, event, severity, title, body, quiet)
-    return await waiting.put(session, runtime.clock, [(notice, told | (named - channels.keys()))])
+    return await waiting.put(session, runtime.clock, [(notice, told)])
 
 
 async def send_test(session: AsyncSession, runtime: Runtime, caller: Caller, channel: str) -> Delivery:

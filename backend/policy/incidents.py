@@ -1,6 +1,7 @@
 """The policy's part of incidents that no compliance document states: types, roles, timelines, reports."""
 
-from typing import Final, Self
+from datetime import timedelta
+from typing import Final, Literal, Self
 
 from pydantic import model_validator
 
@@ -27,6 +28,21 @@ class ReportRules(PolicyTable):
     """From when the initial report was sent."""
     final_months: PositiveCount = 1
     """From when the intermediate report was sent."""
+    warning_hours: dict[Literal["initial", "intermediate", "final"], PositiveCount] = {
+        "initial": 1, "intermediate": 24, "final": 168,
+    }  # fmt: skip
+    """How long before a report is due people are told."""
+
+    def warning(self, report: str) -> timedelta:
+        """How long before a report is due people are told."""
+        return next(timedelta(hours=hours) for name, hours in self.warning_hours.items() if name == report)
+
+    @model_validator(mode="after")
+    def _warns_of_each(self) -> Self:
+        absent = {"initial", "intermediate", "final"} - set(self.warning_hours)
+        if absent:
+            raise ValueError(f"warning_hours lacks {', '.join(sorted(absent))}")
+        return self
 
 
 class IncidentRules(PolicyTable):

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -14,6 +15,19 @@ MAX_TRIES: Final = 20
 """With the longest pause of an hour that is most of a day."""
 
 
+class IncidentTopic(StrEnum):
+    """What of an incident people are told outside the console."""
+
+    DECLARED = "declared"
+    SEVERITY_RAISED = "severity_raised"
+    COMMANDER_CHANGED = "commander_changed"
+    REPORT_DUE = "report_due"
+    REPORT_OVERDUE = "report_overdue"
+    RESOLVED = "resolved"
+    REVIEW = "review"
+    """Its post-mortem waits for somebody to approve it."""
+
+
 class NotificationRules(PolicyTable):
     """Which channels are told of which severity, and how they are spared."""
 
@@ -21,6 +35,10 @@ class NotificationRules(PolicyTable):
         dict[Severity, Annotated[tuple[Text, ...], AfterValidator(unique)]], AfterValidator(each_of(Severity))
     ]
     """Channels by name; `*` is every channel. The file with the addresses may say otherwise for a channel."""
+    incidents: Annotated[
+        dict[IncidentTopic, Annotated[tuple[Text, ...], AfterValidator(unique)]], AfterValidator(each_of(IncidentTopic))
+    ]
+    """Channels by name that are told of an incident; `*` is those of its severity. Empty: nobody."""
     cleared: Flag
     """Whether whoever was told of an alert is told that it is over."""
     quiet_in_drills: Flag

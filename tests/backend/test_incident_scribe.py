@@ -212,7 +212,7 @@ async def test_what_the_audit_log_says_is_for_who_may_see_it(app: App) -> None:
     await sequenced(app, "access.elevation.requested", 1)
     await scribble(app)
     said = "ask for permissions: elevation e1"
-    [hidden], [seen] = [line for line in await told(client, made.id)], [line for line in await told(officer, made.id)]
+    [hidden], [seen] = await told(client, made.id), await told(officer, made.id)
     assert (seen.text, seen.withheld, seen.link is None) == (said, False, False)
     assert (hidden.text, hidden.withheld, hidden.link, hidden.actor) == (WITHHELD, True, None, "system:incident-scribe")
     assert (hidden.id, hidden.kind, hidden.occurred_at) == (seen.id, "audit", seen.occurred_at)

@@ -310,18 +310,6 @@ async def test_an_alert_whose_silence_has_ended_is_told_again(app: App, hook: Re
     assert [row.reason for row in await rows(app)] == ["muted by a silence", None]
 
 
-async def test_a_declared_incident_is_told(app: App, hook: Receiver) -> None:
-    admin = await app.as_(ADMIN)
-    for title, drill in (("Losses @everyone", False), ("Practice", True)):
-        body = {"title": title, "severity": "high", "type": "financial loss", "drill": drill}
-        answer = await admin.post("/v1/incidents", json=body)
-        assert answer.is_success, answer.text
-    await delivered(app, "oncall")
-    assert hook.titles == ["[HIGH] Incident INC-2026-001: Losses @\u200beveryone"]
-    why = {row.subject_id: row.reason for row in await rows(app)}
-    assert why == {"INC-2026-001": None, "INC-2026-002": "part of a drill"}
-
-
 async def test_mail_arrives(app: App, file: Path) -> None:
     with mailbox() as (port, mails):
         address = f"mailto://127.0.0.1:{port}/?from=floor@floor.example&to=desk@floor.example&mode=insecure"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from sqlalchemy.pool import QueuePool
 
 from backend.errors import WatchfloorError
 from backend.incidents.postmortem import pressing
@@ -29,7 +30,9 @@ class Watched(Presses):
 
     async def printed(self, document: Document, footer: Sequence[str]) -> bytes:
         for _ in range(100):
-            if self._app.runtime.database.engine.pool.checkedout() == 0:  # type: ignore[attr-defined]  a QueuePool
+            pool = self._app.runtime.database.engine.pool
+            assert isinstance(pool, QueuePool)
+            if pool.checkedout() == 0:
                 self.free = True
                 break
             await asyncio.sleep(0.02)

@@ -11,12 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
+from backend.incidents import telling
 from backend.incidents.postmortem import keeping
 from backend.incidents.postmortem.document import markdown_of, sha256_of
 from backend.incidents.postmortem.keeping import Part
 from backend.incidents.postmortem.merging import has_marks, merge
 from backend.incidents.postmortem.tables import PostmortemRow
 from backend.incidents.writing import INCIDENT, Writing, row_of, writing
+from backend.policy.notifying import IncidentTopic
 from contract.alerts import Link
 from contract.errors import ErrorCode
 from contract.incidents import IncidentStatus
@@ -157,6 +159,9 @@ async def submit(session: AsyncSession, runtime: Runtime, caller: Caller, ident:
     row.title, row.head = document.title, [list(field) for field in document.head]
     row.state = PostmortemState.REVIEW.value
     row.submitted_by, row.submitted_at, row.sent_back_why = caller.subject, work.now, None
+    said = f"Version {row.version} of its post-mortem waits for somebody to approve it who has not written it."
+    again = f"{row.version}:{work.now:%Y%m%dT%H%M%S.%f}"
+    await telling.tell(work, IncidentTopic.REVIEW, "post-mortem for review", said, again=again)
     await _told(work, row, "submitted", "submit", {"sha256": sha256_of(markdown_of(document))})
     return await keeping.show(session, row)
 
