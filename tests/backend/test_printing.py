@@ -70,7 +70,7 @@ async def test_what_is_too_long_or_takes_too_long_is_refused() -> None:
 
 
 async def test_who_would_wait_too_long_hears_it_at_once() -> None:
-    presses = Presses(limit_s=1.0)
+    presses = Presses()
     busy = [asyncio.create_task(refused(presses, HARD)) for _ in range(pressing.AT_ONCE + pressing.WAITING)]
     await asyncio.sleep(0)
     assert await refused(presses, SMALL) == "unavailable"
