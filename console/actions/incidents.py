@@ -140,6 +140,7 @@ TYPING: Final[tuple[Action, ...]] = (
         (Context.NOTE,), _HANDLE, Danger.CHANGES,
     ),
     Action("note.line", ("f4", "ctrl+o"), "new line", "Begin a new line.", (Context.NOTE,)),
+    Action("note.drop", ("f8",), "drop", "Throw away what is typed, after asking.", (Context.NOTE,)),
     Action("note.close", ("escape",), "close", "Back to the record; what is typed stays as a draft.", (Context.NOTE,)),
     Action(
         "section.save", ("f3", "ctrl+s"), "save", "Save the section; edits of others are kept.",
@@ -147,7 +148,7 @@ TYPING: Final[tuple[Action, ...]] = (
     ),
     Action("section.preview", ("f4",), "preview", "Show it as it will be read, or the text again.", (Context.EDITOR,)),
     Action("section.external", ("f9",), "$EDITOR", "Write it in your own editor.", (Context.EDITOR,)),
-    Action("section.drop", ("f8",), "drop draft", "Take the saved text again.", (Context.EDITOR,)),
+    Action("section.drop", ("f8",), "drop draft", "Take the saved text again, after asking.", (Context.EDITOR,)),
     Action("section.close", ("escape",), "close", "Close; what is typed stays as a draft.", (Context.EDITOR,)),
 )  # fmt: skip
 

@@ -257,6 +257,12 @@ def postmortem(state: PostmortemState = PostmortemState.DRAFT, **changed: object
     ).model_copy(update={**submitted, **changed})
 
 
+def contested(mine: str, saved: str, before: str = "") -> str:
+    """Both sides of a passage between the marks of the backend."""
+    rows = ["<<<<<<< your text", mine, "||||||| before both edits", before, "=======", saved, ">>>>>>> saved text"]
+    return "\n".join(rows)
+
+
 def markdown(one: Postmortem) -> bytes:
     """It as one text."""
     return "\n\n".join(f"## {part.title}\n\n{part.text}" for part in one.sections).encode()

@@ -50,6 +50,10 @@ def _text(run: Running) -> str:
     return run.app.screen.query_one("#section", Sheet).text
 
 
+def _puts(run: Running) -> list[str]:
+    return [path for method, path, _ in run.paper.asked if method == "PUT"]
+
+
 def _saved(run: Running) -> list[dict[str, object]]:
     return [body for method, path, body in run.paper.asked if (method, path) == ("PUT", CAUSE)]
 
@@ -127,10 +131,18 @@ async def test_a_draft_can_be_dropped() -> None:
     async with running(paper) as run:
         await _edit(run)
         await run.shows("This is your draft")
-        await run.press("f8")
-        await run.shows("This is the saved text again.")
+        await run.opens("f8", "Drop what is typed")
+        await run.shows("1 word that nobody has saved.")
+        await run.press("enter")  # Cancel has the focus
+        await run.at(f"{models.IDENT} Root Cause")
+        assert _text(run) == "mine"
+        await run.opens("f8", "Drop what is typed")
+        await run.press("tab", "enter")
+        await run.shows("What you had typed is dropped.")
         assert _text(run) == ""
         await run.until(lambda: not paper.incidents.drafts, "the draft is gone")
+        await run.press("f8")
+        await run.shows("This is the saved text: there is nothing to drop.")
 
 
 async def test_esc_keeps_the_text_as_a_draft() -> None:
@@ -142,6 +154,74 @@ async def test_esc_keeps_the_text_as_a_draft() -> None:
         await run.shows("What you have typed is kept as a draft")
         await run.until(lambda: KEY in run.paper.incidents.drafts, "the draft is kept")
     assert not _saved(run)
+
+
+async def test_esc_does_not_close_a_text_that_is_not_kept() -> None:
+    async with running(_paper()) as run:
+        await _edit(run)
+        run.paper.refuse[f"PUT /v1/drafts/{KEY}"] = httpx.ConnectError("refused")
+        await run.type("later")
+        await run.press("escape")
+        await run.shows("NOT kept, so your text stays here. Esc tries again, F8 drops it.")
+        await run.shows("draft NOT kept")
+        assert _text(run) == "later"
+        run.paper.refuse.clear()
+        await run.press("escape")
+        await run.at(TITLE)
+        await run.shows("What you have typed is kept as a draft")
+    assert run.paper.incidents.drafts[KEY].text == "later"
+
+
+async def test_a_draft_that_cannot_be_looked_for_is_not_written_over() -> None:
+    paper = _paper()
+    paper.incidents.drafts[KEY] = Draft(key=KEY, text="from before", base_version=1, updated_at=ago(hours=1))
+    paper.refuse[f"GET /v1/drafts/{KEY}"] = httpx.ConnectError("refused")
+    async with running(paper) as run:
+        await _edit(run)
+        await run.type("new")
+        await run.press("escape")
+        await run.shows("NOT kept, so your text stays here.")
+        assert paper.incidents.drafts[KEY].text == "from before"
+        paper.refuse.clear()
+        await run.press("escape")
+        await run.at(TITLE)
+    kept = paper.incidents.drafts[KEY].text
+    assert kept.startswith("from before")
+    assert kept.endswith("new")
+
+
+async def test_a_draft_is_dropped_after_the_last_text_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafting, "KEEP_S", 0.05)
+    paper = _paper()
+    paper.hold(f"PUT /v1/drafts/{KEY}")
+    async with running(paper) as run:
+        await _edit(run)
+        await run.type("mine")
+        await run.until(lambda: any(path.endswith(KEY) for path in _puts(run)), "a text is on its way")
+        await run.opens("f8", "Drop what is typed")
+        await run.press("tab", "enter")
+        await run.shows("What you had typed is dropped.")
+        assert not [path for method, path, _ in paper.asked if method == "DELETE"]
+        paper.let_go()
+        await run.until(lambda: any(method == "DELETE" for method, _, _ in paper.asked), "the draft is dropped")
+        await run.until(lambda: not paper.incidents.drafts, "nothing brings it back")
+
+
+async def test_nothing_can_be_typed_that_a_save_on_its_way_does_not_hold() -> None:
+    paper = _paper()
+    paper.hold(f"PUT {CAUSE}")
+    async with running(paper) as run:
+        await _edit(run)
+        await run.type("mine")
+        await run.press("f3")
+        await run.shows("saving")
+        await run.type(" and more")
+        await run.press("escape")
+        await run.shows("The section is being saved: wait for the answer.")
+        assert _text(run) == "mine"
+        paper.let_go()
+        await run.at(TITLE)
+    assert [one["text"] for one in _saved(run)] == ["mine"]
 
 
 async def test_others_lines_are_merged_and_shown() -> None:
@@ -157,13 +237,13 @@ async def test_others_lines_are_merged_and_shown() -> None:
 
 async def test_contested_lines_are_shown_and_saved_once_they_are_decided() -> None:
     paper = _paper()
-    paper.incidents.conflict = "<<<<<<< yours\nmine\n=======\ntheirs\n>>>>>>> ana"
+    paper.incidents.conflict = models.contested("mine", "theirs")
     async with running(paper) as run:
         await _edit(run)
         await run.type("mine")
         await run.press("f3")
-        await run.shows("NOT saved: ana has written the same lines.")
-        await run.shows(">>>>>>> ana")
+        await run.shows("NOT saved: ana wrote the same lines. Keep what is right, then F3.")
+        await run.shows(">>>>>>> saved text")
         await run.press("f7", "backspace")
         await run.type("both")
         await run.press("f3")
