@@ -6,7 +6,8 @@ from typing import ClassVar, Final
 
 from console.asking import Call, Question
 from console.client import incidents
-from console.screens.form import SEND, Entry, FormScreen
+from console.screens.form import SEND, Entry
+from console.screens.incidents.drafted import DraftedForm
 from console.state.floor import Floor
 from console.state.incident_record import parse_time
 from console.widgets.field import Field
@@ -30,13 +31,15 @@ _TIME_HINT: Final = "03:08, 5m (ago), or 2026-03-09T20:42 (UTC)"
 _TIME_CHARS: Final = 40
 
 
-class IncidentForm(FormScreen):
+class IncidentForm(DraftedForm):
     """A dialog about one incident; nothing in it stops trading, so the first field has the focus."""
 
     AUTO_FOCUS = "Field"
     LABEL_COLUMNS: ClassVar[int] = 12
     FACTS: ClassVar[str] = ""
     """What it does, in a sentence or two."""
+    ACT: ClassVar[str] = ""
+    """Under which name a draft of its text is kept."""
 
     def __init__(self, title: str, known: Incident) -> None:
         super().__init__(title)
@@ -53,6 +56,10 @@ class IncidentForm(FormScreen):
     def told(self) -> str:
         """What is said once it is done."""
         raise NotImplementedError
+
+    def draft_key(self) -> str:
+        """One of each kind for each incident."""
+        return f"{self.ACT}:{self.known.id}"
 
     def on_mount(self) -> None:
         """Fill in what is known."""
@@ -71,9 +78,9 @@ class IncidentForm(FormScreen):
         """Ask for it."""
         self.ask(SEND, self.call(), self.told())
 
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  whatever it answers, it is done
-        """It is done."""
-        if question.topic == SEND:
+    def answered(self, question: Question, value: object) -> None:
+        """It is done, or its text is kept."""
+        if not self.draft_answered(question, value) and question.topic == SEND:
             self.done(question.about)
 
     def now(self) -> datetime:
@@ -100,6 +107,7 @@ class ResolveDialog(IncidentForm):
         Entry("at", "When", f"empty: now; else {_TIME_HINT}", _TIME_CHARS),
     )
     BUTTON = "Resolve"
+    ACT, DRAFTED = "resolve", "note"
     FACTS = (
         "The clock of the incident stops. What happens afterwards is no longer written down by itself; U reopens it."
     )
@@ -127,6 +135,7 @@ class ReopenDialog(IncidentForm):
 
     FIELDS = (Entry("why", "Why", "what shows that it goes on", MAX_REASON_CHARS),)
     BUTTON = "Reopen"
+    ACT, DRAFTED = "reopen", "why"
     FACTS = "It is open again; the time at which it was first detected stays."
 
     def __init__(self, known: Incident) -> None:
@@ -151,6 +160,7 @@ class CloseDialog(IncidentForm):
 
     FIELDS = (Entry("note", "Note", "a last word for the timeline, or nothing", MAX_NOTE_CHARS),)
     BUTTON = "Close"
+    ACT, DRAFTED = "close", "note"
     AUTO_FOCUS = "#cancel"
 
     def __init__(self, known: Incident) -> None:
@@ -188,6 +198,7 @@ class MilestoneDialog(IncidentForm):
         Entry("why", "Why", "how that is known", MAX_REASON_CHARS),
     )
     BUTTON = "Record"
+    ACT, DRAFTED = "milestone", "why"
 
     def __init__(self, known: Incident) -> None:
         super().__init__("Milestone", known)
@@ -242,6 +253,7 @@ class RoleDialog(IncidentForm):
         Entry("note", "Note", "what the next one has to know", MAX_NOTE_CHARS),
     )
     BUTTON = "Hand over"
+    ACT, DRAFTED = "role", "note"
     FACTS = "The hand-over stands in the timeline with its note."
 
     def __init__(self, known: Incident) -> None:

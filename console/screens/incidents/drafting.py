@@ -180,7 +180,7 @@ class DraftingScreen(FloorScreen):
         """Whether what is typed is safe."""
         if self._keep_problem:
             return line((f"draft NOT kept: {outside(self._keep_problem, 200)}", "near"))
-        if self._then is not None:
+        if self._then is not None and self._draft_key:
             return line(("keeping what you have typed", "dim"))
         if self.typed() != self._kept:
             return line(("draft not kept yet", "dim"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from console.asking import Question
 from console.client import postmortems
 from console.screens.form import SEND, Entry, FormScreen
+from console.screens.incidents.drafted import DraftedForm
 from console.screens.incidents.evidence import write_new
 from console.state.new_file import why_not
 from console.widgets.lines import Line, line, outside, wrap
@@ -80,8 +81,10 @@ def _writers(known: Postmortem) -> list[str]:
     return sorted(edited | {name for name in (known.submitted_by,) if name})
 
 
-class SendBackDialog(FormScreen):
+class SendBackDialog(DraftedForm):
     """It is not good enough yet."""
+
+    DRAFTED = "why"
 
     FIELDS = (Entry("why", "Why", "what is missing or wrong", MAX_REASON_CHARS),)
     BUTTON = "Send back"
@@ -90,6 +93,10 @@ class SendBackDialog(FormScreen):
     def __init__(self, ident: str, known: Postmortem) -> None:
         super().__init__("Send the post-mortem back")
         self._ident, self._known = ident, known
+
+    def draft_key(self) -> str:
+        """One for each incident."""
+        return f"sendback:{self._ident}"
 
     def about(self, view: View) -> list[Line]:
         """What happens to it."""
@@ -107,9 +114,9 @@ class SendBackDialog(FormScreen):
         wanted = SendBackRequest(why=self.text("why"))
         self.ask(SEND, lambda api: postmortems.send_back(api, self._ident, wanted))
 
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
-        """It is a draft again."""
-        if isinstance(value, Postmortem):
+    def answered(self, question: Question, value: object) -> None:
+        """It is a draft again, or what is typed is kept."""
+        if not self.draft_answered(question, value) and isinstance(value, Postmortem):
             self.done("Sent back: it is a draft again.")
 
 
