@@ -1,9 +1,10 @@
-"""What changed around an alert, put together from other areas: freezes, other alerts, incidents, the audit log.
+"""What changed around an alert or incident, put together from other areas: freezes, alerts, deploys, the audit log.
 
 Reads only, but for the entry that the audit log was searched. Must show nobody what they could not see elsewhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
@@ -17,6 +18,7 @@ from backend.audit.events import AuditEvent
 from backend.audit.query import AuditQuery
 from backend.audit.search import entries_of, find, log_sizes
 from backend.audit.service import AuditDraft
+from backend.changes import service as changes
 from backend.context import Caller, CurrentRuntime, Runtime
 from backend.db import Tx
 from backend.freeze.nearby import moves_between
@@ -27,16 +29,27 @@ from backend.policy.alerting import LONGEST_AROUND_MINUTES
 from contract.alert_work import Around, Nearby
 from contract.alerts import Alert
 from contract.audit import AuditEntry
-from contract.incidents import Incident
+from contract.changes import Deploy
+from contract.incidents import Incident, MilestoneName
 from contract.permissions import Permission
 
 router = APIRouter(tags=["alerts"])
+Minutes = Annotated[int | None, Query(ge=1, le=LONGEST_AROUND_MINUTES)]
 MOST: Final = 200
 """As much as somebody reads through at night; the audit log has the rest."""
 CHANGES: Final = ("configuration", "access_control", "system_events")
 """Audit categories of what changes how the platform runs; trades and readings are not changes."""
-_TOLD_ELSEWHERE: Final = ("freeze.", "thaw.", "incidents.", "audit.", "ledger.")
+_TOLD_ELSEWHERE: Final = ("freeze.", "thaw.", "incidents.", "changes.", "audit.", "ledger.")
 """Beginnings of types of entries that are shown as what they are about, or are the log's own book-keeping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """What somebody asks around: when it began, and itself, which is not told again."""
+
+    began: datetime
+    alert: str | None = None
+    incident: str | None = None
 
 
 @router.get("/v1/alerts/{alert_id}/around", **needs(Permission.VIEW_ALERTS))
@@ -45,37 +58,75 @@ async def around_alert(
     session: Tx,
     runtime: CurrentRuntime,
     caller: CurrentCaller,
-    minutes: Annotated[int | None, Query(ge=1, le=LONGEST_AROUND_MINUTES)] = None,
+    minutes: Minutes = None,
 ) -> Around:
-    """What changed in the minutes before and after an alert began: freezes, alerts, incidents, recorded changes."""
+    """What changed in the minutes before and after an alert began: freezes, alerts, incidents, deploys, changes."""
     alert = await alerts.get_alert(session, alert_id)
-    return await around(session, runtime, caller, alert, minutes or runtime.policy.alerts.around_minutes)
+    centre = Centre(alert.starts_at or alert.raised_at, alert=alert.id)
+    return await around(session, runtime, caller, centre, minutes or runtime.policy.alerts.around_minutes)
 
 
-async def around(session: AsyncSession, runtime: Runtime, caller: Caller, alert: Alert, minutes: int) -> Around:
-    """Put together what changed around an alert, as far as the caller may see it; what is nearest is kept."""
-    began = alert.starts_at or alert.raised_at
-    since, until = began - timedelta(minutes=minutes), began + timedelta(minutes=minutes)
+@router.get("/v1/incidents/{ident}/around", **needs(Permission.VIEW_INCIDENTS))
+async def around_incident(
+    ident: str,
+    session: Tx,
+    runtime: CurrentRuntime,
+    caller: CurrentCaller,
+    minutes: Minutes = None,
+) -> Around:
+    """What changed in the minutes before and after an incident began, or was noticed if nobody knows when it began."""
+    one = await incidents.get_incident(session, runtime, ident)
+    began = one.at(MilestoneName.STARTED) or one.at(MilestoneName.DETECTED) or one.declared_at
+    centre = Centre(began, incident=one.id)
+    return await around(session, runtime, caller, centre, minutes or runtime.policy.alerts.around_minutes)
+
+
+async def around(session: AsyncSession, runtime: Runtime, caller: Caller, centre: Centre, minutes: int) -> Around:
+    """Put together what changed around an instant, as far as the caller may see it; what is nearest is kept."""
+    span = timedelta(minutes=minutes)
+    since, until = centre.began - span, centre.began + span
+    sources: tuple[tuple[str, Permission, Callable[[], Awaitable[list[Nearby]]]], ...] = (
+        ("alerts", Permission.VIEW_ALERTS, lambda: _alerts(session, centre, since, until)),
+        ("deploys", Permission.VIEW_ALERTS, lambda: _deploys(session, since, until)),
+        ("freezes", Permission.VIEW_FREEZES, lambda: _freezes(session, since, until)),
+        ("incidents", Permission.VIEW_INCIDENTS, lambda: _incidents(session, runtime, centre, since, until)),
+        ("audit entries", Permission.VIEW_AUDIT_LOGS, lambda: _changes(session, runtime, caller, since, until)),
+    )
     found: list[Nearby] = []
     missing: list[str] = []
-    others = await alerts.raised_between(session, since, until, limit=MOST, without=alert.id)
-    found += [Nearby(at=one.raised_at, kind="alert", id=one.id, text=_sentence(one)) for one in others]
-    if Permission.VIEW_FREEZES in caller.permissions:
-        moves = await moves_between(session, since, until, MOST)
-        found += [Nearby(at=one.at, kind="freeze", id=one.id, text=one.text, actor=one.actor) for one in moves]
-    else:
-        missing.append("freezes")
-    if Permission.VIEW_INCIDENTS in caller.permissions:
-        found += await _incidents(session, runtime, since, until)
-    else:
-        missing.append("incidents")
-    if Permission.VIEW_AUDIT_LOGS in caller.permissions:
-        found += await _changes(session, runtime, caller, since, until)
-    else:
-        missing.append("audit entries")
-    nearest = sorted(found, key=lambda one: (abs(one.at - began), one.id))[:MOST]
+    for name, permission, read in sources:
+        if permission in caller.permissions:
+            found += await read()
+        else:
+            missing.append(name)
+    nearest = sorted(found, key=lambda one: (abs(one.at - centre.began), one.id))[:MOST]
     items = sorted(nearest, key=lambda one: (one.at, one.kind, one.id))
     return Around(since=since, until=until, items=items, left_out=len(found) - len(items), missing=missing)
+
+
+async def _alerts(session: AsyncSession, centre: Centre, since: datetime, until: datetime) -> list[Nearby]:
+    others = await alerts.raised_between(session, since, until, limit=MOST, without=centre.alert)
+    return [Nearby(at=one.raised_at, kind="alert", id=one.id, text=_sentence(one)) for one in others]
+
+
+async def _deploys(session: AsyncSession, since: datetime, until: datetime) -> list[Nearby]:
+    found = await changes.deploys_between(session, since, until, MOST)
+    return [
+        Nearby(at=one.started_at, kind="deploy", id=one.id, text=_brought_out(one), actor=one.recorded_by, url=one.url)
+        for one in found
+    ]
+
+
+def _brought_out(one: Deploy) -> str:
+    where = f" to {one.environment}" if one.environment else ""
+    what = f" ({one.scope})" if one.scope is not None else ""
+    end = f", finished {one.finished_at:%H:%M:%S} UTC" if one.finished_at is not None else ""
+    return f"{one.service} {one.version} deployed{where}{what}{end}"
+
+
+async def _freezes(session: AsyncSession, since: datetime, until: datetime) -> list[Nearby]:
+    moves = await moves_between(session, since, until, MOST)
+    return [Nearby(at=one.at, kind="freeze", id=one.id, text=one.text, actor=one.actor) for one in moves]
 
 
 def _sentence(alert: Alert) -> str:
@@ -86,7 +137,9 @@ def _titled(incident: Incident) -> str:
     return f"{incident.id}{' (drill)' if incident.drill else ''}: {incident.title}"
 
 
-async def _incidents(session: AsyncSession, runtime: Runtime, since: datetime, until: datetime) -> list[Nearby]:
+async def _incidents(
+    session: AsyncSession, runtime: Runtime, centre: Centre, since: datetime, until: datetime
+) -> list[Nearby]:
     page = await incidents.incidents(session, runtime, IncidentFilter(since=since), cursor=None, limit=MOST)
     return [
         Nearby(
@@ -97,7 +150,7 @@ async def _incidents(session: AsyncSession, runtime: Runtime, since: datetime, u
             actor=one.declared_by,
         )
         for one in page.items
-        if since <= one.declared_at <= until
+        if since <= one.declared_at <= until and one.id != centre.incident
     ]
 
 

@@ -53,6 +53,7 @@ from backend.auth.oidc_configured import provider_of
 from backend.auth.presence import keeping_presence
 from backend.auth.service import admit, keeping_known
 from backend.auth.watching import Watch
+from backend.changes import routes as changes_routes
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
@@ -123,6 +124,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     heads_routes.router,
     verification_routes.router,
     retention_routes.router,
+    changes_routes.router,
     drafts_routes.router,
     notifications_routes.router,
     privacy_routes.router,

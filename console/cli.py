@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "privacy": "Erase a person, by two people; legal holds.",
     "access": "Access windows and access reviews.",
     "elevation": "Ask for permissions for a time, or grant them as the second person.",
+    "changes": "Deploys: list them, and record one.",
     "token": "Issue, rotate, revoke and list the tokens of machines.",
     "sessions": "Who is signed in: list, end and unlock.",
     "compliance": "What the compliance document's dashboard shows.",

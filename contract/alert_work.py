@@ -172,18 +172,20 @@ class Silence(Wire):
 
 
 class Nearby(Wire):
-    """Something that happened around an alert and may have caused it."""
+    """Something that happened around an alert or incident and may have caused it."""
 
     at: UtcDatetime
     kind: str
-    """Resource type, as in a link: freeze, alert, audit, incident."""
+    """Resource type, as in a link: freeze, alert, audit, incident, deploy."""
     id: str
     text: str
     actor: str | None = None
+    url: str | None = None
+    """Where to read on, of a deploy."""
 
 
 class Around(Wire):
-    """What changed around an alert."""
+    """What changed around an alert or the beginning of an incident."""
 
     since: UtcDatetime
     until: UtcDatetime

@@ -1,9 +1,9 @@
 """Wire types of what is kept beside an incident: the floor as it was at its declaration, reports to an authority."""
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, field_validator
 
 from contract.alerts import AlertCounts
-from contract.base import UtcDatetime, WireRequest
+from contract.base import UtcDatetime, WireRequest, storable
 from contract.risk import RiskSnapshot
 
 
@@ -25,3 +25,9 @@ class ReportSentRequest(WireRequest):
     report: str = Field(pattern="^(initial|intermediate|final)$")
     sent_at: AwareDatetime | None = None
     """Absent: now."""
+    to: str = Field(default="", max_length=200)
+    """The authority, or whoever took it there."""
+    reference: str = Field(default="", max_length=200)
+    """Under which it is known there: a file number, the number of a receipt."""
+
+    _texts = field_validator("to", "reference")(storable)

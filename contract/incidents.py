@@ -86,6 +86,10 @@ class Clock(Wire):
     """response, or a report to an authority: initial, intermediate, final."""
     due_at: UtcDatetime
     done_at: UtcDatetime | None = None
+    to: str = ""
+    """To whom a report was sent, as far as somebody has said."""
+    reference: str = ""
+    """Under which the report is known there."""
 
 
 class Incident(Wire):

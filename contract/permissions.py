@@ -27,6 +27,8 @@ class Permission(StrEnum):
     """Make and end silences."""
     RECEIVE_ALERTS = "receive_alerts"
     """Deliver alerts from elsewhere: the token of an Alertmanager."""
+    RECORD_DEPLOYS = "record_deploys"
+    """Say that a version of a service was brought out: the token of a CI system."""
     VIEW_INCIDENTS = "view_incidents"
     HANDLE_INCIDENTS = "handle_incidents"
     """Declare incidents, write their record, hold roles in them, and draft post-mortems."""

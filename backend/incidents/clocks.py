@@ -2,7 +2,7 @@
 
 import calendar
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,6 +28,8 @@ class Standing:
     """When it first had a severity that has to be reported."""
     reported: Mapping[str, datetime]
     """Reports that were sent."""
+    told: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of reports that were sent: to whom, under which reference."""
 
 
 def clocks(standing: Standing, rules: ReportRules) -> list[Clock]:
@@ -46,14 +48,20 @@ def clocks(standing: Standing, rules: ReportRules) -> list[Clock]:
 def _reports(standing: Standing, classified_at: datetime, rules: ReportRules) -> list[Clock]:
     sent = standing.reported
     aware_at = standing.milestones.get(MilestoneName.DETECTED, standing.declared_at)
-    found = [Clock(name=INITIAL, due_at=_initial_due(aware_at, classified_at, rules), done_at=sent.get(INITIAL))]
+    found = [_report(standing, INITIAL, _initial_due(aware_at, classified_at, rules))]
     if INITIAL in sent:
         due = sent[INITIAL] + timedelta(hours=rules.intermediate_hours)
-        found.append(Clock(name=INTERMEDIATE, due_at=due, done_at=sent.get(INTERMEDIATE)))
+        found.append(_report(standing, INTERMEDIATE, due))
     if INTERMEDIATE in sent:
         due = months_after(sent[INTERMEDIATE], rules.final_months)
-        found.append(Clock(name=FINAL, due_at=due, done_at=sent.get(FINAL)))
+        found.append(_report(standing, FINAL, due))
     return found
+
+
+def _report(standing: Standing, name: str, due_at: datetime) -> Clock:
+    told = standing.told.get(name, {})
+    to, reference = told.get("to", ""), told.get("reference", "")
+    return Clock(name=name, due_at=due_at, done_at=standing.reported.get(name), to=to, reference=reference)
 
 
 def _initial_due(aware_at: datetime, classified_at: datetime, rules: ReportRules) -> datetime:

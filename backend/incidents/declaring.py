@@ -119,6 +119,7 @@ def _row(
         postmortem_required=postmortem_required(runtime, request.severity, drill=request.drill),
         classified_at=now if is_reportable(runtime, request.severity, drill=request.drill) else None,
         reported={},
+        reports_told={},
         version=1,
         field_versions=dict.fromkeys(_FACTS, 1),
         last_entry=0,

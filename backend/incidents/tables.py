@@ -70,6 +70,8 @@ class IncidentRow(Base):
     """When it first had a severity that the authority has to hear of."""
     reported: Mapped[dict[str, str]] = mapped_column(JSONB)
     """Report to the authority → when it was sent."""
+    reports_told: Mapped[dict[str, dict[str, str]]] = mapped_column(JSONB, server_default=sql("'{}'"))
+    """Report to the authority → to whom it was sent, under which reference."""
     version: Mapped[int] = mapped_column(Integer)
     """Rises with every change of the record itself, never with a line of the timeline alone."""
     field_versions: Mapped[dict[str, int]] = mapped_column(JSONB)

@@ -188,4 +188,5 @@ def _standing(runtime: Runtime, row: IncidentRow, reached: Mapping[MilestoneName
         response_minutes=runtime.policy.severities[Severity(row.severity)].response_time_minutes,
         classified_at=row.classified_at,
         reported={name: datetime.fromisoformat(at) for name, at in row.reported.items()},
+        told=row.reports_told,
     )

@@ -270,7 +270,11 @@ async def report_sent(
         raise WatchfloorError(ErrorCode.REFUSED_BY_POLICY, f"No report of {work.row.id} to an authority is due.")
     at = checking.instant(request.sent_at, work.now)
     work.row.reported = {**work.row.reported, request.report: at.isoformat()}
-    await work.entry("note", f"The {request.report} report was sent to the authority", occurred_at=at)
+    told = {"to": request.to.strip(), "reference": request.reference.strip()}
+    work.row.reports_told = {**work.row.reports_told, request.report: told}
+    where = f", reference {told['reference']}" if told["reference"] else ""
+    text = f"The {request.report} report was sent to {told['to'] or 'the authority'}{where}"
+    await work.entry("note", text, occurred_at=at)
     work.changed()
-    told = {"report": request.report, "sent_at": _instant(at)}
+    told |= {"report": request.report, "sent_at": _instant(at)}
     return await work.finish("incidents.report.sent", "report incident to authority", told)

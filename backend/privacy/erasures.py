@@ -15,6 +15,7 @@ from backend.alerts import service as alerts
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft, Destroyed
 from backend.auth import service as auth
+from backend.changes import service as changes
 from backend.context import Caller, Runtime
 from backend.drafts import service as drafts
 from backend.errors import ConfigurationError, WatchfloorError, not_found
@@ -164,6 +165,7 @@ async def _erase_everywhere(session: AsyncSession, runtime: Runtime, subject: st
         await alerts.forget_person(session, gone.name, stand_in=subject)
         await transactions.forget_person(session, gone.name, stand_in=subject)
         await incidents.forget_person(session, gone.name, stand_in=subject)
+        await changes.forget_person(session, gone.name, stand_in=subject)
         await drafts.forget_person(session, gone.name)
     return gone
 

@@ -4,8 +4,9 @@ from typing import Final
 from urllib.parse import quote
 
 from console.client.api import Api
+from contract.alert_work import Around
 from contract.base import Page
-from contract.incident_records import IncidentSnapshot
+from contract.incident_records import IncidentSnapshot, ReportSentRequest
 from contract.incidents import (
     AdvanceRequest,
     CloseRequest,
@@ -113,6 +114,16 @@ async def reopen(api: Api, ident: str, wanted: ReopenRequest) -> Incident:
 async def close(api: Api, ident: str, wanted: CloseRequest) -> Incident:
     """Put the record away."""
     return await api.act(of(ident, "close"), Incident, wanted)
+
+
+async def report_sent(api: Api, ident: str, wanted: ReportSentRequest) -> Incident:
+    """Say that a report went to the authority."""
+    return await api.act(of(ident, "reports-sent"), Incident, wanted)
+
+
+async def around(api: Api, ident: str, *, minutes: int | None = None) -> Around:
+    """What changed around the time at which an incident began; without `minutes` as far as the policy says."""
+    return await api.ask(of(ident, "around"), Around, {"minutes": minutes})
 
 
 async def snapshot(api: Api, ident: str) -> IncidentSnapshot:

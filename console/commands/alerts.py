@@ -9,6 +9,7 @@ from console.client.api import Api
 from console.commands import alert_acts
 from console.commands.alert_rules import rules
 from console.commands.base import Call, command, glyph_set, paging, sign
+from console.commands.nearby import around
 from console.commands.output import age, instant, now_of, outside, wrapped
 from console.commands.times import SINCE_HELP, instant_option
 from console.widgets import words
@@ -100,7 +101,7 @@ def show(call: Call, ident: str, minutes: int | None) -> None:
     body = alert.model_dump(mode="json") | {"history": [line.model_dump(mode="json") for line in history]}
     if near is not None:
         body["around"] = near.model_dump(mode="json")
-    call.answer(body, lambda: [*_details(alert), *_history(history), *([] if near is None else _around(near))])
+    call.answer(body, lambda: [*_details(alert), *_history(history), *([] if near is None else around(near))])
 
 
 def _history(lines: list[AlertEvent]) -> list[str]:
@@ -109,20 +110,6 @@ def _history(lines: list[AlertEvent]) -> list[str]:
         told = " ".join(part for part in (line.facts.get("to"), line.text) if part)
         text = f"{instant(line.at)}  {line.kind.replace('_', ' ')} by {outside(line.actor, 60)}  {outside(told, 300)}"
         found += wrapped(text.rstrip(), 2)
-    return found
-
-
-def _around(near: Around) -> list[str]:
-    found = ["", f"Changed between {instant(near.since)} and {instant(near.until)}:"]
-    for one in near.items:
-        by = "" if one.actor is None else f" by {outside(one.actor, 60)}"
-        found += wrapped(f"{instant(one.at)}  {outside(one.kind, 20)}{by}: {outside(one.text, 300)}", 2)
-    if not near.items:
-        found.append("  nothing that is known")
-    if near.left_out:
-        found.append(f"  and {near.left_out:,} more")
-    if near.missing:
-        found.append(f"  not shown, you may not see them: {', '.join(near.missing)}")
     return found
 
 

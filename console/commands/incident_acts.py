@@ -9,6 +9,7 @@ from console.client.api import new_idempotency_key
 from console.commands import incident_words as text
 from console.commands.base import Call, command
 from console.commands.times import instant_option
+from contract.incident_records import ReportSentRequest
 from contract.incidents import (
     AdvanceRequest,
     CloseRequest,
@@ -171,6 +172,19 @@ def close(call: Call, ident: str, *, said: str) -> None:
     _done(call, call.ask(lambda api: client.close(api, ident, CloseRequest(note=said))))
 
 
+@click.command("report-sent")
+@click.argument("ident", metavar="ID")
+@click.argument("report", type=click.Choice(["initial", "intermediate", "final"]))
+@click.option("--to", default="", help="The authority, or whoever took it there.")
+@click.option("--reference", default="", help="Under which it is known there.")
+@click.option("--at", callback=instant_option, help="When it was sent; without it, now.")
+@command("incidents.report-sent")
+def report_sent(call: Call, ident: str, report: str, *, to: str, reference: str, at: str) -> None:
+    """Say that a report went to the authority: its clock stops, the next begins. Saying it again puts it right."""
+    wanted = ReportSentRequest(report=report, to=to, reference=reference, sent_at=instant_typed(at))
+    _done(call, call.ask(lambda api: client.report_sent(api, ident, wanted)))
+
+
 @click.group("follow-ups")
 def follow_ups() -> None:
     """What is to be done so that it does not happen again."""
@@ -236,5 +250,5 @@ def _shown(call: Call, one: FollowUp) -> None:
     call.answer(one, lambda: text.follow_up(one))
 
 
-COMMANDS = (note, change, milestone, assign, advance, tick, link, resolve, reopen, close, follow_ups)
+COMMANDS = (note, change, milestone, assign, advance, tick, link, resolve, reopen, close, report_sent, follow_ups)
 """What `watchfloor incidents` takes in."""

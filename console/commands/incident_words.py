@@ -36,7 +36,7 @@ def record(one: Incident) -> list[str]:
     ]
     lines += [f"  {outside(role.role, 20).ljust(16)} {outside(role.person, 50)}" for role in one.roles]
     lines += [f"  {mark.name.ljust(16)} {instant(mark.occurred_at)}" for mark in one.milestones]
-    lines += [_clock(clock) for clock in one.clocks]
+    lines += [line for clock in one.clocks for line in _clock(clock)]
     lines += _impact(one)
     lines += [f"  see {outside(link.kind, 20)} {outside(link.label, 30)} {outside(link.id, 40)}" for link in one.links]
     for step in one.steps:
@@ -49,9 +49,11 @@ def record(one: Incident) -> list[str]:
     return [*lines, f"  {counted(one.follow_ups_open, 'follow-up action')} open"]
 
 
-def _clock(clock: Clock) -> str:
+def _clock(clock: Clock) -> list[str]:
     done = f"done {instant(clock.done_at)}" if clock.done_at else "not done"
-    return f"  {outside(clock.name, 16).ljust(16)} by {instant(clock.due_at)}, {done}"
+    line = f"  {outside(clock.name, 16).ljust(16)} by {instant(clock.due_at)}, {done}"
+    told = [outside(part, 200) for part in (clock.to and f"to {clock.to}", clock.reference) if part]
+    return [line, *wrapped(", ".join(told), 4)] if told else [line]
 
 
 def _impact(one: Incident) -> list[str]:

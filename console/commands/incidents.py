@@ -7,6 +7,7 @@ import click
 from console.client import incidents as client
 from console.client.api import new_idempotency_key
 from console.commands import incident_words as text
+from console.commands import nearby
 from console.commands.base import Call, command, paging, write_new
 from console.commands.freeze_options import scope_typed
 from console.commands.incident_acts import COMMANDS, SEVERITIES, instant_typed
@@ -115,6 +116,16 @@ def show(call: Call, ident: str) -> None:
     """One incident: roles, milestones, clocks, impact, the procedure's checklist."""
     one = call.ask(lambda api: client.incident(api, ident))
     call.answer(one, lambda: text.record(one))
+
+
+@incidents.command("around")
+@click.argument("ident", metavar="ID")
+@click.option("--minutes", type=click.IntRange(1, 1_440), help="So many before and after; else as the policy says.")
+@command("incidents.around")
+def around(call: Call, ident: str, minutes: int | None) -> None:
+    """What changed around the time at which it began: alerts, freezes, deploys, incidents, the audit log."""
+    near = call.ask(lambda api: client.around(api, ident, minutes=minutes))
+    call.answer(near, lambda: nearby.around(near))
 
 
 @incidents.command("timeline")

@@ -14,7 +14,7 @@ from contract.incidents import Evidence, FollowUp
 from contract.overview import Overview
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
-from tests.support.incidents import act, declared, noted, shown
+from tests.support.incidents import act, declared, noted, shown, timeline
 from tests.support.people import AUDITOR, OFFICER, OPERATOR
 
 REPORTING = """
@@ -136,7 +136,15 @@ async def test_clocks_of_an_authority_run_where_the_policy_says_so(database_url:
         assert (due.name, due.due_at) == ("initial", clock.at + timedelta(hours=4))
         clock.pass_(hours=1)
         client = await app.as_(OFFICER)
-        sent = await act(client, made.id, "reports-sent", report="initial")
+        told = {"to": " the central bank ", "reference": "MI-7"}
+        sent = await act(client, made.id, "reports-sent", report="initial", **told)
+        assert (sent.clocks[1].done_at, sent.clocks[1].to, sent.clocks[1].reference) == (
+            clock.at, "the central bank", "MI-7",
+        )  # fmt: skip
+        [line] = [one for one in await timeline(client, made.id) if "report was sent" in one.text]
+        assert (line.text, line.actor) == (
+            "The initial report was sent to the central bank, reference MI-7", OFFICER.name,
+        )  # fmt: skip
         assert [(one.name, one.due_at) for one in sent.clocks[1:]] == [
             ("initial", due.due_at), ("intermediate", clock.at + timedelta(hours=72)),
         ]  # fmt: skip

@@ -50,6 +50,9 @@ def test_an_incident_from_the_first_word_to_the_numbers(run: Commands, tmp_path:
     shown = ok(run, "show", ident)
     assert "[x] 2 Assign incident commander (olga)" in shown
     assert "12.5" in shown
+    assert "around" not in ok(run, "around", ident, "--minutes", "5")
+    refused = run(OPERATOR, "incidents", "report-sent", ident, "initial", "--to", "the bank", "--reference", "MI-7")
+    assert (refused.code, "No report" in refused.err) == (ExitCode.REFUSED_BY_POLICY, True)
     told = ok(run, "timeline", ident)
     assert told.index("venue is asked") < told.index("Orders time out"), "by when it happened"
     numbers = ok(run, "stats")

@@ -30,7 +30,7 @@ def test_what_watchfloor_adds_to_the_documents_roles(policy: Policy) -> None:
             | {"freeze_operations", "approve_thaw", "view_audit_logs", "view_configurations"}
             | {"export_audit_logs", "import_audit_logs", "erase_personal_data"}
             | {"grant_access", "approve_elevation", "review_access", "manage_users", "manage_service_tokens"}
-            | {"silence_alerts", "manage_notifications"}
+            | {"silence_alerts", "manage_notifications", "record_deploys"}
             | {"handle_incidents", "approve_postmortems", "import_incidents"},
             "compliance_officer": READS
             | {"view_all_logs", "view_audit_logs", "generate_reports", "freeze_operations", "approve_thaw"}

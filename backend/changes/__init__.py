@@ -1,0 +1,1 @@
+"""Changes to the platform that happen elsewhere and are reported here: deploys."""
