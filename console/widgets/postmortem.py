@@ -38,6 +38,20 @@ def sentence(one: Postmortem, who: str) -> tuple[str, str]:
             return "near", "Every section is written: s submits it to somebody who has not written it."
 
 
+def not_in(one: Postmortem, wanted: PostmortemState, act: str) -> str:
+    """Why an act that takes a post-mortem in one state cannot be done; empty if it can."""
+    if one.state is wanted:
+        return ""
+    match one.state:
+        case PostmortemState.APPROVED:
+            by = outside(one.approved_by or "somebody", 40)
+            return f"{by} has approved it: it never changes again (n amends it)."
+        case PostmortemState.REVIEW:
+            return "It is in review already: T approves it, B sends it back."
+        case PostmortemState.DRAFT:
+            return f"It cannot be {act}: nobody has submitted it (s)."
+
+
 def rows(one: Postmortem, now: datetime, view: View) -> list[Row]:
     """Its facts, then section by section with the beginning of each text."""
     g = view.glyphs

@@ -49,7 +49,7 @@ async def test_what_was_resolved_leaves_no_draft() -> None:
         await run.opens("R", "Resolve the incident")
         await run.type("oracle")
         await run.press("escape")
-        await run.shows("What you have typed is kept as a draft")
+        await run.shows("Kept as a draft")
         assert paper.incidents.drafts[RESOLVE].text == "oracle"
         await run.opens("R", "Resolve the incident")
         await run.until(lambda: _field(run, "note").value == "oracle", "the draft is back")
@@ -82,7 +82,7 @@ async def test_what_was_said_when_sending_back_is_kept() -> None:
         await run.opens("B", "Send the post-mortem back")
         await run.type("no root")
         await run.press("escape")
-        await run.shows("What you have typed is kept as a draft")
+        await run.shows("Kept as a draft")
     assert paper.incidents.drafts[f"sendback:{IDENT}"].text == "no root"
 
 

@@ -65,9 +65,26 @@ async def test_one_that_nobody_has_opened_is_opened_from_the_record() -> None:
         await run.shows("Nobody has opened it yet: n opens it, filled in from the record.")
         await run.press("e")
         await run.shows("Nobody has opened the post-mortem yet")
-        await run.press("n")
+        await run.opens("n", "Open the post-mortem")
+        await run.shows("Root Causes, Trigger")
+        await run.type("s")
+        await run.shows("to do: name one of incident, sre")
+        await run.press("backspace", "enter")
         await run.shows("4 of 7 sections wait")
     assert run.paper.posted(PATH) == [{"template": "incident"}]
+
+
+async def test_another_template_is_chosen_when_it_is_opened() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.press("P")
+        await run.shows("Nobody has opened it yet")
+        await run.opens("n", "Open the post-mortem")
+        await run.press(*["backspace"] * len("incident"))
+        await run.type("sre")
+        await run.press("enter")
+        await run.shows("POST-MORTEM")
+    assert run.paper.posted(PATH) == [{"template": "sre"}]
 
 
 async def test_a_section_is_written_previewed_and_saved() -> None:
@@ -311,9 +328,35 @@ async def test_a_writer_cannot_even_try_to_approve() -> None:
         await run.press("r")
         await run.shows("sha256")
         await run.press("escape")
-        await run.opens("T", "Approve the post-mortem")
-        await run.shows("to do: leave it to another person")
-        assert not run.app.screen.query_one("#send", Press).is_on
+        await run.shows("POST-MORTEM")
+        await run.press("T")
+        await run.shows("You wrote or submitted it: somebody else has to approve it.")
+
+
+@pytest.mark.parametrize(
+    ("state", "offered", "refused"),
+    [
+        (PostmortemState.DRAFT, "e edit", {"T": "It cannot be approved: nobody has submitted it (s).",
+                                           "B": "It cannot be sent back: nobody has submitted it (s)."}),
+        (PostmortemState.REVIEW, "T approve", {"s": "It is in review already: T approves it"}),
+        (PostmortemState.APPROVED, "n open", dict.fromkeys("TBs", "ana has approved it: it never changes again")),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_only_what_works_is_offered_and_the_rest_says_why(
+    state: PostmortemState, offered: str, refused: dict[str, str]
+) -> None:
+    approved = {"approved_by": "ana", "approved_at": NOW} if state is PostmortemState.APPROVED else {}
+    async with running(_paper(state, **approved)) as run:
+        await _open(run)
+        keys = run.screen.splitlines()[-1]
+        assert offered in keys
+        for key, why in refused.items():
+            assert f" {key} " not in keys
+            run.app.say("", "")
+            await run.press(key)
+            await run.shows(f"REFUSED {why}")
+    assert not run.paper.acts_below(PATH)
 
 
 async def test_a_text_that_changed_after_it_was_read_is_refused_in_the_servers_words() -> None:

@@ -11,9 +11,10 @@ from console.screens.incidents.drafted import DraftedForm
 from console.state.floor import Floor
 from console.state.incident_record import parse_time
 from console.widgets.field import Field
-from console.widgets.incidents import postmortem
+from console.widgets.incidents import clock_rows, postmortem
 from console.widgets.lines import Line, cut, line, outside, wrap
 from console.widgets.view import View
+from contract.incident_records import REPORTS, ReportSentRequest
 from contract.incidents import (
     MAX_NOTE_CHARS,
     CloseRequest,
@@ -313,3 +314,55 @@ class LinkDialog(IncidentForm):
     def told(self) -> str:
         """What was done."""
         return f"{self._kind()} {outside(self.text('id'), 100)} is part of {self.known.id} now."
+
+
+class ReportSentDialog(IncidentForm):
+    """A report went to the authority: its clock stops, the next begins."""
+
+    FIELDS = (
+        Entry("report", "Report", ", ".join(REPORTS), 20),
+        Entry("to", "To", "the authority, or whoever took it there", 200),
+        Entry("reference", "Reference", "under which it is known there, or nothing", 200),
+        Entry("at", "When", f"empty: now; else {_TIME_HINT}", _TIME_CHARS),
+    )
+    BUTTON = "Record"
+    FACTS = "Nothing is sent from here. Its clock stops and the next begins; recorded again, it is put right."
+
+    def __init__(self, known: Incident) -> None:
+        super().__init__("Report sent to an authority", known)
+
+    def prefilled(self) -> Mapping[str, str]:
+        """The one that is due next."""
+        due = [one.name for one in self.known.clocks if one.name in REPORTS and one.done_at is None]
+        return {"report": due[0] if due else REPORTS[-1]}
+
+    def about(self, view: View) -> list[Line]:
+        """Which are due until when, and which went out."""
+        now = self.now()
+        rows = [row for one in self.known.clocks if one.name in REPORTS for row in clock_rows(one, now, view)]
+        return [*rows, *super().about(view)]
+
+    def _report(self) -> str | None:
+        typed = self.text("report").lower()
+        found = [one for one in REPORTS if typed and one.startswith(typed)]
+        return typed if typed in REPORTS else found[0] if len(found) == 1 else None
+
+    def missing(self) -> str:
+        """Which, to whom, and a time that can be read."""
+        if self._report() is None:
+            return f"write one of {', '.join(REPORTS)}"
+        return self.time_missing("at") if self.text("to") else "say to whom it was sent"
+
+    def call(self) -> Call:
+        """Record it."""
+        wanted = ReportSentRequest(
+            report=self._report() or REPORTS[0],
+            to=self.text("to"),
+            reference=self.text("reference"),
+            sent_at=self.instant("at"),
+        )
+        return lambda api: incidents.report_sent(api, self.known.id, wanted)
+
+    def told(self) -> str:
+        """What was done."""
+        return f"Recorded: the {self._report()} report went to {outside(self.text('to'), 100)}."

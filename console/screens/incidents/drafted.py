@@ -12,7 +12,7 @@ from contract.postmortem import Draft
 if TYPE_CHECKING:
     from console.client.errors import ClientError
 
-_KEPT = "What you have typed is kept as a draft: it is there when you open this again."
+_KEPT = "Kept as a draft: it is there when you open this again."
 
 
 class DraftedForm(FormScreen, DraftingScreen):

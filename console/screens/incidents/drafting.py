@@ -77,14 +77,20 @@ class DraftingScreen(FloorScreen):
 
     def renew_draft(self, text: str) -> None:
         """The text was sent, or is not wanted: forget its draft, and go on typing from another."""
-        self._drop_key, self._kept, self._kept_note, self._keep_problem = self._draft_key, text, "", ""
+        self._drop_key = self._seen_key
+        self._kept, self._kept_note, self._keep_problem = text, "", ""
         self._go_on()
 
     def end_draft(self, then: Callable[[], None] | None = None) -> None:
         """The text was sent: forget its draft, then do something else, whatever became of it."""
-        self._drop_key, self._draft_key = self._draft_key or self._drop_key, ""
+        self._drop_key, self._draft_key = self._seen_key or self._drop_key, ""
         self._then = then
         self._go_on()
+
+    @property
+    def _seen_key(self) -> str:
+        """The draft, if it is known what it held: one that nobody has seen is not dropped."""
+        return self._draft_key if self._looked else ""
 
     def close_draft(self, then: Callable[[], None]) -> None:
         """Nothing is typed, then do something else; a draft that was not seen yet stays."""
@@ -126,7 +132,7 @@ class DraftingScreen(FloorScreen):
             return False
         if question.topic == DROP:
             self._drop_key = ""
-        elif question.about == self._draft_key:
+        elif question.about == self._draft_key and not self._drop_key:
             self._taken_in(question.topic, value)
         if self._then is not None or self._drop_key:
             self._go_on()
