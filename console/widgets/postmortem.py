@@ -92,7 +92,8 @@ def _section(part: PostmortemSection, now: datetime, view: View) -> list[Line]:
     tail = f"{words:,} words  {by}"
     head = column(outside(part.title, 100), max(view.width - len(tail), 10), g)
     shown = markdown_lines(part.text[:_FIRST_CHARS], view)
-    first = next((text for row in shown if (text := text_of(row).strip())), "")
+    texts = [text for row in shown if (text := text_of(row).strip())]
+    first = "".join(texts[:1]) + (f" {g.ellipsis}" if len(texts) > 1 else "")
     mark = (g.unknown, "near") if part.unwritten else (g.done, "ok")
     return [
         line((f"{mark[0]} ", mark[1]), (head[:-2], "bold"), (right(tail, len(tail), g), "dim")),

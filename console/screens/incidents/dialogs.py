@@ -194,7 +194,7 @@ class MilestoneDialog(IncidentForm):
     """When a milestone was reached."""
 
     FIELDS = (
-        Entry("name", "Milestone", ", ".join(one.value for one in MilestoneName), 20),
+        Entry("name", "Milestone", "one of those above: the first letters do", 20),
         Entry("at", "When", _TIME_HINT, _TIME_CHARS),
         Entry("why", "Why", "how that is known", MAX_REASON_CHARS),
     )
@@ -205,13 +205,15 @@ class MilestoneDialog(IncidentForm):
         super().__init__("Milestone", known)
 
     def about(self, view: View) -> list[Line]:
-        """What is known of the milestones."""
+        """The milestones there are, and what is known of them."""
+        names = wrap(", ".join(one.value for one in MilestoneName), view.width)
         known = [
             f"{one.name.value} {one.occurred_at:%H:%M:%S}{'' if one.auto else '*'}" for one in self.known.milestones
         ]
         facts = f" {view.glyphs.middot} ".join(known) or "No milestone is known yet."
         rows = [line(row) for row in wrap(facts, view.width)]
         return [
+            *(line((row, "dim")) for row in names),
             *rows,
             line(
                 (cut("* said by somebody. What was said before stays in the timeline.", view.width, view.glyphs), "dim")

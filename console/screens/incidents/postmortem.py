@@ -9,7 +9,7 @@ from console.client import postmortems
 from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor
 from console.widgets import postmortem as draw
-from console.widgets.lines import Line, line, outside
+from console.widgets.lines import Line, line, outside, wrap
 from console.widgets.view import View
 from contract.alerts import Link
 from contract.errors import ErrorCode
@@ -119,7 +119,7 @@ class PostmortemScreen(ReadingScreen):
     def _page(self, view: View) -> list[Row]:
         if self._known is None:
             hint = "Duration, services, loss, users and timeline come from the record; the why comes from you."
-            return [(line((hint, "dim")), None)] if self._asked else []
+            return [(line((row, "dim")), None) for row in wrap(hint, view.width)] if self._asked else []
         refusal = draw.refusal_rows(self._refusal, view) if self._refusal else []
         return refusal + draw.rows(self._known, (self.desk.latest or Floor()).now(view.desk_now), view)
 

@@ -56,6 +56,7 @@ class OpenDialog(FormScreen):
 
     FIELDS = (Entry("template", "Template", "one of those above", 50),)
     BUTTON = "Open"
+    LABEL_COLUMNS = 12
     AUTO_FOCUS = "Field"
 
     def __init__(self, ident: str) -> None:
@@ -69,6 +70,10 @@ class OpenDialog(FormScreen):
         field.value = _OWN
         field.cursor_position = len(_OWN)
         self.ask(_TEMPLATES, postmortems.templates)
+
+    def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
+        """Of which incident."""
+        return self.headline_line("near", f"{self._ident}: its post-mortem begins with what the record says.")
 
     def about(self, view: View) -> list[Line]:
         """The templates with their sections."""
@@ -172,6 +177,10 @@ class SendBackDialog(DraftedForm):
         """One for each incident."""
         return f"sendback:{self._ident}"
 
+    def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
+        """Of which incident."""
+        return self.headline_line("near", f"{self._ident}: its post-mortem is not good enough yet.")
+
     def about(self, view: View) -> list[Line]:
         """What happens to it."""
         return [
@@ -203,6 +212,10 @@ class AmendDialog(FormScreen):
         super().__init__("Amend the post-mortem")
         self._ident, self._known = ident, known
 
+    def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
+        """Of which incident."""
+        return self.headline_line("near", f"{self._ident}: what is approved stays, an amendment is another version.")
+
     def about(self, view: View) -> list[Line]:
         """What an amendment is."""
         facts = f"Version {self._known.version} stays approved as it is. The amendment begins with its text."
@@ -233,6 +246,10 @@ class ExportDialog(FormScreen):
         super().__init__("Export the incident")
         self._ident = ident
         self._version = known.version if known is not None else None
+
+    def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
+        """Of which incident."""
+        return self.headline_line("near", f"{self._ident}: a file on the machine where this console runs.")
 
     def about(self, view: View) -> list[Line]:
         """What is in it."""
