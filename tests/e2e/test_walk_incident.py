@@ -102,7 +102,8 @@ def test_from_the_page_to_the_approved_post_mortem(walk: Walk, tmp_path: Path) -
 
     terminal.press("P")
     terminal.wait_for("Post-mortem")
-    terminal.press("n")
+    _dialog(terminal, "n", "Open the post-mortem")
+    terminal.press("enter")
     terminal.wait_for("POST-MORTEM", "draft", "Root Cause")
     _keep(terminal, "4-draft")
     _write_every_section(terminal)
