@@ -8,7 +8,6 @@ from contract.alerts import AlertCounts
 from contract.base import UtcDatetime, WireRequest, storable
 from contract.risk import RiskSnapshot
 
-
 REPORTS: Final = ("initial", "intermediate", "final")
 """To an authority, in the order in which they are due."""
 

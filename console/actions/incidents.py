@@ -55,7 +55,9 @@ RECORD: Final[tuple[Action, ...]] = (
     _act("role", "r", "roles", "Take a role or hand it over, with what the next one has to know."),
     _act("milestone", "m", "milestone", "Say when a milestone was reached; what was said before stays readable."),
     _act("link", "l", "link", "Make an alert or a freeze part of it."),
-    _act("report-sent", "A", "", "Say that a report of it went to an authority; its clock stops.", command="report-sent"),
+    _act(
+        "report-sent", "A", "", "Say that a report of it went to an authority; its clock stops.", command="report-sent"
+    ),
     _look(
         "evidence", "x", "evidence", "What is kept with it: files and answers, each with its hash.", Context.INCIDENT
     ),

@@ -155,9 +155,7 @@ def clock_rows(clock: Clock, now: datetime, view: View) -> list[Line]:
 def _clock_row(clock: Clock, now: datetime, view: View) -> Line:
     text, over = due_text(clock.due_at, now)
     mark, style = (view.glyphs.bad, "bad") if over else (view.glyphs.partial, "")
-    return line(
-        (f"{mark} ", style), f"{clock_name(clock)} due {clock.due_at:%Y-%m-%d %H:%M} UTC", (f"  {text}", style)
-    )
+    return line((f"{mark} ", style), f"{clock_name(clock)} due {clock.due_at:%Y-%m-%d %H:%M} UTC", (f"  {text}", style))
 
 
 def clock_name(clock: Clock) -> str:

@@ -17,7 +17,15 @@ from contract.incidents import (
     Severity,
     TimelineEntry,
 )
-from contract.postmortem import Draft, EditOutcome, ImportedReport, Postmortem, PostmortemState, ReportText, SectionAnswer
+from contract.postmortem import (
+    Draft,
+    EditOutcome,
+    ImportedReport,
+    Postmortem,
+    PostmortemState,
+    ReportText,
+    SectionAnswer,
+)
 from tests.console import incident_models as models
 from tests.console.floor_models import NOW
 
@@ -64,16 +72,17 @@ class IncidentPaper:
                 )
             case ["incidents", "stats"]:
                 return _json(models.stats(drills=bool(body.get("drills"))))
-            case ["incidents", "templates"]:
-                return _json(models.templates())
-            case ["incidents", "reports", *rest]:
-                return self._reports(rest, body)
             case ["incidents"]:
                 return self._list(method, body)
             case ["incidents", ident, *rest]:
-                return self._one(method, ident, rest, body)
+                beside = {"templates": self._templates, "reports": self._reports}.get(ident)
+                return beside(rest, body) if beside else self._one(method, ident, rest, body)
             case _:
                 return None
+
+    @staticmethod
+    def _templates(_: list[str], __: Body) -> httpx.Response:
+        return _json(models.templates())
 
     def _reports(self, rest: list[str], body: Body) -> httpx.Response:
         if rest:

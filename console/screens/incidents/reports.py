@@ -1,4 +1,4 @@
-"""Reports of incidents that were written elsewhere and imported: the list, searched by the backend, and one as Markdown."""
+"""Reports of incidents that were written elsewhere: the list, searched by the backend, and one as Markdown."""
 
 from collections.abc import Callable
 from datetime import datetime

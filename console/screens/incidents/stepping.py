@@ -46,7 +46,10 @@ class StepDialog(IncidentForm):
             return [*rows, line(("Everything of the steps before is done.", "dim"))]
         room = max(view.height - _FRAME_ROWS, _ROWS)
         listed = [
-            line((f"{g.near} not done ", "near"), cut(f"{outside(step.name, 40)}: {outside(action.text, 200)}", view.width - 11, g))
+            line(
+                (f"{g.near} not done ", "near"),
+                cut(f"{outside(step.name, 40)}: {outside(action.text, 200)}", view.width - 11, g),
+            )
             for step, action in left[:room]
         ]
         more = line((f"and {len(left) - room:,} more", "near")) if len(left) > room else EMPTY
