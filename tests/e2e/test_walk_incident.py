@@ -109,7 +109,7 @@ def test_from_the_page_to_the_approved_post_mortem(walk: Walk, tmp_path: Path) -
     terminal.wait_for("is resolved")
 
     terminal.press("P")
-    terminal.wait_for("Post-mortem")
+    terminal.wait_for("Nobody has opened it yet")
     _write_it(terminal)
     _keep(terminal, "5-in-review")
 
