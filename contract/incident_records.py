@@ -1,10 +1,15 @@
 """Wire types of what is kept beside an incident: the floor as it was at its declaration, reports to an authority."""
 
+from typing import Final
+
 from pydantic import AwareDatetime, Field, field_validator
 
 from contract.alerts import AlertCounts
 from contract.base import UtcDatetime, WireRequest, storable
 from contract.risk import RiskSnapshot
+
+REPORTS: Final = ("initial", "intermediate", "final")
+"""To an authority, in the order in which they are due."""
 
 
 class IncidentSnapshot(RiskSnapshot):

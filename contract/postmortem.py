@@ -57,6 +57,20 @@ class Postmortem(Wire):
     """All there are, this one among them."""
 
 
+class PostmortemTemplate(Wire):
+    """What a post-mortem can be opened from."""
+
+    name: str
+    sections: list[str]
+    """Their titles, in order."""
+
+
+class PostmortemTemplates(Wire):
+    """The templates of the policy, the compliance document's own first."""
+
+    items: list[PostmortemTemplate]
+
+
 class OpenPostmortemRequest(WireRequest):
     """Open the post-mortem of an incident, or amend the approved one."""
 

@@ -136,7 +136,7 @@ async def _begin_procedure(work: Writing) -> None:
             IncidentAction(incident=work.row.id, step=number, number=place, text=action, note="")
             for place, action in enumerate(step.actions, 1)
         )
-    await work.entry("step", f"Step 1 of {len(procedure)}: {procedure[0].step}")
+    await work.entry("step", f"{procedure[0].step} (step 1 of {len(procedure)}) has begun")
     begun = work.runtime.policy.incident_rules.begun.get(procedure[0].step)
     if begun is not None:
         await work.first(begun, work.now)

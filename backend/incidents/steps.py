@@ -45,7 +45,8 @@ async def advance(
     """Go on to a step, or back to one; going to where it is already changes nothing.
 
     Raises:
-        WatchfloorError: NOT_FOUND; CONFLICT after the last step, and once it is closed.
+        WatchfloorError: NOT_FOUND; CONFLICT after the last step, and once it is closed; INVALID_REQUEST for going back
+            without saying why.
     """
     work = await writing(session, runtime, caller, ident)
     work.refuse_closed()
@@ -54,16 +55,19 @@ async def advance(
     there = _named(steps, request.step) if request.step is not None else _after(work, steps, here)
     if there is here:
         return await views.show(session, runtime, work.row)
+    forward, why = there.number > here.number, request.note.strip()
+    if not forward and not why:
+        raise _without_reason(there)
     rules = runtime.policy.incident_rules
     work.row.step = there.name
     there.begun_at, there.done_at = there.begun_at or work.now, None
-    said = f": {request.note}" if request.note else ""
-    turn = "" if there.number > here.number else " again"
-    await work.entry("step", f"Step {there.number} of {len(steps)}{turn}: {there.name}{said}")
-    if there.number > here.number:
+    place = f"{there.name} (step {there.number} of {len(steps)})"
+    said = f"{place} has begun" if forward else f"Back to {place}"
+    await work.entry("step", f"{said}: {why}" if why else said)
+    if forward:
         here.done_at = work.now
-        await _reach(work, rules.done.get(here.name))
-    await _reach(work, rules.begun.get(there.name))
+        await _reach(work, rules.done.get(here.name), f"{here.name} is done")
+    await _reach(work, rules.begun.get(there.name), f"{there.name} has begun")
     work.changed()
     return await work.finish(
         "incidents.step.advanced", "advance incident", {"step": there.name}, old={"step": here.name}
@@ -80,9 +84,14 @@ def _after(work: Writing, steps: Sequence[IncidentStep], here: IncidentStep) -> 
     return steps[here.number]
 
 
-async def _reach(work: Writing, name: MilestoneName | None) -> None:
+def _without_reason(there: IncidentStep) -> WatchfloorError:
+    hint = "What was done stays done; the timeline says why it was not enough."
+    return WatchfloorError(ErrorCode.INVALID_REQUEST, f"Say why it goes back to {there.name}.", hint=hint)
+
+
+async def _reach(work: Writing, name: MilestoneName | None, because: str) -> None:
     if name is not None and await work.first(name, work.now):
-        await work.entry("milestone", f"{name.value}", auto=True)
+        await work.entry("milestone", f"The incident counts as {name.value}: {because}", auto=True)
 
 
 async def tick(

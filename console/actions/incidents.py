@@ -33,17 +33,31 @@ LISTED: Final[tuple[Action, ...]] = (
         "declare",
     ),
     _look("all", "a", "all", "Show closed incidents too, or no longer.", Context.INCIDENTS),
+    Action(
+        "incident.reports",
+        ("r",),
+        "reports",
+        "Reports written elsewhere and imported: list, search, read.",
+        (Context.INCIDENTS,),
+        _VIEW,
+        command="reports",
+        argument="[WORDS]",
+    ),
 )
 
 RECORD: Final[tuple[Action, ...]] = (
     _act("note", "n", "note", "Write a line into the timeline; what you type is kept on the server every second."),
     _act("tick", "t", "tick", "Tick the selected action off, or the next one; on a ticked one: take it back."),
     _act("advance", "v", "next step", "Go on to the next step of the procedure."),
+    _act("steps", "V", "", "Go to another step, back as well, with a reason; lists what is not done.", command="step"),
     _look("postmortem", "P", "post-mortem", "The post-mortem: write, submit, approve.", Context.INCIDENT),
     _act("resolve", "R", "resolve", "Say that it is over, and how it ended."),
     _act("role", "r", "roles", "Take a role or hand it over, with what the next one has to know."),
     _act("milestone", "m", "milestone", "Say when a milestone was reached; what was said before stays readable."),
     _act("link", "l", "link", "Make an alert or a freeze part of it."),
+    _act(
+        "report-sent", "A", "", "Say that a report of it went to an authority; its clock stops.", command="report-sent"
+    ),
     _look(
         "evidence", "x", "evidence", "What is kept with it: files and answers, each with its hash.", Context.INCIDENT
     ),
@@ -140,6 +154,7 @@ TYPING: Final[tuple[Action, ...]] = (
         (Context.NOTE,), _HANDLE, Danger.CHANGES,
     ),
     Action("note.line", ("f4", "ctrl+o"), "new line", "Begin a new line.", (Context.NOTE,)),
+    Action("note.drop", ("f8",), "drop", "Throw away what is typed, after asking.", (Context.NOTE,)),
     Action("note.close", ("escape",), "close", "Back to the record; what is typed stays as a draft.", (Context.NOTE,)),
     Action(
         "section.save", ("f3", "ctrl+s"), "save", "Save the section; edits of others are kept.",
@@ -147,7 +162,7 @@ TYPING: Final[tuple[Action, ...]] = (
     ),
     Action("section.preview", ("f4",), "preview", "Show it as it will be read, or the text again.", (Context.EDITOR,)),
     Action("section.external", ("f9",), "$EDITOR", "Write it in your own editor.", (Context.EDITOR,)),
-    Action("section.drop", ("f8",), "drop draft", "Take the saved text again.", (Context.EDITOR,)),
+    Action("section.drop", ("f8",), "drop draft", "Take the saved text again, after asking.", (Context.EDITOR,)),
     Action("section.close", ("escape",), "close", "Close; what is typed stays as a draft.", (Context.EDITOR,)),
 )  # fmt: skip
 

@@ -55,6 +55,7 @@ class Context(StrEnum):
     FOLLOW_UPS = "follow-ups"
     FIGURES = "incident figures"
     POSTMORTEM = "post-mortem"
+    REPORTS = "imported reports"
     NOTE = "note"
     """A line of a timeline that is being typed."""
     EDITOR = "editor"

@@ -13,7 +13,7 @@ LISTS: Final[tuple[Action, ...]] = (
         ("slash",),
         "filter",
         "Show only rows that contain the words you type.",
-        (Context.ALERTS, Context.GROUPS, Context.OPERATIONS, Context.AUDIT, Context.INCIDENTS),
+        (Context.ALERTS, Context.GROUPS, Context.OPERATIONS, Context.AUDIT, Context.INCIDENTS, Context.REPORTS),
     ),
     Action("list.down", ("j", "down"), "", "Next row.", (Context.LIST,)),
     Action("list.up", ("k", "up"), "", "Previous row.", (Context.LIST,)),

@@ -16,6 +16,7 @@ from contract.postmortem import (
     ImportedReport,
     OpenPostmortemRequest,
     Postmortem,
+    PostmortemTemplates,
     ReportImportRequest,
     ReportText,
     SectionAnswer,
@@ -25,6 +26,11 @@ from contract.postmortem import (
 
 _POSTMORTEM: Final = "postmortem"
 _REPORTS: Final = "incidents/reports"
+
+
+async def templates(api: Api) -> PostmortemTemplates:
+    """What a post-mortem can be opened from."""
+    return await api.ask("incidents/templates", PostmortemTemplates)
 
 
 async def open_one(api: Api, ident: str, template: str = "incident") -> Postmortem:

@@ -8,6 +8,7 @@ from console.client import incidents as client
 from console.client.api import new_idempotency_key
 from console.commands import incident_words as text
 from console.commands.base import Call, command
+from console.commands.output import note as tell
 from console.commands.times import instant_option
 from contract.incident_records import ReportSentRequest
 from contract.incidents import (
@@ -166,9 +167,18 @@ def reopen(call: Call, ident: str, *, why: str) -> None:
 @click.command("close")
 @click.argument("ident", metavar="ID")
 @click.option("--note", "said", default="")
+@click.option("--yes", is_flag=True, help="Neither show what it closes nor ask.")
 @command("incidents.close")
-def close(call: Call, ident: str, *, said: str) -> None:
-    """Put the record away; refused without an approved post-mortem where the policy wants one."""
+def close(call: Call, ident: str, *, said: str, yes: bool) -> None:
+    """Put the record away for good; refused without an approved post-mortem where the policy wants one.
+
+    Shows first what it closes, and asks: a closed incident is never opened again.
+    """
+    if not yes:
+        known = call.ask(lambda api: client.incident(api, ident))
+        for line in text.closing(known):
+            tell(line)
+        click.confirm(f"Close {known.id} for good?", err=True, abort=True)
     _done(call, call.ask(lambda api: client.close(api, ident, CloseRequest(note=said))))
 
 

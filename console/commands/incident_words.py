@@ -49,6 +49,19 @@ def record(one: Incident) -> list[str]:
     return [*lines, f"  {counted(one.follow_ups_open, 'follow-up action')} open"]
 
 
+def closing(one: Incident) -> list[str]:
+    """What is put away for good, and what of it is not finished."""
+    open_actions = sum(action.done_at is None for step in one.steps for action in step.actions)
+    needs = " (wanted before it can be closed)" if one.postmortem_required else ""
+    return [
+        f"{sign(words.severity(one.severity, glyph_set()))} {outside(one.id)}  {one.status}",
+        *wrapped(outside(one.title), 2),
+        f"  post-mortem {one.postmortem or 'none'}{needs}",
+        f"  {counted(one.follow_ups_open, 'follow-up action')} open; they stay on the overview until they are done",
+        f"  {counted(open_actions, 'action')} of the procedure not ticked off",
+    ]
+
+
 def _clock(clock: Clock) -> list[str]:
     done = f"done {instant(clock.done_at)}" if clock.done_at else "not done"
     line = f"  {outside(clock.name, 16).ljust(16)} by {instant(clock.due_at)}, {done}"

@@ -69,6 +69,10 @@ class FloorScreen(AskingScreen):
     def reveal(self, ident: str) -> None:
         """Select what a link points at."""
 
+    def hidden(self) -> frozenset[str]:
+        """Ids of actions that would only be refused just now: the key line leaves them out."""
+        return frozenset()
+
     def copy_text(self) -> str:
         """What `y` copies."""
         return ""
@@ -119,7 +123,8 @@ class FloorScreen(AskingScreen):
 
     def redraw_keys(self, view: View) -> None:
         """Show the keys that work here."""
-        known = actions.in_contexts(self.reach())
+        left_out = self.hidden()
+        known = [one for one in actions.in_contexts(self.reach()) if one.id not in left_out]
         typing = isinstance(self.focused, Typing)
         self.query_one("#keys", Panel).show(
             [frame.keys_line(known, self.desk.who, view, prefix=self._prefix, typing=typing)]

@@ -43,9 +43,13 @@ class DialogScreen(DeafScreen):
 
     @on(Press.Pressed, "#cancel")
     def _cancelled(self) -> None:
-        self.desk.call_later(self.desk.leave, self)
+        self.desk.call_later(self.cancel)
 
     async def do_dialog_close(self, _: str) -> None:
+        """Close without doing anything."""
+        await self.cancel()
+
+    async def cancel(self) -> None:
         """Close without doing anything."""
         await self.desk.leave(self)
 

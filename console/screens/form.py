@@ -68,6 +68,15 @@ class FormScreen(DialogScreen):
         """What a field holds."""
         return self.query_one(f"#{field}", Field).value.strip()
 
+    def beside(self) -> Line:
+        """What else there is to know, beside the buttons."""
+        return ()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether the act is under way: it is not sent a second time."""
+        return self.questions.is_waiting(SEND)
+
     # the form
 
     def compose_body(self) -> ComposeResult:
@@ -100,11 +109,11 @@ class FormScreen(DialogScreen):
             has_focus = self.focused is not None and self.focused.id == field.id
             label = left(f"{g.arrow if has_focus else ' '} {field.label}", self.LABEL_COLUMNS, g)
             self.query_one(f"#label-{field.id}", Panel).show([line((label, "key" if has_focus else "dim"))])
-        missing, sending = self.missing(), self.questions.is_waiting(SEND)
+        missing, sending = self.missing(), self.is_sending
         label = f"Sending{g.ellipsis}" if sending else self.BUTTON
         self.query_one("#send", Press).set(label, on=not missing and not sending)
-        todo = line((f"{g.unknown} to do: {outside(missing, 120)}", "dim")) if missing else ()
-        self.query_one("#missing", Panel).show([todo])
+        todo = line((f"{g.unknown} to do: {outside(missing, 120)}  ", "dim")) if missing else ()
+        self.query_one("#missing", Panel).show([(*todo, *self.beside())])
         rows = wrap(outside(self._problem), max(view.width - 16, 20)) if self._problem else []
         marks = [f"{g.near} REFUSED ", *[" " * 10] * len(rows)]
         self.query_one("#problem", Panel).show(
@@ -122,7 +131,7 @@ class FormScreen(DialogScreen):
 
     @on(Press.Pressed, "#send")
     def _send(self) -> None:
-        if not self.missing() and not self.questions.is_waiting(SEND):
+        if not self.missing() and not self.is_sending:
             self._problem = ""
             self.send()
             self.redraw()

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from console.state.floor import Floor, Link, all_executors, latched_holds, urgent, waits
+from console.state.floor import SEVERITIES, Floor, Link, all_executors, latched_holds, urgent, waits
 from console.state.freshness import Freshness, coarse_age, exact_age, seconds_between
 from contract.states import (
     ElevationStatus,
@@ -60,6 +60,7 @@ def headline(floor: Floor, desk_now: datetime) -> Headline:
         _near(floor, now),
         _elevated(floor, now),
         _open(floor, now),
+        _handled(floor),
     ):
         if found is not None:
             return found
@@ -164,9 +165,10 @@ def _critical(floor: Floor, now: datetime) -> Headline | None:
     unseen = [one for one in waiting if waits(one)]
     if not unseen:
         return None
-    age_s = seconds_between(unseen[0].raised_at, now) or 0.0
-    count = f"{len(unseen)} critical alerts wait" if len(unseen) > 1 else "A critical alert waits"
-    return Headline("bad", f"{count} for somebody, the oldest {coarse_age(age_s)}: {unseen[0].message}")
+    age = coarse_age(seconds_between(unseen[0].raised_at, now) or 0.0)
+    # few words before the alert's own: a narrow screen has to show what it is about
+    count = f"{len(unseen)} critical, unseen up to {age}" if len(unseen) > 1 else f"Critical, unseen {age}"
+    return Headline("bad", f"{count}: {unseen[0].message}")
 
 
 def _silent(floor: Floor) -> Headline | None:
@@ -290,6 +292,17 @@ def _open(floor: Floor, now: datetime) -> Headline | None:
     age_s = seconds_between(unseen[0].raised_at, now) or 0.0
     count = "1 alert has" if len(unseen) == 1 else f"{len(unseen)} alerts have"
     return Headline("near", f"{count} not been seen by anybody, the first raised {coarse_age(age_s)} ago.")
+
+
+def _handled(floor: Floor) -> Headline | None:
+    """What is being handled: nothing is quiet while an incident is open."""
+    going = [one for one in floor.incidents.values() if not one.drill]
+    if not going:
+        return None
+    first = min(going, key=lambda one: (SEVERITIES.index(one.severity), one.declared_at, one.id))
+    more = f"; {len(going) - 1} more" if len(going) > 1 else ""
+    who = f"{first.commander} commands it" if first.commander else "nobody commands it"
+    return Headline("near", f"{first.id} is open: {first.severity.value}, {first.step}, {who}{more}.")
 
 
 def _calm(floor: Floor) -> Headline:

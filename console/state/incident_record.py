@@ -66,10 +66,35 @@ def next_step(incident: Incident) -> Step | None:
     return incident.steps[index] if index < len(names) else None
 
 
-def open_action(incident: Incident) -> StepAction | None:
-    """The first action of the current step that nobody has ticked off."""
+def previous_step(incident: Incident) -> Step | None:
+    """The step before it; None before the first."""
+    names = [one.name for one in incident.steps]
+    index = names.index(incident.step) - 1 if incident.step in names else -1
+    return incident.steps[index] if index >= 0 else None
+
+
+def left_behind(incident: Incident) -> list[tuple[Step, StepAction]]:
+    """What nobody has ticked off in the steps before the current one."""
+    found: list[tuple[Step, StepAction]] = []
+    for step in incident.steps:
+        if step.name == incident.step:
+            break
+        found += [(step, action) for action in step.actions if action.done_at is None]
+    return found
+
+
+def open_action(incident: Incident) -> tuple[Step, StepAction] | None:
+    """The first action of the current step that nobody has ticked off; then those of the steps before it."""
     step = current_step(incident)
-    return next((one for one in step.actions if one.done_at is None), None) if step else None
+    here = [(step, one) for one in step.actions if one.done_at is None] if step else []
+    return next(iter([*here, *left_behind(incident)]), None)
+
+
+def named_action(incident: Incident, ident: str) -> tuple[Step, StepAction] | None:
+    """The action of a link: its step and number."""
+    return next(
+        ((step, one) for step in incident.steps for one in step.actions if ident == f"{step.name}/{one.number}"), None
+    )
 
 
 def parse_time(text: str, now: datetime) -> datetime:

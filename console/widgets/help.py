@@ -39,6 +39,7 @@ _TITLES = {
     Context.FOLLOW_UPS: "Follow-ups",
     Context.FIGURES: "Incident figures",
     Context.POSTMORTEM: "Post-mortem",
+    Context.REPORTS: "Imported reports",
     Context.EDITOR: "Writing a section",
     Context.READING: "On a page",
 }

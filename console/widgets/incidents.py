@@ -6,7 +6,7 @@ from typing import Final
 from console.state.floor import Floor
 from console.state.freshness import coarse_age, due_text, exact_age, seconds_between
 from console.state.headline import DRILL
-from console.state.incident_record import Record, current_step
+from console.state.incident_record import Record, current_step, left_behind
 from console.widgets import words
 from console.widgets.glyphs import Glyphs
 from console.widgets.lines import EMPTY, Line, column, crop, cut, left, line, outside, right, titled_rule, wrap
@@ -14,6 +14,7 @@ from console.widgets.overview import scope_text
 from console.widgets.view import View
 from console.widgets.words import Sign
 from contract.alerts import Link
+from contract.incident_records import REPORTS
 from contract.incidents import (
     Clock,
     Incident,
@@ -36,6 +37,8 @@ _TIME: Final = 10
 _ACTOR: Final = 12
 _TEXT_ROWS: Final = 3
 """Rows of one line of the timeline; Enter shows all of it."""
+_LEFT_ROWS: Final = 2
+"""Actions of earlier steps that are shown: the timeline has to be seen below them."""
 _LATE_S: Final = 60.0
 """Recorded later than this after it happened, a line says so."""
 _COUNTED: Final = (
@@ -108,7 +111,7 @@ def milestones_sentence(one: Incident, now: datetime, g: Glyphs) -> tuple[str, s
         parts.append(f"open for {coarse_age(seconds_between(start, now) or 0.0)}")
     text = f" {g.middot} ".join(parts)
     if late:
-        return "bad", f"{text} {g.middot} {outside(late[0].name, 30)} is overdue"
+        return "bad", f"{text} {g.middot} {clock_name(late[0])} is overdue"
     return ("near" if one.status is IncidentStatus.OPEN else "ok"), text
 
 
@@ -116,7 +119,7 @@ def record_rows(known: Record, floor: Floor, view: View) -> list[Row]:
     """The whole record: what it is, who handles it, the procedure, the timeline."""
     one, now = known.incident, floor.now(view.desk_now)
     rows: list[Row] = [(_head(one, view), None), *((row, None) for row in _people(one, view))]
-    rows += [(_clock_row(clock, now, view), None) for clock in one.clocks if clock.done_at is None]
+    rows += [(row, None) for clock in one.clocks for row in clock_rows(clock, now, view)]
     rows += [(row, None) for row in _impact(one, view)]
     rows += [(_after(one, view), None), (EMPTY, None), *_steps(one, view), *timeline_rows(known, view)]
     return rows
@@ -142,12 +145,29 @@ def _people(one: Incident, view: View) -> list[Line]:
     return [line((row, "dim")) for row in wrap(f" {g.middot} ".join([*said, *kind, *where]), view.width)[:2]]
 
 
+def clock_rows(clock: Clock, now: datetime, view: View) -> list[Line]:
+    """Until when something has to be done; of a report also that it was sent."""
+    if clock.done_at is None:
+        return [_clock_row(clock, now, view)]
+    return [_sent_row(clock, view)] if clock.name in REPORTS else []
+
+
 def _clock_row(clock: Clock, now: datetime, view: View) -> Line:
     text, over = due_text(clock.due_at, now)
     mark, style = (view.glyphs.bad, "bad") if over else (view.glyphs.partial, "")
-    return line(
-        (f"{mark} ", style), f"{outside(clock.name, 40)} due {clock.due_at:%Y-%m-%d %H:%M} UTC", (f"  {text}", style)
-    )
+    return line((f"{mark} ", style), f"{clock_name(clock)} due {clock.due_at:%Y-%m-%d %H:%M} UTC", (f"  {text}", style))
+
+
+def clock_name(clock: Clock) -> str:
+    """What has to be done by then."""
+    return f"{clock.name} report" if clock.name in REPORTS else outside(clock.name, 40)
+
+
+def _sent_row(clock: Clock, view: View) -> Line:
+    to = f" to {outside(clock.to, 100)}" if clock.to else ""
+    reference = f", {outside(clock.reference, 100)}" if clock.reference else ""
+    text = f"{clock_name(clock)} sent {clock.done_at:%Y-%m-%d %H:%M} UTC{to}{reference}"
+    return line((f"{view.glyphs.done} ", "ok"), (cut(text, view.width - 2, view.glyphs), "dim"))
 
 
 def _impact(one: Incident, view: View) -> list[Line]:
@@ -194,9 +214,24 @@ def _steps(one: Incident, view: View) -> list[Row]:
     )
     step = current_step(one)
     actions = step.actions if step else []
-    return rows + [
+    rows += [
         (_action(action, view), Link(kind="action", id=f"{one.step}/{action.number}", label="")) for action in actions
     ]
+    return rows + _left_behind(one, view)
+
+
+def _left_behind(one: Incident, view: View) -> list[Row]:
+    """What is not done in earlier steps: it does not go out of sight because somebody went on."""
+    g, left = view.glyphs, left_behind(one)
+    rows: list[Row] = []
+    for step, action in left[:_LEFT_ROWS]:
+        text = cut(f"{outside(step.name, 40)}: {outside(action.text, 200)}", view.width - 14, g)
+        link = Link(kind="action", id=f"{step.name}/{action.number}", label="")
+        rows.append((line((f"  {g.near} not done ", "near"), text), link))
+    more = len(left) - _LEFT_ROWS
+    if more > 0:
+        rows.append((line((f"    and {more:,} more of earlier steps: V lists them", "near")), None))
+    return rows
 
 
 def _place(one: Incident) -> int:

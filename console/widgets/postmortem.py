@@ -38,6 +38,20 @@ def sentence(one: Postmortem, who: str) -> tuple[str, str]:
             return "near", "Every section is written: s submits it to somebody who has not written it."
 
 
+def not_in(one: Postmortem, wanted: PostmortemState, act: str) -> str:
+    """Why an act that takes a post-mortem in one state cannot be done; empty if it can."""
+    if one.state is wanted:
+        return ""
+    match one.state:
+        case PostmortemState.APPROVED:
+            by = outside(one.approved_by or "somebody", 40)
+            return f"{by} has approved it: it never changes again (n amends it)."
+        case PostmortemState.REVIEW:
+            return "It is in review already: T approves it, B sends it back."
+        case PostmortemState.DRAFT:
+            return f"It cannot be {act}: nobody has submitted it (s)."
+
+
 def rows(one: Postmortem, now: datetime, view: View) -> list[Row]:
     """Its facts, then section by section with the beginning of each text."""
     g = view.glyphs
@@ -78,7 +92,8 @@ def _section(part: PostmortemSection, now: datetime, view: View) -> list[Line]:
     tail = f"{words:,} words  {by}"
     head = column(outside(part.title, 100), max(view.width - len(tail), 10), g)
     shown = markdown_lines(part.text[:_FIRST_CHARS], view)
-    first = next((text for row in shown if (text := text_of(row).strip())), "")
+    texts = [text for row in shown if (text := text_of(row).strip())]
+    first = "".join(texts[:1]) + (f" {g.ellipsis}" if len(texts) > 1 else "")
     mark = (g.unknown, "near") if part.unwritten else (g.done, "ok")
     return [
         line((f"{mark[0]} ", mark[1]), (head[:-2], "bold"), (right(tail, len(tail), g), "dim")),

@@ -237,9 +237,17 @@ async def test_the_procedure_is_a_checklist_whose_steps_reach_milestones(app: Ap
         assert reached is None or MilestoneName(reached) in {one.name for one in now.milestones}
     again = await act(client, made.id, "steps/advance", step="Recovery")
     assert again == now, "two commanders who press the same key go on once"
-    assert (await act(client, made.id, "steps/advance", step="Triage")).step == "Triage"
+    path = f"/v1/incidents/{made.id}/steps/advance"
+    unsaid = await client.post(path, json={"step": "Triage", "note": " "})
+    assert (unsaid.status_code, unsaid.json()["message"]) == (422, "Say why it goes back to Triage.")
+    assert (await act(client, made.id, "steps/advance", step="Triage", note="another wallet")).step == "Triage"
     assert (await client.post(f"/v1/incidents/{made.id}/steps/advance", json={"step": "Party"})).status_code == 404
     assert (await act(client, made.id, "steps/advance")).step == "Containment"
+    said = [one.text for one in await timeline(client, made.id)]
+    assert "Detection (step 1 of 6) has begun" in said
+    assert "The incident counts as investigating: Triage has begun" in said
+    assert "The incident counts as contained: Containment is done" in said
+    assert "Back to Triage (step 2 of 6): another wallet" in said
 
 
 async def test_a_milestone_is_put_right_and_contradictions_are_refused(app: App) -> None:

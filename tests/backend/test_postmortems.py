@@ -13,7 +13,7 @@ from backend.audit.tables import AuditLog
 from backend.incidents.postmortem.merging import OPENING_MARK
 from backend.incidents.postmortem.tables import PostmortemEdit, PostmortemRow
 from contract.incidents import Incident
-from contract.postmortem import EditOutcome, Postmortem, PostmortemState, SectionAnswer
+from contract.postmortem import EditOutcome, Postmortem, PostmortemState, PostmortemTemplates, SectionAnswer
 from tests.support.app import App, started_app
 from tests.support.incidents import act, declared, noted, shown, timeline
 from tests.support.people import ADMIN, AUDITOR, EXECUTOR, OFFICER, OFFICER2, OPERATOR
@@ -72,6 +72,15 @@ async def approving(client: httpx.AsyncClient, ident: str, sha256: str | None = 
 def section(made: Postmortem, key: str) -> tuple[str, int]:
     found = next(one for one in made.sections if one.key == key)
     return found.text, found.version
+
+
+async def test_the_templates_are_the_policys_and_can_be_opened(app: App) -> None:
+    client = await app.as_(OPERATOR)
+    answer = await client.get("/v1/incidents/templates")
+    found = PostmortemTemplates.model_validate(answer.json()).items
+    assert [one.name for one in found] == ["incident", "sre"]
+    made = await opened(client, (await declared(client)).id, template="sre")
+    assert [one.title for one in made.sections] == found[1].sections
 
 
 async def test_from_the_record_to_an_approved_text_that_never_changes(app: App) -> None:

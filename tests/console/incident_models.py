@@ -23,7 +23,14 @@ from contract.incidents import (
     StepAction,
     TimelineEntry,
 )
-from contract.postmortem import Postmortem, PostmortemSection, PostmortemState
+from contract.postmortem import (
+    ImportedReport,
+    Postmortem,
+    PostmortemSection,
+    PostmortemState,
+    PostmortemTemplate,
+    PostmortemTemplates,
+)
 from contract.scope import Scope
 from tests.console.floor_models import NOW, ago
 
@@ -98,7 +105,7 @@ def incident(ident: str = IDENT, **changed: object) -> Incident:
             Link(kind="alert", id="alert-1", label="DAILY_LOSS_LIMIT"),
             Link(kind="freeze", id="freeze-1", label=""),
         ],
-        clocks=[Clock(name="initial report", due_at=NOW + timedelta(hours=3, minutes=48))],
+        clocks=[Clock(name="initial", due_at=NOW + timedelta(hours=3, minutes=48))],
         follow_ups_open=1,
         postmortem_required=True,
         version=4,
@@ -185,19 +192,20 @@ def follow_ups() -> list[FollowUp]:
     return [follow_up(2, **late), follow_up()]
 
 
-def interval(which: Interval, n: int, median_s: float | None) -> IntervalStat:
-    """One interval."""
-    longer = None if median_s is None else median_s * 3
-    return IntervalStat(interval=which, n=n, missing=4 - n, median_s=median_s, p90_s=longer, max_s=longer)
+def interval(which: Interval, n: int, count: int, median_s: float | None) -> IntervalStat:
+    """One interval of so many incidents, of which `n` have both ends."""
+    median_s = median_s if n else None
+    longer = None if median_s is None else median_s * (3 if n > 1 else 1)
+    return IntervalStat(interval=which, n=n, missing=count - n, median_s=median_s, p90_s=longer, max_s=longer)
 
 
 def group(month: str | None, severity: Severity | None, count: int, over_s: float | None) -> StatGroup:
     """One group of a table."""
     found = [
-        interval(Interval.TTD, min(count, 3), 72.0),
-        interval(Interval.TTA, min(count, 4), 130.0),
-        interval(Interval.TTM, min(count, 2), 610.0),
-        interval(Interval.TTR, min(count, 4) if over_s is not None else 0, over_s),
+        interval(Interval.TTD, min(count, 3), count, 72.0),
+        interval(Interval.TTA, count, count, 130.0),
+        interval(Interval.TTM, min(count, 2), count, 610.0),
+        interval(Interval.TTR, max(count - 1, 1) if over_s is not None else 0, count, over_s),
     ]
     return StatGroup(month=month, severity=severity, incidents=count, intervals=found)
 
@@ -255,6 +263,37 @@ def postmortem(state: PostmortemState = PostmortemState.DRAFT, **changed: object
         created_at=ago(minutes=9),
         versions=[1],
     ).model_copy(update={**submitted, **changed})
+
+
+def templates() -> PostmortemTemplates:
+    """The policy's."""
+    sre = ["Summary", "Impact", "Root Causes", "Trigger", "Resolution", "Detection", "Action Items", "Lessons Learned"]
+    return PostmortemTemplates(
+        items=[
+            PostmortemTemplate(name="incident", sections=list(SECTIONS.values())),
+            PostmortemTemplate(name="sre", sections=sre),
+        ]
+    )
+
+
+def report(number: int = 1, **changed: object) -> ImportedReport:
+    """A report that was written elsewhere."""
+    return ImportedReport(
+        id=f"IMP-{number:04}",
+        name=f"2021/report-{number}.md",
+        collection="before-2026",
+        title="Connection pool exhausted after the fail-over of the primary database",
+        date="2021-05-26",
+        sections=["Summary", "Root Cause"],
+        sha256="5f" * 32,
+        chars=1_234,
+    ).model_copy(update=changed)
+
+
+def contested(mine: str, saved: str, before: str = "") -> str:
+    """Both sides of a passage between the marks of the backend."""
+    rows = ["<<<<<<< your text", mine, "||||||| before both edits", before, "=======", saved, ">>>>>>> saved text"]
+    return "\n".join(rows)
 
 
 def markdown(one: Postmortem) -> bytes:

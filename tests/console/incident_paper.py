@@ -17,7 +17,15 @@ from contract.incidents import (
     Severity,
     TimelineEntry,
 )
-from contract.postmortem import Draft, EditOutcome, Postmortem, PostmortemState, SectionAnswer
+from contract.postmortem import (
+    Draft,
+    EditOutcome,
+    ImportedReport,
+    Postmortem,
+    PostmortemState,
+    ReportText,
+    SectionAnswer,
+)
 from tests.console import incident_models as models
 from tests.console.floor_models import NOW
 
@@ -44,6 +52,7 @@ class IncidentPaper:
     postmortems: list[Postmortem] = field(default_factory=list)
     """Of the one incident, the newest last."""
     drafts: dict[str, Draft] = field(default_factory=dict)
+    reports: list[ImportedReport] = field(default_factory=lambda: [models.report()])
     conflict: str | None = None
     """What the next edit of a section is answered with: its text with both versions between marks."""
     merged: str | None = None
@@ -66,9 +75,21 @@ class IncidentPaper:
             case ["incidents"]:
                 return self._list(method, body)
             case ["incidents", ident, *rest]:
-                return self._one(method, ident, rest, body)
+                beside = {"templates": self._templates, "reports": self._reports}.get(ident)
+                return beside(rest, body) if beside else self._one(method, ident, rest, body)
             case _:
                 return None
+
+    @staticmethod
+    def _templates(_: list[str], __: Body) -> httpx.Response:
+        return _json(models.templates())
+
+    def _reports(self, rest: list[str], body: Body) -> httpx.Response:
+        if rest:
+            found = next(one for one in self.reports if one.id == rest[0])
+            return _json(ReportText(report=found, text="# Pool\n\nThe *pool* had 20 connections.\n\n- restarted\n"))
+        words = str(body.get("q", "")).lower()
+        return _json(Page[ImportedReport](items=[one for one in self.reports if words in one.title.lower()]))
 
     def _list(self, method: str, body: Body) -> httpx.Response:
         if method == "POST":
@@ -101,13 +122,23 @@ class IncidentPaper:
             "resolve": lambda: {"status": IncidentStatus.RESOLVED},
             "reopen": lambda: {"status": IncidentStatus.OPEN},
             "close": lambda: {"status": IncidentStatus.CLOSED},
-            "steps/advance": lambda: {"step": body["step"], "steps": models.steps(body["step"])},
+            "steps/advance": lambda: {"step": body["step"], "steps": self._left(found)},
+            "reports-sent": lambda: {"clocks": self._reported(found, body)},
             "steps/action": lambda: {"steps": self._ticked(found, body)},
         }
         update = acts.get("/".join(rest), lambda: {name: value for name, value in body.items() if name == "title"})()
         now = found.model_copy(update={**update, "version": found.version + 1})
         self.items = [now if one.id == now.id else one for one in self.items]
         return now
+
+    @staticmethod
+    def _left(found: Incident) -> list[Any]:
+        return [one.model_copy(update={"done_at": NOW}) if one.name == found.step else one for one in found.steps]
+
+    @staticmethod
+    def _reported(found: Incident, body: Body) -> list[Any]:
+        sent = {"done_at": NOW, "to": body["to"], "reference": body["reference"]}
+        return [one.model_copy(update=sent) if one.name == body["report"] else one for one in found.clocks]
 
     @staticmethod
     def _ticked(found: Incident, body: Body) -> list[Any]:

@@ -40,7 +40,29 @@ class _Events(httpx.AsyncByteStream):
 
 
 @dataclass
-class Paper:
+class Holding:
+    """Answers that are held back."""
+
+    held: dict[str, asyncio.Event] = field(default_factory=dict)
+    """By "METHOD path": what is answered only once it is let go."""
+
+    def hold(self, key: str) -> None:
+        """Take "METHOD path" in without answering."""
+        self.held[key] = asyncio.Event()
+
+    async def held_back(self, key: str) -> None:
+        """Wait until it is let go, if it is held."""
+        if key in self.held:
+            await self.held[key].wait()
+
+    def let_go(self) -> None:
+        """Answer what was held."""
+        for event in self.held.values():
+            event.set()
+
+
+@dataclass
+class Paper(Holding):
     """What the backend says, and what it was asked."""
 
     overview: Overview = field(default_factory=models.overview)
@@ -126,6 +148,7 @@ class Paper:
         body = json.loads(request.content) if request.content and is_json else dict(request.url.params)
         self.asked.append((request.method, path, body))
         key = f"{request.method} {path}"
+        await self.held_back(key)
         if key in self.refuse:
             planned = self.refuse[key]
             if isinstance(planned, Exception):

@@ -35,6 +35,7 @@ from console.screens.incidents.figures import FiguresScreen
 from console.screens.incidents.follow_ups import FollowUpsScreen
 from console.screens.incidents.postmortem import PostmortemScreen
 from console.screens.incidents.record import IncidentScreen
+from console.screens.incidents.reports import ReportsScreen
 from console.screens.incidents.screen import IncidentsScreen
 from console.screens.legal_holds.screen import LegalHoldsScreen
 from console.screens.locked.screen import LockedScreen
@@ -81,6 +82,7 @@ DOERS: dict[Context, list[type]] = {
     Context.FOLLOW_UPS: [FollowUpsScreen],
     Context.FIGURES: [FiguresScreen],
     Context.POSTMORTEM: [PostmortemScreen],
+    Context.REPORTS: [ReportsScreen],
     Context.EDITOR: [EditorScreen],
     Context.LOCKED: [LockedScreen],
     Context.VERIFY: [VerifyScreen],

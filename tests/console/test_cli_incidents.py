@@ -46,7 +46,10 @@ def test_an_incident_from_the_first_word_to_the_numbers(run: Commands, tmp_path:
     ok(run, "resolve", ident, "--note", "venue is back")
     ok(run, "reopen", ident, "--why", "not quite")
     ok(run, "resolve", ident, "--note", "now it is")
-    ok(run, "close", ident)
+    asked = run(OPERATOR, "incidents", "close", ident)
+    assert (asked.code != 0, f"Close {ident} for good?" in asked.err) == (True, True)
+    assert "resolved" in ok(run, "show", ident)
+    ok(run, "close", ident, "--yes")
     shown = ok(run, "show", ident)
     assert "[x] 2 Assign incident commander (olga)" in shown
     assert "12.5" in shown
@@ -70,7 +73,7 @@ def test_what_is_refused_says_why(run: Commands) -> None:
     assert run(ADMIN, "incidents", "declare", "t", "--severity", "low", "--scope", "planet:mars").code == ExitCode.USAGE
     ident = run(ADMIN, "incidents", "declare", "t", "--severity", "high", "--json").body["id"]
     run(ADMIN, "incidents", "resolve", ident, "--note", "over")
-    refused = run(ADMIN, "incidents", "close", ident)
+    refused = run(ADMIN, "incidents", "close", ident, "--yes")
     assert (refused.code, "post-mortem" in refused.err) == (ExitCode.REFUSED_BY_POLICY, True)
 
 

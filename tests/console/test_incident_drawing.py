@@ -135,9 +135,11 @@ def test_a_correction_marks_the_line_it_replaces_even_if_that_was_loaded_before(
 
 def test_steps_and_their_actions() -> None:
     one = models.incident()
-    step, action, following = current_step(one), open_action(one), next_step(one)
+    step, found, following = current_step(one), open_action(one), next_step(one)
     assert step is not None
-    assert action is not None
+    assert found is not None
+    where, action = found
+    assert where is step
     assert following is not None
     assert (step.name, action.number, following.name) == ("Containment", 2, "Resolution")
     assert next_step(models.incident(step="Post-mortem")) is None

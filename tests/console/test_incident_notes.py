@@ -114,3 +114,20 @@ async def test_pasted_lines_all_arrive() -> None:
         await run.press("enter")
         await run.hides("NOTE")
     assert run.paper.posted(NOTES)[0]["text"] == "first\nsecond\n\nfourth\nfifth"
+
+
+async def test_a_note_that_is_not_kept_stays_until_it_is_or_is_dropped() -> None:
+    async with running() as run:
+        await open_record(run)
+        run.paper.refuse[f"PUT {DRAFT}"] = httpx.ConnectError("refused")
+        await run.press("n")
+        await run.type("not yet")
+        await run.press("escape")
+        await run.shows("NOT kept, so it stays here; Esc tries again, F8 drops it")
+        assert run.app.screen.query_one("#note", Sheet).text == "not yet"
+        await run.opens("f8", "Drop what is typed")
+        await run.shows("2 words that nobody has saved.")
+        await run.press("tab", "enter")
+        await run.hides("NOTE")
+        await run.press("n")
+        assert run.app.screen.query_one("#note", Sheet).text == ""

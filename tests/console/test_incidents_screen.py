@@ -90,14 +90,102 @@ async def test_ticks_and_steps() -> None:
         await run.press(*["j"] * 8, "t")
         await run.shows("Not done after all: prevent further damage")
         await run.press("v")
-        await run.shows("The step is Resolution now.")
+        await run.shows("The step is Resolution now; 2 earlier actions are not done (t).")
         await run.shows("find the cause")
+        await run.shows("▲ not done Containment: prevent")
+        await run.press("g", *["j"] * 9, "t")
+        await run.shows("Done: prevent further damage")
+        await run.hides("not done Containment: prevent")
     acts = [body for path, body in run.paper.acts_below(f"{PATH}/steps")]
     assert [(one.get("number"), one.get("done"), one["step"]) for one in acts] == [
         (2, True, "Containment"),
         (2, False, "Containment"),
         (None, None, "Resolution"),
+        (2, True, "Containment"),
     ]
+
+
+async def test_going_back_a_step_wants_a_reason_and_shows_what_is_not_done() -> None:
+    paper = Paper()
+    undone = [
+        step.model_copy(update={"actions": [one.model_copy(update={"done_at": None}) for one in step.actions]})
+        for step in models.steps()
+    ]
+    paper.incidents.items[0] = models.incident(steps=undone)
+    async with running(paper) as run:
+        await open_record(run)
+        await run.shows("and 2 more of earlier steps: V lists them")
+        await run.opens("V", "Go to a step")
+        await run.shows("not done Triage: name the commander")
+        await run.shows("to do: say why it goes back")
+        await run.press("tab")
+        await run.type("another wallet")
+        await run.press("tab", "tab", "enter")
+        await run.shows("The step is Triage now.")
+    assert run.paper.posted(f"{PATH}/steps/advance") == [{"step": "Triage", "note": "another wallet"}]
+
+
+async def test_a_report_to_an_authority_is_recorded_beside_its_clock() -> None:
+    async with running() as run:
+        await open_record(run)
+        await run.shows("initial report due 2026-11-21 07:00 UTC")
+        await run.opens("A", "Report sent to an authority")
+        await run.shows("initial report due 2026-11-21 07:00 UTC")
+        await run.shows("to do: say to whom it was sent")
+        await run.press("tab")
+        await run.type("BaFin")
+        await run.press("tab")
+        await run.type("MI-7")
+        await run.press("tab", "tab", "tab", "enter")
+        await run.shows("Recorded: the initial report went to BaFin.")
+        await run.shows("✔ initial report sent 2026-11-21 03:12 UTC to BaFin, MI-7")
+    wanted = {"report": "initial", "sent_at": None, "to": "BaFin", "reference": "MI-7"}
+    assert run.paper.posted(f"{PATH}/reports-sent") == [wanted]
+
+
+async def test_without_a_report_due_none_is_recorded() -> None:
+    paper = Paper()
+    paper.incidents.items[0] = models.incident(clocks=[])
+    async with running(paper) as run:
+        await open_record(run)
+        await run.press("A")
+        await run.shows("No report of it to an authority is due")
+
+
+async def test_reports_written_elsewhere_are_searched_and_read() -> None:
+    paper = Paper()
+    paper.incidents.reports.append(models.report(2, title="\x1b[2JDisk [red]full[/]", date=None))
+    async with running(paper) as run:
+        await open_list(run)
+        await run.press("r")
+        await run.at("Imported reports")
+        await run.shows("2 reports written elsewhere. Enter reads one, / searches their texts.")
+        await run.shows("no date")
+        await run.shows("Disk [red]full[/]")
+        assert "\x1b" not in run.screen
+        await run.press("slash")
+        await run.type("pool")
+        await run.press("enter")
+        await run.shows("1 report found. Esc shows all.")
+        await run.press("enter")
+        await run.at("IMP-0001")
+        await run.shows("The pool had 20 connections.")
+        await run.shows("2021/report-1.md · collection before-2026")
+        await run.press("escape")
+        await run.at("Imported reports")
+        await run.press("escape")
+        await run.shows("2 reports written elsewhere.")
+    assert {"limit": "100", "q": "pool"} in [body for _, path, body in paper.asked if path.endswith("/reports")]
+
+
+async def test_no_report_is_said_so() -> None:
+    paper = Paper()
+    paper.incidents.reports.clear()
+    async with running(paper) as run:
+        await open_list(run)
+        await run.press("r")
+        await run.shows("No report has been imported.")
+        await run.shows("watchfloor incidents import FOLDER")
 
 
 async def test_a_hand_over_says_what_the_next_one_has_to_know() -> None:
@@ -267,7 +355,7 @@ async def test_figures_of_drills_stand_apart() -> None:
         await open_list(run)
         await run.press("w")
         await run.at("Incident figures")
-        await run.shows("4 incidents in 90 days; half of them were over within 1h06.")
+        await run.shows("4 incidents in 90 days; half of the 3 timed ones were over within 1h06.")
         await run.shows("1 of 3 within 60 min, 1 late, 1 never")
         await run.press("d")
         await run.shows("4 drills in 90 days")

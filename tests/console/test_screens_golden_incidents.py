@@ -22,7 +22,7 @@ def _with_postmortem(state: PostmortemState = PostmortemState.DRAFT) -> Paper:
 
 def _conflict() -> Paper:
     paper = _with_postmortem()
-    paper.incidents.conflict = "<<<<<<< yours\nthe oracle lagged\n=======\nthe oracle stood still\n>>>>>>> ana"
+    paper.incidents.conflict = models.contested("the oracle lagged", "the oracle stood still")
     return paper
 
 

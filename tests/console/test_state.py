@@ -165,7 +165,7 @@ def test_the_next_look_is_at_the_minute_unless_something_is_wrong() -> None:
         (Floor(), "unknown", "Connecting"),
         (loaded(live=False), "bad", "Backend unreachable for 0s"),
         (loaded(models.overview(MeasureState.CROSSED)), "bad", "Daily loss is 11.4 ETH, over the limit"),
-        (loaded(), "bad", "A critical alert waits"),
+        (loaded(), "bad", "Critical, unseen"),
         (loaded(calm(freezes=[models.freeze(halted=3)])), "bad", "only 3 of 4 executors have halted"),
         (loaded(calm(freezes=[models.freeze()])), "frozen", "Trading is stopped on zksync: all 4"),
         (

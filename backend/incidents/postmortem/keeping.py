@@ -18,7 +18,14 @@ from backend.incidents.postmortem.wording import literal
 from backend.incidents.record import record_of
 from backend.incidents.writing import row_of
 from contract.errors import ErrorCode
-from contract.postmortem import MAX_SECTION_CHARS, Postmortem, PostmortemSection, PostmortemState
+from contract.postmortem import (
+    MAX_SECTION_CHARS,
+    Postmortem,
+    PostmortemSection,
+    PostmortemState,
+    PostmortemTemplate,
+    PostmortemTemplates,
+)
 
 _MOST_VERSIONS: Final = 1_000
 """Of a post-mortem that are listed; nobody amends so often."""
@@ -53,6 +60,15 @@ def templates(runtime: Runtime) -> dict[str, Template]:
     """Every template by its name."""
     policy = runtime.policy
     return templates_of(policy.incidents.post_mortem, policy.incident_rules.templates)
+
+
+def offered(runtime: Runtime) -> PostmortemTemplates:
+    """Every template as it travels, the compliance document's own first."""
+    known = templates(runtime)
+    names = sorted(known, key=lambda name: (name != OWN, name))
+    return PostmortemTemplates(
+        items=[PostmortemTemplate(name=name, sections=[one.title for one in known[name].sections]) for name in names]
+    )
 
 
 def template_of(runtime: Runtime, name: str) -> Template:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.guard import CurrentCaller, needs
-from backend.incidents.postmortem import acts, exporting, imports
+from backend.incidents.postmortem import acts, exporting, imports, keeping
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from contract.base import Page, storable
 from contract.permissions import Permission
@@ -18,6 +18,7 @@ from contract.postmortem import (
     ImportedReport,
     OpenPostmortemRequest,
     Postmortem,
+    PostmortemTemplates,
     ReportImportRequest,
     ReportText,
     SectionAnswer,
@@ -61,6 +62,12 @@ async def list_reports(
 async def get_report(session: Tx, ident: str) -> ReportText:
     """A report written elsewhere, with its text."""
     return await imports.report(session, ident)
+
+
+@router.get("/templates", **_SEES)
+async def list_templates(runtime: CurrentRuntime) -> PostmortemTemplates:
+    """The templates that a post-mortem can be opened from: the policy's, all of them."""
+    return keeping.offered(runtime)
 
 
 @router.post("/{ident}/postmortem", **_HANDLES)

@@ -6,13 +6,15 @@ from typing import ClassVar, Final
 
 from console.asking import Call, Question
 from console.client import incidents
-from console.screens.form import SEND, Entry, FormScreen
+from console.screens.form import SEND, Entry
+from console.screens.incidents.drafted import DraftedForm
 from console.state.floor import Floor
 from console.state.incident_record import parse_time
 from console.widgets.field import Field
-from console.widgets.incidents import postmortem
+from console.widgets.incidents import clock_rows, postmortem
 from console.widgets.lines import Line, cut, line, outside, wrap
 from console.widgets.view import View
+from contract.incident_records import REPORTS, ReportSentRequest
 from contract.incidents import (
     MAX_NOTE_CHARS,
     CloseRequest,
@@ -30,13 +32,15 @@ _TIME_HINT: Final = "03:08, 5m (ago), or 2026-03-09T20:42 (UTC)"
 _TIME_CHARS: Final = 40
 
 
-class IncidentForm(FormScreen):
+class IncidentForm(DraftedForm):
     """A dialog about one incident; nothing in it stops trading, so the first field has the focus."""
 
     AUTO_FOCUS = "Field"
     LABEL_COLUMNS: ClassVar[int] = 12
     FACTS: ClassVar[str] = ""
     """What it does, in a sentence or two."""
+    ACT: ClassVar[str] = ""
+    """Under which name a draft of its text is kept."""
 
     def __init__(self, title: str, known: Incident) -> None:
         super().__init__(title)
@@ -53,6 +57,10 @@ class IncidentForm(FormScreen):
     def told(self) -> str:
         """What is said once it is done."""
         raise NotImplementedError
+
+    def draft_key(self) -> str:
+        """One of each kind for each incident."""
+        return f"{self.ACT}:{self.known.id}"
 
     def on_mount(self) -> None:
         """Fill in what is known."""
@@ -71,9 +79,9 @@ class IncidentForm(FormScreen):
         """Ask for it."""
         self.ask(SEND, self.call(), self.told())
 
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  whatever it answers, it is done
-        """It is done."""
-        if question.topic == SEND:
+    def answered(self, question: Question, value: object) -> None:
+        """It is done, or its text is kept."""
+        if not self.draft_answered(question, value) and question.topic == SEND:
             self.done(question.about)
 
     def now(self) -> datetime:
@@ -100,6 +108,7 @@ class ResolveDialog(IncidentForm):
         Entry("at", "When", f"empty: now; else {_TIME_HINT}", _TIME_CHARS),
     )
     BUTTON = "Resolve"
+    ACT, DRAFTED = "resolve", "note"
     FACTS = (
         "The clock of the incident stops. What happens afterwards is no longer written down by itself; U reopens it."
     )
@@ -127,6 +136,7 @@ class ReopenDialog(IncidentForm):
 
     FIELDS = (Entry("why", "Why", "what shows that it goes on", MAX_REASON_CHARS),)
     BUTTON = "Reopen"
+    ACT, DRAFTED = "reopen", "why"
     FACTS = "It is open again; the time at which it was first detected stays."
 
     def __init__(self, known: Incident) -> None:
@@ -151,6 +161,7 @@ class CloseDialog(IncidentForm):
 
     FIELDS = (Entry("note", "Note", "a last word for the timeline, or nothing", MAX_NOTE_CHARS),)
     BUTTON = "Close"
+    ACT, DRAFTED = "close", "note"
     AUTO_FOCUS = "#cancel"
 
     def __init__(self, known: Incident) -> None:
@@ -183,23 +194,26 @@ class MilestoneDialog(IncidentForm):
     """When a milestone was reached."""
 
     FIELDS = (
-        Entry("name", "Milestone", ", ".join(one.value for one in MilestoneName), 20),
+        Entry("name", "Milestone", "one of those above: the first letters do", 20),
         Entry("at", "When", _TIME_HINT, _TIME_CHARS),
         Entry("why", "Why", "how that is known", MAX_REASON_CHARS),
     )
     BUTTON = "Record"
+    ACT, DRAFTED = "milestone", "why"
 
     def __init__(self, known: Incident) -> None:
         super().__init__("Milestone", known)
 
     def about(self, view: View) -> list[Line]:
-        """What is known of the milestones."""
+        """The milestones there are, and what is known of them."""
+        names = wrap(", ".join(one.value for one in MilestoneName), view.width)
         known = [
             f"{one.name.value} {one.occurred_at:%H:%M:%S}{'' if one.auto else '*'}" for one in self.known.milestones
         ]
         facts = f" {view.glyphs.middot} ".join(known) or "No milestone is known yet."
         rows = [line(row) for row in wrap(facts, view.width)]
         return [
+            *(line((row, "dim")) for row in names),
             *rows,
             line(
                 (cut("* said by somebody. What was said before stays in the timeline.", view.width, view.glyphs), "dim")
@@ -242,6 +256,7 @@ class RoleDialog(IncidentForm):
         Entry("note", "Note", "what the next one has to know", MAX_NOTE_CHARS),
     )
     BUTTON = "Hand over"
+    ACT, DRAFTED = "role", "note"
     FACTS = "The hand-over stands in the timeline with its note."
 
     def __init__(self, known: Incident) -> None:
@@ -301,3 +316,55 @@ class LinkDialog(IncidentForm):
     def told(self) -> str:
         """What was done."""
         return f"{self._kind()} {outside(self.text('id'), 100)} is part of {self.known.id} now."
+
+
+class ReportSentDialog(IncidentForm):
+    """A report went to the authority: its clock stops, the next begins."""
+
+    FIELDS = (
+        Entry("report", "Report", ", ".join(REPORTS), 20),
+        Entry("to", "To", "the authority, or whoever took it there", 200),
+        Entry("reference", "Reference", "under which it is known there, or nothing", 200),
+        Entry("at", "When", f"empty: now; else {_TIME_HINT}", _TIME_CHARS),
+    )
+    BUTTON = "Record"
+    FACTS = "Nothing is sent from here. Its clock stops and the next begins; recorded again, it is put right."
+
+    def __init__(self, known: Incident) -> None:
+        super().__init__("Report sent to an authority", known)
+
+    def prefilled(self) -> Mapping[str, str]:
+        """The one that is due next."""
+        due = [one.name for one in self.known.clocks if one.name in REPORTS and one.done_at is None]
+        return {"report": due[0] if due else REPORTS[-1]}
+
+    def about(self, view: View) -> list[Line]:
+        """Which are due until when, and which went out."""
+        now = self.now()
+        rows = [row for one in self.known.clocks if one.name in REPORTS for row in clock_rows(one, now, view)]
+        return [*rows, *super().about(view)]
+
+    def _report(self) -> str | None:
+        typed = self.text("report").lower()
+        found = [one for one in REPORTS if typed and one.startswith(typed)]
+        return typed if typed in REPORTS else found[0] if len(found) == 1 else None
+
+    def missing(self) -> str:
+        """Which, to whom, and a time that can be read."""
+        if self._report() is None:
+            return f"write one of {', '.join(REPORTS)}"
+        return self.time_missing("at") if self.text("to") else "say to whom it was sent"
+
+    def call(self) -> Call:
+        """Record it."""
+        wanted = ReportSentRequest(
+            report=self._report() or REPORTS[0],
+            to=self.text("to"),
+            reference=self.text("reference"),
+            sent_at=self.instant("at"),
+        )
+        return lambda api: incidents.report_sent(api, self.known.id, wanted)
+
+    def told(self) -> str:
+        """What was done."""
+        return f"Recorded: the {self._report()} report went to {outside(self.text('to'), 100)}."

@@ -53,6 +53,8 @@ class EditorScreen(DraftingScreen):
         """Text and width of the preview that is drawn: drawing a long one again every second would be felt."""
         self._lent: Path | None = None
         """The file, while the operator's own editor has the text."""
+        self._stays = False
+        """It was to be closed, and stays because the text is not kept."""
 
     def compose_body(self) -> ComposeResult:
         """The text, its preview, whether it is safe."""
@@ -99,10 +101,16 @@ class EditorScreen(DraftingScreen):
         self._base = draft.base_version
         self._told = ("near", f"This is your draft of {draft.updated_at:%H:%M:%S} UTC; F8 takes the saved text again.")
 
+    def not_kept(self, why: str) -> None:  # noqa: ARG002  it stands below the text
+        """It stays open: closing it would throw away what is typed."""
+        self._stays = True
+
     # drawing
 
     def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
         """What to know about this text."""
+        if self._stays and self._keep_problem:
+            return self.headline_line("bad", "NOT kept, so your text stays here. Esc tries again, F8 drops it.")
         if self._told[1]:
             return self.headline_line(*self._told)
         by = f"edited by {outside(self._part.edited_by, 60)}" if self._part.edited_by else "made from the record"
@@ -130,8 +138,8 @@ class EditorScreen(DraftingScreen):
 
     def answered(self, question: Question, value: object) -> None:
         """What became of the draft, the section, or the text in the operator's own editor."""
+        self._settled(question)
         if question.topic == _OUTSIDE and isinstance(value, str):
-            self._lent = None
             self._sheet.put(value)
         elif isinstance(value, SectionAnswer):
             self._saved(value)
@@ -140,47 +148,60 @@ class EditorScreen(DraftingScreen):
 
     def refused(self, question: Question, error: ClientError) -> bool:
         """The text stays whatever was refused."""
-        if question.topic == _OUTSIDE:
-            self._lent = None
+        self._settled(question)
         return self.draft_refused(question, error)
 
     def died(self, question: Question) -> None:
         """The text is here again."""
+        self._settled(question)
+        self.draft_died(question)
+
+    def _settled(self, question: Question) -> None:
         if question.topic == _OUTSIDE:
             self._lent = None
+        if question.topic == _SAVE:
+            self._sheet.read_only = False
 
     def _saved(self, answer: SectionAnswer) -> None:
         self._part, self._base = answer.section, answer.section.version
-        title = outside(answer.section.title, 60)
         if answer.outcome is EditOutcome.CONFLICT:
             self._sheet.put(answer.conflict or answer.section.text)
-            by = outside(answer.section.edited_by or "somebody", 60)
-            self._told = (
-                "bad",
-                f"NOT saved: {by} has written the same lines. Choose between the marks, then save again.",
-            )
-            return
-        self.end_draft()
-        if answer.outcome is EditOutcome.MERGED:
+            by = outside(answer.section.edited_by or "somebody", 20)
+            self._told = ("bad", f"NOT saved: {by} wrote the same lines. Keep what is right, then F3.")
+        elif answer.outcome is EditOutcome.MERGED:
             self._sheet.put(answer.section.text)
-            self._told = ("near", "Saved together with what others have written meanwhile: read it once more.")
-            self.begin_draft(f"postmortem:{self._ident}:{self._part.key}", self._part.text)
+            self._told = ("near", "Saved together with what others have written meanwhile: read it again.")
+            self.renew_draft(self._part.text)
         else:
-            self.desk.call_later(self.desk.leave, self)
-            self.desk.call_later(self.desk.say, "done", f"Saved: {title}, version {answer.section.version}.")
+            self._sheet.read_only = True
+            title = outside(answer.section.title, 60)
+            self.end_draft(lambda: self._leave(f"Saved: {title}, version {answer.section.version}."))
+
+    def _leave(self, told: str = "") -> None:
+        self.desk.call_later(self.desk.leave, self)
+        if told:
+            self.desk.call_later(self.desk.say, "done", told)
 
     # actions
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether the text is somewhere else just now; that is said."""
+        if self.questions.is_waiting(_SAVE):
+            self.desk.say("refused", "The section is being saved: wait for the answer.")
+        return self._lent is not None or self.questions.is_waiting(_SAVE)
+
     def do_section_save(self, _: str) -> None:
-        """Save it."""
+        """Save it; until the answer is there nothing can be typed that it would not hold."""
         text = self._sheet.text
-        if self._lent is not None or self.questions.is_waiting(_SAVE):
+        if self._is_busy:
             return
         if text == self._part.text:
             self.desk.say("refused", "Nothing has changed since it was saved.")
             return
         wanted = SectionEdit(text=text, base_version=self._base)
         self.ask(_SAVE, lambda api: postmortems.edit(api, self._ident, self._part.key, wanted))
+        self._sheet.read_only = self.questions.is_waiting(_SAVE)
         self.redraw()
 
     def do_section_preview(self, _: str) -> None:
@@ -193,7 +214,7 @@ class EditorScreen(DraftingScreen):
 
     def do_section_external(self, _: str) -> None:
         """Write it in the operator's own editor."""
-        if self._lent is None and not self.questions.is_waiting(_OUTSIDE):
+        if not self._is_busy and not self.questions.is_waiting(_OUTSIDE):
             desk, text = self.desk, self._sheet.text
             self.ask(_OUTSIDE, lambda _api: _edited(desk, text, self))
 
@@ -201,19 +222,29 @@ class EditorScreen(DraftingScreen):
         """The operator's own editor has the text in this file; what it writes there is kept as a draft."""
         self._lent = path
 
-    def do_section_drop(self, _: str) -> None:
-        """Take the saved text again."""
-        self._sheet.put(self._part.text)
-        self._base, self._told = self._part.version, ("", "")
-        self.end_draft()
-        self.begin_draft(f"postmortem:{self._ident}:{self._part.key}", self._part.text)
-        self.desk.say("done", "This is the saved text again.")
+    async def do_section_drop(self, _: str) -> None:
+        """Take the saved text again, once it is said what is thrown away."""
+        from console.screens.incidents.dropping import DropDialog
 
-    async def do_section_close(self, _: str) -> None:
-        """Close; what is typed stays as a draft."""
-        if self._sheet.text != self._part.text:
-            self.pause_draft()
-            self.desk.call_later(self.desk.say, "done", "What you have typed is kept as a draft: e goes on with it.")
+        if self._is_busy:
+            return
+        if self._sheet.text == self._part.text:
+            self.desk.say("refused", "This is the saved text: there is nothing to drop.")
         else:
-            self.end_draft()
-        await self.desk.leave(self)
+            await self.desk.push_screen(DropDialog(self._sheet.text, self._drop))
+
+    def _drop(self) -> None:
+        self._sheet.put(self._part.text)
+        self._base, self._told, self._stays = self._part.version, ("", ""), False
+        self.renew_draft(self._part.text)
+        self.redraw()
+
+    def do_section_close(self, _: str) -> None:
+        """Close once what is typed is kept as a draft; until then it stays."""
+        if self._is_busy:
+            return
+        if self._sheet.text == self._part.text:
+            self.close_draft(self._leave)
+        else:
+            self.leave_draft(lambda: self._leave("What you have typed is kept as a draft: e goes on with it."))
+        self.redraw()

@@ -8,10 +8,10 @@ from console.asking import Question
 from console.client import incidents
 from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor
-from console.widgets.incident_parts import figure_rows
+from console.widgets.incident_parts import duration, figure_rows
 from console.widgets.lines import Line
 from console.widgets.view import View
-from contract.incidents import IncidentStats, Interval
+from contract.incidents import IncidentStats, Interval, IntervalStat
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError
@@ -81,12 +81,20 @@ class FiguresScreen(ReadingScreen):
 
 
 def _said(stats: IncidentStats, days: int) -> tuple[str, str]:
-    from console.widgets.incident_parts import duration
-
     whole = next((one for one in stats.groups if one.month is None and one.severity is None), None)
     what = "drill" if stats.drills else "incident"
     if whole is None or not whole.incidents:
         return "ok", f"No {what} in {days} days."
+    count = f"{whole.incidents:,} {what}{'' if whole.incidents == 1 else 's'} in {days} days"
     over = next((one for one in whole.intervals if one.interval is Interval.TTR), None)
-    until = f"; half of them were over within {duration(over.median_s)}" if over and over.n else ""
-    return "ok", f"{whole.incidents:,} {what}{'' if whole.incidents == 1 else 's'} in {days} days{until}."
+    return "ok", f"{count}; {_until_over(over, whole.incidents)}."
+
+
+def _until_over(over: IntervalStat | None, count: int) -> str:
+    """How long they took, and of how many of them that is known."""
+    if over is None or not over.n:
+        return "how long it took is not known yet" if count == 1 else "how long they took is not known of any yet"
+    took = f"over within {duration(over.median_s)}"
+    if over.n == 1:
+        return f"it was {took}" if count == 1 else f"the one timed was {took}"
+    return f"half of them were {took}" if over.n == count else f"half of the {over.n:,} timed ones were {took}"

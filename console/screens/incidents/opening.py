@@ -7,7 +7,8 @@ from console.state import incident_record
 from console.state.incident_record import Record
 from console.widgets.lines import outside
 from contract.alerts import Link
-from contract.incidents import AdvanceRequest, Incident, StepAction, StepActionRequest
+from contract.incident_records import REPORTS
+from contract.incidents import AdvanceRequest, Incident, StepActionRequest
 
 
 class IncidentDoing(FloorScreen):
@@ -40,35 +41,40 @@ class IncidentDoing(FloorScreen):
     # the procedure
 
     def do_incident_tick(self, _: str) -> None:
-        """Tick the selected action off, or the next one of the step; on a ticked one, take it back."""
+        """Tick the selected action off, or the next one that is not done; on a ticked one, take it back."""
         known = self._known
         if known is None:
             return
-        meant = self._selected_action(known) or incident_record.open_action(known)
+        link = self.chosen
+        selected = incident_record.named_action(known, link.id) if link and link.kind == "action" else None
+        meant = selected or incident_record.open_action(known)
         if meant is None:
-            self.desk.say("refused", "Every action of this step is done: v goes on to the next step.")
+            self.desk.say("refused", "Every action so far is done: v goes on to the next step.")
             return
-        done = meant.done_at is None
-        wanted = StepActionRequest(step=known.step, number=meant.number, done=done)
+        step, action = meant
+        done = action.done_at is None
+        wanted = StepActionRequest(step=step.name, number=action.number, done=done)
         word = "Done" if done else "Not done after all"
-        self.act(lambda api: incidents.tick(api, self.ident, wanted), f"{word}: {outside(meant.text, 100)}")
-
-    def _selected_action(self, known: Incident) -> StepAction | None:
-        link, step = self.chosen, incident_record.current_step(known)
-        if link is None or link.kind != "action" or step is None:
-            return None
-        return next((one for one in step.actions if link.id == f"{step.name}/{one.number}"), None)
+        self.act(lambda api: incidents.tick(api, self.ident, wanted), f"{word}: {outside(action.text, 100)}")
 
     def do_incident_advance(self, _: str) -> None:
-        """Go on to the next step."""
+        """Go on to the next step, and say what is left behind."""
         known = self._known
         step = incident_record.next_step(known) if known is not None else None
-        if step is not None:
-            name = step.name
-            told = f"The step is {outside(name, 60)} now."
+        if known is not None and step is not None:
+            name, left = step.name, len(incident_record.left_behind(known.model_copy(update={"step": step.name})))
+            rest = f"; {left:,} earlier action{' is' if left == 1 else 's are'} not done (t)" if left else ""
+            told = f"The step is {outside(name, 60)} now{rest}."
             self.act(lambda api: incidents.advance(api, self.ident, AdvanceRequest(step=name)), told)
         elif known is not None:
-            self.desk.say("refused", "This is the last step of the procedure.")
+            self.desk.say("refused", "This is the last step: V goes back to an earlier one.")
+
+    async def do_incident_steps(self, _: str) -> None:
+        """Go to another step, back as well, and say why."""
+        from console.screens.incidents.stepping import StepDialog
+
+        if (known := self._known) is not None:
+            await self.desk.push_screen(StepDialog(known))
 
     # dialogs
 
@@ -131,6 +137,18 @@ class IncidentDoing(FloorScreen):
 
         if (known := self._known) is not None:
             await self.desk.push_screen(CloseDialog(known))
+
+    async def do_incident_report_sent(self, _: str) -> None:
+        """Say that a report went to the authority."""
+        from console.screens.incidents.dialogs import ReportSentDialog
+
+        known = self._known
+        if known is None:
+            return
+        if any(one.name in REPORTS for one in known.clocks):
+            await self.desk.push_screen(ReportSentDialog(known))
+        else:
+            self.desk.say("refused", "No report of it to an authority is due, by policy or severity.")
 
     # pages
 

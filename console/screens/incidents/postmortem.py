@@ -9,7 +9,7 @@ from console.client import postmortems
 from console.screens.reading.screen import ReadingScreen, Row
 from console.state.floor import Floor
 from console.widgets import postmortem as draw
-from console.widgets.lines import Line, line, outside
+from console.widgets.lines import Line, line, outside, wrap
 from console.widgets.view import View
 from contract.alerts import Link
 from contract.errors import ErrorCode
@@ -23,6 +23,18 @@ LOOK_S: Final = 5.0
 _LOOK: Final = "post-mortem"
 _ACT: Final = "act"
 _READ: Final = "read"
+
+
+_OPEN, _EDIT, _SUBMIT, _APPROVE, _SEND_BACK = (
+    f"postmortem.{name}" for name in ("open", "edit", "submit", "approve", "send-back")
+)
+_WORKS_IN_OTHERS: Final[dict[PostmortemState | None, frozenset[str]]] = {
+    None: frozenset({_EDIT, _SUBMIT, _APPROVE, _SEND_BACK, "postmortem.read", "postmortem.version"}),
+    PostmortemState.DRAFT: frozenset({_OPEN, _APPROVE, _SEND_BACK}),
+    PostmortemState.REVIEW: frozenset({_OPEN, _EDIT, _SUBMIT}),
+    PostmortemState.APPROVED: frozenset({_EDIT, _SUBMIT, _APPROVE, _SEND_BACK}),
+}
+"""What each state of a post-mortem, None for one that nobody has opened, takes no part in."""
 
 
 class PostmortemScreen(ReadingScreen):
@@ -107,7 +119,7 @@ class PostmortemScreen(ReadingScreen):
     def _page(self, view: View) -> list[Row]:
         if self._known is None:
             hint = "Duration, services, loss, users and timeline come from the record; the why comes from you."
-            return [(line((hint, "dim")), None)] if self._asked else []
+            return [(line((row, "dim")), None) for row in wrap(hint, view.width)] if self._asked else []
         refusal = draw.refusal_rows(self._refusal, view) if self._refusal else []
         return refusal + draw.rows(self._known, (self.desk.latest or Floor()).now(view.desk_now), view)
 
@@ -143,10 +155,12 @@ class PostmortemScreen(ReadingScreen):
 
     async def do_postmortem_open(self, _: str) -> None:
         """Open it, or its next version."""
-        from console.screens.incidents.postmortem_dialogs import AmendDialog
+        from console.screens.incidents.postmortem_dialogs import AmendDialog, OpenDialog
 
-        if self._known is None:
-            self._act(lambda api: postmortems.open_one(api, self._ident), "The post-mortem is open.")
+        if not self._asked:
+            self.desk.say("refused", "The post-mortem is not loaded yet.")
+        elif self._known is None:
+            await self.desk.push_screen(OpenDialog(self._ident))
         elif self._known.state is PostmortemState.APPROVED:
             self._version = None
             await self.desk.push_screen(AmendDialog(self._ident, self._known))
@@ -194,19 +208,26 @@ class PostmortemScreen(ReadingScreen):
 
     def do_postmortem_submit(self, _: str) -> None:
         """Ask for its approval."""
-        if self._opened_one() is not None:
+        known = self._opened_one()
+        if known is None:
+            return
+        if why := draw.not_in(known, PostmortemState.DRAFT, "submitted"):
+            self.desk.say("refused", why)
+        else:
             told = "Submitted: somebody who has not written it has to approve it (T)."
             self._act(lambda api: postmortems.submit(api, self._ident), told)
 
     async def do_postmortem_approve(self, _: str) -> None:
         """Approve what was read."""
-        from console.screens.incidents.postmortem_dialogs import ApproveDialog
+        from console.screens.incidents.postmortem_dialogs import ApproveDialog, writers
 
         known = self._opened_one()
         if known is None:
             return
-        if known.state is not PostmortemState.REVIEW:
-            self.desk.say("refused", "Nobody has submitted it: only what is in review can be approved.")
+        if why := draw.not_in(known, PostmortemState.REVIEW, "approved"):
+            self.desk.say("refused", why)
+        elif self.desk.who.name in writers(known):
+            self.desk.say("refused", "You wrote or submitted it: somebody else has to approve it.")
         elif self.read is None:
             self.desk.say("refused", "Read it first (r): you approve the text that you have read, and no other.")
         else:
@@ -217,8 +238,17 @@ class PostmortemScreen(ReadingScreen):
         from console.screens.incidents.postmortem_dialogs import SendBackDialog
 
         known = self._opened_one()
-        if known is not None:
+        if known is None:
+            return
+        if why := draw.not_in(known, PostmortemState.REVIEW, "sent back"):
+            self.desk.say("refused", why)
+        else:
             await self.desk.push_screen(SendBackDialog(self._ident, known))
+
+    def hidden(self) -> frozenset[str]:
+        """Only what works in this state is offered."""
+        state = self._known.state if self._known is not None else None
+        return _WORKS_IN_OTHERS.get(state, frozenset()) if self._asked else frozenset()
 
     def do_postmortem_version(self, _: str) -> None:
         """The version before this one; from the first one back to the newest."""

@@ -68,7 +68,6 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
         self._noting = False
         self._note_key = ("", "")
         """The text that was sent last, and the key that it was sent with: the same text again is the same line."""
-        """Under which the note is sent, however often."""
 
     # what is known
 
@@ -129,12 +128,19 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
         """A missed look is followed by another; the sentence says so meanwhile."""
         from console.state.problems import describe, ends_session
 
+        if question.topic == _NOTE:
+            self._sheet.read_only = False
         if self.draft_refused(question, error):
             return True
         if question.topic != _LOOK or ends_session(error):
             return False
         self._problem = describe(error)
         return True
+
+    def died(self, question: Question) -> None:
+        """What was typed is still here."""
+        self._sheet.read_only = False
+        self.draft_died(question)
 
     def act(self, call: Call, told: str) -> None:
         """Ask for a change, and say what it was once it is made; the next one waits until that is known."""
@@ -223,6 +229,10 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
         if not typed.startswith(draft.text):
             self._sheet.put(f"{draft.text}\n{typed}" if typed else draft.text)
 
+    def not_kept(self, why: str) -> None:
+        """The line stays open: closing it would throw away what is typed."""
+        self.desk.say("refused", f"NOT kept, so it stays here; Esc tries again, F8 drops it: {outside(why, 200)}")
+
     def do_incident_note(self, argument: str) -> None:
         """Open the line."""
         self._noting = True
@@ -243,10 +253,12 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
                 self._note_key = (text, new_idempotency_key())
             wanted = NoteRequest(text=text, idempotency_key=self._note_key[1])
             self.ask(_NOTE, lambda api: incidents.note(api, self.ident, wanted), self.ident)
+            self._sheet.read_only = self.questions.is_waiting(_NOTE)
             self.redraw()
 
     def _note_taken(self) -> None:
         self._note_key = ("", "")
+        self._sheet.read_only = False
         self.end_draft()
         self._sheet.load_text("")
         self._close_note()
@@ -257,18 +269,33 @@ class IncidentScreen(ReadingScreen, IncidentDoing, DraftingScreen):
         self._sheet.insert("\n")
 
     def do_note_close(self, _: str) -> None:
-        """Back to the record; what was typed stays."""
+        """Back to the record once what was typed is kept; until then it stays."""
         if self._sheet.text.strip():
-            self.desk.say("done", "What you have typed is kept as a draft: n goes on with it.")
-            self.pause_draft()
+            self.leave_draft(lambda: self._close_note("What you have typed is kept as a draft: n goes on with it."))
         else:
-            self.end_draft()
+            self.close_draft(self._close_note)
+        self.redraw()
+
+    async def do_note_drop(self, _: str) -> None:
+        """Throw the line away, once it is said what goes with it."""
+        from console.screens.incidents.dropping import DropDialog
+
+        if self._sheet.text.strip():
+            await self.desk.push_screen(DropDialog(self._sheet.text, self._drop_note))
+        else:
+            self.do_note_close("")
+
+    def _drop_note(self) -> None:
+        self._sheet.load_text("")
+        self.end_draft()
         self._close_note()
 
-    def _close_note(self) -> None:
+    def _close_note(self, told: str = "") -> None:
         self._noting = False
         self.query_one("#note-bar", Box).display = False
         self.set_focus(self.query_one("#page", Rows))
+        if told:
+            self.desk.say("done", told)
         self.redraw()
 
     def copy_text(self) -> str:

@@ -115,6 +115,12 @@ class IncidentsScreen(WatchedScreen):
         self._shows_closed = not self._shows_closed
         self.redraw()
 
+    async def do_incident_reports(self, argument: str) -> None:
+        """Reports that were written elsewhere, searched for what was typed."""
+        from console.screens.incidents.reports import ReportsScreen
+
+        await self.desk.push_screen(ReportsScreen(argument))
+
     async def do_incident_figures(self, _: str) -> None:
         """The figures of all incidents."""
         from console.screens.incidents.figures import FiguresScreen
