@@ -55,7 +55,8 @@ class DrillState(StrEnum):
     """What ran is undone, last first."""
     PASSED = "passed"
     FAILED = "failed"
-    """A step failed; what ran was rolled back and the steady state is as before."""
+    """A step failed and what ran was rolled back, or every step passed and an objective was missed or not measured;
+    either way the steady state is as before."""
     ABORTED = "aborted"
     """Somebody ended it; what ran was rolled back and the steady state is as before."""
     REFUSED = "refused"
@@ -78,7 +79,7 @@ class StepState(StrEnum):
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     INTERRUPTED = "interrupted"
-    """The backend ended in the middle of it; what it had done was found out afterwards and rolled back or gone on with."""
+    """Cut off in the middle, by an abort or the backend's end; what it had done was found out and rolled back."""
     SKIPPED = "skipped"
     """Never begun: the drill ended before."""
 

@@ -163,7 +163,8 @@ class BackupSource(PolicyTable):
     """The row of the backup matrix."""
     kind: Literal["pg_dump", "pg_basebackup", "pgbackrest", "wal-g"]
     location: Text
-    """A directory, or a file that holds what `pgbackrest info --output=json` or `wal-g backup-list --json --detail` printed."""
+    """A directory, or a file that holds what `pgbackrest info --output=json` or `wal-g backup-list --json --detail`
+    printed."""
     max_age_hours: PositiveCount
     """An older newest one is stale."""
     stanza: str = ""

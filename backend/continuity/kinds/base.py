@@ -1,6 +1,6 @@
 """What a kind of step is: check, describe, run, undo, and look after a crash. Must not know the run it is part of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,7 +9,8 @@ from backend.continuity.cluster.port import Cluster
 from backend.policy.recovery import AnyStep
 
 Facts = Mapping[str, Any]
-"""What a kind wants to find again when it undoes or looks after a crash: values that have a JSON form, no floats."""
+"""What a kind wants to find again when it undoes or looks after a crash: values that have a JSON form, no floats.
+`outage_began_at`, an instant in ISO format, says when the outage began more exactly than the beginning of its step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class At:
     step: AnyStep
     log: Callable[[str], None]
     """Write a line into the drill's log pane."""
-    note: Callable[[Facts], None]
-    """Keep facts before something is done, so that they outlive this process: on disk when it returns."""
+    note: Callable[[Facts], Awaitable[None]]
+    """Keep facts before something is done, so that they outlive this process: on disk once it was awaited."""
     progress: Callable[[int], None]
     """Per cent."""
     first_primary: str | None
@@ -52,7 +53,7 @@ class Kind(Protocol):
     """One kind of step."""
 
     def problems(self, runtime: Runtime, cluster: Cluster, step: AnyStep) -> list[str]:
-        """Why the step could never run here: a program that is missing, a cluster that cannot do it. Touches nothing."""
+        """Why the step could never run here: a program is missing, a cluster cannot do it. Touches nothing."""
 
     async def describe(self, runtime: Runtime, cluster: Cluster, step: AnyStep) -> str:
         """Say in one sentence what it would do now, and on what. Touches nothing."""
