@@ -58,7 +58,7 @@ def backend(
     env: dict[str, str] | None = None,
     program: Sequence[str] = ("tests.support.backends",),
 ) -> Iterator[Backend]:
-    """Start a backend on a free port; it is stopped, or killed, at the end. `program`: another module, and its words."""
+    """Start a backend on a free port; it is stopped, or killed, at the end. `program`: another module, words."""
     settings = {
         "WATCHFLOOR_DATABASE_URL": database_url,
         "WATCHFLOOR_PORT": "0",

@@ -6,7 +6,8 @@ directory, so that a process that was killed finds again what it has done.
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.support.app import App
 
 CLUSTER = "floor-pair"
 POLL_S = 0.02
+STUBBORN_S = 2.0
 LONG_S = 60.0
 """A step that hangs hangs for longer than any test."""
 
@@ -65,6 +67,20 @@ def with_plans(runtime: Runtime, *plans: Plan) -> Runtime:
     return replace(runtime, policy=policy.model_copy(update={"watchfloor": operations}))
 
 
+async def _hold_on() -> None:
+    """Do not let go for a while, however often one is asked to."""
+    until = asyncio.get_running_loop().time() + STUBBORN_S
+    while (left := until - asyncio.get_running_loop().time()) > 0:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(left)
+
+
+async def file_there(path: Path, *, there: bool = True) -> None:
+    """Wait until a file is there, or gone."""
+    while path.exists() != there:  # noqa: ASYNC110, ASYNC240  another process makes it
+        await asyncio.sleep(POLL_S)
+
+
 @dataclass
 class FakeKind:
     """Steps that do what a test says of them by name; everything that happens is written into a list or a file."""
@@ -104,11 +120,7 @@ class FakeKind:
             case "hang":
                 await asyncio.sleep(LONG_S)
             case "stubborn":
-                while True:
-                    try:
-                        await asyncio.sleep(LONG_S)
-                    except asyncio.CancelledError:
-                        continue
+                await _hold_on()
             case "note":
                 ago = (datetime.now(UTC) - timedelta(milliseconds=50)).isoformat()
                 await at.note({"outage_began_at": ago})
@@ -118,16 +130,14 @@ class FakeKind:
 
     async def _until_told(self, name: str) -> None:
         if self.directory is not None:
-            while not (self.directory / f"go-{name}").exists():
-                await asyncio.sleep(POLL_S)
+            await file_there(self.directory / f"go-{name}")
 
     async def undo(self, at: At, facts: Facts) -> Outcome:
         name = at.step.name
         assert facts.get("noted") in {None, name}
         self._happens(f"undo {name}")
         if self.directory is not None:
-            while (self.directory / "hold-undo").exists():
-                await asyncio.sleep(POLL_S)
+            await file_there(self.directory / "hold-undo", there=False)
         match self.undoes.get(name, ""):
             case "fail":
                 return Outcome(passed=False, summary="it stays as it is", left_to_do=("run the other thing",))
@@ -240,7 +250,10 @@ class Stage:
 
     def parts(self, runtime: Runtime) -> Parts:
         kinds = dict.fromkeys(("manual", "command", "http", "sql", "cluster", "ledger", "canary", "backup"), self.kind)
-        measure: Callable[[Runtime, str], Measuring] = lambda _runtime, _ref: self.markers
+
+        def measure(_runtime: Runtime, _drill: str) -> Measuring:
+            return self.markers
+
         return Parts(runtime, self.cluster, kinds, self.steady.look, measure)
 
 
