@@ -58,6 +58,9 @@ from backend.changes import routes as changes_routes
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
+from backend.continuity import routes as recovery_routes
+from backend.continuity.equipment import parts_of
+from backend.continuity.running import Drills
 from backend.drafts import routes as drafts_routes
 from backend.executors import fencing
 from backend.executors import monitor as executors_monitor
@@ -117,6 +120,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     incident_routes.router,
     incident_kept_routes.router,
     freeze_routes.router,
+    recovery_routes.router,
     executors_routes.router,
     fencing.router,
     executors_socket.router,
@@ -180,6 +184,7 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
     app.state.deliveries = Deliveries(runtime)
     app.state.strangers = Strangers()
     app.state.presses = Presses()
+    app.state.recovery = Drills(parts_of(runtime))
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
 
 
@@ -213,8 +218,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
             await stack.enter_async_context(asking.running())
             app.state.watch = await stack.enter_async_context(Watch(runtime).running())
-            broker = await stack.enter_async_context(Broker(runtime).running())
-            app.state.broker = broker
+            app.state.broker = broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.desk = await stack.enter_async_context(Desk(runtime).running())
             broker.watch(frozenset({Topic.FREEZE}), app.state.desk.wake)
             runtime.holds_changed.connect(app.state.desk.wake)
@@ -222,6 +226,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             broker.watch(frozenset({Topic.FREEZE}), app.state.fences.wake)
             runtime.holds_changed.connect(app.state.fences.wake)
             app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())
+            await stack.enter_async_context(app.state.recovery.running())
             if monitors:
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))
             yield

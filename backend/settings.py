@@ -102,6 +102,12 @@ class Settings(BaseSettings):
         "password, and of the certificates to trust; none: they ask nobody who they are. See alertmanager.md",
     )
 
+    cluster: str = Field(
+        default="",
+        description="What runs the database's cluster, for recovery drills: patroni:URL,URL,… of the REST API of every "
+        "node, or pair:SOCKET of `watchfloor pair`; none: drills that need a cluster are refused. See recovery.md",
+    )
+
     @field_validator("database_url")
     @classmethod
     def _psycopg_url(cls, value: str) -> str:

@@ -27,6 +27,8 @@ class Topic(StrEnum):
     """data: contract.access.Elevation"""
     LATCHED = "latched"
     """data: contract.freeze.LatchedFreezes; carries no id: the backend that sends it is the only one to know"""
+    RECOVERY = "recovery"
+    """data: contract.recovery.RecoveryDrill, without outputs and log"""
     RESET = "reset"
     """The requested resume point is gone: load the overview again. data: {}"""
     BEAT = "beat"

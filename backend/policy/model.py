@@ -27,6 +27,7 @@ from backend.policy.operations import (
     Watchfloor,
     retention_name,
 )
+from backend.policy.recovery import RecoveryRules
 from backend.policy.service_tokens import ServiceTokenRules
 from backend.policy.sessions import SessionRules
 from backend.policy.sso import SsoRules
@@ -111,6 +112,11 @@ class Policy(PolicyTable):
     def service_tokens(self) -> ServiceTokenRules:
         """What machines' tokens may hold, and how they are replaced."""
         return self.watchfloor.service_tokens
+
+    @property
+    def recovery(self) -> RecoveryRules:
+        """How recovery drills are run, and what is looked at of the backups."""
+        return self.watchfloor.recovery
 
     @property
     def notifications(self) -> NotificationRules:

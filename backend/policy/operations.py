@@ -29,6 +29,7 @@ from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Per
 from backend.policy.identity import IdentityRules
 from backend.policy.incidents import IncidentRules
 from backend.policy.notifying import NotificationRules
+from backend.policy.recovery import RecoveryRules
 from backend.policy.service_tokens import ServiceTokenRules
 from backend.policy.sessions import SessionRules
 from backend.policy.sso import SsoRules
@@ -373,3 +374,4 @@ class Watchfloor(PolicyTable):
     escalation: Escalation
     notifications: NotificationRules
     incidents: IncidentRules
+    recovery: RecoveryRules

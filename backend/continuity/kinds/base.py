@@ -1,0 +1,69 @@
+"""What a kind of step is: check, describe, run, undo, and look after a crash. Must not know the run it is part of."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from backend.context import Caller, Runtime
+from backend.continuity.cluster.port import Cluster
+from backend.policy.recovery import AnyStep
+
+Facts = Mapping[str, Any]
+"""What a kind wants to find again when it undoes or looks after a crash: values that have a JSON form, no floats.
+`outage_began_at`, an instant in ISO format, says when the outage began more exactly than the beginning of its step."""
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where a step is run."""
+
+    runtime: Runtime
+    cluster: Cluster
+    drill: str
+    """The drill's ref."""
+    caller: Caller
+    """In whose name: whoever started the drill."""
+    step: AnyStep
+    log: Callable[[str], None]
+    """Write a line into the drill's log pane."""
+    note: Callable[[Facts], Awaitable[None]]
+    """Keep facts before something is done, so that they outlive this process: on disk once it was awaited."""
+    progress: Callable[[int], None]
+    """Per cent."""
+    first_primary: str | None
+    """The node that was primary when the drill began."""
+    markers_back: Callable[[], bool]
+    """Whether a write has been acknowledged on a connection made since the outage began; after that has ended, since
+    the step began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of running, undoing or looking."""
+
+    passed: bool
+    summary: str
+    """One sentence, with figures; of a failure: what is so, not only what is not."""
+    output: str = ""
+    facts: Facts = field(default_factory=dict)
+    left_to_do: tuple[str, ...] = ()
+    """What a person has to do now, each with its command; only of what failed."""
+
+
+class Kind(Protocol):
+    """One kind of step."""
+
+    def problems(self, runtime: Runtime, cluster: Cluster, step: AnyStep) -> list[str]:
+        """Why the step could never run here: a program is missing, a cluster cannot do it. Touches nothing."""
+
+    async def describe(self, runtime: Runtime, cluster: Cluster, step: AnyStep) -> str:
+        """Say in one sentence what it would do now, and on what. Touches nothing."""
+
+    async def run(self, at: At) -> Outcome:
+        """Do it. Is cancelled when its time is over; must then leave what `undo` can find."""
+
+    async def undo(self, at: At, facts: Facts) -> Outcome:
+        """Undo what ran, wholly or partly; `facts` are all that were noted. Safe to repeat."""
+
+    async def look(self, at: At, facts: Facts) -> Outcome | None:
+        """After a crash in the middle: what came of it, or None if nothing says that it was finished."""
