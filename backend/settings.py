@@ -101,6 +101,14 @@ class Settings(BaseSettings):
         description="What runs the database's cluster, for recovery drills: patroni:URL,URL,… of the REST API of every "
         "node, or pair:SOCKET of `watchfloor pair`; none: drills that need a cluster are refused. See recovery.md",
     )
+    cluster_user_file: Path | None = Field(
+        default=None,
+        description="File whose first line is USER:PASSWORD for the orders given to Patroni, mode 0600; only over TLS or "
+        "on this machine. See patroni.md",
+    )
+    cluster_ca: Path | None = Field(
+        default=None, description="Authorities (PEM) that Patroni's certificates are checked by; none: the system's"
+    )
 
     @field_validator("database_url")
     @classmethod
