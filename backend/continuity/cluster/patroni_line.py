@@ -150,9 +150,11 @@ class PatroniLine:
 
 
 async def _bounded(answer: "httpx.Response") -> bytes:
+    if answer.headers.get("content-encoding", "identity") != "identity":  # a short one may become a long one
+        raise AwayError("its answer is compressed")
     parts: list[bytes] = []
     length = 0
-    async for part in answer.aiter_raw():
+    async for part in answer.aiter_bytes():
         length += len(part)
         if length > MAX_ANSWER_BYTES:
             raise AwayError("it answers at impossible length")
