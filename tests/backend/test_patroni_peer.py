@@ -1,6 +1,7 @@
 """The adapter of Patroni against a real cluster of two nodes: changes of the primary, nodes that hang and that die."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from backend.clock import SYSTEM_CLOCK
 from backend.continuity.cluster.patroni import Patroni
 from backend.continuity.cluster.patroni_configured import patroni_of
 from backend.continuity.cluster.port import ClusterError
+from backend.policy.load import load_policy
+from backend.policy.recovery import AnyStep, CommandStep
 from backend.settings import Settings
 from contract.recovery import NodeRole, Topology
 from tests.support.patroni import SCOPE, PatroniCluster, credentials, patroni_cluster
@@ -73,11 +76,20 @@ async def test_primary_and_standby_change_places_in_order_and_a_node_that_hangs_
         assert [change.to for change in await cluster.history()] == ["node-b", "node-a"]
 
 
-async def test_a_primary_that_is_killed_is_not_called_primary_and_comes_back_as_a_standby(tmp_path: Path) -> None:
+def run(step: AnyStep) -> str:
+    """Run a command step of a plan as it stands."""
+    assert isinstance(step, CommandStep)
+    said = subprocess.run(step.argv, env={}, capture_output=True, text=True, timeout=LIMIT_S, check=True).stdout
+    assert step.output_contains in said
+    return said
+
+
+async def test_a_primary_that_a_plan_kills_is_not_called_primary_and_comes_back_as_a_standby(tmp_path: Path) -> None:
     with patroni_cluster() as made:
         cluster = adapter(made, tmp_path)
         await cluster.topology()
-        made.named("node-a").kill()
+        plan = load_policy(str(made.plan(tmp_path))).recovery.plans[0]
+        assert run(plan.steps[0]) == "node-a was killed\n"
         killed = await cluster.topology()
         assert roles(killed) == {"node-a": NodeRole.UNKNOWN, "node-b": NodeRole.STANDBY}
         assert killed.primary is None
@@ -93,7 +105,7 @@ async def test_a_primary_that_is_killed_is_not_called_primary_and_comes_back_as_
         with pytest.raises(ClusterError, match="node-b is the primary now"):
             await cluster.restart("node-a")
 
-        made.named("node-a").start()
+        assert run(plan.steps[4]) == "node-a was started\n"
         await cluster.rejoin("node-a")
         assert await cluster.switch_over("node-a") == "node-a"
         await cluster.rejoin("node-b")

@@ -3,18 +3,19 @@
 Must never signal a process that it did not start, or whose id it did not read from its own node's files.
 """
 
-import base64
 import json
 import os
 import platform
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +23,16 @@ import httpx
 import psycopg
 import pytest
 
+from tests.support import patroni_node
 from tests.support.places import public_directory
 from watchfloor.embedded import account as accounts
 from watchfloor.embedded import binaries, cluster
 
-VENV: Final = Path(__file__).resolve().parents[2] / ".peers" / "patroni"
+ROOT: Final = Path(__file__).resolve().parents[2]
+VENV: Final = ROOT / ".peers" / "patroni"
+PLAN: Final = Path(__file__).with_name("patroni_plan.toml")
+PLAN_PROGRAM: Final = "/usr/local/libexec/floor-db-node"
+"""What the plan's command steps run, as the file has it."""
 START_LIMIT_S: Final = 120.0
 """A busy machine is slow; what does not answer by then never will."""
 STOP_LIMIT_S: Final = 30.0
@@ -63,13 +69,19 @@ class Node:
         self._directory = home / name
         self._account = accounts.choose(self._directory / "data")
         self._installed = accounts.reachable_binaries(binaries.locate(), self._account)
-        self._python = _python(self._account)
-        self._libraries = _reachable_libraries(home, self._account)
         self._process: subprocess.Popen[bytes] | None = None
         self._still: list[int] = []
         self._directory.mkdir(mode=0o755)
-        config = _config(self, etcd=etcd, synchronous=synchronous)
-        (self._directory / "patroni.json").write_text(json.dumps(config))  # which is YAML too
+        config = self._directory / patroni_node.CONFIG
+        config.write_text(json.dumps(_config(self, etcd=etcd, synchronous=synchronous)))  # which is YAML too
+        libraries = str(_reachable_libraries(home, self._account))
+        spec = {
+            "argv": [_python(self._account), "-m", "patroni", str(config)],
+            "environment": {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONPATH": libraries},
+            "identity": accounts.identity(self._account),
+            "url": self.url,
+        }
+        (self._directory / patroni_node.SPEC).write_text(json.dumps(spec))
         if self._account is not None:
             os.chown(self._directory, self._account.uid, self._account.gid)
 
@@ -81,7 +93,7 @@ class Node:
     @property
     def data(self) -> Path:
         """Where its PostgreSQL keeps its data."""
-        return self._directory / "data"
+        return self._directory / patroni_node.DATA
 
     @property
     def bin(self) -> Path:
@@ -95,54 +107,39 @@ class Node:
 
     def start(self) -> None:
         """Start its Patroni, which starts PostgreSQL; does not wait for it."""
-        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONPATH": str(self._libraries)}
-        with (self._directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._python, "-m", "patroni", str(self._directory / "patroni.json")], env=environment, cwd="/",
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **accounts.identity(self._account),
-            )  # fmt: skip
-        (self._directory / "patroni.pid").write_text(str(self._process.pid))
+        self._reap()
+        self._process = patroni_node.start(self._directory)
 
     def kill(self) -> None:
         """End all of it at once, as when the machine loses its power."""
-        pids = self._pids()
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none of them sees another one end
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
-        if self._process is not None:
-            self._process.wait(STOP_LIMIT_S)
-            self._process = None
-
-    def kill_agent(self) -> None:
-        """End its Patroni alone; PostgreSQL goes on, and nobody looks after it."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(STOP_LIMIT_S)
-        self._process = None
+        patroni_node.kill(self._directory)
+        self._reap()
 
     def stand_still(self) -> None:
         """Stop every process of it: connections are taken and nobody answers."""
-        self._still = self._pids()
-        for pid in self._still:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
+        self._still = patroni_node.pids(self._directory)
+        patroni_node.send([signal.SIGSTOP], self._still)
 
     def go_on(self) -> None:
         """Let it go on where it was, as far as it lives."""
         still, self._still = self._still, []
-        for pid in still:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        patroni_node.send([signal.SIGCONT], still)
 
     def stop(self) -> None:
         """End it for good: Patroni ends its PostgreSQL; what is left of a killed one is ended too."""
         self.go_on()
-        if self._process is not None:
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_LIMIT_S)
+        deadline = time.monotonic() + STOP_LIMIT_S
+        agent = patroni_node.agent_pid(self._directory)
+        patroni_node.send([signal.SIGTERM], [] if agent is None else [agent])
+        while patroni_node.agent_pid(self._directory) is not None and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
         self.kill()
+
+    def _reap(self) -> None:
+        """Wait for a process of ours that somebody has ended."""
+        if self._process is not None:
+            self._process.wait(STOP_LIMIT_S)
+            self._process = None
 
     def said(self) -> str:
         """The end of its log."""
@@ -157,25 +154,22 @@ class Node:
             return None
         return found
 
-    def _pids(self) -> list[int]:
-        """Its Patroni, its PostgreSQL and that one's children, as its own files and the kernel say."""
-        found = [] if self._process is None else [self._process.pid]
-        try:
-            server = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
-            return found
-        with suppress(FileNotFoundError, ProcessLookupError):
-            if str(self.data).encode() in Path(f"/proc/{server}/cmdline").read_bytes():  # not another one's by now
-                children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-                found += [server, *map(int, children)]
-        return found
-
 
 class PatroniCluster:
     """Two nodes and what they agree by."""
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, home: Path, nodes: Sequence[Node]) -> None:
         self.nodes = tuple(nodes)
+        self._home = home
+
+    def plan(self, directory: Path) -> Path:
+        """A policy whose plans fail this cluster over; its command steps run a program that kills and starts nodes."""
+        program, policy = directory / "node", directory / "plan.toml"
+        argv = shlex.join([sys.executable, "-m", "tests.support.patroni_node", str(self._home)])
+        program.write_text(f'#!/bin/sh\ncd {shlex.quote(str(ROOT))} && exec {argv} "$@"\n')
+        program.chmod(0o755)
+        policy.write_text(PLAN.read_text().replace(PLAN_PROGRAM, str(program)))
+        return policy
 
     @property
     def setting(self) -> str:
@@ -329,7 +323,7 @@ def patroni_cluster(*, synchronous: bool = True) -> Iterator[PatroniCluster]:
             Node(name, home, etcd=etcd, ports=pair, synchronous=synchronous)
             for name, pair in (("node-a", ports[:2]), ("node-b", ports[2:]))
         ]
-        made = PatroniCluster(nodes)
+        made = PatroniCluster(home, nodes)
         for node in nodes:
             stack.callback(node.stop)
         nodes[0].start()
@@ -355,8 +349,3 @@ def credentials(directory: Path) -> Path:
     path.write_text(":".join(LOGIN) + "\n")
     path.chmod(0o600)
     return path
-
-
-def basic() -> dict[str, str]:
-    """The same as a header."""
-    return {"authorization": "Basic " + base64.b64encode(":".join(LOGIN).encode()).decode()}
