@@ -136,6 +136,7 @@ class Floor:
         }
         with ExitStack() as stack:
             self.at: Backend = stack.enter_context(backend(self.cluster.url(), self.directory / "a.log", env=env))
+            stack.callback(self._hang_up)
             eventually(lambda: self.may_send(_FROZEN) or None, LIMIT_S, "a permit before the freeze")
             self._freeze()
             for one in (self.writes, self.trades, self.permits):
@@ -206,11 +207,14 @@ class Floor:
                 self._write = psycopg.connect(self.cluster.url(), autocommit=True, connect_timeout=2)
             self._write.execute("INSERT INTO acknowledged (seq) VALUES (%s)", (number,))
         except psycopg.Error:
-            if self._write is not None:
-                self._write.close()
-            self._write = None
+            self._hang_up()
             return False
         return True
+
+    def _hang_up(self) -> None:
+        if self._write is not None:
+            self._write.close()
+        self._write = None
 
     def _traded(self, number: int) -> bool:
         self.hashes[number] = f"0x{secrets.token_hex(32)}"
