@@ -33,6 +33,7 @@ develop:
 
 peers:
 	@sh scripts/peers.sh
+	@sh scripts/peers_patroni.sh
 	@sh scripts/peers_freqtrade.sh
 
 demo: install

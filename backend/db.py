@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 from fastapi import Depends, Request
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import DateTime, MetaData, Numeric, String, event, make_url
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
@@ -18,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from backend.events import flush_events
+from backend.nodes import DRIVER, Nodes
 from backend.settings import Settings
 
 NAMING = {
@@ -176,7 +178,9 @@ async def _leave_in_doubt(session: AsyncSession) -> None:
 class Database:
     """One engine and its sessions. `transaction()` is the only way to change anything."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, nodes: Nodes | None = None) -> None:
+        self.nodes = nodes or Nodes(settings.database_url)
+        """Shared by all databases of a process: what one finds out the others need not."""
         options = (
             f"-c statement_timeout={settings.statement_timeout_ms} -c lock_timeout={settings.lock_timeout_ms}"
             f" -c timezone=UTC -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"
@@ -194,6 +198,8 @@ class Database:
             connect_args={**self._connect_args, "application_name": "watchfloor"},
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
+        event.listen(self.engine.sync_engine, "do_connect", self._order_nodes)
+        event.listen(self.engine.sync_engine, "connect", self._note_node)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
@@ -230,12 +236,21 @@ class Database:
         Raises:
             psycopg.OperationalError: the database is not reachable.
         """
-        return await psycopg.AsyncConnection.connect(
-            self._url.replace("postgresql+psycopg://", "postgresql://", 1),
+        url = self._url.replace(DRIVER, "postgresql://", 1)
+        connection: psycopg.AsyncConnection[tuple[Any, ...]] = await psycopg.AsyncConnection.connect(
+            url,
             autocommit=True,
             application_name=f"{DEDICATED_PREFIX}{purpose}",
-            **self._connect_args,
+            **{**self._connect_args, **self.nodes.order(conninfo_to_dict(url))},
         )
+        self.nodes.connected(connection)
+        return connection
+
+    def _order_nodes(self, _dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        parameters.update(self.nodes.order(parameters))
+
+    def _note_node(self, connection: Any, _record: Any) -> None:
+        self.nodes.connected(connection.driver_connection)
 
     async def close(self) -> None:
         """Give every connection back."""

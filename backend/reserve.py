@@ -5,10 +5,7 @@ while the server stands still. Must never say that what was given up did not hap
 """
 
 import asyncio
-import os
-import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -17,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.db import Database
+from backend.nodes import Nodes, cut
 from backend.settings import Settings
 
 T = TypeVar("T")
@@ -32,13 +30,13 @@ _LINES: ContextVar[_Lines | None] = ContextVar("connections of the attempt", def
 class Reserve:
     """The reserved connections of one process, opened at first need."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, nodes: Nodes) -> None:
         few = {
             "pool_size": CONNECTIONS,
             "pool_overflow": 0,
             "lock_timeout_ms": min(LOCK_LIMIT_MS, settings.lock_timeout_ms),
         }
-        self.database = Database(settings.model_copy(update=few))
+        self.database = Database(settings.model_copy(update=few), nodes)
         engine = self.database.engine.sync_engine
         event.listen(engine, "connect", lambda connection, _record: _note(connection))
         event.listen(engine, "checkout", lambda connection, _record, _proxy: _note(connection))
@@ -76,7 +74,7 @@ class Reserve:
         self._given_up.add(task)
         task.add_done_callback(self._ended)
         for line in lines:
-            _cut(line)
+            cut(line)
         if not lines:
             task.cancel()
 
@@ -97,9 +95,3 @@ def _note(connection: Any) -> None:
     lines = _LINES.get()
     if lines is not None:
         lines.append(connection.driver_connection)
-
-
-def _cut(line: "psycopg.AsyncConnection[Any]") -> None:
-    """Break a connection under its driver, which then sees that the server is gone."""
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(line.fileno())) as wire:
-        wire.shutdown(socket.SHUT_RDWR)

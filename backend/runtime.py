@@ -43,11 +43,12 @@ def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
     node = f"{socket.gethostname()[:50]}:{os.getpid()}"
     keyring = load_keyring(settings, clock)
     boot = clock.random_bytes(BOOT_BYTES).hex()
+    database = Database(settings)
     return Runtime(
         settings=settings,
         policy=policy,
         clock=clock,
-        database=Database(settings),
+        database=database,
         keyring=keyring,
         emitter=Emitter(node=node, boot=boot),
         subjects=TimedCache(_KEPT_S, _KEPT_MAX, clock.monotonic),
@@ -56,6 +57,6 @@ def build_runtime(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Runtime:
         barren=TimedCache(_SEEN_KEPT_S, _SEEN_MAX, clock.monotonic),
         revocations=Revocations(settings.data_dir / FILE_NAME, keyring.revocations),
         write_path=WritePath(spool_of(settings.data_dir, boot)),
-        reserve=Reserve(settings),
+        reserve=Reserve(settings, database.nodes),
         callers=KnownCallers(_callers_file(settings), keyring.freezes, place_of(settings.database_url)),
     )

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,7 +18,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WATCHFLOOR_", extra="ignore", frozen=True)
 
-    database_url: str = Field(description="PostgreSQL ≥ 14, e.g. postgresql://user:password@host/watchfloor")
+    database_url: str = Field(
+        description="PostgreSQL ≥ 14, e.g. postgresql://user:password@host/watchfloor; of a cluster all servers, as "
+        "postgresql://user:password@a:5432,b:5432/watchfloor: the one that takes writes is found",
+    )
     policy: str = Field(
         default="mev",
         description="Name of a built-in policy (mev, methtrader) or path of a TOML file layered over one",
@@ -107,11 +111,43 @@ class Settings(BaseSettings):
         description="What runs the database's cluster, for recovery drills: patroni:URL,URL,… of the REST API of every "
         "node, or pair:SOCKET of `watchfloor pair`; none: drills that need a cluster are refused. See recovery.md",
     )
+    cluster_user_file: Path | None = Field(
+        default=None,
+        description="File whose first line is USER:PASSWORD for the orders given to Patroni, mode 0600; used over TLS "
+        "or on this machine only. See patroni.md",
+    )
+    cluster_ca: Path | None = Field(
+        default=None, description="Authorities (PEM) that Patroni's certificates are checked by; none: the system's"
+    )
 
     @field_validator("database_url")
     @classmethod
     def _psycopg_url(cls, value: str) -> str:
         for prefix in ("postgresql+psycopg://", "postgresql://", "postgres://"):
             if value.startswith(prefix):
-                return "postgresql+psycopg://" + value.removeprefix(prefix)
+                return "postgresql+psycopg://" + _with_hosts(value.removeprefix(prefix))
         raise ValueError("WATCHFLOOR_DATABASE_URL must start with postgresql://")
+
+
+def _with_hosts(rest: str) -> str:
+    """Several servers as parameters, where everything reads them, and of these the one that takes writes."""
+    before, _, query = rest.partition("?")
+    given = parse_qsl(query, keep_blank_values=True)
+    authority, slash, path = before.partition("/")
+    user, at, named = authority.rpartition("@")
+    added = []
+    if "," in named:
+        before = f"{user}{at}{slash}{path}"
+        added = [("host", ",".join(map(_host, named.split(",")))), ("port", ",".join(map(_port, named.split(","))))]
+    several = any(name == "host" and "," in value for name, value in given + added)
+    if several and "target_session_attrs" not in dict(given):
+        added += [("target_session_attrs", "read-write")]
+    return f"{before}?{urlencode(given + added, quote_via=quote, safe='/,:')}" if added else rest
+
+
+def _host(named: str) -> str:
+    return (named if named.endswith("]") or ":" not in named else named.rpartition(":")[0]).strip("[]")
+
+
+def _port(named: str) -> str:
+    return named.rpartition("]")[2].partition(":")[2]  # colons in brackets are the address's own

@@ -50,6 +50,8 @@ class Topology(Wire):
     as_of: UtcDatetime
     problem: str = ""
     """Why nobody could be asked, or what is wrong; empty when all is well."""
+    remarks: list[str] = []
+    """What the cluster's own settings mean for a drill, in sentences; nothing of it is wrong."""
 
     @property
     def primary(self) -> ClusterNode | None:
