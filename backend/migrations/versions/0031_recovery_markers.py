@@ -1,0 +1,28 @@
+"""Marker rows of recovery drills
+
+Revision ID: 0031
+Revises: 0019
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0031"
+down_revision = "0019"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "recovery_markers",
+        sa.Column("drill", sa.String(40), nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("drill", "seq", name="pk_recovery_markers"),
+    )
+    op.create_index("ix_recovery_markers_written", "recovery_markers", ["written_at"])
+
+
+def downgrade() -> None:
+    op.drop_table("recovery_markers")
