@@ -153,6 +153,8 @@ class Keyring:
     """Seals freezes that wait in a local journal, and what is known there of callers."""
     limits: bytes
     """Hides whose accounts of requests are whose."""
+    recovery: bytes
+    """Seals the journals of recovery drills."""
 
     def __repr__(self) -> str:
         return f"Keyring({self.master.current})"
@@ -185,6 +187,7 @@ def keyring_of(master: MasterKeys, root: bytes) -> Keyring:
         permits=derive(root, "permits 1"),
         freezes=derive(root, "freezes"),
         limits=derive(root, "limits"),
+        recovery=derive(root, "recovery"),
     )
 
 

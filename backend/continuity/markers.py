@@ -33,6 +33,8 @@ KEPT_MARKERS: Final = 72_000
 """Two hours of them are remembered; a standby that is further behind than that is none."""
 KEPT_FOR: Final = timedelta(days=7)
 """Marker rows of earlier drills are deleted after this: what they showed stands in the reports."""
+REF_PREFIX: Final = "DR-TEST-"
+"""What the day of a drill follows in its ref: refs sort by their days."""
 _PURPOSE: Final = "recovery markers"
 _WRITE: Final = "INSERT INTO recovery_markers (drill, seq, written_at) VALUES (%s, %s, %s)"
 PRUNE_EVERY: Final = 50
@@ -40,7 +42,7 @@ PRUNE_EVERY: Final = 50
 _NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM recovery_markers WHERE drill = %s"
 _PRUNE: Final = """
 DELETE FROM recovery_markers WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM recovery_markers WHERE written_at < %s OR drill = %s AND seq BETWEEN 1 AND %s LIMIT 2000))
+    SELECT ctid FROM recovery_markers WHERE drill < %s OR drill = %s AND seq BETWEEN 1 AND %s LIMIT 2000))
 """
 _THERE: Final = "SELECT seq FROM recovery_markers WHERE drill = %s AND seq BETWEEN %s AND %s"
 _US_PER_S: Final = 1_000_000
@@ -218,7 +220,7 @@ class Markers:
             self._forgotten += len(self._known.acks) - KEPT_MARKERS // 2
             del self._known.acks[: -(KEPT_MARKERS // 2)]
         before = self._known.acks[0].seq - 1 if self._forgotten else 0
-        old = self._runtime.clock.now() - KEPT_FOR
+        old = f"{REF_PREFIX}{self._runtime.clock.now() - KEPT_FOR:%Y%m%d}"
         if not await execute(self._connection, _PRUNE, (old, self._drill, before), WRITE_LIMIT_S):
             await self._hang_up()
 

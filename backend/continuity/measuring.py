@@ -19,13 +19,14 @@ class Marks:
     """How the markers of a drill stand in the memory of the process that writes them."""
 
     acknowledged: int
-    """Before the outage began, or so far while none has begun."""
+    """On connections that were made before the outage began, or so far while none has begun."""
     last_seq: int | None = None
     """The last of these."""
     last_at: datetime | None = None
     """When that one was written, by its own `written_at`."""
     first_write_at: datetime | None = None
-    """The first acknowledged write after the outage began."""
+    """The first write that was acknowledged on a connection made after the outage began: an older one may still bring
+    the answer of a primary that is just being killed."""
     outage_ms: int | None = None
     """From the beginning of the outage to that write, by the monotonic clock."""
 
@@ -50,6 +51,9 @@ class Measuring(Protocol):
 
     def marks(self) -> Marks:
         """How they stand now; asks nobody."""
+
+    def wrote_since(self, at: datetime) -> bool:
+        """Whether a write has been acknowledged on a connection that was made after an instant."""
 
     async def lost(self, marks: Marks) -> Lost | None:
         """Count what was acknowledged before the outage and is not there; None if that cannot be said.

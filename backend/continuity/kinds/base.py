@@ -33,7 +33,8 @@ class At:
     first_primary: str | None
     """The node that was primary when the drill began."""
     markers_back: Callable[[], bool]
-    """Whether a write has been acknowledged since the last outage began."""
+    """Whether a write has been acknowledged on a connection made since the outage began; after that has ended, since
+    the step began."""
 
 
 @dataclass(frozen=True, slots=True)
