@@ -56,6 +56,9 @@ from backend.auth.watching import Watch
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
+from backend.continuity import routes as recovery_routes
+from backend.continuity.equipment import parts_of
+from backend.continuity.running import Drills
 from backend.drafts import routes as drafts_routes
 from backend.executors import fencing
 from backend.executors import monitor as executors_monitor
@@ -113,6 +116,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     incident_routes.router,
     incident_kept_routes.router,
     freeze_routes.router,
+    recovery_routes.router,
     executors_routes.router,
     fencing.router,
     executors_socket.router,
@@ -187,6 +191,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     open_stores(settings.archives)
     configured_channels(settings)
     asking = alertmanagers.Asking(runtime)
+    drills = Drills(parts_of(runtime))
     limiter = Limiter(Accounts(runtime.database), runtime.metrics, runtime.clock.monotonic)
 
     @asynccontextmanager
@@ -214,6 +219,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             broker.watch(frozenset({Topic.FREEZE}), app.state.fences.wake)
             runtime.holds_changed.connect(app.state.fences.wake)
             app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())
+            await stack.enter_async_context(drills.running())
             if monitors:
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))
             yield
@@ -228,6 +234,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     )
     app.state.runtime = runtime
     app.state.alertmanagers = asking
+    app.state.recovery = drills
     _equip(app, runtime)
     app.state.check_ledger = partial(_check_ledger, runtime)
     http.install(app, runtime, limiter)

@@ -180,6 +180,16 @@ class RecoveryPlan(Wire):
     """Why it cannot be run here; empty when it can."""
 
 
+class RecoveryPlans(Wire):
+    """The plans of the policy."""
+
+    items: list[RecoveryPlan]
+    cluster: str
+    """The name of the cluster that they would be run on."""
+    provider: str
+    as_of: UtcDatetime
+
+
 class DryRun(Wire):
     """What a drill would do now, without doing any of it."""
 

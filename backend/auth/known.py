@@ -1,8 +1,8 @@
 """Callers while the database is away: a token counts by its signature and expiry, and by what was last known of it.
 
-For freezing, and for seeing what is latched, alone: refusing a freeze for lack of a database would be the wrong way to
-fail. What could not be looked up, a session ended elsewhere in the last seconds, is accepted until the token expires,
-and every entry says so.
+For freezing, for seeing what is latched, and for the recovery drill that runs here, alone: refusing a freeze, or the
+end of a drill that has the database down, for lack of a database would be the wrong way to fail. What could not be
+looked up, a session ended elsewhere in the last seconds, is accepted until the token expires, and every entry says so.
 """
 
 import asyncio
@@ -49,7 +49,12 @@ LOOK_LIMIT_S: Final = 3.0
 """A database that takes longer is away."""
 _PAUSE_S: Final = 0.2
 """A burst of sign-ins is looked at together."""
-_ACTS: Final = {Permission.FREEZE_OPERATIONS: "freeze", Permission.VIEW_FREEZES: "see freezes"}
+_ACTS: Final = {
+    Permission.FREEZE_OPERATIONS: "freeze",
+    Permission.VIEW_FREEZES: "see freezes",
+    Permission.VIEW_RECOVERY: "see recovery drills",
+    Permission.RUN_RECOVERY_DRILLS: "run recovery drills",
+}
 _WHY: Final = {
     Barrier.ADDRESS: "may not be used from there",
     Barrier.WINDOW: "belongs to somebody whose access window is closed",

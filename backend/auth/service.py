@@ -170,7 +170,7 @@ async def authenticate(session: AsyncSession, runtime: Runtime, request: Request
 
 
 def admit_by_token_alone(runtime: Runtime, request: Request, demand: Demand = _FREEZING) -> Caller:
-    """Let a caller freeze, or see freezes, while the database is away: by the token's signature and what was known.
+    """Let a caller act while the database is away: by their token's signature and what was last known.
 
     Raises:
         WatchfloorError: UNAVAILABLE if they cannot be told, or do not hold the permission.

@@ -144,7 +144,7 @@ def begin(line: Line) -> Run:
 
 def add(run: Run, line: Line) -> Run:
     """A run with one more line. What comes after the end changes nothing of how it ended."""
-    if run.ended is not None:
+    if run.ended is not None and not isinstance(line, lines.Declared):
         return replace(run, count=run.count + 1)
     return replace(_add(line, run), count=run.count + 1, last_at=line.at)
 

@@ -147,6 +147,10 @@ class _File:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def set_aside(self) -> None:
+        self.path.replace(self.path.with_suffix(".refused"))
+        self.close()
+
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
         self.close()
@@ -197,6 +201,15 @@ class Journal:
             JournalError: the disk refuses.
         """
         await self._do(self._file.remove)
+        self._disk.end()
+
+    async def set_aside(self) -> None:
+        """Keep the file where nobody takes it for a journal of ours.
+
+        Raises:
+            JournalError: the disk refuses.
+        """
+        await self._do(self._file.set_aside)
         self._disk.end()
 
     async def let_go(self) -> None:

@@ -3,12 +3,14 @@
 Safe to repeat, also after a failover that has lost some of it: what is not there is written again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,7 +26,7 @@ from backend.continuity.lines import LINES, Line, caller_of
 from backend.continuity.showing import show
 from backend.continuity.tables import RecoveryAskRow, RecoveryDrillRow, RecoveryLineRow
 from contract.audit import AuditResult
-from contract.recovery import DrillState, StepState
+from contract.recovery import DrillState, RecoveryDrill, StepState
 from contract.stream import Topic
 
 CALLER: Final = system_caller("recovery")
@@ -32,6 +34,8 @@ CALLER: Final = system_caller("recovery")
 RESOURCE: Final = "recovery_drill"
 MAX_ASKS: Final = 50
 """Asks that are taken at once."""
+_CLOCKS: Final = frozenset({"heard_at", "topology", "version"})
+"""What changes although nothing has happened."""
 _SHA: Final = "evidence_sha256"
 
 
@@ -41,34 +45,52 @@ class Mirrored:
 
     asks: Sequence[RecoveryAskRow]
     """What was asked at other backends and waits for an answer."""
-    ended_elsewhere: bool
-    """Somebody gave the drill up while this process was silent."""
+    given_up: RecoveryDrill | None = None
+    """As somebody has ended it elsewhere, because this process was silent."""
 
 
 async def mirror(
-    session: AsyncSession, runtime: Runtime, run: Run, told: Sequence[Line], *, heard_at: datetime
+    session: AsyncSession,
+    runtime: Runtime,
+    run: Run,
+    told: Sequence[Line],
+    *,
+    heard_at: datetime,
+    answers: Mapping[UUID, str] = MappingProxyType({}),
+    publish: bool = True,
 ) -> Mirrored:
-    """Write what is new, with the audit entries of it, and say what is asked."""
+    """Write what is new, with the audit entries of it, and say what is asked.
+
+    Consoles hear of it if it is something that they show, and if `publish` says so.
+    """
     row = await session.scalar(select(RecoveryDrillRow).where(RecoveryDrillRow.ref == run.ref).with_for_update())
-    if row is not None and row.ended_at is not None and run.ended is None:
-        return Mirrored((), ended_elsewhere=True)
+    if row is not None and row.ended_at is not None and (run.ended is None or run.ended.at != row.ended_at):
+        return Mirrored((), RecoveryDrill.model_validate(row.shown))
     shown = show(run, heard_at=heard_at)
     if row is None:
         row = _row(runtime, run, told[0])
         session.add(row)
     row.state, row.ended_at, row.running = shown.state.value, shown.ended_at, None if run.ended else True
     row.backend, row.heard_at, row.incident = shown.backend, heard_at, run.incident
-    row.shown = shown.model_dump(mode="json")
+    before, row.shown = row.shown, shown.model_dump(mode="json")
     await session.flush()
     await _add_lines(session, runtime, run, told)
-    events.publish(session, Topic.RECOVERY, shown)
+    if publish or _differs(before, row.shown):
+        events.publish(session, Topic.RECOVERY, shown)
+    for ident, answer in answers.items():
+        taken = update(RecoveryAskRow).where(RecoveryAskRow.id == ident).values(taken_at=heard_at, answer=answer)
+        await session.execute(taken)
     asks = await session.scalars(
         select(RecoveryAskRow)
         .where(RecoveryAskRow.drill == run.ref, RecoveryAskRow.taken_at.is_(None))
         .order_by(RecoveryAskRow.id)
         .limit(MAX_ASKS)
     )
-    return Mirrored(asks.all(), ended_elsewhere=False)
+    return Mirrored(asks.all())
+
+
+def _differs(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
+    return before is None or any(before.get(name) != value for name, value in now.items() if name not in _CLOCKS)
 
 
 def _row(runtime: Runtime, run: Run, first: Line) -> RecoveryDrillRow:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -71,13 +71,3 @@ class RecoveryAskRow(Base):
     """Why it was refused; empty: it was done."""
 
     __table_args__ = (Index("ix_recovery_asks_waiting", "drill", postgresql_where=text("taken_at IS NULL")),)
-
-
-class RecoveryMarkerRow(Base):
-    """One marker: what has been acknowledged and is not here was lost."""
-
-    __tablename__ = "recovery_markers"
-
-    drill: Mapped[str] = mapped_column(String(REF_CHARS), primary_key=True)
-    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    written_at: Mapped[UtcTime]

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from backend.policy.base import Count, Flag, PolicyTable, PositiveCount, Text, Texts, unique
 from contract.recovery import ClusterAction
+from contract.states import Severity
 
 StepName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,39}$")]
 Words = Annotated[tuple[Text, ...], AfterValidator(unique)]
@@ -185,6 +186,9 @@ class RecoveryRules(PolicyTable):
     """A drill whose backend has not been heard of for longer is said to be without one."""
     keep_output_kb: PositiveCount
     """How much of a step's output is kept."""
+    incident_type: Text
+    """The incident that a drill is; it pages nobody."""
+    incident_severity: Severity
     plans: Annotated[tuple[Plan, ...], Field(min_length=1)]
     backups: tuple[BackupSource, ...] = ()
 

@@ -16,6 +16,7 @@ from backend.audit import service as audit
 from backend.audit.service import AuditDraft, Destroyed
 from backend.auth import service as auth
 from backend.context import Caller, Runtime
+from backend.continuity import service as continuity
 from backend.drafts import service as drafts
 from backend.errors import ConfigurationError, WatchfloorError, not_found
 from backend.freeze import service as freeze
@@ -164,6 +165,7 @@ async def _erase_everywhere(session: AsyncSession, runtime: Runtime, subject: st
         await alerts.forget_person(session, gone.name, stand_in=subject)
         await transactions.forget_person(session, gone.name, stand_in=subject)
         await incidents.forget_person(session, gone.name, stand_in=subject)
+        await continuity.forget_person(session, gone.name, stand_in=subject)
         await drafts.forget_person(session, gone.name)
     return gone
 

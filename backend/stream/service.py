@@ -25,6 +25,7 @@ TOPIC_PERMISSION: dict[Topic, Permission] = {
     Topic.EXECUTORS: Permission.VIEW_EXECUTORS,
     Topic.TRANSACTIONS: Permission.VIEW_TRANSACTIONS,
     Topic.ELEVATION: Permission.VIEW_OVERVIEW,
+    Topic.RECOVERY: Permission.VIEW_RECOVERY,
 }
 """Events of a topic go only to callers who may read the same thing by its route."""
 REPLAY_PAGE_ROWS = 500

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,16 +51,21 @@ class Backend:
 
 @contextmanager
 def backend(
-    database_url: str, log: Path, *, probe: bool = False, env: dict[str, str] | None = None
+    database_url: str,
+    log: Path,
+    *,
+    probe: bool = False,
+    env: dict[str, str] | None = None,
+    program: Sequence[str] = ("tests.support.backends",),
 ) -> Iterator[Backend]:
-    """Start a backend on a free port; it is stopped, or killed, at the end."""
+    """Start a backend on a free port; it is stopped, or killed, at the end. `program`: another module, words."""
     settings = {
         "WATCHFLOOR_DATABASE_URL": database_url,
         "WATCHFLOOR_PORT": "0",
         "WATCHFLOOR_POOL_SIZE": "4",
         "WATCHFLOOR_POLICY": str(Path(__file__).with_name("swift.toml")),
     }
-    argv = [sys.executable, "-m", "tests.support.backends", *(["--probe"] if probe else [])]
+    argv = [sys.executable, "-m", *program, *(["--probe"] if probe else [])]
     with log.open("a") as stderr:
         process = subprocess.Popen(
             argv, env={**os.environ, **settings, **(env or {})}, stdout=subprocess.PIPE, stderr=stderr, text=True
@@ -150,7 +155,8 @@ def _add_probe_monitor() -> None:
     main.MONITORS = (*main.MONITORS, Monitor(name="probe", interval_s=PROBE_INTERVAL_S, tick=tick, min_gap_s=0.01))
 
 
-def _main() -> int:
+def main() -> int:
+    """Be such a process."""
     from backend.server import serve
     from backend.settings import Settings
 
@@ -167,4 +173,4 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(main())

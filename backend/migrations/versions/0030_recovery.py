@@ -1,4 +1,4 @@
-"""Recovery drills: the drills, the lines of their journals, what is asked of them elsewhere, markers
+"""Recovery drills: the drills, the lines of their journals, what is asked of them elsewhere
 
 Revision ID: 0030
 Revises: 0019
@@ -46,13 +46,6 @@ def upgrade() -> None:
     op.create_index("ix_recovery_drills_started", "recovery_drills", ["started_at", "id"])
     op.create_index("uq_recovery_drills_key", "recovery_drills", ["started_by", "idempotency_key"], unique=True)
     _create_lines()
-    op.create_table(
-        "recovery_markers",
-        sa.Column("drill", _REF, nullable=False),
-        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("written_at", _TIME, nullable=False),
-        sa.PrimaryKeyConstraint("drill", "seq", name="pk_recovery_markers"),
-    )
 
 
 def _create_lines() -> None:
@@ -87,5 +80,5 @@ def _create_lines() -> None:
 
 
 def downgrade() -> None:
-    for table in ("recovery_markers", "recovery_asks", "recovery_lines", "recovery_drills"):
+    for table in ("recovery_asks", "recovery_lines", "recovery_drills"):
         op.drop_table(table)

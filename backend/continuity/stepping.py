@@ -1,0 +1,228 @@
+"""Runs the steps of a drill, finds out what came of them after a crash, and undoes them. Decides nothing.
+
+Every wait is bounded. Whatever a kind of step raises is an outcome: failed, with what it said.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from backend.context import Runtime
+from backend.continuity import lines
+from backend.continuity.cluster.port import Cluster, ClusterError
+from backend.continuity.core import StepRun
+from backend.continuity.kinds.base import At, Facts, Kind, Outcome
+from backend.continuity.lines import caller_of
+from backend.continuity.measuring import Look, Measure
+from backend.continuity.outage import Outage
+from backend.continuity.telling import Telling
+from backend.policy.recovery import ManualStep
+from contract.recovery import StepState
+
+log = structlog.get_logger(__name__)
+
+CANCEL_S: Final = 10.0
+"""How long a step that was cut off may take to let go; then it is left behind, and said to be."""
+UNDO_LEAST_S: Final = 3600.0
+"""A rollback waits for a server that cannot be rewound and is copied whole, however short its step's own time is."""
+LOOK_S: Final = 60.0
+"""Finding out what came of a step after a crash."""
+MAX_LINE_CHARS: Final = 500
+MAX_LOG_LINES: Final = 2_000
+"""A step that says more is cut: its output is kept apart."""
+_ABORTED: Final = Outcome(passed=False, summary="It was cut off because somebody ended the drill.")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What drills of one backend are run with."""
+
+    runtime: Runtime
+    cluster: Cluster
+    kinds: Mapping[str, Kind]
+    look: Look
+    measure: Measure
+
+
+class Stepping:
+    """The steps of one drill."""
+
+    def __init__(self, parts: Parts, telling: Telling, outage: Outage) -> None:
+        self._parts, self._telling, self._outage = parts, telling, outage
+        self._clock = parts.runtime.clock
+        self._logged = 0
+
+    async def run(self, number: int, by: str) -> None:
+        """Run a step to its end."""
+        telling, step = self._telling, self._telling.run.step(number)
+        begun = self._clock.monotonic()
+        await telling.say(lines.Begun(at=self._clock.now(), step=number, by=by))
+        if telling.run.turning_back:  # somebody ended it, or the disk did not take the line
+            return
+        if step.plan.begins_outage:
+            await self._outage.begin(number, self._clock.now())
+        if isinstance(step.plan, ManualStep):  # it runs at people's hands, and ends with what they found
+            return
+        kind = self._kind(step)
+        state, outcome = await self._until(kind.run(self._at(step)), step.plan.timeout_seconds, abortable=True)
+        took_ms = round((self._clock.monotonic() - begun) * 1000)
+        await self._outage.refine(number, outcome.facts)
+        await self._say_ended(number, state, outcome, took_ms)
+
+    async def find(self, number: int) -> None:
+        """Say how a step ended that a process which is gone has begun."""
+        run = self._telling.run
+        step = run.step(number)
+        found: Outcome | None = None
+        if not run.turning_back:
+            kind = self._kind(step)
+            state, outcome = await self._until(kind.look(self._at(step), step.facts), LOOK_S, abortable=True)
+            found = outcome if state in {StepState.PASSED, StepState.FAILED} else None
+        if found is not None and found.passed:
+            await self._say_ended(number, StepState.PASSED, found, None)
+            return
+        summary = "Its backend ended in the middle of it" if found is None else found.summary
+        cut = found or Outcome(passed=False, summary=f"{summary}; nothing says that it was finished.")
+        await self._say_ended(number, StepState.INTERRUPTED, cut, None)
+
+    async def undo(self, number: int) -> None:
+        """Undo a step that ran, wholly or partly."""
+        step = self._telling.run.step(number)
+        await self._telling.say(lines.UndoBegun(at=self._clock.now(), step=number))
+        limit_s = max(UNDO_LEAST_S, step.plan.timeout_seconds)
+        kind = self._kind(step)
+        state, outcome = await self._until(kind.undo(self._at(step), step.facts), limit_s, abortable=False)
+        await self._telling.say(
+            lines.Undone(
+                at=self._clock.now(),
+                step=number,
+                passed=state is StepState.PASSED,
+                summary=_clean(outcome.summary),
+                output=self._cut(outcome.output),
+                evidence_sha256=evidence_of(outcome),
+                left_to_do=[_clean(one) for one in outcome.left_to_do],
+            )
+        )
+
+    async def found_by_person(self, number: int, outcome: Outcome, caller: lines.Facts) -> None:
+        """Take what a person found as the end of a manual step."""
+        state = StepState.PASSED if outcome.passed else StepState.FAILED
+        await self._say_ended(number, state, outcome, None, caller)
+
+    async def took_too_long(self, number: int) -> None:
+        """End a manual step that nobody has said anything about in time."""
+        limit = self._telling.run.step(number).plan.timeout_seconds
+        outcome = Outcome(passed=False, summary=f"Nobody said what they found within {limit} s.")
+        await self._say_ended(number, StepState.TIMED_OUT, outcome, None)
+
+    async def _say_ended(
+        self, number: int, state: StepState, outcome: Outcome, took_ms: int | None, caller: lines.Facts | None = None
+    ) -> None:
+        line = lines.Stepped(
+            at=self._clock.now(),
+            step=number,
+            state=state,
+            summary=_clean(outcome.summary),
+            output=self._cut(outcome.output),
+            evidence_sha256=evidence_of(outcome),
+            facts=dict(outcome.facts),
+            left_to_do=[_clean(one) for one in outcome.left_to_do],
+            duration_ms=took_ms,
+            outage_ms=self._outage.lasted_ms(),
+            caller=caller,
+        )
+        await self._telling.say(line)
+
+    def _kind(self, step: StepRun) -> Kind:
+        return self._parts.kinds[step.plan.kind]
+
+    def _at(self, step: StepRun) -> At:
+        telling, number = self._telling, step.number
+
+        async def note(facts: Facts) -> None:
+            await telling.say(lines.Noted(at=self._clock.now(), step=number, facts=dict(facts)))
+            await self._outage.refine(number, facts)
+
+        return At(
+            runtime=self._parts.runtime,
+            cluster=self._parts.cluster,
+            drill=telling.run.ref,
+            caller=caller_of(telling.run.started.caller),
+            step=step.plan,
+            log=lambda text: self._log(number, text),
+            note=note,
+            progress=lambda percent: telling.progress(number, percent),
+            first_primary=telling.run.first_primary,
+            markers_back=lambda: self._outage.wrote_since(telling.run.step(number).begun_at),
+        )
+
+    def _log(self, number: int, text: str) -> None:
+        self._logged += 1
+        if self._logged <= MAX_LOG_LINES:
+            said = _clean(text.replace("\n", " "))[:MAX_LINE_CHARS]
+            self._telling.tell(lines.Logged(at=self._clock.now(), step=number, text=said))
+
+    def _cut(self, output: str) -> str:
+        limit = self._telling.run.started.keep_output_chars
+        if len(output) <= limit:
+            return _clean(output)
+        return _clean(output[:limit]) + f"\n… {len(output) - limit:,} characters more, counted and not kept"
+
+    async def _until(
+        self, work: Coroutine[Any, Any, Outcome | None], limit_s: float, *, abortable: bool
+    ) -> tuple[StepState, Outcome]:
+        """What came of something, at the latest when its time is over or the drill is ended."""
+        task = asyncio.create_task(work, name="recovery step")
+        asked = asyncio.create_task(self._telling.abort_asked.wait(), name="abort of a recovery drill")
+        try:
+            await asyncio.wait({task, asked} if abortable else {task}, timeout=limit_s, return_when="FIRST_COMPLETED")
+            if task.done():
+                return _outcome(task)
+            late = Outcome(passed=False, summary=f"It was not over within {limit_s:.0f} s.")
+            state, outcome = (StepState.INTERRUPTED, _ABORTED) if asked.done() else (StepState.TIMED_OUT, late)
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_S)
+            if not task.done():
+                log.critical("recovery_step_left_behind", drill=self._telling.run.ref)
+                outcome = Outcome(passed=False, summary=f"{outcome.summary} It did not let go.")
+            return state, outcome
+        finally:
+            task.cancel()
+            asked.cancel()
+
+
+def _outcome(task: "asyncio.Task[Outcome | None]") -> tuple[StepState, Outcome]:
+    try:
+        outcome = task.result()
+    except ClusterError as error:
+        return StepState.FAILED, Outcome(passed=False, summary=str(error))
+    except asyncio.CancelledError:
+        return StepState.FAILED, Outcome(passed=False, summary="It was cancelled from within.")
+    # the boundary to the kinds of steps: whatever one raises, the drill has to roll back
+    except Exception as error:
+        log.exception("recovery_step_failed")
+        return StepState.FAILED, Outcome(passed=False, summary=f"{type(error).__name__}: {error}"[:MAX_LINE_CHARS])
+    if outcome is None:
+        return StepState.INTERRUPTED, Outcome(passed=False, summary="Nothing says that it was finished.")
+    return StepState.PASSED if outcome.passed else StepState.FAILED, outcome
+
+
+def evidence_of(outcome: Outcome) -> str:
+    """The hash of everything that a step printed and found."""
+    whole = {
+        "passed": outcome.passed,
+        "summary": _clean(outcome.summary),
+        "output": _clean(outcome.output),
+        "facts": dict(outcome.facts),
+    }
+    return hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _clean(text: str) -> str:
+    """Text from outside as a database takes it."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
