@@ -81,8 +81,7 @@ class Markers:
 
     def outage_began(self, at: datetime) -> None:
         """From now on a write over a connection that was opened since is one after the outage."""
-        ago = self._runtime.clock.now() - at
-        self._began_us = self._now_us() - ago // timedelta(microseconds=1)
+        self._began_us = self._instant_us(at)
 
     def marks(self) -> Marks:
         """How they stand now; asks nobody."""
@@ -97,6 +96,11 @@ class Markers:
             first_write_at=None if first is None else first.written_at,
             outage_ms=None if first is None or began is None else max(0, first.acked_us - began) // 1000,
         )
+
+    def wrote_since(self, at: datetime) -> bool:
+        """Whether a write has been acknowledged on a connection that was made after an instant."""
+        opened = {line.number for line in self._known.lines if line.opened_us > self._instant_us(at)}
+        return bool(opened) and any(ack.line in opened for ack in reversed(self._known.acks))
 
     async def lost(self, marks: Marks) -> Lost | None:
         """Count what was acknowledged before the outage and is not there; None if that cannot be said."""
@@ -143,6 +147,10 @@ class Markers:
 
     def _timeline(self) -> int:
         return max((line.timeline for line in self._known.lines), default=0)
+
+    def _instant_us(self, at: datetime) -> int:
+        """An instant by the monotonic clock, as far as the other has not been set since."""
+        return self._now_us() - (self._runtime.clock.now() - at) // timedelta(microseconds=1)
 
     def _now_us(self) -> int:
         return int(self._runtime.clock.monotonic() * _US_PER_S)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from backend.context import Caller, Runtime
@@ -30,6 +31,8 @@ class At:
     """Keep facts before something is done, so that they outlive this process: on disk once it was awaited."""
     progress: Callable[[int], None]
     """Per cent."""
+    drill_began_at: datetime
+    """When the drill was started."""
     first_primary: str | None
     """The node that was primary when the drill began."""
     markers_back: Callable[[], bool]
