@@ -80,7 +80,7 @@ async def missing(runtime: Runtime) -> Missing:
 
 
 async def _lacks(session: AsyncSession, held: Held) -> dict[str, int]:
-    """By how much logs are shorter than heads of the present generation; older ones an approved restore accounts for."""
+    """How much shorter logs are than heads of the present generation; a restore accounts for older ones."""
     generation = await session.scalar(select(Ledger.generation))
     sizes = {row.log: row.size for row in await session.scalars(select(LedgerHead))}
     lacks: dict[str, int] = {}

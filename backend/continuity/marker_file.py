@@ -1,8 +1,9 @@
 """What a process knows of the markers it wrote, in a file of its own: it outlives the process, not the machine.
 
 One line a fact: `L line opened timeline host` for a connection, `A seq line sent written acknowledged` for a write that
-was acknowledged; times in microseconds, `written` since 1970, the others by the machine's monotonic clock. A line that a
-crash cut off says nothing. Must never hold up the event loop.
+was acknowledged, `F count seq` once only what comes from a number on is known one by one, and so many before it are
+counted. Times are microseconds, `written` since 1970, the others by the machine's monotonic clock. A line that a crash
+cut off says nothing. Must never hold up the event loop.
 """
 
 import os
@@ -67,6 +68,14 @@ class Known:
 
     acks: list[Ack] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    forgotten: int = 0
+    """How many acknowledged writes are counted and no longer known one by one."""
+
+    def forget(self, keep: int) -> str:
+        """Know the last of them only; the line that says so."""
+        self.forgotten += max(0, len(self.acks) - keep)
+        del self.acks[:-keep]
+        return f"F {self.forgotten} {self.acks[0].seq}\n"
 
     def read(self, text: str) -> None:
         """Add what a file says; lines that are not whole say nothing."""
@@ -76,6 +85,9 @@ class Known:
                 if word == "A":
                     seq, line, sent, written, acked = map(int, values)
                     self.acks.append(Ack(seq, line, sent, written, acked))
+                elif word == "F":
+                    self.forgotten, first = map(int, values)
+                    self.acks = [ack for ack in self.acks if ack.seq >= first]
                 elif word == "L":
                     number, opened, timeline = map(int, values[:3])
                     self.lines.append(Line(number, opened, timeline, values[3]))

@@ -57,8 +57,6 @@ class Markers:
         self._every_s = runtime.policy.recovery.marker_every_ms / 1000
         self._file = MarkerFile(marker_path(runtime, drill))
         self._known = Known()
-        self._forgotten = 0
-        """How many acknowledged markers are counted and no longer known one by one."""
         self._seq = 0
         self._began_us: int | None = None
         self._connection: Connection | None = None
@@ -90,7 +88,7 @@ class Markers:
         first = self._first_after()
         began = self._began_us
         return Marks(
-            acknowledged=self._forgotten + len(before),
+            acknowledged=self._known.forgotten + len(before),
             last_seq=None if last is None else last.seq,
             last_at=None if last is None else last.written_at,
             first_write_at=None if first is None else first.written_at,
@@ -108,12 +106,12 @@ class Markers:
         before = [ack for ack in self._known.acks if marks.last_seq is not None and ack.seq <= marks.last_seq]
         if marks.last_seq is None:
             return Lost(markers=0, rpo_ms=0) if not marks.acknowledged else None
-        if not before or before[-1].seq != marks.last_seq or self._forgotten + len(before) != marks.acknowledged:
+        if not before or before[-1].seq != marks.last_seq or self._known.forgotten + len(before) != marks.acknowledged:
             return None  # the process that wrote them has told nobody which these were
         there = await self._there(before[0].seq, marks.last_seq)
         if there is None:
             return None
-        return judged(before, there, all_known=not self._forgotten)
+        return judged(before, there, all_known=not self._known.forgotten)
 
     async def _there(self, first: int, last: int) -> set[int] | None:
         """Which markers the primary of now has; None while there is none that answers."""
@@ -164,7 +162,7 @@ class Markers:
     async def _take_up(self) -> None:
         earlier = await self._file.read()
         acks = {ack.seq: ack for ack in (*earlier.acks, *self._known.acks)}
-        self._known = Known([acks[seq] for seq in sorted(acks)], earlier.lines + self._known.lines)
+        self._known = Known([acks[seq] for seq in sorted(acks)], earlier.lines + self._known.lines, earlier.forgotten)
         self._seq = max(self._seq, max(acks, default=0) + self._unsaid(earlier))
         self._read.set()
 
@@ -176,23 +174,24 @@ class Markers:
         await self._take_up()
         due = self._runtime.clock.monotonic()
         while True:
-            if self._connection is None and not await self._connect():
+            connection = self._connection or await self._connect()
+            if connection is None:
                 await asyncio.sleep(RECONNECT_EVERY_S)
                 continue
-            await self._write()
+            await self._write(connection)
             due = max(due + self._every_s, self._runtime.clock.monotonic())
             await asyncio.sleep(due - self._runtime.clock.monotonic())
 
-    async def _connect(self) -> bool:
+    async def _connect(self) -> Connection | None:
         found = await connect(self._url, _PURPOSE, newest=self._timeline())
         if found is None or not await self._number_on(found.connection):
-            return False
+            return None
         self._connection = found.connection
         line = Line(len(self._known.lines) + 1, self._now_us(), found.timeline, found.host)
         self._known.lines.append(line)
         self._file.say(line.text())
         log.info("recovery_markers_connected", drill=self._drill, host=found.host, timeline=found.timeline)
-        return True
+        return found.connection
 
     async def _number_on(self, connection: Connection) -> bool:
         """Go on behind the rows that are there; for the first connection of a process."""
@@ -204,32 +203,28 @@ class Markers:
         except (psycopg.Error, OSError, TimeoutError):
             await drop(connection)
             return False
-        assert row is not None
-        self._seq = max(self._seq, int(row[0]))
+        self._seq = max(self._seq, int(row[0]) if row is not None else 0)
         return True
 
-    async def _write(self) -> None:
-        assert self._connection is not None
+    async def _write(self, connection: Connection) -> None:
         self._seq += 1
         at, sent = self._runtime.clock.now(), self._now_us()
-        if not await execute(self._connection, _WRITE, (self._drill, self._seq, at), WRITE_LIMIT_S):
+        if not await execute(connection, _WRITE, (self._drill, self._seq, at), WRITE_LIMIT_S):
             await self._hang_up()
             return
         ack = Ack(self._seq, self._known.lines[-1].number, sent, in_us(at), self._now_us())
         self._known.acks.append(ack)
         self._file.say(ack.text())
         if self._seq % PRUNE_EVERY == 0 and self._began_us is None:
-            await self._prune()
+            await self._prune(connection)
 
-    async def _prune(self) -> None:
+    async def _prune(self, connection: Connection) -> None:
         """Forget what nobody counts any more, some at a time."""
-        assert self._connection is not None
         if len(self._known.acks) > KEPT_MARKERS:
-            self._forgotten += len(self._known.acks) - KEPT_MARKERS // 2
-            del self._known.acks[: -(KEPT_MARKERS // 2)]
-        before = self._known.acks[0].seq - 1 if self._forgotten else 0
+            self._file.say(self._known.forget(KEPT_MARKERS // 2))
+        before = self._known.acks[0].seq - 1 if self._known.forgotten else 0
         old = f"{REF_PREFIX}{self._runtime.clock.now() - KEPT_FOR:%Y%m%d}"
-        if not await execute(self._connection, _PRUNE, (old, self._drill, before), WRITE_LIMIT_S):
+        if not await execute(connection, _PRUNE, (old, self._drill, before), WRITE_LIMIT_S):
             await self._hang_up()
 
     async def _hang_up(self) -> None:

@@ -118,8 +118,8 @@ async def _ask(place: Mapping[str, Any], purpose: str) -> Writable | None:
         if connection is not None:
             await drop(connection)
         raise
-    assert row is not None
-    return Writable(connection, str(place.get("host") or place.get("hostaddr") or ""), int(row[0]))
+    timeline = int(row[0]) if row is not None else 0
+    return Writable(connection, str(place.get("host") or place.get("hostaddr") or ""), timeline)
 
 
 def hang_up(connection: Connection) -> None:

@@ -41,7 +41,8 @@ async def permits_since(session: AsyncSession, runtime: Runtime, since: datetime
         (facts, state) for facts, state in floor.executors
         if facts.permit_until is not None and facts.permit_until >= since
     ]  # fmt: skip
-    rest = [(facts.name, state) for facts, state in had if state not in _MAY_TRADE or facts.last_seen_at < (heard or floor.now)]
+    since_heard = heard or floor.now
+    rest = [(one.name, state) for one, state in had if state not in _MAY_TRADE or one.last_seen_at < since_heard]
     frozen = [name for name, state in rest if _is_held(state)]
     return Permits(
         now=floor.now,

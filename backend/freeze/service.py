@@ -11,9 +11,9 @@ from backend.freeze.bulk import (
     store_fates,
 )
 from backend.freeze.core import REPORT_EVERY, Hold, at_least_as_strict, covering, covers, effective_mode
+from backend.freeze.drilled import holds_of_drills, scopes_in_drills
 from backend.freeze.drills import get_drill
 from backend.freeze.drills import start as start_drill
-from backend.freeze.drilled import holds_of_drills, scopes_in_drills
 from backend.freeze.holds import create, freeze_automatically
 from backend.freeze.milestones import follow
 from backend.freeze.observing import record as record_observations

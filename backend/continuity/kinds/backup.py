@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.continuity.kinds.base import At, Facts, Outcome
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.policy.recovery import AnyStep, BackupStep
 from contract.recovery import BackupCheck, BackupState
 
@@ -54,5 +54,4 @@ class BackupKind:
 
 
 def _own(step: AnyStep) -> BackupStep:
-    assert isinstance(step, BackupStep)
-    return step
+    return of_kind(step, BackupStep)

@@ -5,11 +5,12 @@ The canaries are marked, so that no sum, no rule and no feed counts them (see `b
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.continuity.kinds.base import At, Facts, Outcome
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.continuity.kinds.patience import once_taken
 from backend.executors import service as executors
 from backend.executors.service import Permits
@@ -64,8 +65,7 @@ class CanaryKind:
 
 
 def _own(step: AnyStep) -> CanaryStep:
-    assert isinstance(step, CanaryStep)
-    return step
+    return of_kind(step, CanaryStep)
 
 
 async def _store(at: At, hashes: list[str]) -> None:
@@ -83,7 +83,7 @@ async def _permits(at: At, percent: int) -> Permits:
     heard: datetime | None = None
     said = ""
     while True:
-        found = await once_taken(at, lambda: _read(at, heard))
+        found = await once_taken(at, partial(_read, at, heard))
         heard = heard or found.now
         wanted = -(-(found.had - found.frozen) * percent // _EVERY_ONE_PERCENT)
         if found.holding >= wanted and heard != found.now:

@@ -11,7 +11,7 @@ from typing import Final
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster, ClusterError
 from backend.continuity.kinds import standing, ways_back
-from backend.continuity.kinds.base import At, Facts, Outcome
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.policy.recovery import AnyStep, ClusterStep
 from contract.recovery import ClusterAction, NodeRole, Topology
 
@@ -95,8 +95,7 @@ class ClusterKind:
 
 
 def _own(step: AnyStep) -> ClusterStep:
-    assert isinstance(step, ClusterStep)
-    return step
+    return of_kind(step, ClusterStep)
 
 
 def _is_down(topology: Topology, name: str) -> bool:
@@ -193,7 +192,9 @@ async def _becomes_whole(at: At, first: str) -> bool:
     """Whether all others follow a primary, or soon do by themselves."""
     try:
         async with asyncio.timeout(SETTLE_S):
-            await standing.until(at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}")
+            await standing.until(
+                at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}"
+            )
     except TimeoutError:
         return False
     return True
@@ -221,7 +222,9 @@ async def _brought_back(at: At, first: str, action: ClusterAction) -> Outcome:
     try:
         await _bring_back(at, first)
         async with asyncio.timeout(BACK_LIMIT_S):
-            await standing.until(at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}")
+            await standing.until(
+                at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}"
+            )
             taken = await standing.until_written(at)
     except (ClusterError, TimeoutError) as error:
         so = str(error) or f"it is not as before: {standing.in_words(await at.cluster.topology())}."

@@ -15,7 +15,7 @@ from typing import Final
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.continuity.kinds.base import At, Facts, Outcome
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.policy.recovery import AnyStep, CommandStep
 
 TERM_GRACE_S: Final = 3.0
@@ -118,8 +118,7 @@ class CommandKind:
 
 
 def _own(step: AnyStep) -> CommandStep:
-    assert isinstance(step, CommandStep)
-    return step
+    return of_kind(step, CommandStep)
 
 
 def _ended(code: int) -> str:
@@ -164,7 +163,7 @@ async def _run(at: At, argv: Sequence[str]) -> _Ran | Outcome:
 
 
 async def _read(at: At, stream: asyncio.StreamReader | None, kept: _Kept) -> None:
-    assert stream is not None  # asked for above
+    assert stream is not None  # noqa: S101  asked for above
     while some := await stream.read(_CHUNK_BYTES):
         room = kept.limit > len(kept.data)
         kept.add(some)
@@ -174,7 +173,7 @@ async def _read(at: At, stream: asyncio.StreamReader | None, kept: _Kept) -> Non
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ask a command and all it started to end, then end them. Its number can be nobody else's: it was not waited for."""
+    """Ask a command and all it started to end, then end them."""
     for number, patience_s in ((signal.SIGTERM, TERM_GRACE_S), (signal.SIGKILL, REAP_LIMIT_S)):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)

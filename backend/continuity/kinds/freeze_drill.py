@@ -5,12 +5,12 @@ from typing import Final
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.continuity.kinds.base import At, Facts, Outcome
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.continuity.kinds.patience import once_taken
 from backend.errors import WatchfloorError
 from backend.freeze import service as freezes
 from backend.policy.recovery import AnyStep, FreezeDrillStep
-from contract.freeze_drills import FreezeDrill, FreezeDrillRequest
+from contract.freeze_drills import CanaryOutcome, FreezeDrill, FreezeDrillRequest
 from contract.scope import Scope
 
 LOOK_EVERY_S: Final = 0.5
@@ -60,8 +60,7 @@ class FreezeDrillKind:
 
 
 def _own(step: AnyStep) -> FreezeDrillStep:
-    assert isinstance(step, FreezeDrillStep)
-    return step
+    return of_kind(step, FreezeDrillStep)
 
 
 def _scopes(runtime: Runtime, step: AnyStep) -> tuple[str, ...]:
@@ -92,13 +91,15 @@ async def _read(at: At, ref: str) -> FreezeDrill:
         return await freezes.get_drill(session, at.runtime, ref)
 
 
+def _line(one: CanaryOutcome) -> str:
+    halted = "never acknowledged" if one.halted_after_seconds is None else f"halted after {one.halted_after_seconds} s"
+    orders = "unknown" if one.orders_after_halt is None else f"{one.orders_after_halt}"
+    return f"{one.executor}: {one.state.value}, {halted}, orders after it: {orders}"
+
+
 def _judged(drill: FreezeDrill) -> Outcome:
     took_part = [one for one in drill.outcomes if one.exercised]
-    lines = [
-        f"{one.executor}: {one.state.value}, halted after {one.halted_after_seconds if one.halted_after_seconds is not None else '--'} s,"
-        f" orders after it: {one.orders_after_halt if one.orders_after_halt is not None else '--'}"
-        for one in drill.outcomes
-    ]
+    lines = [_line(one) for one in drill.outcomes]
     facts = {
         _REF: drill.ref, "executors": len(took_part), "missed": drill.missed,
         "orders_after_halt": drill.orders_after_halt,
@@ -107,8 +108,6 @@ def _judged(drill: FreezeDrill) -> Outcome:
         summary = f"{drill.ref} is over, and no executor took part: nothing was shown."
         return Outcome(passed=False, summary=summary, output="\n".join(lines), facts=facts)
     passed = drill.missed == 0 and drill.orders_after_halt == 0
-    summary = (
-        f"{drill.ref}: {len(took_part) - drill.missed} of {len(took_part)} halted, {drill.orders_after_halt} orders after"
-        " that."
-    )
+    halted = len(took_part) - drill.missed
+    summary = f"{drill.ref}: {halted} of {len(took_part)} halted, {drill.orders_after_halt} orders after that."
     return Outcome(passed=passed, summary=summary, output="\n".join(lines), facts=facts)

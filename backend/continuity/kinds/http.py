@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.continuity.kinds.base import At, Facts, Outcome
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.policy.recovery import AnyStep, HttpStep
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class HttpKind:
                 answer = await _ask(client, own, limit)
                 if not answer.wrong:
                     times = "at once" if tries == 1 else f"the {tries}. time it was asked"
-                    return Outcome(passed=True, summary=f"{own.url} answered {own.status}, {times}.", output=answer.body)
+                    return Outcome(
+                        passed=True, summary=f"{own.url} answered {own.status}, {times}.", output=answer.body
+                    )
                 if answer.wrong != said:  # the same every second is no news
                     at.log(answer.wrong)
                     said = answer.wrong
@@ -70,8 +72,7 @@ class HttpKind:
 
 
 def _own(step: AnyStep) -> HttpStep:
-    assert isinstance(step, HttpStep)
-    return step
+    return of_kind(step, HttpStep)
 
 
 def _client(step: HttpStep) -> "httpx.AsyncClient":

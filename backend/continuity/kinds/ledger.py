@@ -1,4 +1,4 @@
-"""Ledger steps: the audit ledger is verified on the primary of now, and nothing that was signed or witnessed is missing.
+"""Ledger steps: the audit ledger is verified on the primary of now; nothing that was signed or witnessed is missing.
 
 A verdict that was not given counts as none: what nobody could look at has not passed.
 """
@@ -9,7 +9,7 @@ from typing import Any, Final
 from backend import soundness
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.continuity.kinds.base import At, Facts, Outcome
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.continuity.kinds.patience import once_taken
 from backend.policy.recovery import AnyStep, LedgerStep
 from backend.soundness import Missing
@@ -59,8 +59,7 @@ class LedgerKind:
 
 
 def _own(step: AnyStep) -> LedgerStep:
-    assert isinstance(step, LedgerStep)
-    return step
+    return of_kind(step, LedgerStep)
 
 
 async def _verified(at: At) -> Verification:
@@ -104,8 +103,7 @@ def _short(lacks: Missing) -> Outcome:
         output="\n".join(lacks.faults),
         facts={"missing_entries": lacks.total, "missing_by_log": dict(lacks.entries)},
         left_to_do=(
-            "The ledger takes no entry until two people account for the loss: watchfloor ledger restore"
-            " (see audit-ledger.md)",
+            "Two people account for the loss; no entry is appended before: watchfloor ledger restore (audit-ledger.md)",
         ),
     )
 
@@ -137,7 +135,9 @@ def _judged(done: Verification, lacks: Missing) -> Outcome:
         names = "; ".join(f"{name}: {why}" for name, why in sorted(lacks.silent.items()))
         summary = f"Nobody can say that nothing is missing: not everybody who holds heads answered. {names}"
         return Outcome(passed=False, summary=summary, output=output, facts=facts)
-    summary = f"{done.entries:,} entries were read, every verdict is good, and nothing that {lacks.asked} hold is missing."
+    summary = (
+        f"{done.entries:,} entries were read, every verdict is good, and nothing that {lacks.asked} hold is missing."
+    )
     return Outcome(passed=True, summary=summary, output=output, facts=facts)
 
 
@@ -146,6 +146,8 @@ def _output(done: Verification, lacks: Missing) -> str:
     for name, verdict in done.verdicts.items():
         why = f": {verdict.reason}" if verdict.reason else ""
         told.append(f"{name}: {verdict.outcome}, {verdict.checked:,} looked at, {verdict.findings:,} findings{why}")
-        told += [f"  {one.log} {one.seq if one.seq is not None else ''} {one.what}: {one.detail}" for one in verdict.first]
+        told += [
+            f"  {one.log} {one.seq if one.seq is not None else ''} {one.what}: {one.detail}" for one in verdict.first
+        ]
     told += [f"silent: {name}: {why}" for name, why in sorted(lacks.silent.items())]
     return "\n".join([*told, *lacks.faults])

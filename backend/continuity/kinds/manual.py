@@ -1,8 +1,8 @@
-"""Manual steps: a person does them. The run waits for what they write down; here is only what can be said beforehand."""
+"""Manual steps: a person does them. The run waits for what they write down; here is what can be said before."""
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.continuity.kinds.base import At, Facts, Outcome
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.policy.recovery import AnyStep, ManualStep
 
 
@@ -34,5 +34,4 @@ class ManualKind:
 
 
 def _own(step: AnyStep) -> ManualStep:
-    assert isinstance(step, ManualStep)
-    return step
+    return of_kind(step, ManualStep)

@@ -1,5 +1,5 @@
-"""SQL steps: a question to the database whose first value has to be as stated. It can change nothing: the transaction is
-read-only, and whatever is not read-only is refused by the server.
+"""SQL steps: a question to the database whose first value has to be as stated. It can change no row: the transaction is
+read-only, and the server refuses whatever is not.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import psycopg
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.continuity.kinds.base import At, Facts, Outcome
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.continuity.writable import connect, drop
 from backend.policy.recovery import AnyStep, SqlStep
 
@@ -28,7 +28,9 @@ class SqlKind:
     async def describe(self, runtime: Runtime, cluster: Cluster, step: AnyStep) -> str:  # noqa: ARG002  the protocol's
         """The question and what has to come."""
         own = _own(step)
-        return f"Asks the primary, read-only: {' '.join(own.statement.split())}; the first value has to be {_wanted(own)}."
+        return (
+            f"Asks the primary, read-only: {' '.join(own.statement.split())}; the first value has to be {_wanted(own)}."
+        )
 
     async def run(self, at: At) -> Outcome:
         """Ask the server that takes writes, as soon as there is one."""
@@ -61,8 +63,7 @@ class SqlKind:
 
 
 def _own(step: AnyStep) -> SqlStep:
-    assert isinstance(step, SqlStep)
-    return step
+    return of_kind(step, SqlStep)
 
 
 def _wanted(step: SqlStep) -> str:
@@ -87,9 +88,8 @@ async def _asked(at: At, step: SqlStep, connection: psycopg.AsyncConnection[tupl
     if step.equals is not None:
         passed = f"{value}" == step.equals
     else:
-        assert step.at_least is not None  # one of the two is stated
         try:
-            passed = int(value) >= step.at_least
+            passed = int(value) >= (step.at_least or 0)
         except (TypeError, ValueError, OverflowError):
             return Outcome(passed=False, summary=f"The answer is no number: {shown}.", facts=facts)
     word = "as wanted" if passed else f"not {_wanted(step)}"
