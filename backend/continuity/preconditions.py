@@ -127,7 +127,8 @@ async def _freezes(steady: Steady, _: Topology) -> _Found:
 async def _freezes_after(steady: Steady, now: Mapping[str, Freeze]) -> _Found:
     """Whether the drill has lost a freeze or brought one about; what people did meanwhile is only said."""
     before = {ref for one in steady.before if one.name == "freezes" for ref in one.refs}
-    lifted, lost = [], []
+    lifted: list[str] = []
+    lost: list[str] = []
     for ref in sorted(before - set(now)):
         (lifted if await _was_lifted(steady, ref) else lost).append(ref)
     new = [now[ref] for ref in sorted(set(now) - before)]
