@@ -13,6 +13,7 @@ from backend.auth import identity_tables as auth_identity_tables
 from backend.auth import oidc_tables as auth_oidc_tables
 from backend.auth import tables as auth_tables
 from backend.continuity import tables as continuity_tables
+from backend.continuity import tables_markers as continuity_tables_markers
 from backend.db import Base
 from backend.drafts import tables as drafts_tables
 from backend.freeze import tables as freeze_tables
@@ -39,6 +40,7 @@ __all__ = [
     "auth_oidc_tables",
     "auth_tables",
     "continuity_tables",
+    "continuity_tables_markers",
     "drafts_tables",
     "freeze_tables",
     "incidents_tables",

@@ -12,8 +12,9 @@ import pytest
 from backend.continuity.kinds import cluster as cluster_kind
 from backend.continuity.kinds.base import Outcome
 from backend.continuity.kinds.registry import KINDS
+from backend.runtime import build_runtime
+from backend.settings import Settings
 from contract.recovery import ClusterAction, StepKind
-from tests.support.app import App
 from tests.support.recovery_steps import DRILL, MemoryCluster, Stand, step_of
 
 KILL, FAIL, SWITCH, BACK = (
@@ -28,8 +29,8 @@ KILL, FAIL, SWITCH, BACK = (
 
 
 @pytest.fixture
-def stand(app: App) -> Stand:
-    return Stand(app.runtime, MemoryCluster())
+def stand(database_url: str, tmp_path: Path) -> Stand:
+    return Stand(build_runtime(Settings(database_url=database_url, data_dir=tmp_path)), MemoryCluster())
 
 
 async def ran(stand: Stand, kind: str, **values: Any) -> Outcome:
@@ -47,7 +48,12 @@ def test_every_kind_of_step_is_done_by_something() -> None:
         (["false"], {}, False, "It ended with 1, not with 0."),
         (["false"], {"exit_code": 1}, True, "It ended with 1."),
         (["echo", "all is well"], {"output_contains": "well"}, True, "It ended with 0."),
-        (["echo", "all is well"], {"output_contains": "ill"}, False, "It ended with 0, but what it printed lacks 'ill'."),
+        (
+            ["echo", "all is well"],
+            {"output_contains": "ill"},
+            False,
+            "It ended with 0, but what it printed lacks 'ill'.",
+        ),
         (["sh", "-c", "kill -9 $$"], {}, False, "It ended with signal SIGKILL, not with 0."),
         (["/none/such"], {}, False, "/none/such cannot be run: No such file or directory."),
         (["echo", "$HOME; exit 3"], {"output_contains": "$HOME; exit 3"}, True, "It ended with 0."),

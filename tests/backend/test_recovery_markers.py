@@ -10,12 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from backend.context import Runtime
 from backend.continuity import markers as under_test
 from backend.continuity.marker_file import Ack
 from backend.continuity.markers import Markers, judged, marker_path
 from backend.continuity.measuring import Lost
 from backend.continuity.writable import connect, places_of, took_write
-from backend.context import Runtime
 from backend.runtime import build_runtime
 from backend.settings import Settings
 from tests.support.app import App
@@ -27,7 +27,7 @@ PATIENCE_S = 30.0
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not holds():
+        while not holds():  # noqa: ASYNC110  several things are waited for
             await asyncio.sleep(0.02)
 
 

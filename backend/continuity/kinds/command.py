@@ -8,10 +8,10 @@ import os
 import shlex
 import shutil
 import signal
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import BinaryIO, Final
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
@@ -132,23 +132,43 @@ def _ended(code: int) -> str:
 async def _run(at: At, argv: Sequence[str]) -> _Ran | Outcome:
     """Run a command in a process group of its own; cancelled, it ends with its whole group."""
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            env=environment | {DRILL_VARIABLE: at.drill},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return Outcome(passed=False, summary=f"{argv[0]} cannot be run: {error.strerror}.")
     limit = at.runtime.policy.recovery.keep_output_kb * _KIB
-    streams = [_Kept(limit), _Kept(limit)]
-    reading = [
-        asyncio.create_task(_read(at, stream, kept))
-        for stream, kept in zip((process.stdout, process.stderr), streams, strict=True)
-    ]
+    async with _pipe() as (out, out_end), _pipe() as (err, err_end):
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                env=environment | {DRILL_VARIABLE: at.drill},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out_end,
+                stderr=err_end,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Outcome(passed=False, summary=f"{argv[0]} cannot be run: {error.strerror}.")
+        out_end.close()
+        err_end.close()
+        streams = [_Kept(limit), _Kept(limit)]
+        reading = [asyncio.create_task(_read(at, *one)) for one in zip((out, err), streams, strict=True)]
+        code = await _to_its_end(process, reading)
+    return _Ran(code, streams[0].text(), streams[1].text())
+
+
+@asynccontextmanager
+async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
+    """A pipe of our own: asyncio's ends with the last process that holds it, and not with the command."""
+    ours, theirs = os.pipe()
+    reader = asyncio.StreamReader()
+    with open(ours, "rb", buffering=0) as source, open(theirs, "wb", buffering=0) as target:  # noqa: PTH123, ASYNC230
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), source)
+        try:
+            yield reader, target
+        finally:
+            transport.close()
+
+
+async def _to_its_end(process: asyncio.subprocess.Process, reading: Sequence[asyncio.Task[None]]) -> int:
+    """How a command ended; cancelled, it ends with its whole group."""
     try:
         code = await process.wait()
         await asyncio.wait(reading, timeout=DRAIN_LIMIT_S)
@@ -159,11 +179,10 @@ async def _run(at: At, argv: Sequence[str]) -> _Ran | Outcome:
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
-    return _Ran(code, streams[0].text(), streams[1].text())
+    return code
 
 
-async def _read(at: At, stream: asyncio.StreamReader | None, kept: _Kept) -> None:
-    assert stream is not None  # noqa: S101  asked for above
+async def _read(at: At, stream: asyncio.StreamReader, kept: _Kept) -> None:
     while some := await stream.read(_CHUNK_BYTES):
         room = kept.limit > len(kept.data)
         kept.add(some)
