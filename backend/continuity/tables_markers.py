@@ -1,4 +1,4 @@
-"""The table of marker rows: what was written how often while a drill ran, so that what a failover lost can be counted."""
+"""The table of marker rows: one row a write of a drill, so that what a failover lost can be counted."""
 
 from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column

@@ -58,6 +58,10 @@ class Stand:
         )
 
 
+class Gone(Exception):  # noqa: N818  whoever asked is, not what was asked
+    """Whoever asked for something never heard of its end."""
+
+
 @dataclass
 class MemoryCluster:
     """Two nodes that do as they are told; what happened is written down."""
@@ -99,7 +103,7 @@ class MemoryCluster:
 
     def _heard(self, act: str) -> None:
         if self.dies_after == act:
-            raise KeyboardInterrupt
+            raise Gone
 
     async def kill_primary(self) -> Killed:
         self._does("kill_primary")
