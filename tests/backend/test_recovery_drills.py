@@ -46,11 +46,11 @@ class Floor:
         return drill
 
     async def ended(self, ref: str) -> RecoveryDrill:
-        drill = await self.until(ref, lambda one: one.state in ENDED)
+        await self.until(ref, lambda one: one.state in ENDED)
         async with asyncio.timeout(PATIENCE_S):
             while self.app.app.state.recovery.current is not None:  # noqa: ASYNC110  nothing tells
                 await asyncio.sleep(POLL_S)
-        return drill
+        return await self.get(ref)
 
     async def whole(self, **request: Any) -> RecoveryDrill:
         answer = await self.start(**request)
@@ -60,7 +60,8 @@ class Floor:
 
 @asynccontextmanager
 async def floor(database_url: str, data: Path, *steps: dict[str, Any]) -> AsyncIterator[Floor]:
-    async with started_app(database_url, settings={"data_dir": data}) as app:
+    key = data.parent / "master.key"
+    async with started_app(database_url, settings={"data_dir": data, "master_key_file": key}) as app:
         stage = Stage()
         put_on(app, stage, [plan_of(*(steps or PLAN_STEPS))])
         async with await app.as_(ADMIN) as http:
@@ -190,8 +191,8 @@ async def test_an_objective_that_was_missed_or_not_measured_never_passes(databas
 async def test_step_by_step_each_step_waits_and_a_destructive_one_wants_the_name(
     database_url: str, tmp_path: Path
 ) -> None:
-    steps = ({"name": "first"}, {"name": "second", "destructive": True}, {"name": "third", "kind": "manual"})
-    steps[2].update({"instructions": "Look at the screens.", "roles": ["mev_admin"]})
+    look = {"name": "third", "kind": "manual", "instructions": "Look at the screens.", "roles": ["mev_admin"]}
+    steps = ({"name": "first"}, {"name": "second", "destructive": True}, look)
     async with floor(database_url, tmp_path, *steps) as here:
         ref = (await here.start(hands_off=False, cluster="")).json()["ref"]
         await here.until(ref, lambda one: one.state is DrillState.WAITING)
