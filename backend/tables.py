@@ -14,6 +14,7 @@ from backend.auth import oidc_tables as auth_oidc_tables
 from backend.auth import tables as auth_tables
 from backend.changes import tables as changes_tables
 from backend.continuity import tables as continuity_tables
+from backend.continuity import tables_markers as continuity_tables_markers
 from backend.db import Base
 from backend.drafts import tables as drafts_tables
 from backend.freeze import tables as freeze_tables
@@ -41,6 +42,7 @@ __all__ = [
     "auth_tables",
     "changes_tables",
     "continuity_tables",
+    "continuity_tables_markers",
     "drafts_tables",
     "freeze_tables",
     "incidents_tables",

@@ -90,6 +90,8 @@ class Precondition(Wire):
     """What is so, with figures."""
     blocking: bool = True
     """False: said and kept, but it does not keep the drill from starting."""
+    refs: list[str] = []
+    """What was found by name, where that is compared afterwards: the freezes in force."""
 
 
 class RecoveryPlan(Wire):

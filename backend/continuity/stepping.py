@@ -158,6 +158,7 @@ class Stepping:
             note=note,
             progress=lambda percent: telling.progress(number, percent),
             first_primary=telling.run.first_primary,
+            drill_began_at=telling.run.started.at,
             markers_back=lambda: self._outage.wrote_since(telling.run.step(number).begun_at),
         )
 

@@ -12,6 +12,8 @@ from backend.freeze.bulk import (
 )
 from backend.freeze.core import REPORT_EVERY, Hold, at_least_as_strict, covering, covers, effective_mode
 from backend.freeze.drilled import holds_of_drills, scopes_in_drills
+from backend.freeze.drills import get_drill
+from backend.freeze.drills import start as start_drill
 from backend.freeze.holds import create, freeze_automatically
 from backend.freeze.milestones import follow
 from backend.freeze.observing import record as record_observations
@@ -56,6 +58,7 @@ __all__ = [
     "follow",
     "forget_person",
     "freeze_automatically",
+    "get_drill",
     "get_freeze",
     "holds_of_drills",
     "list_freezes",
@@ -66,6 +69,7 @@ __all__ = [
     "record_observations",
     "request_thaw",
     "scopes_in_drills",
+    "start_drill",
     "store_acknowledgements",
     "store_fates",
     "to_watch",

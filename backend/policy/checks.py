@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from backend.policy.mistakes import Path, did_you_mean
+from backend.policy import recovery_checks
+from backend.policy.lookup import list_of as _list
+from backend.policy.lookup import no_such as _no_such
+from backend.policy.lookup import table_of as _table
+from backend.policy.mistakes import Path
 from backend.policy.model import Policy
 from contract.permissions import Permission
 
@@ -43,6 +47,7 @@ def wrong_names(data: dict[str, Any]) -> Iterator[Finding]:
     yield from _unknown_classes(data)
     yield from _unknown_of_access(data, roles)
     yield from _unknown_steps(data)
+    yield from recovery_checks.wrong_names(data)
 
 
 def _unknown_of_access(data: dict[str, Any], roles: dict[str, Any]) -> Iterator[Finding]:
@@ -137,18 +142,3 @@ def doubts(policy: Policy) -> Iterator[Finding]:
         yield ("roles",), "a freeze could never be lifted: no role holds approve_thaw"
     if Permission.FREEZE_OPERATIONS not in held:
         yield ("roles",), "nobody could stop trading: no role holds freeze_operations"
-
-
-def _no_such(what: str, name: Any, known: Any) -> str:
-    return f"there is no {what} {str(name)!r}{did_you_mean(str(name), known)}"
-
-
-def _table(data: Any, *path: str) -> dict[str, Any]:
-    for part in path:
-        data = data.get(part) if isinstance(data, dict) else None
-    return data if isinstance(data, dict) else {}
-
-
-def _list(data: Any, *path: str) -> list[Any]:
-    found = _table(data, *path[:-1]).get(path[-1])
-    return found if isinstance(found, list) else []

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import ColumnElement
 
 from backend.paging import count_capped, cut_page, newest_first
-from backend.transactions.rows import hexadecimal_in_lower_case
+from backend.transactions.rows import CANARY_SOURCE, hexadecimal_in_lower_case
 from backend.transactions.sums import SUMMED, Sums
 from backend.transactions.tables import TransactionHour, TransactionRow
 from contract.base import Page
@@ -192,7 +192,7 @@ def _windows(kind: ScopeKind, names: Sequence[str], *, size: int, since: datetim
     parameter = cast(literal(list(names), ARRAY(String)), ARRAY(String))
     wanted = func.unnest(parameter).table_valued("name").render_derived(name="wanted")
     newest = select(_ROWS.chain, _ROWS.strategy, _ROWS.wallet, _ROWS.outcome).where(
-        _ROWS.block_time >= since, _ROWS.outcome != Outcome.UNKNOWN.value
+        _ROWS.block_time >= since, _ROWS.outcome != Outcome.UNKNOWN.value, _ROWS.source != CANARY_SOURCE
     )
     if kind is not ScopeKind.GLOBAL:
         newest = newest.where(_ROWS[kind.value] == wanted.c.name)
@@ -237,6 +237,7 @@ async def last_delivery_at(session: AsyncSession) -> datetime | None:
     """When a trade last came by itself, not in a file; None if none has among the newest."""
     newest = (
         select(_ROWS.recorded_at, _ROWS.import_id)
+        .where(_ROWS.source != CANARY_SOURCE)
         .order_by(_ROWS.block_time.desc(), _ROWS.id.desc())
         .limit(_NEWEST_TRADES)
         .subquery()

@@ -31,6 +31,11 @@ CONTENT = ("block_time", "block_number", "chain_id", *_TEXTS[2:], *_ETH_AMOUNTS,
 """What two reports of one trade must agree in to count as the same; chain and hash are its key."""
 
 
+CANARY_SOURCE = "recovery-canary"
+"""Source of the trades that recovery drills store to see whether trades are taken. No sum, no rule and no feed counts
+them, so nobody else may name it: losses could be hidden behind it."""
+
+
 class RowRefusedError(ValueError):
     """One line is not taken; the text is the reason for the person who sent it."""
 
@@ -41,6 +46,8 @@ class Rules:
 
     now: datetime
     outcome_of: Callable[[str], Outcome]
+    canaries: bool = False
+    """Whether these are the canaries of a recovery drill."""
 
 
 def hexadecimal_in_lower_case(text: str) -> str:
@@ -61,6 +68,8 @@ def stored_values(row: TransactionIn, rules: Rules) -> dict[str, Any]:
     for name in ("chain", "tx_hash"):
         if not values[name]:
             raise RowRefusedError(f"{name} is blank")
+    if (values["source"] == CANARY_SOURCE) is not rules.canaries:
+        raise RowRefusedError(f"the source {CANARY_SOURCE} is that of recovery drills alone")
     values["block_time"] = _block_time(row.block_time, rules.now).isoformat()
     for name in ("block_number", "chain_id"):
         values[name] = _integer(name, getattr(row, name))

@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.standins import replace_name
+from backend.transactions.canaries import canaries_stored, store_canaries
 from backend.transactions.intake import Stored, commit_import, open_import, stage_rows, store_batch
 from backend.transactions.queries import (
     HourSums,
@@ -32,6 +33,7 @@ __all__ = [
     "Stored",
     "TradeSums",
     "TransactionFilter",
+    "canaries_stored",
     "commit_import",
     "day_sums",
     "forget_person",
@@ -47,6 +49,7 @@ __all__ = [
     "recent_sums",
     "stage_rows",
     "store_batch",
+    "store_canaries",
 ]
 
 

@@ -33,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, array, insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.expression import ColumnElement, Select
 
 from backend.transactions.rows import CONTENT
@@ -134,6 +135,22 @@ def _hourly(fresh: Any, reporting_threshold_usd: Decimal) -> Select[Any]:
     )
 
 
+def inserting(incoming: Select[Any], recorded_at: datetime, import_id: UUID | None) -> ReturningInsert[Any]:
+    """The statement that inserts the rows whose (chain, tx_hash) is not stored yet and answers with these."""
+    lines = incoming.subquery("lines")
+    first_come_first = select(
+        *(lines.c[name] for name in _NAMES),
+        literal(recorded_at, DateTime(timezone=True)),
+        literal(import_id, Uuid),
+    ).order_by(lines.c.chain, lines.c.tx_hash, lines.c.line)
+    return (
+        insert(TransactionRow)
+        .from_select([*_NAMES, "recorded_at", "import_id"], first_come_first)
+        .on_conflict_do_nothing(index_elements=["chain", "tx_hash"])
+        .returning(*(getattr(TransactionRow, name) for name in _NAMES))
+    )
+
+
 async def add_new(
     session: AsyncSession,
     incoming: Select[Any],
@@ -146,19 +163,7 @@ async def add_new(
 
     The first of several lines with one key wins; what the others say is for `differing` to find.
     """
-    lines = incoming.subquery("lines")
-    first_come_first = select(
-        *(lines.c[name] for name in _NAMES),
-        literal(recorded_at, DateTime(timezone=True)),
-        literal(import_id, Uuid),
-    ).order_by(lines.c.chain, lines.c.tx_hash, lines.c.line)
-    fresh = (
-        insert(TransactionRow)
-        .from_select([*_NAMES, "recorded_at", "import_id"], first_come_first)
-        .on_conflict_do_nothing(index_elements=["chain", "tx_hash"])
-        .returning(*(getattr(TransactionRow, name) for name in _NAMES))
-        .cte("fresh")
-    )
+    fresh = inserting(incoming, recorded_at, import_id).cte("fresh")
     hourly = _hourly(fresh, reporting_threshold_usd).cte("hourly")
     names = [name for name in hourly.c.keys() if name not in {"first", "last"}]  # noqa: SIM118  a column collection
     sums = insert(TransactionHour).from_select(names, select(*(hourly.c[name] for name in names)))

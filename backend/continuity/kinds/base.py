@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
 
 from backend.context import Caller, Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.policy.recovery import AnyStep
+from backend.policy.recovery import AnyStep, Step
 
+S = TypeVar("S", bound=Step)
 Facts = Mapping[str, Any]
 """What a kind wants to find again when it undoes or looks after a crash: values that have a JSON form, no floats.
 `outage_began_at`, an instant in ISO format, says when the outage began more exactly than the beginning of its step."""
@@ -30,6 +32,8 @@ class At:
     """Keep facts before something is done, so that they outlive this process: on disk once it was awaited."""
     progress: Callable[[int], None]
     """Per cent."""
+    drill_began_at: datetime
+    """When the drill was started."""
     first_primary: str | None
     """The node that was primary when the drill began."""
     markers_back: Callable[[], bool]
@@ -67,3 +71,14 @@ class Kind(Protocol):
 
     async def look(self, at: At, facts: Facts) -> Outcome | None:
         """After a crash in the middle: what came of it, or None if nothing says that it was finished."""
+
+
+def of_kind(step: AnyStep, kind: type[S]) -> S:
+    """The step as what its own kind knows it as.
+
+    Raises:
+        TypeError: it is another kind's.
+    """
+    if not isinstance(step, kind):
+        raise TypeError(f"{step.name} is a step of kind {step.kind}")
+    return step

@@ -1,0 +1,245 @@
+"""Cluster steps: kill the primary, fail over, switch over, fail back, and the way back from each.
+
+Rolling back never discards a write that was acknowledged: a primary that was killed and not replaced is started again;
+one that was replaced rejoins as a standby, catches up, and only then they change places. What was noted before an act
+tells `undo` and `look` what may have happened; what is so the cluster tells.
+"""
+
+import asyncio
+from typing import Final
+
+from backend.context import Runtime
+from backend.continuity.cluster.port import Cluster, ClusterError
+from backend.continuity.kinds import standing, ways_back
+from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
+from backend.policy.recovery import AnyStep, ClusterStep
+from contract.recovery import ClusterAction, NodeRole, Topology
+
+SETTLE_S: Final = 15.0
+"""How long a cluster may take to get whole by itself before a rollback lends a hand."""
+BACK_LIMIT_S: Final = 120.0
+"""After so long without a write or a standby a person has to look."""
+CATCH_UP_LIMIT_S: Final = 3_000.0
+"""A node that is copied whole takes its time; less than the engine gives a rollback."""
+NO_PROVIDER: Final = "none"
+_BEFORE: Final = "primary_before"
+_KILLED: Final = "killed"
+_BEGAN: Final = "outage_began_at"
+_DOES: Final = {
+    ClusterAction.KILL_PRIMARY: "Ends the primary {primary} of {cluster} without warning, as a crash would.",
+    ClusterAction.FAIL_OVER: "Makes a standby of {cluster} the primary in place of {primary}; that one is out.",
+    ClusterAction.SWITCH_OVER: "Has a standby of {cluster} change places with {primary}, in order.",
+    ClusterAction.FAIL_BACK: "Brings the first primary of {cluster} back as a standby, then has it lead again.",
+}
+
+
+class ClusterKind:
+    """See `Kind`."""
+
+    def problems(self, runtime: Runtime, cluster: Cluster, step: AnyStep) -> list[str]:  # noqa: ARG002  the protocol's
+        """No cluster, or one that cannot do it."""
+        if cluster.provider == NO_PROVIDER:
+            return ["No cluster is configured: set WATCHFLOOR_CLUSTER."]
+        if cluster.provider == ways_back.PATRONI and _own(step).action is ClusterAction.KILL_PRIMARY:
+            return ["Patroni cannot kill a primary: let a command step end the processes of its node."]
+        return []
+
+    async def describe(self, runtime: Runtime, cluster: Cluster, step: AnyStep) -> str:  # noqa: ARG002  the protocol's
+        """What it would do to which node."""
+        primary = standing.names_primary(await cluster.topology())
+        return _DOES[_own(step).action].format(primary=primary or "(there is none now)", cluster=cluster.name)
+
+    async def run(self, at: At) -> Outcome:
+        """Do it, and wait until it shows."""
+        acts = {
+            ClusterAction.KILL_PRIMARY: _kill,
+            ClusterAction.FAIL_OVER: _fail_over,
+            ClusterAction.SWITCH_OVER: _switch_over,
+            ClusterAction.FAIL_BACK: _fail_back,
+        }
+        return await acts[_own(at.step).action](at)
+
+    async def undo(self, at: At, facts: Facts) -> Outcome:
+        """Bring the cluster to where its first primary leads again, without losing a write."""
+        action = _own(at.step).action
+        if not facts.get(_BEFORE):
+            return Outcome(passed=True, summary="Nothing had been done to the cluster.")
+        first = at.first_primary or str(facts[_BEFORE])
+        seen = await at.cluster.topology()
+        primary = standing.names_primary(seen)
+        if primary is None:
+            # of a promotion that never came the kill before it is undone next; undone here, it is done already then
+            return await _restarted(at, str(facts.get(_KILLED) or first))
+        if primary == first and await _becomes_whole(at, first):
+            return Outcome(passed=True, summary=f"{first} is the primary and all others follow it.")
+        return await _brought_back(at, first, action)
+
+    async def look(self, at: At, facts: Facts) -> Outcome | None:
+        """By who is what now."""
+        before, action = facts.get(_BEFORE), _own(at.step).action
+        if not before:
+            return None
+        seen = await at.cluster.topology()
+        primary = standing.names_primary(seen)
+        if action is ClusterAction.KILL_PRIMARY:
+            gone = _is_down(seen, str(before))
+            return Outcome(passed=True, summary=f"{before} was ended.", facts={_KILLED: before}) if gone else None
+        if action is ClusterAction.FAIL_BACK:
+            done = at.first_primary is not None and standing.is_whole(seen, at.first_primary)
+        else:
+            done = primary is not None and primary != before
+        if not done:
+            return None
+        taken = await standing.until_written(at)
+        return Outcome(passed=True, summary=f"{primary} is the primary; {taken}.")
+
+
+def _own(step: AnyStep) -> ClusterStep:
+    return of_kind(step, ClusterStep)
+
+
+def _is_down(topology: Topology, name: str) -> bool:
+    return any(node.name == name and node.role in {NodeRole.STOPPED, NodeRole.UNKNOWN} for node in topology.nodes)
+
+
+async def _kill(at: At) -> Outcome:
+    primary = standing.names_primary(await at.cluster.topology())
+    if primary is None:
+        return Outcome(passed=False, summary="There is no primary that could be ended.")
+    await at.note({_BEFORE: primary})
+    killed = await at.cluster.kill_primary()
+    await at.note({_KILLED: killed.node, _BEGAN: killed.at.isoformat()})
+    at.log(f"{killed.node} was ended at {killed.at:%H:%M:%S.%f} UTC.")
+    seen = await standing.until(at, at.cluster, lambda now: _is_down(now, killed.node), f"{killed.node} is gone")
+    count = f"{len(killed.pids)} processes" if killed.pids else "its processes"
+    return Outcome(
+        passed=True,
+        summary=f"{killed.node} is gone: {count} ended without warning.",
+        output=standing.in_words(seen),
+        facts={_KILLED: killed.node, _BEGAN: killed.at.isoformat()},
+    )
+
+
+async def _fail_over(at: At) -> Outcome:
+    before = at.first_primary or standing.names_primary(await at.cluster.topology())
+    if before is None:
+        return Outcome(passed=False, summary="Nobody knows which node was the primary.")
+    await at.note({_BEFORE: before})
+    promoted = await at.cluster.fail_over()
+    at.log(f"{promoted} is the primary.")
+    if promoted == before:
+        return Outcome(passed=False, summary=f"{before} is still the primary: nothing failed over.")
+    await standing.until_markers(at)
+    taken = await standing.until_written(at)
+    seen = await at.cluster.topology()
+    return Outcome(
+        passed=True,
+        summary=f"{promoted} is the primary in place of {before}; {taken}.",
+        output=standing.in_words(seen),
+        facts={"promoted": promoted},
+    )
+
+
+async def _switch_over(at: At) -> Outcome:
+    before = standing.names_primary(await at.cluster.topology())
+    if before is None:
+        return Outcome(passed=False, summary="There is no primary that could change places with anybody.")
+    await at.note({_BEFORE: before})
+    promoted = await at.cluster.switch_over()
+    at.log(f"{promoted} is the primary.")
+    await standing.until_markers(at)
+    taken = await standing.until_written(at)
+    seen = await standing.until(
+        at, at.cluster, lambda now: standing.is_whole(now, promoted), f"all others follow {promoted}"
+    )
+    return Outcome(
+        passed=promoted != before,
+        summary=f"{promoted} is the primary in place of {before}; {taken}.",
+        output=standing.in_words(seen),
+        facts={"promoted": promoted},
+    )
+
+
+async def _fail_back(at: At) -> Outcome:
+    first = at.first_primary
+    if first is None:
+        return Outcome(passed=False, summary="Nobody knows which node was the primary when the drill began.")
+    before = standing.names_primary(await at.cluster.topology())
+    await at.note({_BEFORE: before or first})
+    if before != first:
+        await _rejoin_and_lead(at, first)
+        await standing.until_markers(at)
+    taken = await standing.until_written(at)
+    seen = await standing.until(at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}")
+    return Outcome(
+        passed=True,
+        summary=f"{first} is the primary again and all others follow it; {taken}.",
+        output=standing.in_words(seen),
+    )
+
+
+async def _rejoin_and_lead(at: At, first: str) -> None:
+    seen = await at.cluster.topology()
+    if not standing.follows(seen, first):
+        at.log(f"{first} rejoins as a standby.")
+        await at.cluster.rejoin(first)
+    await standing.until(at, at.cluster, lambda now: standing.follows(now, first), f"{first} follows")
+    await at.cluster.switch_over(first)
+    at.log(f"{first} leads again.")
+
+
+async def _becomes_whole(at: At, first: str) -> bool:
+    """Whether all others follow a primary, or soon do by themselves."""
+    try:
+        async with asyncio.timeout(SETTLE_S):
+            await standing.until(
+                at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}"
+            )
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _restarted(at: At, node: str) -> Outcome:
+    """The way back while nobody was promoted."""
+    try:
+        await at.cluster.restart(node)
+        async with asyncio.timeout(BACK_LIMIT_S):
+            taken = await standing.until_written(at)
+    except TimeoutError:
+        summary = f"{node} was started again and takes no write."
+        return Outcome(passed=False, summary=summary, left_to_do=ways_back.restart(at.cluster, node))
+    except ClusterError as error:
+        primary = standing.names_primary(await at.cluster.topology())
+        if primary is not None and primary != node:  # promoted meanwhile
+            return await _brought_back(at, at.first_primary or node, ClusterAction.KILL_PRIMARY)
+        return Outcome(passed=False, summary=str(error), left_to_do=ways_back.restart(at.cluster, node))
+    return Outcome(passed=True, summary=f"{node} was started again as the primary; {taken}.")
+
+
+async def _brought_back(at: At, first: str, action: ClusterAction) -> Outcome:
+    """The way back once another was promoted, or a standby was lost on the way."""
+    try:
+        await _bring_back(at, first)
+        async with asyncio.timeout(BACK_LIMIT_S):
+            await standing.until(
+                at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}"
+            )
+            taken = await standing.until_written(at)
+    except (ClusterError, TimeoutError) as error:
+        so = str(error) or f"it is not as before: {standing.in_words(await at.cluster.topology())}."
+        summary = f"{action.value.replace('_', ' ').capitalize()} could not be undone: {so}"
+        return Outcome(passed=False, summary=summary, left_to_do=ways_back.back(at.cluster, first))
+    return Outcome(passed=True, summary=f"{first} is the primary again and all others follow it; {taken}.")
+
+
+async def _bring_back(at: At, first: str) -> None:
+    seen = await at.cluster.topology()
+    if standing.names_primary(seen) != first:
+        async with asyncio.timeout(CATCH_UP_LIMIT_S):
+            await _rejoin_and_lead(at, first)
+        return
+    for node in seen.nodes:
+        if node.name != first and not standing.follows(seen, node.name):
+            at.log(f"{node.name} rejoins as a standby.")
+            await at.cluster.rejoin(node.name)
