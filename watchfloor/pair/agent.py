@@ -16,8 +16,8 @@ from watchfloor.embedded import cluster as clusters
 from watchfloor.pair import counting, places
 from watchfloor.pair.errors import PairError
 from watchfloor.pair.following import Following
-from watchfloor.pair.node import SIGNAL_FILE, Node
-from watchfloor.pair.state import NODES, Kept, Kill, Loss, home_of, state_file
+from watchfloor.pair.node import Node
+from watchfloor.pair.state import NODES, SIGNAL_FILE, Kept, Kill, Loss, home_of, state_file
 from watchfloor.pair.tools import lsn
 
 BUSY_S: Final = 60.0
@@ -110,6 +110,8 @@ class Pair:
             try:
                 if not self.kept.now.held_down:
                     await self.start_primary()
+                    if not self.kept.now.in_step:  # a server that outlived its agent may still wait for nobody
+                        await self.following.do_without()
             except PairError as error:
                 raise ConfigurationError(str(error)) from error
 
@@ -189,8 +191,11 @@ class Pair:
             self.kept.change(primary=new.name, in_step=False, held_down=False, diverged=None, lost=None, lost_of=None)
             await self._promote(new)
             await self._takes_writes(new)
-            await old.start()
-            await self.following.until_it_follows(STREAM_S)
+            try:
+                await old.start()
+                await self.following.until_it_follows(STREAM_S)
+            except PairError as error:
+                raise PairError(f"{new.name} is the primary now, but nobody follows it: {error}") from error
             return new.name
 
     async def rejoin(self, name: str) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SILENT_S: Final = 3
 """A standby says once a second how far it is. Below the backend's statement timeout of 5 s: a commit that is cancelled
 while it waits is told as done."""
+AWAY_S: Final = 1.0
+"""A standby that goes on with the next timeline, or connects anew, is away for half a second."""
 POLL_S: Final = 0.05
 RELOAD_S: Final = 10.0
 CHECKPOINT_S: Final = 120.0
@@ -48,6 +50,7 @@ class Following:
 
     def __init__(self, pair: "Pair") -> None:
         self._pair = pair
+        self._absent_since: float | None = None
 
     async def standing(self) -> Standing:
         """How the primary sees its standby now.
@@ -59,6 +62,19 @@ class Following:
             cursor = await connection.execute(_STANDING, (SILENT_S, self._pair.standby.name))
             row = await cursor.fetchone()
         return Standing() if row is None else Standing(row[0], max(0, row[2]), not row[1])
+
+    async def is_absent(self) -> bool:
+        """Whether the standby does not follow, and has not for longer than it takes to connect anew.
+
+        Raises:
+            PairError: there is no primary to ask.
+        """
+        now = asyncio.get_running_loop().time()
+        if (await self.standing()).streams:
+            self._absent_since = None
+        elif self._absent_since is None:
+            self._absent_since = now
+        return self._absent_since is not None and now - self._absent_since >= AWAY_S
 
     async def in_step_or_refuse(self) -> None:
         """Make sure that the standby may take over.
@@ -99,12 +115,13 @@ class Following:
         pair = self._pair
         if pair.kept.now.in_step:
             return
+        self._absent_since = None
         try:
             await self._set_waiting(pair.standby.name)
             (place,) = await pair.primary.one("SELECT pg_current_wal_lsn()::text")
             deadline = asyncio.get_running_loop().time() + seconds
             while not (await pair.primary.one(_HAS, pair.standby.name, place))[0]:
-                if not (await self.standing()).streams:
+                if await self.is_absent():
                     raise PairError(f"{pair.standby.name} has stopped following")
                 if asyncio.get_running_loop().time() > deadline:
                     raise PairError(f"{pair.standby.name} does not catch up within {seconds:.0f} s")

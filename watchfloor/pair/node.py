@@ -17,6 +17,7 @@ from watchfloor.embedded import binaries as installations
 from watchfloor.embedded import cluster as clusters
 from watchfloor.pair.errors import PairError
 from watchfloor.pair.processes import family
+from watchfloor.pair.state import SIGNAL_FILE, cluster_of
 from watchfloor.pair.tools import Tools
 
 KEPT_LOG: Final = "128MB"
@@ -30,7 +31,6 @@ SETTINGS: Final = {
     "wal_sender_timeout": "5s",
     "wal_receiver_timeout": "5s",
 }
-SIGNAL_FILE: Final = "standby.signal"
 OWN_SETTINGS: Final = "postgresql.auto.conf"
 WAITS_FOR: Final = "synchronous_standby_names"
 CONNECT_S: Final = 2
@@ -64,8 +64,7 @@ class Node:
     @property
     def cluster(self) -> Path:
         """Its data directory."""
-        record = self.home / clusters.LOCATION_FILE
-        return Path(record.read_text().strip()) if record.exists() else self.home / "data"
+        return cluster_of(self.home)
 
     @property
     def has_data(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from watchfloor.embedded.cluster import LOCATION_FILE
 from watchfloor.embedded.errors import ConfigurationError
 from witness.files import write_whole
 
@@ -17,6 +18,8 @@ DIRECTORY: Final = "pair"
 """Below the data directory: the state and the agent's lock."""
 FILE: Final = "state.json"
 FORMAT: Final = 1
+SIGNAL_FILE: Final = "standby.signal"
+"""In the data of a server that starts as a standby."""
 SYNCHRONOUS: Final = "synchronous"
 ASYNCHRONOUS: Final = "asynchronous"
 
@@ -124,6 +127,12 @@ def home_of(data_dir: Path, node: str) -> Path:
     return data_dir / ("postgres" if node == NODES[0] else f"postgres-{node}")
 
 
+def cluster_of(home: Path) -> Path:
+    """Where the data of a node are: in its home, or where the server's account can reach them."""
+    record = home / LOCATION_FILE
+    return Path(record.read_text().strip()) if record.exists() else home / "data"
+
+
 def state_file(data_dir: Path) -> Path:
     """Where the state of the pair in this data directory is kept."""
     return data_dir / DIRECTORY / FILE
@@ -141,11 +150,12 @@ def primary_alone(data_dir: Path) -> Path:
     state = load(path)
     if state is None:
         return home_of(data_dir, NODES[0])
-    if state.broken == state.primary:
-        raise ConfigurationError(f"the data of {home_of(data_dir, state.primary)} are incomplete: use --with-standby")
+    home = home_of(data_dir, state.primary)
+    if state.broken == state.primary or (cluster_of(home) / SIGNAL_FILE).exists():
+        raise ConfigurationError(f"the server in {home} was to become the primary and has not yet: use --with-standby")
     if state.in_step or state.held_down:
         save(path, state.but(in_step=False, held_down=False))
-    return home_of(data_dir, state.primary)
+    return home
 
 
 def _damaged(path: Path) -> ConfigurationError:
