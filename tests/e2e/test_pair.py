@@ -1,9 +1,12 @@
 """Two real servers that are killed, promoted, rewound and brought back, under writers that know what they were told."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -88,7 +91,7 @@ async def test_a_standby_that_is_not_in_step_does_not_become_primary() -> None:
             with pytest.raises(ClusterError, match="does not follow"):
                 await pair.cluster.switch_over()
             await pair.cluster.kill_primary()
-            with pytest.raises(ClusterError, match="b was not in step .* start a again"):
+            with pytest.raises(ClusterError, match=r"b was not in step .* start a again"):
                 await pair.cluster.fail_over()
             pair.kill_agent()
             os.kill(receiver, signal.SIGKILL)
@@ -103,18 +106,24 @@ async def test_a_standby_that_is_not_in_step_does_not_become_primary() -> None:
             assert writer.lost() == set()
 
 
-async def test_a_full_disk_of_the_standby_is_said_and_it_does_not_become_primary() -> None:
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A pair's directory whose second server has a small disk of its own."""
     with public_directory() as directory:
         home = directory / "postgres-b"
         home.mkdir(mode=0o755)
-        size = f"size={FULL_DISK_MB}m,mode=755"
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", home], capture_output=True, check=False).returncode:
+        argv = ["mount", "-t", "tmpfs", "-o", f"size={FULL_DISK_MB}m,mode=755", "none", str(home)]
+        if subprocess.run(argv, capture_output=True, check=False).returncode:
             pytest.skip("nothing may be mounted here")
         try:
-            await _fill_the_standby(RunningPair(directory), home)
+            yield directory
         finally:
             until_gone(str(directory))
             subprocess.run(["umount", home], check=True)
+
+
+async def test_a_full_disk_of_the_standby_is_said_and_it_does_not_become_primary(small_disk: Path) -> None:
+    await _fill_the_standby(RunningPair(small_disk), small_disk / "postgres-b")
 
 
 async def _fill_the_standby(pair: RunningPair, home: Path) -> None:
@@ -122,18 +131,19 @@ async def _fill_the_standby(pair: RunningPair, home: Path) -> None:
         topology = await pair.ready()
         with psycopg.connect(pair.url(topology), autocommit=True) as connection:
             connection.execute("CREATE TABLE filling (text text)")
-            with (home / "filling").open("wb") as file:
-                with pytest.raises(OSError, match="No space"):
-                    file.write(bytes(FULL_DISK_MB << 20))
+            with (home / "filling").open("wb") as file, pytest.raises(OSError, match="No space"):
+                file.write(bytes(FULL_DISK_MB << 20))
             for _ in range(40):
-                connection.execute("INSERT INTO filling SELECT repeat(md5(n::text), 30) FROM generate_series(1, 1000) n")
+                connection.execute(
+                    "INSERT INTO filling SELECT repeat(md5(n::text), 30) FROM generate_series(1, 1000) n"
+                )
         deadline = time.monotonic() + 60
         while "the disk is full" not in (seen := await pair.cluster.topology()).problem:
             assert time.monotonic() < deadline, seen
-            time.sleep(0.1)
+            await asyncio.sleep(0.1)
         assert not node_of(seen, "b").synchronous
         await pair.cluster.kill_primary()
-        with pytest.raises(ClusterError, match="not in step|no data"):
+        with pytest.raises(ClusterError, match=r"not in step|no data"):
             await pair.cluster.fail_over()
         await pair.cluster.restart("a")
         (home / "filling").unlink()
@@ -150,16 +160,16 @@ async def test_an_agent_killed_in_the_middle_of_a_failover_is_followed_by_one_th
         with Writer(pair.url(topology)) as writer:
             writer.until_rows(100)
             await pair.cluster.kill_primary()
-            asking = subprocess.Popen(
-                ["curl", "-s", "-X", "POST", "--unix-socket", str(pair.socket), "http://pair/fail-over"],
-                stdout=subprocess.DEVNULL,
-            )
-            time.sleep(after_s)
+            asking = asyncio.create_task(pair.cluster.fail_over())
+            await asyncio.sleep(after_s)
             pair.kill_agent()
-            asking.wait()
+            with contextlib.suppress(ClusterError):
+                await asking
             pair.start_agent()
             until(pair.socket.exists, "an agent")
-            await pair.seen("the standby, or what it has become", b="running" if await _is_primary(pair, "b") else "standby")
+            await pair.seen(
+                "the standby, or what it has become", b="running" if await _is_primary(pair, "b") else "standby"
+            )
             assert await pair.cluster.fail_over() == "b"
             await pair.cluster.rejoin("a")
             await pair.ready("b")
@@ -177,10 +187,10 @@ async def _is_primary(pair: RunningPair, name: str) -> bool:
         if found:
             return found[0] is NodeRole.PRIMARY
         assert time.monotonic() < deadline, nodes
-        time.sleep(0.05)
+        await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("after_s", (0.05, 0.3))
+@pytest.mark.parametrize("after_s", [0.05, 0.3])
 async def test_an_agent_killed_while_it_brings_a_node_back_leaves_nothing_half_done(after_s: float) -> None:
     with running_pair() as pair:
         topology = await pair.ready()
@@ -188,13 +198,11 @@ async def test_an_agent_killed_while_it_brings_a_node_back_leaves_nothing_half_d
             writer.until_rows(100)
             await pair.cluster.kill_primary()
             await pair.cluster.fail_over()
-            asking = subprocess.Popen(
-                ["curl", "-s", "-X", "POST", "--unix-socket", str(pair.socket), "http://pair/rejoin?node=a"],
-                stdout=subprocess.DEVNULL,
-            )
-            time.sleep(after_s)
+            asking = asyncio.create_task(pair.cluster.rejoin("a"))
+            await asyncio.sleep(after_s)
             pair.kill_agent()
-            asking.wait()
+            with contextlib.suppress(ClusterError):
+                await asking
             pair.start_agent()
             await pair.seen("b as it was", b="primary")
             await pair.cluster.rejoin("a")
@@ -211,7 +219,7 @@ async def test_a_server_that_ends_by_itself_is_started_again_and_no_other_become
             for node in NODES:
                 writer.until_rows(50)
                 os.kill(pair.pid(node), signal.SIGKILL)
-                time.sleep(0.5)
+                await asyncio.sleep(0.5)
                 await pair.ready("a")
             writer.until_rows(50)
             writer.stop()

@@ -1,5 +1,6 @@
 """A pair of servers and its agent for tests, and a writer that knows what it was told. Leaves no process behind."""
 
+import asyncio
 import contextlib
 import itertools
 import os
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import psycopg
 
@@ -22,7 +24,7 @@ from watchfloor.pair.state import NODES, SYNCHRONOUS
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.05
-TABLE = "written"
+CREATE = b"CREATE TABLE IF NOT EXISTS written (id bigint PRIMARY KEY)"
 
 
 class RunningPair:
@@ -62,9 +64,9 @@ class RunningPair:
             self._log.close()
         until_gone(str(self.directory))
 
-    async def seen(self, what: str, patience_seconds: float = PATIENCE_SECONDS, **expected: str) -> Topology:
+    async def seen(self, what: str, **expected: str) -> Topology:
         """The topology once each node's role or state is as `a="primary"`, `b="streaming"` say."""
-        deadline = time.monotonic() + patience_seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             topology = await self.cluster.topology()
             nodes = {node.name: node for node in topology.nodes}
@@ -72,7 +74,7 @@ class RunningPair:
                 return topology
             assert self.process.poll() is None, (self.directory / "agent.log").read_text()
             assert time.monotonic() < deadline, f"never happened: {what}: {topology}"
-            time.sleep(POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def ready(self, primary: str = NODES[0]) -> Topology:
         """The topology once the other node follows, and is in step where it shall be."""
@@ -83,7 +85,7 @@ class RunningPair:
             if node_of(topology, other).synchronous or self._replication != SYNCHRONOUS:
                 return topology
             assert time.monotonic() < deadline, f"never in step: {topology}"
-            time.sleep(POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     def url(self, topology: Topology, database: str = "postgres") -> str:
         """The URL that finds whoever is primary."""
@@ -119,12 +121,14 @@ class Writer:
         self.url = url
         self.acknowledged: dict[int, float] = {}
         self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._write, args=(number, connections)) for number in range(connections)]
+        self._threads = [
+            threading.Thread(target=self._write, args=(number, connections)) for number in range(connections)
+        ]
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} (id bigint PRIMARY KEY)".encode())
-            connection.execute(f"TRUNCATE {TABLE}".encode())
+            connection.execute(CREATE)
+            connection.execute("TRUNCATE written")
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -149,7 +153,7 @@ class Writer:
     def lost(self) -> set[int]:
         """Rows that were acknowledged and are not there."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            return self.acknowledged.keys() - {row[0] for row in connection.execute(f"SELECT id FROM {TABLE}".encode())}
+            return self.acknowledged.keys() - {row[0] for row in connection.execute("SELECT id FROM written")}
 
     def longest_gap_s(self, since: float) -> float:
         """The longest time, from a moment on, in which nothing was acknowledged."""
@@ -164,11 +168,10 @@ class Writer:
             time.sleep(0.01)
 
     def _on_one_connection(self, numbers: Iterator[int]) -> None:
-        statement = f"INSERT INTO {TABLE} VALUES (%s)".encode()
         with psycopg.connect(self.url, autocommit=True) as connection:
             while not self._stopping.is_set():
                 number = next(numbers)
-                connection.execute(statement, (number,))
+                connection.execute("INSERT INTO written VALUES (%s)", (number,))
                 self.acknowledged[number] = time.monotonic()
 
 

@@ -41,8 +41,8 @@ async def main(rounds: int, replication: str) -> None:
                 await pair.ready()
                 writer.stop()
             lost += len(writer.lost())
-            print(f"round {number + 1}: outage {outages[-1]:.2f} s, rejoin {rejoins[-1]:.2f} s, "
-                  f"switchover {switches[-1]:.2f} s, lost {missing}")  # noqa: T201  a measurement
+            took = f"outage {outages[-1]:.2f} s, rejoin {rejoins[-1]:.2f} s, switchover {switches[-1]:.2f} s"
+            print(f"round {number + 1}: {took}, lost {missing}", flush=True)  # noqa: T201  a measurement
     for name, values in (("outage by a kill", outages), ("rejoin", rejoins), ("outage by a switchover", switches)):
         print(f"{name}: {_spread(values)}")  # noqa: T201
     print(f"acknowledged rows lost: {lost}; counted in the logs, at most: {counted}")  # noqa: T201

@@ -12,12 +12,13 @@ from watchfloor.embedded import ConfigurationError
 from watchfloor.pair import places
 from watchfloor.pair.processes import family
 from watchfloor.pair.state import Kept, Kill, Loss, PairState, home_of, load, primary_alone, save, state_file
-from watchfloor.pair.tools import forked_at, is_past, lsn
+from watchfloor.pair.tools import forked_at, lsn, reaches
 
 SEGMENT = 16 << 20
 WHOLE = PairState(
-    primary="b", in_step=True, diverged="a", waited=True, broken="a", killed=Kill("a", "2026-11-21T10:00:00+00:00", (1, 2)),
-    lost=Loss("0/3000130", 7, 0), lost_of="a", sockets="/tmp/wf-pair-1",
+    primary="b", in_step=True, diverged="a", waited=True, broken="a",
+    killed=Kill("a", "2026-11-21T10:00:00+00:00", (1, 2)),
+    lost=Loss("0/3000130", 7, 0), lost_of="a", sockets="/run/wf-pair-1",
 )  # fmt: skip
 
 
@@ -104,10 +105,11 @@ def test_a_log_that_was_never_written_so_far_is_told_from_one_that_is_not_kept(t
     for number in (2, 3):
         (tmp_path / f"00000001{0:08X}{number:08X}").write_bytes(b"")
         os.truncate(tmp_path / f"00000001{0:08X}{number:08X}", SEGMENT)
-    assert is_past(tmp_path, 1, "0/4000000")
-    assert not is_past(tmp_path, 1, "0/3FFFFFF")
-    assert not is_past(tmp_path, 1, "0/1000000")
-    assert not is_past(tmp_path, 2, "0/4000000")
+    assert reaches(tmp_path, 1, "0/3FFFFFF") is True
+    assert reaches(tmp_path, 1, "0/4000000") is False
+    assert reaches(tmp_path, 1, "1/0") is False
+    assert reaches(tmp_path, 1, "0/1000000") is None
+    assert reaches(tmp_path, 2, "0/4000000") is None
 
 
 def test_children_and_theirs_are_found() -> None:

@@ -22,7 +22,9 @@ from watchfloor.pair.state import ASYNCHRONOUS, SYNCHRONOUS
 )  # fmt: skip
 @click.option("--scenario", type=click.Choice([each.value for each in Scenario]), help="A scripted crisis.")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Seed of the simulated trading.")
-@click.option("--with-standby", is_flag=True, help="A primary and a standby that follows it, to try recovery drills on.")
+@click.option(
+    "--with-standby", is_flag=True, help="A primary and a standby that follows it, to try recovery drills on."
+)
 @click.option(
     "--replication", type=click.Choice([SYNCHRONOUS, ASYNCHRONOUS]), default=SYNCHRONOUS, show_default=True,
     help="Whether commits wait for that standby.",

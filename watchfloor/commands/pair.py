@@ -10,7 +10,6 @@ from watchfloor.embedded import ConfigurationError as EmbeddedError
 from watchfloor.pair import serving
 from watchfloor.pair.state import ASYNCHRONOUS, SYNCHRONOUS
 
-
 DEFAULT_NAME = "pair"
 
 
@@ -22,7 +21,9 @@ def command() -> None:
 @command.command("serve")
 @click.option("--data-dir", required=True, type=click.Path(path_type=Path), help="Where both keep their data.")
 @click.option("--socket", "path", required=True, type=click.Path(path_type=Path), help="The agent's Unix socket.")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="What a person types before something destructive.")
+@click.option(
+    "--name", default=DEFAULT_NAME, show_default=True, help="What a person types before something destructive."
+)
 @click.option(
     "--replication", type=click.Choice([SYNCHRONOUS, ASYNCHRONOUS]), default=SYNCHRONOUS, show_default=True,
     help="Whether commits wait for the standby while one follows.",

@@ -1,4 +1,4 @@
-"""The demo's database as a pair: its agent's process, and what the demo has to know of it. Must never promote anybody."""
+"""The demo's database as a pair: its agent's process, and what the demo knows of it. Must never promote anybody."""
 
 import http.client
 import json
@@ -15,6 +15,9 @@ from watchfloor.pair.state import ASYNCHRONOUS, NODES
 
 START_SECONDS: Final = 120.0  # crash recovery of a large log, or a copy of a large database; usually 3
 ASK_SECONDS: Final = 30.0
+KILLED: Final = "killed"
+BROKEN: Final = ("left behind", "data incomplete")
+"""What the agent calls nodes that somebody has to start, or to bring back."""
 POLL_SECONDS: Final = 0.05
 _AGENT: Final = "pair"
 
@@ -46,7 +49,7 @@ class DemoPair:
         """
         nodes = self._await(agent, ended, lambda found: _has(found, "primary") or _has(found, "stopped"))
         for node in nodes:
-            if node["state"] == "killed":
+            if node["state"] == KILLED:
                 self._ask("POST", f"/restart?node={node['name']}")
         nodes = self._await(agent, ended, lambda found: _has(found, "primary"))
         if not nodes:
@@ -56,7 +59,13 @@ class DemoPair:
         return f"postgresql://{clusters.SUPERUSER}@/{clusters.DATABASE}?host={hosts}&target_session_attrs=read-write"
 
     def await_standby(self, agent: Child, ended: Callable[[], bool]) -> bool:
-        """Wait until the standby follows, and commits wait for it where they shall; False when it does not."""
+        """Wait until the standby follows, and commits wait for it where they shall; False when it does not.
+
+        One that a failover left behind is brought back; what only it had has been counted by then.
+        """
+        for node in self._await(agent, ended, bool):
+            if node["state"] in BROKEN:
+                self._ask("POST", f"/rejoin?node={node['name']}", seconds=START_SECONDS)
 
         def follows(nodes: list[dict[str, Any]]) -> bool:
             waits = self._replication == ASYNCHRONOUS or any(node["synchronous"] for node in nodes)
@@ -75,8 +84,8 @@ class DemoPair:
             self._supervisor.wait(POLL_SECONDS)
         return []
 
-    def _ask(self, method: str, path: str) -> dict[str, Any] | None:
-        connection = _Connection(str(self._workspace.pair_socket))
+    def _ask(self, method: str, path: str, *, seconds: float = ASK_SECONDS) -> dict[str, Any] | None:
+        connection = _Connection(str(self._workspace.pair_socket), seconds)
         try:
             connection.request(method, path)
             found: dict[str, Any] = json.loads(connection.getresponse().read())
@@ -89,13 +98,13 @@ class DemoPair:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__(_AGENT, timeout=ASK_SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__(_AGENT, timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(ASK_SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 

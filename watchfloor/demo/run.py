@@ -10,6 +10,7 @@ import sys
 import termios
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -284,16 +285,16 @@ class Demo:
                 "signer": self._start_signer,
                 "watcher": self._start_watcher,
                 "keys": self._start_keys,
-                "pair": self._restart_agent,
             }
+            if self._pair is not None:
+                starts["pair"] = partial(self._restart_agent, self._pair)
             fresh = starts[child.name]() if child.name in starts else self._start_backend(console)
             replaced += [] if fresh is None else [fresh]
         return replaced
 
-    def _restart_agent(self) -> Child:
+    def _restart_agent(self, pair: DemoPair) -> Child:
         """Both servers have ended with it; it starts those again that a drill has not killed."""
-        assert self._pair is not None
-        self._agent = self._pair.start()
+        self._agent = pair.start()
         return self._agent
 
     def _ended(self, console: Child | None) -> bool:

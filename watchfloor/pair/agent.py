@@ -253,7 +253,9 @@ class Pair:
         if self.lacks_data(new):
             raise PairError(f"the standby {new.name} has no data that could be used: start {old.name} again")
         if state.diverged == new.name:
-            raise PairError(f"{new.name} was primary before {old.name} and was not brought back: start {old.name} again")
+            raise PairError(
+                f"{new.name} was primary before {old.name} and was not brought back: start {old.name} again"
+            )
         if self.synchronous and not state.in_step:
             raise PairError(
                 f"the standby {new.name} was not in step when the primary was lost, and what was acknowledged since"
@@ -314,7 +316,9 @@ class Pair:
     async def _has_received(self, node: Node, place: str) -> None:
         deadline = asyncio.get_running_loop().time() + STREAM_S
         while True:
-            row = await node.one("SELECT coalesce(pg_last_wal_receive_lsn()::text, '0/0'), pg_last_wal_replay_lsn()::text")
+            row = await node.one(
+                "SELECT coalesce(pg_last_wal_receive_lsn()::text, '0/0'), pg_last_wal_replay_lsn()::text"
+            )
             if max(lsn(row[0]), lsn(row[1])) > lsn(place):
                 return
             if asyncio.get_running_loop().time() > deadline:

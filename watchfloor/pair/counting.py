@@ -5,7 +5,7 @@ from typing import Final
 from watchfloor.pair.errors import PairError
 from watchfloor.pair.node import Node
 from watchfloor.pair.state import Loss
-from watchfloor.pair.tools import forked_at, is_past
+from watchfloor.pair.tools import forked_at, reaches
 
 LOG: Final = "pg_wal"
 
@@ -22,7 +22,8 @@ async def loss(old: Node, new: Node, *, waited: bool) -> Loss | None:
         if fork is None:
             return None
         timeline, place = fork
-        commits = 0 if is_past(log, timeline, place) else await old.tools.commits(log, timeline, place)
+        reached = reaches(log, timeline, place)
+        commits = await old.tools.commits(log, timeline, place) if reached else None if reached is None else 0
     except (OSError, PairError, TimeoutError):
         return None
     return None if commits is None else Loss(place, commits, 0 if waited else commits)

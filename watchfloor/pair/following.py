@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from watchfloor.pair.agent import Pair
 
 SILENT_S: Final = 3
-"""A standby says once a second how far it is. Below the backend's statement timeout of 5 s: a commit that is cancelled
-while it waits is told as done."""
+"""A standby says once a second how far it is. Until it is given up, every commit waits."""
 AWAY_S: Final = 1.0
 """A standby that goes on with the next timeline, or connects anew, is away for half a second."""
 POLL_S: Final = 0.05
@@ -85,7 +84,9 @@ class Following:
         pair = self._pair
         standing = await self.standing()
         if not standing.streams:
-            raise PairError(f"the standby {pair.standby.name} does not follow: {pair.standby.trouble() or 'it is down'}")
+            raise PairError(
+                f"the standby {pair.standby.name} does not follow: {pair.standby.trouble() or 'it is down'}"
+            )
         if pair.synchronous and not pair.kept.now.in_step:
             raise PairError(f"the standby {pair.standby.name} is not in step yet")
 
@@ -119,13 +120,7 @@ class Following:
         try:
             await self._set_waiting(pair.standby.name)
             (place,) = await pair.primary.one("SELECT pg_current_wal_lsn()::text")
-            deadline = asyncio.get_running_loop().time() + seconds
-            while not (await pair.primary.one(_HAS, pair.standby.name, place))[0]:
-                if await self.is_absent():
-                    raise PairError(f"{pair.standby.name} has stopped following")
-                if asyncio.get_running_loop().time() > deadline:
-                    raise PairError(f"{pair.standby.name} does not catch up within {seconds:.0f} s")
-                await asyncio.sleep(POLL_S)
+            await self._until_it_has(place, seconds)
         except PairError:
             await self._set_waiting("")
             raise
@@ -139,6 +134,16 @@ class Following:
         """
         self._pair.kept.change(in_step=False)
         await self._set_waiting("")
+
+    async def _until_it_has(self, place: str, seconds: float) -> None:
+        pair = self._pair
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not (await pair.primary.one(_HAS, pair.standby.name, place))[0]:
+            if await self.is_absent():
+                raise PairError(f"{pair.standby.name} has stopped following")
+            if asyncio.get_running_loop().time() > deadline:
+                raise PairError(f"{pair.standby.name} does not catch up within {seconds:.0f} s")
+            await asyncio.sleep(POLL_S)
 
     async def _set_waiting(self, name: str) -> None:
         primary = self._pair.primary

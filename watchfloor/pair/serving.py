@@ -112,7 +112,13 @@ def application(pair: Pair, showing: Showing) -> Starlette:
         await pair.restart(_named(node))
         return {}
 
-    acts = {"kill-primary": kill, "fail-over": fail_over, "switch-over": switch_over, "rejoin": rejoin, "restart": restart}
+    acts = {
+        "kill-primary": kill,
+        "fail-over": fail_over,
+        "switch-over": switch_over,
+        "rejoin": rejoin,
+        "restart": restart,
+    }
     return Starlette(
         routes=[
             Route("/topology", topology),

@@ -49,7 +49,7 @@ class PairState:
 
     primary: str = NODES[0]
     in_step: bool = False
-    """Commits wait for the standby, and it has every one that was acknowledged. Stays true while the primary is down."""
+    """Commits wait for the standby, and it has all that was acknowledged. Stays true while the primary is down."""
     diverged: str | None = None
     """A former primary that another one took over from: never started before it was rewound."""
     waited: bool = False

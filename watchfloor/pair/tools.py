@@ -28,6 +28,10 @@ LEFT_OVER_S: Final = 20.0
 POLL_S: Final = 0.05
 SAID_BYTES: Final = 65_536
 _COMMITTED: Final = b"desc: COMMIT"
+_END: Final = re.compile("could not find a valid record after|error in WAL record|could not (find|open) file")
+"""The last: it ended with its segment, and the next one was never begun."""
+_HIGH: Final = 1 << 32
+"""What the second part of a segment's name counts up to, in bytes."""
 _ANOTHER: Final = "an earlier agent's program is still at work"
 
 
@@ -104,8 +108,8 @@ class Tools:
         """Count the transactions that a log committed from a place on; None where the log does not reach back to it."""
         argv = ["-p", str(log), "-t", str(timeline), "-s", since, "--rmgr=Transaction"]
         async with self._started("pg_waldump", argv) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
+            if process.stdout is None or process.stderr is None:
+                raise RuntimeError("the program was started without pipes")
             telling = asyncio.create_task(process.stderr.read(SAID_BYTES))
             found = 0
             async with asyncio.timeout(LOOK_S):
@@ -113,7 +117,7 @@ class Tools:
                     found += _COMMITTED in line
                 complaint = (await telling).decode(errors="replace")
                 await process.wait()
-        return found if found or _is_end_of_log(complaint) else None
+        return found if _is_end_of_log(complaint) else None
 
     async def _run(self, program: str, argv: Sequence[str], seconds: float) -> Said:
         async with self._started(program, argv) as process:
@@ -171,16 +175,19 @@ def lsn(text: str) -> int:
     return int(high, 16) << 32 | int(low, 16)
 
 
-def is_past(log: Path, timeline: int, place: str) -> bool:
-    """Whether a log ends before a place: it was never written there, which is not the same as not kept."""
-    size = next((path.stat().st_size for path in log.glob(f"{timeline:08X}" + "[0-9A-F]" * 16)), 0)
+def reaches(log: Path, timeline: int, place: str) -> bool | None:
+    """Whether a log was written up to a place; None where it was and is not kept any more."""
+    files = sorted(log.glob(f"{timeline:08X}" + "[0-9A-F]" * 16))
+    size = files[0].stat().st_size if files else 0
     if not size:
-        return False
-    last = max(path.name for path in log.glob(f"{timeline:08X}" + "[0-9A-F]" * 16))
-    reached = (int(last[8:16], 16) << 32) + (int(last[16:], 16) + 1) * size
-    return lsn(place) >= reached
+        return None
+    high, low = divmod(lsn(place) // size, _HIGH // size)
+    wanted = f"{timeline:08X}{high:08X}{low:08X}"
+    if wanted in {path.name for path in files}:
+        return True
+    return False if wanted > files[-1].name else None
 
 
 def _is_end_of_log(complaint: str) -> bool:
     """Whether a log simply ended: that is always told as an error."""
-    return re.search(r"could not find a valid record after|error in WAL record", complaint) is not None
+    return _END.search(complaint) is not None

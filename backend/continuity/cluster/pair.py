@@ -48,7 +48,9 @@ class PairCluster:
         try:
             found = Topology.model_validate(await self._ask("GET", "topology", seconds=LOOK_S))
         except (ClusterError, ValidationError) as error:
-            problem = str(error) if isinstance(error, ClusterError) else "the pair's agent gave an answer of another kind"
+            problem = (
+                str(error) if isinstance(error, ClusterError) else "the pair's agent gave an answer of another kind"
+            )
             return Topology(cluster=self._name, provider=PROVIDER, as_of=self._clock.now(), problem=problem)
         self._name = found.cluster
         return found
