@@ -26,7 +26,6 @@ LOOK_S: Final = 300.0
 LEFT_OVER_S: Final = 20.0
 """What an agent that was killed left behind ends with the server that it reads from."""
 POLL_S: Final = 0.05
-SAID_BYTES: Final = 65_536
 _COMMITTED: Final = b"desc: COMMIT"
 _END: Final = re.compile("could not find a valid record after|error in WAL record|could not (find|open) file")
 """The last: it ended with its segment, and the next one was never begun."""
@@ -110,7 +109,7 @@ class Tools:
         async with self._started("pg_waldump", argv) as process:
             if process.stdout is None or process.stderr is None:
                 raise RuntimeError("the program was started without pipes")
-            telling = asyncio.create_task(process.stderr.read(SAID_BYTES))
+            telling = asyncio.create_task(process.stderr.read())  # it is written in pieces
             found = 0
             async with asyncio.timeout(LOOK_S):
                 async for line in process.stdout:
