@@ -13,25 +13,17 @@ from typing import Final
 
 from watchfloor.embedded import ConfigurationError
 from watchfloor.embedded import cluster as clusters
-from watchfloor.pair import counting, places
+from watchfloor.pair import counting, places, promoting
 from watchfloor.pair.errors import PairError
 from watchfloor.pair.following import Following
 from watchfloor.pair.node import Node
 from watchfloor.pair.state import NODES, SIGNAL_FILE, Kept, Kill, Loss, home_of, state_file
-from watchfloor.pair.tools import lsn
 
 BUSY_S: Final = 60.0
 """How long an act waits for another one to end."""
-PROMOTE_S: Final = 60.0
 STREAM_S: Final = 60.0
 """A standby that was rewound or copied replays a few seconds' worth of log."""
-WRITE_S: Final = 30.0
-POLL_S: Final = 0.05
 CHECKPOINT_S: Final = 120.0
-_PROMOTE: Final = "SELECT pg_promote(wait => true, wait_seconds => %s)"
-_WRITE: Final = "SELECT pg_current_xact_id()"
-"""Takes a number and commits it: a write that needs no table."""
-_CLEAN_END: Final = "shut down"
 
 
 class Pair:
@@ -134,8 +126,8 @@ class Pair:
         waits_for = self.standby.name if self.synchronous and self.kept.now.in_step else ""
         await node.start(waits_for=waits_for)
         if node.is_standby_on_disk:
-            await self._promote(node)
-        await self._takes_writes(node)
+            await promoting.promote(node)
+        await promoting.takes_writes(node)
 
     async def kill_primary(self) -> Kill:
         """Kill the primary and keep it down."""
@@ -165,8 +157,8 @@ class Pair:
                 lost=None, lost_of=None,
             )  # fmt: skip
             try:
-                await self._promote(new)
-                await self._takes_writes(new)
+                await promoting.promote(new)
+                await promoting.takes_writes(new)
             except PairError as error:
                 await self._take_back(new, before.in_step, error)
             return new.name
@@ -183,14 +175,14 @@ class Pair:
                 await connection.execute("CHECKPOINT")  # the one at the shutdown has little left to write
             try:
                 await old.stop()
-                await self._has_received(new, await self._ended_at(old))
+                await promoting.has_received(new, await promoting.ended_at(old))
             except PairError as error:
                 await self.start_primary()
                 raise PairError(f"nothing has changed, {old.name} is primary as before: {error}") from error
             await old.as_standby()
             self.kept.change(primary=new.name, in_step=False, held_down=False, diverged=None, lost=None, lost_of=None)
-            await self._promote(new)
-            await self._takes_writes(new)
+            await promoting.promote(new)
+            await promoting.takes_writes(new)
             try:
                 await old.start()
                 await self.following.until_it_follows(STREAM_S)
@@ -248,7 +240,7 @@ class Pair:
         old, new, state = self.primary, self.standby, self.kept.now
         if to is not None and self.node(to) is not new:
             raise PairError(f"{to} is the node that was lost: {new.name} is the standby")
-        if old.runs and not state.held_down and await self._answers(old):
+        if old.runs and not state.held_down and await promoting.answers(old):
             raise PairError(f"the primary {old.name} is up: have them switch over instead")
         if self.lacks_data(new):
             raise PairError(f"the standby {new.name} has no data that could be used: start {old.name} again")
@@ -262,23 +254,6 @@ class Pair:
                 f" would be lost: start {old.name} again"
             )
 
-    async def _promote(self, node: Node) -> None:
-        if not node.runs:
-            await node.start()
-        deadline = asyncio.get_running_loop().time() + PROMOTE_S
-        while True:  # a standby that has just been started takes connections once it is consistent
-            try:
-                if not (await node.one("SELECT pg_is_in_recovery()"))[0]:
-                    return
-                if (await node.one(_PROMOTE, int(PROMOTE_S), seconds=PROMOTE_S))[0]:
-                    return
-            except PairError:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-            if asyncio.get_running_loop().time() > deadline:
-                raise PairError(f"{node.name} did not become primary within {PROMOTE_S:.0f} s: {node.trouble()}")
-            await asyncio.sleep(POLL_S)
-
     async def _take_back(self, node: Node, in_step: bool, error: PairError) -> None:  # noqa: FBT001  what it was
         """Undo a promotion that failed, if it has not happened after all: while the signal is there, nobody wrote."""
         await node.kill()
@@ -287,43 +262,6 @@ class Pair:
         former = self.standby.name
         self.kept.change(primary=former, in_step=in_step, diverged=None, held_down=True)
         raise PairError(f"{error}; nothing was promoted: start {former} again") from error
-
-    async def _takes_writes(self, node: Node) -> None:
-        deadline = asyncio.get_running_loop().time() + WRITE_S
-        while True:
-            try:
-                await node.one(_WRITE)
-            except PairError as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise PairError(f"{node.name} takes no writes after {WRITE_S:.0f} s: {error}") from error
-                await asyncio.sleep(POLL_S)
-            else:
-                return
-
-    async def _answers(self, node: Node) -> bool:
-        try:
-            await node.one("SELECT 1")
-        except PairError:
-            return False
-        return True
-
-    async def _ended_at(self, node: Node) -> str:
-        said = await node.tools.control(node.cluster)
-        if said.get("Database cluster state") != _CLEAN_END:
-            raise PairError(f"{node.name} did not shut down in order")
-        return said["Latest checkpoint location"]
-
-    async def _has_received(self, node: Node, place: str) -> None:
-        deadline = asyncio.get_running_loop().time() + STREAM_S
-        while True:
-            row = await node.one(
-                "SELECT coalesce(pg_last_wal_receive_lsn()::text, '0/0'), pg_last_wal_replay_lsn()::text"
-            )
-            if max(lsn(row[0]), lsn(row[1])) > lsn(place):
-                return
-            if asyncio.get_running_loop().time() > deadline:
-                raise PairError(f"{node.name} has the log up to {row[0]} and not up to {place}")
-            await asyncio.sleep(POLL_S)
 
     async def _rewind(self, node: Node) -> str:
         await node.kill()
