@@ -23,6 +23,7 @@ SERVER_COMMANDS: Final = {
     "gate": "Ask for permits, or check them, for bots and signers in other languages.",
     "witness": "Witness the heads of a ledger that runs elsewhere.",
     "watch": "Look, as a second source, at what executors do while they should be halted.",
+    "pair": "Run a primary and a standby of PostgreSQL on this machine, to try failovers on.",
     "adapter": "Stop, under a freeze, what has no gate of its own.",
 }
 """Name → what it does. The module is `watchfloor.commands.<name>`."""

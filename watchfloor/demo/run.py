@@ -10,6 +10,7 @@ import sys
 import termios
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from console.demo_users import KEYS_VARIABLE
 from console.term.firstframe import restore_terminal
 from simulator.fleet import CHAINS
 from watchfloor.demo import people
+from watchfloor.demo.pairing import DemoPair
 from watchfloor.demo.supervisor import Child, Supervisor
 from watchfloor.demo.workspace import DEFAULT_DIRECTORY, Workspace
 from watchfloor.embedded import ConfigurationError, EmbeddedPostgres
 from watchfloor.embedded.errors import refusal
+from watchfloor.pair.state import primary_alone
 
 HOST = "127.0.0.1"
 PREFERRED_PORT = 8420
@@ -30,6 +33,7 @@ START_SECONDS = 90.0  # a first migration on a slow disk; usually 2
 CONSOLE_STOP_SECONDS = 1.2  # the console restores the terminal in 0.5
 SERVERS_STOP_SECONDS = 2.0  # requests that run; usually 0.1
 WATCH_SECONDS = 1.0  # how often the starter and the database are looked at
+PAIR_STOP_SECONDS = 8.0  # two servers in order; usually 0.3
 RESTART_SECONDS = 1.0
 POLL_SECONDS = 0.05
 RESTARTS_AT_MOST = 5  # within a minute; after that it is a fault that restarting does not mend
@@ -40,6 +44,8 @@ DEFAULT_SEED = 7
 REAL_TIME = 1.0
 
 DATABASE_VARIABLE = "WATCHFLOOR_DATABASE_URL"
+PREPARED_VARIABLE = "WATCHFLOOR_DEMO_PREPARED"
+WITHOUT_STANDBY = {"synchronous_standby_names": ""}  # a pair may have been here, and nobody is to wait for its standby
 USERS_FILE_VARIABLE = "WATCHFLOOR_DEMO_USERS_FILE"
 
 
@@ -57,6 +63,8 @@ class DemoOptions:
     scenario: str | None = None
     seed: int = DEFAULT_SEED
     speed: float = REAL_TIME
+    replication: str | None = None
+    """How the standby follows, `synchronous` or `asynchronous`; None: there is no standby."""
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -94,6 +102,9 @@ class Demo:
         self._url = f"http://{HOST}:{listening.getsockname()[1]}"
         self._supervisor = Supervisor()
         self._postgres: EmbeddedPostgres | None = None
+        self._pair = DemoPair(self._supervisor, workspace, options.replication) if options.replication else None
+        self._agent: Child | None = None
+        self._is_prepared = False
         self._database_url = ""
         self._starter = os.getppid()
         self._restarts: list[float] = []
@@ -117,7 +128,9 @@ class Demo:
         self._workspace.announce(self._url)
         if self._options.headless:
             shown = people.as_json(users, self._workspace.keys, self._workspace.agents)
-            ready = {"url": self._url, "database_url": self._database_url, "users": shown}
+            ready: dict[str, Any] = {"url": self._url, "database_url": self._database_url, "users": shown}
+            if self._pair is not None:
+                ready["cluster"] = self._pair.setting
             print(json.dumps(ready), flush=True)  # noqa: T201  the one line that scripts wait for
         return self._watch(console, servers)
 
@@ -128,7 +141,7 @@ class Demo:
             if console is not None and self._starter not in (1, os.getppid()):
                 return EXIT_OK  # whoever opened the console is gone, and with it whoever could look at it
             if self._postgres is not None and not self._postgres.running():
-                raise DemoFaultError(f"the database has ended; see {self._workspace.postgres / 'postgres.log'}")
+                raise DemoFaultError(f"the database has ended; see {self._postgres.home / 'postgres.log'}")
             ended = [child for child in servers if child.exit_code() is not None]
             if ended:
                 servers = self._restart(servers, ended, console)
@@ -144,13 +157,25 @@ class Demo:
         arguments = ["console", "--url", self._url]
         return self._supervisor.start("console", "watchfloor", arguments, environment=environment, log=None)
 
-    def _start_database(self) -> None:
+    def _start_database(self, console: Child | None) -> None:
         if self._database_url:
             return
         self._database_url = os.environ.get(DATABASE_VARIABLE, "")
-        if not self._database_url:
-            self._postgres = EmbeddedPostgres(self._workspace.postgres).start()
+        if self._pair is not None:
+            self._start_pair(self._pair, console)
+        elif not self._database_url:
+            home = primary_alone(self._workspace.directory)
+            self._postgres = EmbeddedPostgres(home, settings=WITHOUT_STANDBY).start()
             self._database_url = self._postgres.database_url
+
+    def _start_pair(self, pair: DemoPair, console: Child | None) -> None:
+        if self._database_url:
+            raise ConfigurationError(f"--with-standby brings its own database: unset {DATABASE_VARIABLE}")
+        self._agent = pair.start()
+        found = pair.database_url(self._agent, lambda: self._ended(console))
+        if found is None and not self._ended(console):
+            raise self._why(self._agent)
+        self._database_url = found or ""
 
     def _start_servers(self, console: Child | None) -> list[Child] | None:
         """Start backend, keys, simulator, signer and watcher; None when the demo was ended meanwhile."""
@@ -158,7 +183,12 @@ class Demo:
         if backend is None:
             return None
         further = (self._start_keys, self._start_simulator, self._start_signer, self._start_watcher)
-        return [backend, *(start() for start in further)]
+        servers = [backend, *(start() for start in further)]
+        if self._pair is None or self._agent is None:
+            return servers
+        if not self._pair.await_standby(self._agent, lambda: self._ended(console)) and not self._ended(console):
+            say(f"The standby does not follow yet; see {self._agent.log}")
+        return [*servers, self._agent]
 
     def _start_backend(self, console: Child | None) -> Child | None:
         ours, theirs = socket.socketpair()
@@ -172,14 +202,17 @@ class Demo:
             "WATCHFLOOR_DATA_DIR": str(self._workspace.backend),
             "WATCHFLOOR_SIGNER_SOCKET": str(self._workspace.signer_socket),
             "WATCHFLOOR_WITNESSES": shlex.quote(f"dir:{self._workspace.witness}"),
+            PREPARED_VARIABLE: "1" if self._is_prepared else "",
         }
+        if self._pair is not None:
+            environment["WATCHFLOOR_CLUSTER"] = self._pair.setting
         with ours:
             with theirs:
                 backend = self._supervisor.start(
                     "backend", "watchfloor.demo.backend", environment=environment,
                     log=self._workspace.logs / "backend.log", pass_fds=[self._listening.fileno(), theirs.fileno()],
                 )  # fmt: skip
-            self._start_database()  # while the backend imports
+            self._start_database(console)  # while the backend imports
             with contextlib.suppress(BrokenPipeError):  # it has ended; waiting for it finds out why
                 ours.sendall(self._database_url.encode())
                 ours.shutdown(socket.SHUT_WR)
@@ -190,6 +223,7 @@ class Demo:
         while not self._ended(console):
             if channel.fileno() in self._supervisor.wait(WATCH_SECONDS, channel.fileno()):
                 if _said(channel):
+                    self._is_prepared = True
                     return backend
                 backend.process.wait()
                 raise self._why(backend)
@@ -252,9 +286,16 @@ class Demo:
                 "watcher": self._start_watcher,
                 "keys": self._start_keys,
             }
+            if self._pair is not None:
+                starts["pair"] = partial(self._restart_agent, self._pair)
             fresh = starts[child.name]() if child.name in starts else self._start_backend(console)
             replaced += [] if fresh is None else [fresh]
         return replaced
+
+    def _restart_agent(self, pair: DemoPair) -> Child:
+        """Both servers have ended with it; it starts those again that a drill has not killed."""
+        self._agent = pair.start()
+        return self._agent
 
     def _ended(self, console: Child | None) -> bool:
         return self._supervisor.stop_requested or (console is not None and console.exit_code() is not None)
@@ -279,7 +320,10 @@ class Demo:
             self._supervisor.stop(console, seconds=CONSOLE_STOP_SECONDS)
             if console.exit_code() == -signal.SIGKILL:
                 restore_terminal(self._terminal)
-        self._supervisor.stop(*(child for child in running if child.name != "console"), seconds=SERVERS_STOP_SECONDS)
+        others = (child for child in running if child.name != "console" and child is not self._agent)
+        self._supervisor.stop(*others, seconds=SERVERS_STOP_SECONDS)
+        if self._agent is not None:
+            self._supervisor.stop(self._agent, seconds=PAIR_STOP_SECONDS)
         if self._postgres is not None:
             self._postgres.stop()
         self._supervisor.close()

@@ -59,7 +59,8 @@ def run() -> int:
             Machine("simulator", SIMULATOR_PERMISSIONS, Path(os.environ["WATCHFLOOR_DEMO_TOKEN_FILE"])),
             Machine("watcher", WATCHER_PERMISSIONS, Path(os.environ["WATCHFLOOR_DEMO_WATCHER_TOKEN_FILE"])),
         )
-        prepare(settings, Path(os.environ["WATCHFLOOR_DEMO_USERS_FILE"]), machines, keys)
+        if not os.environ.get("WATCHFLOOR_DEMO_PREPARED"):  # by an earlier process of this demo; it may be away now
+            prepare(settings, Path(os.environ["WATCHFLOOR_DEMO_USERS_FILE"]), machines, keys)
         return EXIT_OK if serve(settings, listening=listening, on_ready=report) else EXIT_FAILED
     except (ConfigurationError, WatchfloorError) as error:
         sys.stderr.write(f"watchfloor: {error}\n")

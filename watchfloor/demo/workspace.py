@@ -18,6 +18,7 @@ DEFAULT_DIRECTORY = ".watchfloor"
 FORMAT = 1  # raise when an older Watchfloor could not use the directory any more
 HANDOVER_SECONDS = 6.0  # a demo that is stopping is gone by then
 POLL_SECONDS = 0.05
+PAIR_SOCKET_NAME = "pair.sock"
 _NAME_CHARS = 16  # of the longest name among the demo's users, with room
 
 
@@ -36,6 +37,7 @@ class Workspace:
         self.signer = self.directory / "signer"
         self.witness = self.directory / "witness"
         self.signer_socket = self.signer / SOCKET_NAME
+        self.pair_socket = self.directory / PAIR_SOCKET_NAME
         self.keys = self.directory / "keys"
         self.agents = self.keys / "agents"
         self._elsewhere: tempfile.TemporaryDirectory[str] | None = None
@@ -75,6 +77,7 @@ class Workspace:
             self._elsewhere = tempfile.TemporaryDirectory(prefix="wf-demo-")
             self.signer_socket = Path(self._elsewhere.name) / SOCKET_NAME
             self.agents = Path(self._elsewhere.name)
+            self.pair_socket = self.agents / PAIR_SOCKET_NAME
 
     def _make(self) -> None:
         if not self.directory.is_dir():

@@ -40,7 +40,8 @@ class EmbeddedPostgres:
     """A private PostgreSQL in `data_dir`, shared by every process that starts it there and gone with the last one.
 
     `fast` gives up durability and is for throw-away data only. `ephemeral` removes `data_dir` at the end. `settings`
-    are PostgreSQL's own, for a server that this call starts; one that runs already keeps its own.
+    are PostgreSQL's own, for a server that this call starts; one that runs already keeps its own. `socket_dir` is a
+    directory that only this server uses and that is gone with it, where its address has to be the same every time.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class EmbeddedPostgres:
         ephemeral: bool = False,
         settings: Mapping[str, str] | None = None,
         reachable_places: Sequence[Path] | None = None,
+        socket_dir: Path | None = None,
     ) -> None:
         self.home = Path(data_dir).expanduser().resolve()
         self._fast = fast
         self._ephemeral = ephemeral
         self._settings = dict(settings or {})
         self._places = reachable_places
+        self._wanted_socket_dir = socket_dir
         self._holding: int | None = None
         self._socket_dir: Path | None = None
 
@@ -103,6 +106,17 @@ class EmbeddedPostgres:
     def running(self) -> bool:
         """Say whether the server accepts connections now."""
         return self._socket_dir is not None and _answers(self._socket_dir)
+
+    def server_pid(self) -> int | None:
+        """The number of the server's first process; None while there is none."""
+        try:
+            return int(json.loads((self.home / "server.json").read_text())["server_pid"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def has_ended(self) -> bool:
+        """Say whether nothing of the server is left: what has started and does not answer has not ended."""
+        return not _is_locked(self.home / "guard.lock")
 
     def __enter__(self) -> Self:
         return self.start()
@@ -166,7 +180,8 @@ class EmbeddedPostgres:
             clusters.create(cluster, usable, account, durable=not self._fast)
         _remove_stale_pid_file(cluster)
         _remove_stale_socket_directory(self.home / "server.json")
-        socket_dir = _socket_directory(account)
+        wanted = self._wanted_socket_dir
+        socket_dir = _socket_directory(account) if wanted is None else _made_socket_directory(wanted, account)
         log = self.home / "postgres.log"
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
@@ -275,6 +290,18 @@ def _socket_directory(account: accounts.Account | None) -> Path:
                 continue
         return directory
     raise ConfigurationError("no writable temporary directory with a short path for the database socket: set TMPDIR")
+
+
+def _made_socket_directory(directory: Path, account: accounts.Account | None) -> Path:
+    """Make a directory of a server that does not run; a server that was killed leaves its socket there."""
+    if len(os.fsencode(directory / SOCKET_NAME)) > LONGEST_SOCKET_PATH_BYTES:
+        raise ConfigurationError(f"{directory} is too long a path for the database socket: choose a shorter one")
+    directory.mkdir(mode=0o700, exist_ok=True)
+    for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
+        (directory / name).unlink(missing_ok=True)
+    if account is not None:
+        os.chown(directory, account.uid, account.gid)
+    return directory
 
 
 def _remove_stale_pid_file(cluster: Path) -> None:
