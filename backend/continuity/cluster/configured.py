@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Final
 
 from backend.clock import Clock
+from backend.continuity.cluster.pair import pair_of
+from backend.continuity.cluster.patroni_configured import patroni_of
 from backend.continuity.cluster.port import Cluster, ClusterError, Killed, OnlyThere
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 from contract.recovery import Topology
 
-ADAPTERS: Final[Mapping[str, Callable[[Settings, Clock], Cluster]]] = {}
+ADAPTERS: Final[Mapping[str, Callable[[Settings, Clock], Cluster]]] = {"pair": pair_of, "patroni": patroni_of}
 """By the word before the colon of `WATCHFLOOR_CLUSTER`. Raises ConfigurationError for what it cannot read."""
 NONE: Final = "none"
 

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from backend.clock import Clock
 from backend.continuity.cluster.port import ClusterError, Killed, OnlyThere
+from backend.errors import ConfigurationError
+from backend.settings import Settings
 from contract.recovery import Topology
 
 PROVIDER: Final = "pair"
@@ -95,3 +97,15 @@ class PairCluster:
         if answer.status_code != httpx.codes.OK:
             raise ClusterError(str(said.get("message", "the pair's agent refused without a reason")))
         return said
+
+
+def pair_of(settings: Settings, clock: Clock) -> PairCluster:
+    """The pair whose agent listens where the settings say after `pair:`.
+
+    Raises:
+        ConfigurationError: no socket is named.
+    """
+    path = settings.cluster.removeprefix(f"{PROVIDER}:")
+    if not path:
+        raise ConfigurationError("WATCHFLOOR_CLUSTER names no socket after `pair:`.")
+    return PairCluster(Path(path), clock)

@@ -1,14 +1,14 @@
 """Marker rows of recovery drills
 
-Revision ID: 0031
-Revises: 0030
+Revision ID: 0022
+Revises: 0021
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0031"
-down_revision = "0030"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,14 @@
 """Recovery drills: the drills, the lines of their journals, what is asked of them elsewhere
 
-Revision ID: 0030
-Revises: 0019
+Revision ID: 0021
+Revises: 0020
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0030"
+revision = "0021"
 down_revision = "0020"
 branch_labels = None
 depends_on = None
