@@ -88,7 +88,7 @@ async def test_a_command_that_takes_too_long_ends_with_all_it_started(stand: Sta
     script = f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/own; sleep 60; sleep 60"
     step = step_of("command", argv=["sh", "-c", script])
     running = asyncio.create_task(KINDS["command"].run(stand.at(step)))
-    while not (tmp_path / "own").exists() or not (tmp_path / "own").read_text():
+    while not (tmp_path / "own").exists() or not (tmp_path / "own").read_text():  # noqa: ASYNC110  another process
         await asyncio.sleep(0.02)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
