@@ -52,7 +52,7 @@ class Keeping:
     ) -> None:
         self._runtime, self._telling, self._take, self._given_up = runtime, telling, take, given_up
         self._monotonic = runtime.clock.monotonic
-        self._reserve = Reserve(runtime.settings)
+        self._reserve = Reserve(runtime.settings, runtime.database.nodes)
         self._timeline = Timeline(runtime, telling, self._reserve)
         self._answers: dict[UUID, str] = {}
         self._under_way: asyncio.Task[Mirrored] | None = None
