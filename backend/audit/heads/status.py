@@ -54,6 +54,11 @@ class HeadStatus:
         """How many witnesses do their work."""
         return sum(one.problem is None for one in self.witnesses)
 
+    @property
+    def unheld(self) -> list[str]:
+        """Logs of which no head is held by the witnesses that are needed: their past cannot be checked from outside."""
+        return [log.log for log in self.logs if log.size and not log.witnessed] if self.required else []
+
     def sentence(self) -> str:
         """One plain sentence for a probe."""
         if self.faults:
@@ -62,9 +67,8 @@ class HeadStatus:
             return f"The ledger's heads are unsigned: {self.signer.problem}"
         if self.working < self.required:
             return f"The ledger's heads are signed, but {self.working} of {self.required} witnesses needed hold them."
-        unheld = [log.log for log in self.logs if log.size and not log.witnessed]
-        if unheld and self.required:
-            names = ", ".join(unheld)
+        if self.unheld:
+            names = ", ".join(self.unheld)
             return f"The ledger's heads are signed; of {names} no head is held by {self.required} witnesses yet."
         return f"The ledger's heads are signed and held by {self.working} of {len(self.witnesses)} witnesses."
 
