@@ -17,7 +17,8 @@ from pathlib import Path
 import click
 from pydantic_core import PydanticUndefined
 
-from backend.audit.events import AuditEvent
+from backend.audit.events import EVERY_EVENT, AuditEvent
+from backend.audit.recovery_events import RecoveryEvent
 from backend.policy.load import load_policy
 from backend.risk.indicators import RULES
 from backend.settings import Settings
@@ -163,10 +164,10 @@ def indicators_page() -> str:
 def audit_events_page() -> str:
     """Every event type of the audit log with its category in the built-in policy."""
     policy = load_policy("mev")
-    texts = _member_texts(AuditEvent)
+    texts = _member_texts(AuditEvent) | _member_texts(RecoveryEvent)
     rows = [
         f"| `{event.value}` | {policy.audit_category(event.value)} | {_cell(texts[event.name])} |\n"
-        for event in AuditEvent
+        for event in EVERY_EVENT
     ]
     head = "| event type | category | what happened |\n|---|---|---|\n"
     return f"# Audit events\n\n{NOTICE}\n{AUDIT_PREFACE}\n{head}{''.join(rows)}"

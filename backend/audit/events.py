@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import Final
 
+from backend.audit.recovery_events import RecoveryEvent
+
 
 class AuditEvent(StrEnum):
     """Everything that is ever written to the audit log; the text below each member is what the documentation prints."""
@@ -288,22 +290,6 @@ class AuditEvent(StrEnum):
     """Somebody asked for a legal hold to be lifted."""
     LEGAL_HOLD_LIFTED = "privacy.legal_hold.lifted"
     """A second person lifted a legal hold, or was refused to."""
-    RECOVERY_DRILL_STARTED = "recovery.drill.started"
-    """A recovery drill was started: its plan, its cluster, who is primary and what was found of its preconditions."""
-    RECOVERY_STEP_ENDED = "recovery.step.ended"
-    """A step of a recovery drill passed or failed; the hash is of all that it printed and found."""
-    RECOVERY_STEP_UNDONE = "recovery.step.undone"
-    """A step of a recovery drill was rolled back, or could not be."""
-    RECOVERY_DRILL_ABORTED = "recovery.drill.aborted"
-    """Somebody ended a recovery drill before its end."""
-    RECOVERY_DRILL_ENDED = "recovery.drill.ended"
-    """A recovery drill ended: what was measured, the steady state afterwards and what is left to do."""
-    RECOVERY_REPORT_SIGNED = "recovery.report.signed"
-    """Another person than who ran it signed a drill's report off, by the hash of what they read."""
-    RECOVERY_FINDING_KEPT = "recovery.finding.kept"
-    """A finding of a drill became a follow-up action."""
-    BACKUP_CHECKED = "recovery.backup.checked"
-    """A row of the backup matrix was looked at, or restored into a scratch server and compared."""
     SUBJECT_NAMED = "ledger.subject.named"
     """The ledger learnt a person's name; the entry commits to it, and to whose surrogate it is."""
     SUBJECT_ERASED = "ledger.subject.erased"
@@ -318,6 +304,8 @@ class AuditEvent(StrEnum):
     """Two people let the ledger continue after it was found older or other than its witnessed heads; what was lost."""
 
 
+EVERY_EVENT: Final[tuple[StrEnum, ...]] = (*AuditEvent, *RecoveryEvent)
+"""All of the vocabulary."""
 SETTLING: Final[frozenset[str]] = frozenset({AuditEvent.EMITTER_SETTLED, AuditEvent.EMITTER_CLOSED})
 """Entries that say nothing but that the entries of their process before them are settled."""
 UNHURRIED: Final[frozenset[str]] = frozenset({AuditEvent.SEARCH_RUN, AuditEvent.ROUTE_READ})

@@ -14,7 +14,7 @@ from backend.audit import subjects
 from backend.audit.amounts import Amount, Part, amount_of
 from backend.audit.canonical import MAX_TEXT_CHARS, clean_address, clean_text, clean_values
 from backend.audit.erasing import Destroyed, destroy, destroyed_subjects, still_there
-from backend.audit.events import AuditEvent
+from backend.audit.events import EVERY_EVENT
 from backend.audit.following import Followed, entries_between, sizes
 from backend.audit.introducing import surrogate_of
 from backend.audit.meta import META_LOG
@@ -40,7 +40,7 @@ __all__ = [
     "surrogate_of",
 ]  # fmt: skip
 
-_REGISTERED = frozenset(event.value for event in AuditEvent)
+_REGISTERED = frozenset(event.value for event in EVERY_EVENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import backend
 from backend.audit.canonical import MAX_DEPTH, MAX_EXACT_INT, clean_address, clean_text, clean_values
-from backend.audit.events import AuditEvent
+from backend.audit.events import EVERY_EVENT, AuditEvent
 from backend.audit.service import AuditDraft, record
 from backend.audit.tables import LedgerEntry
 from backend.clock import Clock
@@ -60,7 +60,7 @@ VALUES = st.dictionaries(
 ).filter(lambda values: _nests(values) <= MAX_DEPTH)
 DRAFTS = st.builds(
     AuditDraft,
-    event_type=st.sampled_from(AuditEvent),
+    event_type=st.sampled_from(EVERY_EVENT),
     action=TEXT,
     resource_type=st.none() | st.sampled_from(["freeze", "alert"]),
     resource_id=st.none() | TEXT | st.sampled_from(["€" * 99, "€" * 200]),
@@ -226,7 +226,7 @@ async def test_entries_are_counted_once_they_are_committed(app: App) -> None:
 
 # ── the vocabulary ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-_AREAS = frozenset(event.value.partition(".")[0] for event in AuditEvent)
+_AREAS = frozenset(event.value.partition(".")[0] for event in EVERY_EVENT)
 _LOOKS_LIKE_AN_EVENT = re.compile(r"[a-z_]+\.[a-z_]+\.[a-z_]+")
 _ROOT = Path(backend.__file__).parent
 
@@ -262,12 +262,12 @@ def _used_prefixes() -> set[str]:
 def test_every_event_type_in_the_code_is_registered() -> None:
     used = _used_literals()
     assert len(used) > 10, "the search for event types finds nothing any more"
-    assert used <= {event.value for event in AuditEvent}
+    assert used <= {event.value for event in EVERY_EVENT}
 
 
 def test_event_types_put_together_at_run_time_begin_like_registered_ones() -> None:
     for prefix in _used_prefixes():
-        assert any(event.value.startswith(prefix) for event in AuditEvent), prefix
+        assert any(event.value.startswith(prefix) for event in EVERY_EVENT), prefix
 
 
 def test_every_registered_event_type_is_used() -> None:
@@ -275,11 +275,13 @@ def test_every_registered_event_type_is_used() -> None:
     by_member = {
         node.attr
         for node in _nodes()
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "AuditEvent"
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("AuditEvent", "RecoveryEvent")
     }
     unused = [
         event.value
-        for event in AuditEvent
+        for event in EVERY_EVENT
         if event.value not in used
         and event.name not in by_member
         and not any(event.value.startswith(prefix) for prefix in prefixes)
@@ -290,14 +292,15 @@ def test_every_registered_event_type_is_used() -> None:
 @pytest.mark.parametrize("policy_name", ["mev", "methtrader"])
 def test_every_event_type_has_a_stated_category(policy_name: str) -> None:
     policy = load_policy(policy_name)
-    assert [event.value for event in AuditEvent if policy.audit.stated_category(event.value) is None] == []
+    assert [event.value for event in EVERY_EVENT if policy.audit.stated_category(event.value) is None] == []
 
 
-def test_every_event_type_is_documented_and_fits_its_column() -> None:
-    source = (_ROOT / "audit" / "events.py").read_text()
+@pytest.mark.parametrize("module", ["events.py", "recovery_events.py"])
+def test_every_event_type_is_documented_and_fits_its_column(module: str) -> None:
+    source = (_ROOT / "audit" / module).read_text()
     (body,) = [node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     for member, text in zip(body[1::2], body[2::2], strict=True):
         assert isinstance(member, ast.Assign)
         assert isinstance(text, ast.Expr)
         assert isinstance(text.value, ast.Constant)
-    assert max(len(event.value) for event in AuditEvent) <= 50
+    assert max(len(event.value) for event in EVERY_EVENT) <= 50
