@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,17 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
+from backend.documents.document import Document, markdown_of
+from backend.documents.printing import printed
+from backend.documents.text import moment
+from backend.documents.webpage import html_of
 from backend.errors import not_found
 from backend.incidents.postmortem import keeping
-from backend.incidents.postmortem.document import Document, markdown_of
 from backend.incidents.postmortem.facts import Facts
 from backend.incidents.postmortem.finding import finding_of
 from backend.incidents.postmortem.prefill import head, prefilled
-from backend.incidents.postmortem.printing import pdf_of
 from backend.incidents.postmortem.tables import PostmortemRow
 from backend.incidents.postmortem.templates import OWN
-from backend.incidents.postmortem.webpage import html_of
-from backend.incidents.postmortem.wording import moment
 from backend.incidents.writing import INCIDENT, row_of
 from contract.postmortem import ExportFormat, PostmortemState
 
@@ -41,8 +40,6 @@ _ENDINGS: Final = {
     ExportFormat.JSON: "json",
     ExportFormat.OCSF: "ocsf.json",
 }
-_PRINTING: Final = threading.Lock()
-"""Setting a long report takes a second of one core: others wait for it, and never for two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +101,7 @@ async def _written(
     document, footer = await _document(session, runtime, row, facts), _standing(row)
     if form is ExportFormat.HTML:
         return (await asyncio.to_thread(html_of, document, footer)).encode()
-    return await asyncio.to_thread(_printed, document, footer)
-
-
-def _printed(document: Document, footer: list[str]) -> bytes:
-    with _PRINTING:
-        return pdf_of(document, footer)
+    return await printed(document, footer)
 
 
 async def _markdown(session: AsyncSession, runtime: Runtime, row: PostmortemRow | None, facts: Facts) -> str:

@@ -4,7 +4,9 @@ Set in the Bitstream Vera that comes with reportlab: it has the Latin scripts, a
 as its code, such as <U+4E2D>, never left out. The same document gives the same bytes.
 """
 
+import asyncio
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,10 +15,10 @@ from xml.sax.saxutils import escape
 
 from markdown_it.token import Token
 
+from backend.documents.document import Document
+from backend.documents.text import visible
+from backend.documents.webpage import parser
 from backend.errors import WatchfloorError
-from backend.incidents.postmortem.document import Document
-from backend.incidents.postmortem.webpage import parser
-from backend.incidents.postmortem.wording import visible
 from contract.errors import ErrorCode
 
 _FACES: Final = {
@@ -36,6 +38,22 @@ _MAX_WANTED_CHARS: Final = 90
 """Of a column: a longer text is broken anyhow."""
 _BREAKS: Final = {"softbreak": " ", "hardbreak": "<br/>"}
 _TAGS: Final = {"strong": "b", "em": "i", "s": "strike"}
+_PRINTING: Final = threading.Lock()
+"""Setting a long report takes a second of one core: others wait for it, and never for two."""
+
+
+async def printed(document: Document, footer: Sequence[str] = ()) -> bytes:
+    """The document as PDF, made in a thread.
+
+    Raises:
+        WatchfloorError: as `pdf_of`.
+    """
+    return await asyncio.to_thread(_in_turn, document, footer)
+
+
+def _in_turn(document: Document, footer: Sequence[str]) -> bytes:
+    with _PRINTING:
+        return pdf_of(document, footer)
 
 
 def pdf_of(document: Document, footer: Sequence[str] = ()) -> bytes:
