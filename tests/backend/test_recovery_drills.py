@@ -46,11 +46,11 @@ class Floor:
         return drill
 
     async def ended(self, ref: str) -> RecoveryDrill:
-        drill = await self.until(ref, lambda one: one.state in ENDED)
+        await self.until(ref, lambda one: one.state in ENDED)
         async with asyncio.timeout(PATIENCE_S):
             while self.app.app.state.recovery.current is not None:  # noqa: ASYNC110  nothing tells
                 await asyncio.sleep(POLL_S)
-        return drill
+        return await self.get(ref)
 
     async def whole(self, **request: Any) -> RecoveryDrill:
         answer = await self.start(**request)
@@ -60,7 +60,8 @@ class Floor:
 
 @asynccontextmanager
 async def floor(database_url: str, data: Path, *steps: dict[str, Any]) -> AsyncIterator[Floor]:
-    async with started_app(database_url, settings={"data_dir": data}) as app:
+    key = data.parent / "master.key"
+    async with started_app(database_url, settings={"data_dir": data, "master_key_file": key}) as app:
         stage = Stage()
         put_on(app, stage, [plan_of(*(steps or PLAN_STEPS))])
         async with await app.as_(ADMIN) as http:
