@@ -56,6 +56,7 @@ from backend.auth.watching import Watch
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
+from backend.continuity import report_routes as recovery_report_routes
 from backend.continuity import routes as recovery_routes
 from backend.continuity.equipment import parts_of
 from backend.continuity.running import Drills
@@ -117,6 +118,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     incident_kept_routes.router,
     freeze_routes.router,
     recovery_routes.router,
+    recovery_report_routes.router,
     executors_routes.router,
     fencing.router,
     executors_socket.router,

@@ -12,6 +12,9 @@ from contract.reasons import MAX_REASON_CHARS, has_words
 MAX_EVIDENCE_CHARS = 10_000
 """What a person writes as the evidence of a manual step."""
 
+MAX_ACTION_CHARS = 200
+"""As long as any follow-up action of an incident."""
+
 Why = Annotated[str, Field(max_length=MAX_REASON_CHARS), AfterValidator(has_words)]
 Key = Annotated[str, Field(max_length=64), AfterValidator(storable)]
 
@@ -343,7 +346,7 @@ class SignRequest(WireRequest):
 class FindingRequest(WireRequest):
     """Make a finding of a drill a follow-up action."""
 
-    action: Why
+    action: Annotated[str, Field(max_length=MAX_ACTION_CHARS), AfterValidator(has_words)]
     owner: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
     due: date
 
@@ -441,3 +444,5 @@ class DrillReport(Wire):
     """Of the report's facts, the same for every form: what is signed off."""
     signed_by: str | None = None
     signed_at: UtcDatetime | None = None
+    proposed_findings: list[str] = []
+    """What the facts themselves ask to be looked into, each as the text of an action, and perhaps too long for one."""
