@@ -56,6 +56,7 @@ from backend.auth.watching import Watch
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
+from backend.continuity import overdue as recovery_overdue
 from backend.continuity import report_routes as recovery_report_routes
 from backend.continuity import routes as recovery_routes
 from backend.continuity.equipment import parts_of
@@ -144,6 +145,7 @@ MONITORS: tuple[Monitor, ...] = (
     service_token_use.MONITOR,
     headwatch.MONITOR,
     feedwatch.MONITOR,
+    recovery_overdue.MONITOR,
     archivewatch.MONITOR,
     ledger_periods.PERIODS,
     following.MONITOR,

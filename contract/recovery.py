@@ -371,7 +371,9 @@ class Schedule(Wire):
     every: str
     last_passed: date | None = None
     due: date | None = None
-    """None where the policy schedules none."""
+    """None while nothing says from when on it counts."""
+    why: str = ""
+    """Why then: a period after the last one that passed, or never drilled."""
     overdue_days: int = 0
     """0 while it is not."""
     reviewer: str = ""

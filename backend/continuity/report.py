@@ -29,6 +29,7 @@ _BAD: Final = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.INTERR
 
 def facts_of(run: Run, told: Sequence[Line]) -> Facts:
     """Everything that a report says and that does not change any more once the drill has ended."""
+    told = _until_the_end(told)
     started, ended = run.started, run.ended
     looks = [line for line in told if isinstance(line, lines.Looked)]
     return {
@@ -55,8 +56,13 @@ def facts_of(run: Run, told: Sequence[Line]) -> Facts:
         "measured": measured(run).model_dump(mode="json"),
         "with_outage": run.with_outage,
         "left_to_do": [] if ended is None else list(ended.left_to_do),
-        "lines": run.count,
     }
+
+
+def _until_the_end(told: Sequence[Line]) -> list[Line]:
+    """Without what was said after it, such as the number of an incident that was declared late."""
+    ends = [n for n, line in enumerate(told, 1) if isinstance(line, lines.Ended)]
+    return list(told[: ends[0]] if ends else told)
 
 
 def canonical(facts: Facts) -> bytes:

@@ -28,8 +28,8 @@ from backend.incidents.working import change, correct, link, note, report_sent, 
 from backend.standins import replace_name
 
 __all__ = [
-    "IncidentFilter", "Named", "Record", "add_follow_up", "advance", "attach", "attach_answer", "change", "change_follow_up",
-    "close", "content_of", "correct", "declare", "follow_up_counts", "follow_ups", "forget_person",
+    "IncidentFilter", "Named", "Record", "add_follow_up", "advance", "attach", "attach_answer", "change",
+    "change_follow_up", "close", "content_of", "correct", "declare", "follow_up_counts", "follow_ups", "forget_person",
     "get_incident", "incident_timeline", "incidents", "link", "note", "open_ones", "pieces", "record_of", "reopen",
     "report_sent", "resolve", "set_milestone", "set_role", "snapshot", "stats", "tick",
 ]  # fmt: skip

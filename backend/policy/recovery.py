@@ -176,6 +176,10 @@ class RecoveryRules(PolicyTable):
 
     scheduled_as: Text
     """The entry of the audit schedule that says how often."""
+    tested_by: Words = ()
+    """Plans that count as that test; none: all. A switchover in order is practice, and proves no recovery."""
+    overdue_severity: Severity
+    """Of the alert while the test is overdue."""
     marker_every_ms: Annotated[PositiveCount, Field(ge=20, le=10_000)]
     max_lag_bytes: PositiveCount
     """A standby further behind is not healthy."""
@@ -194,6 +198,9 @@ class RecoveryRules(PolicyTable):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        unique(tuple(plan.name for plan in self.plans))
+        known = tuple(plan.name for plan in self.plans)
+        unique(known)
+        if missing := sorted(set(self.tested_by) - set(known)):
+            raise ValueError(f"tested_by names no plan: {', '.join(missing)}")
         unique(tuple(source.data for source in self.backups))
         return self
