@@ -58,6 +58,10 @@ class Keeping:
         self._reader = asyncio.Semaphore(1)
         self._published = -PUBLISH_S
 
+    async def hear(self) -> None:
+        """Ask once how the database has it, before anything is done: somebody may have given it up. Never fails."""
+        await self._once()
+
     async def until_ended(self) -> None:
         """Keep at it until the drill has ended and the database has all of it."""
         heard = -HEARTBEAT_S
