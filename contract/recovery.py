@@ -106,6 +106,8 @@ class RecoveryPlan(Wire):
     """Kinds of data whose recovery point objectives apply; the strictest counts."""
     steps: list[PlannedStep]
     destructive: bool
+    practice: bool = False
+    """It does not count as the test that the audit schedule wants."""
     problems: list[str] = []
     """Why it cannot be run here; empty when it can."""
 

@@ -1,7 +1,7 @@
 """When the next drill is due by the policy's audit schedule, and how earlier ones did against their targets.
 
-A drill that was started counts for nothing: only one that passed, of a plan that the policy takes for the test. Must
-never say that nothing is due because nobody has ever tested.
+Only a drill that passed counts, and none of a plan that is practice. Must never say that nothing is due because nobody
+has ever tested.
 """
 
 from calendar import monthrange
@@ -36,8 +36,7 @@ async def schedule_of(session: AsyncSession, runtime: Runtime) -> Schedule:
     """When the next drill is due, as `schedule` says of what the database knows."""
     entry, rules = entry_of(runtime), runtime.policy.recovery
     passed = select(func.max(RecoveryDrillRow.started_at)).where(RecoveryDrillRow.state == DrillState.PASSED.value)
-    if rules.tested_by:
-        passed = passed.where(RecoveryDrillRow.plan.in_(rules.tested_by))
+    passed = passed.where(RecoveryDrillRow.plan.not_in([plan.name for plan in rules.plans if plan.practice]))
     last_at = await session.scalar(passed)
     began_at = await audit.ledger_began(session) if last_at is None else None
     return schedule(entry, _day(last_at), _day(began_at), runtime.clock.now().astimezone(UTC).date())

@@ -42,7 +42,6 @@ def wrong_names(data: dict[str, Any]) -> Iterator[Finding]:
     yield from _unknown_categories(data)
     yield from _unknown_classes(data)
     yield from _unknown_of_access(data, roles)
-    yield from _unknown_schedule(data)
     yield from _unknown_steps(data)
 
 
@@ -55,13 +54,6 @@ def _unknown_of_access(data: dict[str, Any], roles: dict[str, Any]) -> Iterator[
     known = {one.get("name") for one in _list(data, "audit_schedule") if isinstance(one, dict)}
     if isinstance(named, str) and named not in known:
         yield ("watchfloor", "access", "reviews", "scheduled_as"), _no_such("scheduled audit", named, known)
-
-
-def _unknown_schedule(data: dict[str, Any]) -> Iterator[Finding]:
-    named = _table(data, "watchfloor", "recovery").get("scheduled_as")
-    known = {one.get("name") for one in _list(data, "audit_schedule") if isinstance(one, dict)}
-    if isinstance(named, str) and named not in known:
-        yield ("watchfloor", "recovery", "scheduled_as"), _no_such("scheduled audit", named, known)
 
 
 def _unknown_steps(data: dict[str, Any]) -> Iterator[Finding]:

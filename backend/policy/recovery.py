@@ -142,6 +142,8 @@ class Plan(PolicyTable):
     """A class of `continuity.rto_minutes`."""
     data: Texts
     """Kinds of data of `continuity.rpo_minutes`; the strictest counts."""
+    practice: Flag = False
+    """It does not count as the test of the audit schedule: a switchover in order proves no recovery."""
     preconditions: Annotated[tuple[PreconditionName, ...], Field(min_length=1), AfterValidator(unique)]
     steps: Annotated[tuple[AnyStep, ...], Field(min_length=1, max_length=50)]
 
@@ -176,8 +178,6 @@ class RecoveryRules(PolicyTable):
 
     scheduled_as: Text
     """The entry of the audit schedule that says how often."""
-    tested_by: Words = ()
-    """Plans that count as that test; none: all. A switchover in order is practice, and proves no recovery."""
     overdue_severity: Severity
     """Of the alert while the test is overdue."""
     marker_every_ms: Annotated[PositiveCount, Field(ge=20, le=10_000)]
@@ -198,9 +198,6 @@ class RecoveryRules(PolicyTable):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        known = tuple(plan.name for plan in self.plans)
-        unique(known)
-        if missing := sorted(set(self.tested_by) - set(known)):
-            raise ValueError(f"tested_by names no plan: {', '.join(missing)}")
+        unique(tuple(plan.name for plan in self.plans))
         unique(tuple(source.data for source in self.backups))
         return self

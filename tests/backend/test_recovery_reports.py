@@ -9,13 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
+from backend.continuity import service as continuity
 from backend.continuity.measuring import Lost
-from contract.recovery import DrillReport, DrillState, RecoveryDrill
+from contract.recovery import DrillReport, RecoveryDrill
+from contract.recovery_states import DrillState
 from tests.backend.test_recovery_drills import PATIENCE_S, POLL_S, Floor, floor
 from tests.support.ledger import settled
 from tests.support.outage import outage
 from tests.support.pdf import text_of
-from tests.support.people import ADMIN2, AUDITOR, OFFICER, OPERATOR
+from tests.support.people import ADMIN, ADMIN2, AUDITOR, OFFICER, OPERATOR
 
 STATEMENT = "I have read it and it says what happened."
 
@@ -215,6 +217,21 @@ async def test_a_drill_that_touched_nothing_has_no_actions_and_still_a_report(
         read = await report(here.http, drill.ref)
         assert "none: nothing was touched" in read.text
         assert read.proposed_findings == ["Mend what was not as it should be before: The cluster answers: it was asked"]
+
+
+async def test_a_signed_report_whose_person_was_erased_says_that_it_differs(database_url: str, tmp_path: Path) -> None:
+    async with floor(database_url, tmp_path) as here, await here.app.as_(OFFICER) as officer:
+        ref = (await here.whole()).ref
+        sha256 = (await report(officer, ref)).sha256
+        assert (await sign(officer, ref, sha256)).status_code == 200
+        async with here.app.runtime.database.transaction() as session:
+            await continuity.forget_person(session, ADMIN.name, stand_in="person-7f3a")
+        after = await report(officer, ref)
+        assert after.sha256 != sha256
+        assert f"SHA-256 that was signed: {sha256}" in after.text
+        assert "They differ" in after.text
+        assert "by person-7f3a" in after.text.replace("\\", "")
+        assert f"by {ADMIN.name}" not in after.text
 
 
 async def test_without_the_database_there_is_no_report(database_url: str, tmp_path: Path) -> None:

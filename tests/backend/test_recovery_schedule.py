@@ -11,8 +11,10 @@ from backend.continuity import overdue
 from backend.continuity.tables import RecoveryDrillRow
 from contract.alerts import Alert
 from contract.recovery import DrillHistory, Schedule
+from contract.recovery_states import DrillState
 from tests.backend.test_recovery_drills import Floor, floor
 from tests.support.app import App
+from tests.support.recovery import PLAN_STEPS, plan_of, put_on
 
 LONG = timedelta(days=200)
 """More than two quarters."""
@@ -62,12 +64,12 @@ async def test_an_overdue_test_is_an_alert_until_one_has_passed(database_url: st
         assert (told.last_passed, told.overdue_days) == (passed.started_at.date(), 0)
 
 
-async def test_another_plan_than_the_schedules_is_practice(database_url: str, tmp_path: Path) -> None:
+async def test_a_plan_that_is_practice_is_no_test(database_url: str, tmp_path: Path) -> None:
     async with floor(database_url, tmp_path) as here:
         await ledger_began_long_ago(here.app)
-        await here.whole()
-        async with here.app.runtime.database.transaction() as session:
-            await session.execute(update(RecoveryDrillRow).values(plan="switchover"))
+        practice = plan_of(*PLAN_STEPS).model_copy(update={"practice": True})
+        put_on(here.app, here.stage, [practice])
+        assert (await here.whole()).state is DrillState.PASSED
         assert len(await look(here.app)) == 1
 
 

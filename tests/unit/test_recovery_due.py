@@ -75,5 +75,7 @@ def test_without_a_ledger_nothing_says_from_when_on() -> None:
     assert (found.due, found.overdue_days) == (None, 0)
 
 
-def test_the_policy_takes_only_the_failover_for_the_test() -> None:
-    assert load_policy("mev").recovery.tested_by == ("failover",)
+def test_a_switchover_is_practice() -> None:
+    assert {plan.name: plan.practice for plan in load_policy("mev").recovery.plans} == {
+        "failover": False, "switchover": True,
+    }  # fmt: skip
