@@ -13,7 +13,7 @@ from backend.continuity.report import Facts, proposed_findings, sha256_of
 from backend.documents.document import Document
 from backend.documents.text import literal
 from contract.incidents import FollowUp
-from contract.recovery import Recovered
+from contract.recovery import DrillState, Recovered
 
 NOT_MEASURED: Final = "not measured"
 _NOT_COUNTED: Final = "not counted"
@@ -80,7 +80,8 @@ def _head(facts: Facts, around: Around) -> Iterable[tuple[str, str]]:
     yield "Started", f"{_instant(facts['started_at'])} by {literal(facts['started_by'])}"
     yield "Ended", _instant(facts["ended_at"])
     yield "Run by", ", ".join(literal(one) for one in facts["backends"])
-    yield "Incident", literal(around.incident) if around.incident else "none: nothing was touched"
+    none = "none: nothing was touched" if facts["state"] == DrillState.REFUSED.value else "none"
+    yield "Incident", literal(around.incident) if around.incident else none
 
 
 def _result(facts: Facts) -> str:
@@ -165,15 +166,20 @@ def _steps(facts: Facts) -> str:
 
 def _step(step: Facts) -> str:
     told = [
-        f"### Step {step['number']}: {literal(step['title'])}",
         f"- **Passes when:** {literal(step['passes_when'])}",
-        f"- **Found:** {literal(step['summary']) or 'nothing: it never ran to an end'}",
-        f"- **Ended:** {_instant(step['ended_at'])}, within {wording.target(step['timeout_seconds'])} allowed",
+        f"- **Found:** {literal(step['summary']) or 'nothing'}",
+        f"- **Ended:** {_end(step)}",
         f"- **Evidence (SHA-256):** {step['evidence_sha256'] or 'none'}",
     ]
+    return f"### Step {step['number']}: {literal(step['title'])}\n\n" + "\n".join(told)
+
+
+def _end(step: Facts) -> str:
     if step["started_at"] is None:
-        told[3] = "- **Ended:** it was never begun"
-    return told[0] + "\n\n" + "\n".join(told[1:])
+        return "it was never begun"
+    if step["ended_at"] is None:
+        return "nobody knows: the backend that ran it did not come back"
+    return f"{_instant(step['ended_at'])}; {wording.target(step['timeout_seconds'])} were allowed"
 
 
 def _rollback(facts: Facts) -> str:
@@ -245,7 +251,7 @@ def _or_none(value: Any) -> str:
 
 
 def _instant(text: str | None) -> str:
-    return _moment(None if text is None else datetime.fromisoformat(text))
+    return _NONE if text is None else _moment(datetime.fromisoformat(text))
 
 
 def _moment(at: datetime | None) -> str:
