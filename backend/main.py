@@ -58,9 +58,12 @@ from backend.changes import routes as changes_routes
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
+from backend.continuity import overdue as recovery_overdue
+from backend.continuity import report_routes as recovery_report_routes
 from backend.continuity import routes as recovery_routes
 from backend.continuity.equipment import parts_of
 from backend.continuity.running import Drills
+from backend.documents.pressing import Presses
 from backend.drafts import routes as drafts_routes
 from backend.executors import fencing
 from backend.executors import monitor as executors_monitor
@@ -79,7 +82,6 @@ from backend.incidents import routes as incident_routes
 from backend.incidents import scribe as incident_scribe
 from backend.incidents import telling as incident_telling
 from backend.incidents.postmortem import routes as postmortem_routes
-from backend.incidents.postmortem.pressing import Presses
 from backend.intake import routes as intake_routes
 from backend.leader import run_monitors
 from backend.limits import Limiter
@@ -121,6 +123,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     incident_kept_routes.router,
     freeze_routes.router,
     recovery_routes.router,
+    recovery_report_routes.router,
     executors_routes.router,
     fencing.router,
     executors_socket.router,
@@ -147,6 +150,7 @@ MONITORS: tuple[Monitor, ...] = (
     service_token_use.MONITOR,
     headwatch.MONITOR,
     feedwatch.MONITOR,
+    recovery_overdue.MONITOR,
     archivewatch.MONITOR,
     ledger_periods.PERIODS,
     following.MONITOR,

@@ -16,6 +16,9 @@ __all__ = ["ENDED", "ClusterAction", "DrillState", "NodeRole", "StepKind", "Step
 MAX_EVIDENCE_CHARS = 10_000
 """What a person writes as the evidence of a manual step."""
 
+MAX_ACTION_CHARS = 200
+"""As long as any follow-up action of an incident."""
+
 Why = Annotated[str, Field(max_length=MAX_REASON_CHARS), AfterValidator(has_words)]
 Key = Annotated[str, Field(max_length=64), AfterValidator(storable)]
 
@@ -107,6 +110,8 @@ class RecoveryPlan(Wire):
     """Kinds of data whose recovery point objectives apply; the strictest counts."""
     steps: list[PlannedStep]
     destructive: bool
+    practice: bool = False
+    """It does not count as the test that the audit schedule wants."""
     problems: list[str] = []
     """Why it cannot be run here; empty when it can."""
 
@@ -274,7 +279,7 @@ class SignRequest(WireRequest):
 class FindingRequest(WireRequest):
     """Make a finding of a drill a follow-up action."""
 
-    action: Why
+    action: Annotated[str, Field(max_length=MAX_ACTION_CHARS), AfterValidator(has_words)]
     owner: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
     due: date
 
@@ -299,7 +304,9 @@ class Schedule(Wire):
     every: str
     last_passed: date | None = None
     due: date | None = None
-    """None where the policy schedules none."""
+    """None while nothing says from when on it counts."""
+    why: str = ""
+    """Why then: a period after the last one that passed, or never drilled."""
     overdue_days: int = 0
     """0 while it is not."""
     reviewer: str = ""
@@ -372,3 +379,5 @@ class DrillReport(Wire):
     """Of the report's facts, the same for every form: what is signed off."""
     signed_by: str | None = None
     signed_at: UtcDatetime | None = None
+    proposed_findings: list[str] = []
+    """What the facts themselves ask to be looked into, each as the text of an action, and perhaps too long for one."""

@@ -1,5 +1,7 @@
 """Which ledger a database holds, and whether this process may write to it. One row, made by the first backend."""
 
+from datetime import datetime
+
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -37,6 +39,12 @@ async def ledger_of(session: AsyncSession, runtime: Runtime) -> Ledger:
             f"{runtime.keyring.master.current}: set WATCHFLOOR_MASTER_KEY_FILE to the right one."
         )
     return ledger
+
+
+async def ledger_began(session: AsyncSession) -> datetime | None:
+    """When the database's ledger was made; None before."""
+    began: datetime | None = await session.scalar(select(Ledger.created_at))
+    return began
 
 
 def origin_of(ledger: Ledger, log: str) -> str:

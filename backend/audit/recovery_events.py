@@ -18,6 +18,8 @@ class RecoveryEvent(StrEnum):
     """A recovery drill ended: what was measured, the steady state afterwards and what is left to do."""
     RECOVERY_REPORT_SIGNED = "recovery.report.signed"
     """Another person than who ran it signed a drill's report off, by the hash of what they read."""
+    RECOVERY_REPORT_EXPORTED = "recovery.report.exported"
+    """A drill's report left as a file; the hashes are of its facts and of the file."""
     RECOVERY_FINDING_KEPT = "recovery.finding.kept"
     """A finding of a drill became a follow-up action."""
     BACKUP_CHECKED = "recovery.backup.checked"

@@ -16,6 +16,7 @@ from backend.audit.canonical import MAX_TEXT_CHARS, clean_address, clean_text, c
 from backend.audit.erasing import Destroyed, destroy, destroyed_subjects, still_there
 from backend.audit.events import EVERY_EVENT
 from backend.audit.following import Followed, entries_between, sizes
+from backend.audit.identity import ledger_began
 from backend.audit.introducing import surrogate_of
 from backend.audit.meta import META_LOG
 from backend.audit.naming import line_without_names, names_known, taken_out, with_names, without_names
@@ -35,9 +36,9 @@ from ledger.entry import Detail, Index
 
 __all__ = [
     "ERASED", "META_LOG", "Amount", "AuditDraft", "Destroyed", "Followed", "Part", "amount_of", "count_since",
-    "destroy", "destroyed_subjects", "entries_between", "find_person", "introduce", "is_erased", "quarantined_values",
-    "readmit", "record", "sealed_within", "shown_with_names", "sizes", "still_there", "stored_without_names",
-    "surrogate_of",
+    "destroy", "destroyed_subjects", "entries_between", "find_person", "introduce", "is_erased", "ledger_began",
+    "quarantined_values", "readmit", "record", "sealed_within", "shown_with_names", "sizes", "still_there",
+    "stored_without_names", "surrogate_of",
 ]  # fmt: skip
 
 _REGISTERED = frozenset(event.value for event in EVERY_EVENT)

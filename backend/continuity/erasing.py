@@ -17,7 +17,7 @@ _OF_CALLER = ("ip", "user_agent")
 async def forget_person(session: AsyncSession, name: str, *, stand_in: str) -> None:
     """Replace a name wherever it says who acted; their addresses go."""
     await replace_name(session, (RecoveryDrillRow.started_by, RecoveryDrillRow.signed_by), name, stand_in)
-    for column in (RecoveryDrillRow.shown, RecoveryLineRow.data, RecoveryAskRow.caller):
+    for column in (RecoveryDrillRow.shown, RecoveryDrillRow.report, RecoveryLineRow.data, RecoveryAskRow.caller):
         table = column.class_
         quoted = f'"{name}"'
         found = await session.scalars(select(table).where(or_(cast(column, String).contains(quoted, autoescape=True))))

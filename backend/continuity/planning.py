@@ -117,6 +117,7 @@ async def _wire(parts: Parts, plan: Plan) -> RecoveryPlan:
         data=list(plan.data),
         steps=steps,
         destructive=is_destructive(plan),
+        practice=plan.practice,
         problems=problems_of(parts, plan),
     )
 

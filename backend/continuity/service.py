@@ -12,13 +12,14 @@ from backend.continuity.asking import ABORT, STEP
 from backend.continuity.core import Run
 from backend.continuity.due import schedule_of, trend_of
 from backend.continuity.erasing import forget_person
-from backend.continuity.lines import LINES, Line, stored
+from backend.continuity.kept import row_of, shown, told_of, with_signature
+from backend.continuity.lines import Line, stored
 from backend.continuity.mirroring import mirror
 from backend.continuity.running import Drills, another
 from backend.continuity.showing import show
-from backend.continuity.tables import RecoveryAskRow, RecoveryDrillRow, RecoveryLineRow
+from backend.continuity.tables import RecoveryAskRow, RecoveryDrillRow
 from backend.db import if_in_doubt, on_outcome
-from backend.errors import WatchfloorError, not_found
+from backend.errors import WatchfloorError
 from backend.paging import cut_page, newest_first
 from backend.policy.recovery import Plan
 from contract.errors import ErrorCode
@@ -51,7 +52,7 @@ async def start(
     plan = planning.plan_named(runtime, request.plan)
     await session.execute(_ONE_AT_A_TIME, {"key": _LOCK_KEY})
     if request.idempotency_key and (earlier := await _by_key(session, caller, request.idempotency_key)):
-        return _shown(earlier)
+        return shown(earlier)
     _refuse_plan(drills, plan, caller, request)
     running = await session.scalar(select(RecoveryDrillRow.ref).where(RecoveryDrillRow.running.is_(True)))
     if running is not None:
@@ -125,7 +126,7 @@ async def list_drills(session: AsyncSession, runtime: Runtime, *, cursor: str | 
     page, following = cut_page(rows, limit, lambda row: (row.started_at, row.id))
     running = await session.scalar(select(RecoveryDrillRow.ref).where(RecoveryDrillRow.running.is_(True)))
     return DrillHistory(
-        items=[_shown(row) for row in page],
+        items=[shown(row) for row in page],
         next_cursor=following,
         running=running,
         trend=await trend_of(session),
@@ -140,39 +141,9 @@ async def get_drill(session: AsyncSession, ref: str) -> RecoveryDrill:
     Raises:
         WatchfloorError: NOT_FOUND.
     """
-    row = await _row(session, ref)
-    run = core.fold(await _told(session, row.ref))
-    return _signed(show(run, heard_at=row.heard_at, whole=True), row)
-
-
-async def _row(session: AsyncSession, ref: str) -> RecoveryDrillRow:
-    wanted = select(RecoveryDrillRow).where(RecoveryDrillRow.ref == ref.strip().upper())
-    row = (await session.execute(wanted)).scalar_one_or_none()
-    if row is None:
-        raise not_found("recovery drill", ref)
-    return row
-
-
-async def _told(session: AsyncSession, ref: str) -> list[Line]:
-    told = await session.scalars(
-        select(RecoveryLineRow.data).where(RecoveryLineRow.drill == ref).order_by(RecoveryLineRow.n)
-    )
-    return [LINES.validate_python(one) for one in told]
-
-
-def _shown(row: RecoveryDrillRow) -> RecoveryDrill:
-    return _signed(RecoveryDrill.model_validate(row.shown), row)
-
-
-def _signed(shown: RecoveryDrill, row: RecoveryDrillRow) -> RecoveryDrill:
-    return shown.model_copy(
-        update={
-            "signed_by": row.signed_by,
-            "signed_at": row.signed_at,
-            "report_sha256": row.report_sha256,
-            "findings": row.findings,
-        }
-    )
+    row = await row_of(session, ref)
+    run = core.fold(await told_of(session, row.ref))
+    return with_signature(show(run, heard_at=row.heard_at, whole=True), row)
 
 
 # what is asked at another backend than the one that runs the drill
@@ -186,8 +157,8 @@ async def step(
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT if the step waits for nobody; NOT_ALLOWED; INVALID_REQUEST.
     """
-    row = await _row(session, ref)
-    run = core.fold(await _told(session, row.ref))
+    row = await row_of(session, ref)
+    run = core.fold(await told_of(session, row.ref))
     asking.waiting_step(run, caller, request)
     await _ask(session, runtime, caller, row, STEP, request)
     return show(run, heard_at=row.heard_at, whole=True)
@@ -201,8 +172,8 @@ async def abort(
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT if it has ended, or is being rolled back.
     """
-    row = await _row(session, ref)
-    run = core.fold(told := await _told(session, row.ref))
+    row = await row_of(session, ref)
+    run = core.fold(told := await told_of(session, row.ref))
     now = runtime.clock.now()
     silent = timedelta(seconds=runtime.policy.recovery.heard_within_seconds)
     if now - row.heard_at <= silent or run.ended is not None:

@@ -35,6 +35,8 @@ class RecoveryDrillRow(Base):
     signed_at: Mapped[UtcTime | None]
     statement: Mapped[str | None] = mapped_column(Text)
     report_sha256: Mapped[str | None] = mapped_column(String(64))
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    """The facts that were signed."""
     findings: Mapped[int] = mapped_column(Integer, server_default=text("0"))
 
     __table_args__ = (

@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.incidents.declaring import declare
-from backend.incidents.evidence import attach, attach_answer, content_of, pieces
+from backend.incidents.evidence import Named, attach, attach_answer, content_of, pieces
 from backend.incidents.followups import add as add_follow_up
 from backend.incidents.followups import change as change_follow_up
 from backend.incidents.followups import counts as follow_up_counts
@@ -28,8 +28,8 @@ from backend.incidents.working import change, correct, link, note, report_sent, 
 from backend.standins import replace_name
 
 __all__ = [
-    "IncidentFilter", "Record", "add_follow_up", "advance", "attach", "attach_answer", "change", "change_follow_up",
-    "close", "content_of", "correct", "declare", "follow_up_counts", "follow_ups", "forget_person",
+    "IncidentFilter", "Named", "Record", "add_follow_up", "advance", "attach", "attach_answer", "change",
+    "change_follow_up", "close", "content_of", "correct", "declare", "follow_up_counts", "follow_ups", "forget_person",
     "get_incident", "incident_timeline", "incidents", "link", "note", "open_ones", "pieces", "record_of", "reopen",
     "report_sent", "resolve", "set_milestone", "set_role", "snapshot", "stats", "tick",
 ]  # fmt: skip

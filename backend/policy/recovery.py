@@ -142,6 +142,8 @@ class Plan(PolicyTable):
     """A class of `continuity.rto_minutes`."""
     data: Texts
     """Kinds of data of `continuity.rpo_minutes`; the strictest counts."""
+    practice: Flag = False
+    """It does not count as the test of the audit schedule: a switchover in order proves no recovery."""
     preconditions: Annotated[tuple[PreconditionName, ...], Field(min_length=1), AfterValidator(unique)]
     steps: Annotated[tuple[AnyStep, ...], Field(min_length=1, max_length=50)]
 
@@ -176,6 +178,8 @@ class RecoveryRules(PolicyTable):
 
     scheduled_as: Text
     """The entry of the audit schedule that says how often."""
+    overdue_severity: Severity
+    """Of the alert while the test is overdue."""
     marker_every_ms: Annotated[PositiveCount, Field(ge=20, le=10_000)]
     max_lag_bytes: PositiveCount
     """A standby further behind is not healthy."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy.pool import QueuePool
 
+from backend.documents import pressing
+from backend.documents.document import Document
+from backend.documents.pressing import Presses
 from backend.errors import WatchfloorError
-from backend.incidents.postmortem import pressing
-from backend.incidents.postmortem.document import Document
-from backend.incidents.postmortem.pressing import Presses
 from contract.errors import ErrorCode
 from tests.backend.test_postmortems import exported, written
 from tests.support.app import App

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.documents.document import Document, markdown_of, sha256_of
+from backend.documents.printing import pdf_of, refuse_without_library
+from backend.documents.text import literal, visible
+from backend.documents.webpage import html_of
 from backend.errors import WatchfloorError
-from backend.incidents.postmortem.document import Document, markdown_of, sha256_of
 from backend.incidents.postmortem.finding import finding_of
 from backend.incidents.postmortem.prefill import head, prefilled
-from backend.incidents.postmortem.printing import pdf_of, refuse_without_library
 from backend.incidents.postmortem.report import read_report
 from backend.incidents.postmortem.templates import OWN, Template, templates_of
-from backend.incidents.postmortem.webpage import html_of
-from backend.incidents.postmortem.wording import duration, literal, visible
+from backend.incidents.postmortem.wording import duration
 from backend.policy.load import load_policy
 from contract.incidents import Impact, IncidentStatus, Severity
 from tests.support.incident_facts import BEGAN, after, facts, line

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
+from backend.documents.document import markdown_of, sha256_of
 from backend.errors import WatchfloorError, not_found
 from backend.incidents import telling
 from backend.incidents.postmortem import keeping
-from backend.incidents.postmortem.document import markdown_of, sha256_of
 from backend.incidents.postmortem.keeping import Part
 from backend.incidents.postmortem.merging import has_marks, merge
 from backend.incidents.postmortem.tables import PostmortemRow

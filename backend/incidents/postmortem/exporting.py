@@ -13,17 +13,17 @@ from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.db import let_go
+from backend.documents.document import Document, markdown_of
+from backend.documents.pressing import Presses
+from backend.documents.text import moment
+from backend.documents.webpage import html_of
 from backend.errors import not_found
 from backend.incidents.postmortem import keeping
-from backend.incidents.postmortem.document import Document, markdown_of
 from backend.incidents.postmortem.facts import Facts
 from backend.incidents.postmortem.finding import finding_of
 from backend.incidents.postmortem.prefill import head, prefilled
-from backend.incidents.postmortem.pressing import Presses
 from backend.incidents.postmortem.tables import PostmortemRow
 from backend.incidents.postmortem.templates import OWN
-from backend.incidents.postmortem.webpage import html_of
-from backend.incidents.postmortem.wording import moment
 from backend.incidents.timeline import may_see_audit
 from backend.incidents.writing import INCIDENT, row_of
 from contract.postmortem import ExportFormat, PostmortemState

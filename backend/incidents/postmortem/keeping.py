@@ -8,13 +8,13 @@ from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
+from backend.documents.document import Document
+from backend.documents.text import literal
 from backend.errors import WatchfloorError
-from backend.incidents.postmortem.document import Document
 from backend.incidents.postmortem.facts import Facts
 from backend.incidents.postmortem.prefill import NEEDS_WORDS, head, prefilled
 from backend.incidents.postmortem.tables import PostmortemEdit, PostmortemPart, PostmortemRow
 from backend.incidents.postmortem.templates import OWN, Template, templates_of
-from backend.incidents.postmortem.wording import literal
 from backend.incidents.record import record_of
 from backend.incidents.writing import row_of
 from contract.errors import ErrorCode

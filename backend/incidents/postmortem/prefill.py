@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from backend.documents.text import NOT_RECORDED, literal, moment
 from backend.incidents.postmortem.facts import Facts
 from backend.incidents.postmortem.templates import Template
-from backend.incidents.postmortem.wording import NOT_RECORDED, duration, literal, moment, money, slug
+from backend.incidents.postmortem.wording import duration, money, slug
 from contract.incidents import FollowUp, MilestoneName, TimelineEntry
 from contract.postmortem import MAX_SECTION_CHARS
 

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("signed_at", _TIME, nullable=True),
         sa.Column("statement", sa.Text(), nullable=True),
         sa.Column("report_sha256", sa.String(64), nullable=True),
+        sa.Column("report", postgresql.JSONB(), nullable=True),
         sa.Column("findings", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_recovery_drills"),
         sa.UniqueConstraint("ref", name="uq_recovery_drills_ref"),

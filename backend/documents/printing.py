@@ -14,10 +14,10 @@ from xml.sax.saxutils import escape
 
 from markdown_it.token import Token
 
+from backend.documents.document import Document
+from backend.documents.text import visible
+from backend.documents.webpage import parser
 from backend.errors import WatchfloorError
-from backend.incidents.postmortem.document import Document
-from backend.incidents.postmortem.webpage import parser
-from backend.incidents.postmortem.wording import visible
 from contract.errors import ErrorCode
 
 _FACES: Final = {

@@ -10,8 +10,8 @@ from typing import Final
 
 from markdown_it import MarkdownIt
 
-from backend.incidents.postmortem.document import Document
-from backend.incidents.postmortem.wording import visible
+from backend.documents.document import Document
+from backend.documents.text import visible
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE: Final = (

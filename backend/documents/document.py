@@ -1,9 +1,9 @@
-"""A post-mortem as one document of Markdown: the text that is hashed and approved. Pure."""
+"""A document of Markdown: of a post-mortem the text that is hashed and approved. Pure."""
 
 import hashlib
 from typing import NamedTuple
 
-from backend.incidents.postmortem.wording import visible
+from backend.documents.text import visible
 
 
 class Document(NamedTuple):

@@ -13,9 +13,9 @@ from typing import Final
 import orjson
 import structlog
 
+from backend.documents.document import Document
+from backend.documents.printing import refuse_without_library
 from backend.errors import WatchfloorError
-from backend.incidents.postmortem.document import Document
-from backend.incidents.postmortem.printing import refuse_without_library
 from contract.errors import ErrorCode
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ MAX_CHARS: Final = 400_000
 """Of one document: four times the longest timeline that is filled in, and hundreds of pages."""
 LIMIT_S: Final = 60.0
 """The longest report that we have seen takes three seconds."""
-_MODULE: Final = "backend.incidents.postmortem.press"
+_MODULE: Final = "backend.documents.press"
 _HINT: Final = "Choose markdown or html, which have no such bound."
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from backend.incidents.postmortem.document import Document
-from backend.incidents.postmortem.printing import pdf_of
+from backend.documents.document import Document
+from backend.documents.printing import pdf_of
 
 _MEMORY_BYTES: Final = 2**30
 """Ten times what the longest report takes."""

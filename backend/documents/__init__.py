@@ -1,0 +1,1 @@
+"""Documents as areas write them out: Markdown, one HTML page, PDF. Knows no area."""
