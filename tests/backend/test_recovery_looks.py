@@ -111,7 +111,7 @@ async def test_entries_that_a_failover_lost_are_counted(database_url: str, place
 
 async def test_a_verdict_that_nobody_gave_is_no_pass(place: Path, database_url: str) -> None:
     async with started_app(database_url) as app:
-        verifying = asyncio.create_task(runs.VERIFIER.run(app.runtime, AloneLead()))
+        verifying = asyncio.ensure_future(runs.VERIFIER.run(app.runtime, AloneLead()))
         async with asyncio.timeout(SOON_S):
             outcome = await KINDS["ledger"].run(stand_of(app).at(step_of("ledger")))
         verifying.cancel()
