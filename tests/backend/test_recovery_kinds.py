@@ -282,6 +282,7 @@ async def test_after_a_crash_the_cluster_tells_what_was_done(stand: Stand, step:
     cluster.dies_after = step.action.value
     with pytest.raises(Gone):
         await kind.run(stand.at(step))
+    cluster.dies_after = ""
     found = await kind.look(stand.at(step), stand.noted)
     assert found is not None
     assert found.passed
