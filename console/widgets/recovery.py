@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from console.state.freshness import coarse_age, seconds_between
-from console.state.recovery import due_text, lag_text, span, target
+from console.state.recovery import clock_text, due_text, lag_text, span, target
 from console.widgets import recovery_words, words
 from console.widgets.lines import EMPTY, Line, cut, left, line, outside, right, titled_rule, wrap
 from console.widgets.view import View
@@ -22,7 +22,7 @@ from contract.recovery import (
     Trend,
 )
 
-_STATE, _REF, _PLAN, _SPAN, _AGE = 13, 23, 13, 9, 7
+_STATE, _REF, _PLAN, _SPAN, _AGE = 13, 20, 11, 8, 6
 """Widths of the list's columns, in cells."""
 _TREND_DRILLS: Final = 24
 """Drills of which the trend is drawn, the newest at the right."""
@@ -43,16 +43,22 @@ def row(one: RecoveryDrill, now: datetime, view: View) -> Line:
     g, found = view.glyphs, one.measured
     sign = recovery_words.drill(one.state, g)
     age = coarse_age(seconds_between(one.started_at, now) or 0.0)
-    signed = " signed" if one.signed_by else ""
+    signed = ("  signed", "ok") if one.signed_by else ("", "")
     return line(
         (left(f"{sign.glyph} {sign.word}", _STATE, g), sign.style),
         (left(outside(one.ref, 24), _REF, g), "bold"),
         left(outside(one.plan, 40), _PLAN - 1, g) + " ",
-        (right(span(found.rto_ms), _SPAN, g), _style(found.rto_met)),
-        (right(span(found.rpo_ms), _SPAN, g), _style(found.rpo_met)),
+        (right(_clock(found.rto_ms), _SPAN, g), _style(found.rto_met)),
+        (right(_clock(found.rpo_ms), _SPAN, g), _style(found.rpo_met)),
         (right(age, _AGE, g), "dim"),
-        ("  " + outside(one.started_by, 40) + signed, "dim"),
+        signed,
+        ("  " + outside(one.started_by, 40), "dim"),
     )
+
+
+def _clock(ms: int | None) -> str:
+    """A measured time; what was not measured is `--`."""
+    return "--" if ms is None else clock_text(ms)
 
 
 def _style(met: bool | None) -> str:  # noqa: FBT001  three answers, not a switch

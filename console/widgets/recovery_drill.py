@@ -6,7 +6,7 @@ from typing import Final
 from console.state.freshness import exact_age
 from console.state.recovery import clock, clock_text, silent_s, span, target, to_undo, waiting_step
 from console.widgets import recovery_words as words
-from console.widgets.lines import EMPTY, Line, cut, left, line, outside, right, titled_rule, wrap
+from console.widgets.lines import EMPTY, Line, cut, left, line, outside, right, spread, titled_rule, wrap
 from console.widgets.recovery import topology_lines
 from console.widgets.view import View
 from contract.recovery import ENDED, DrillState, DrillStep, Precondition, RecoveryDrill, StepState
@@ -20,7 +20,7 @@ _MOODS: Final = {
 }
 _SHOWN_LOG_LINES: Final = 30
 _BAR_COLUMNS: Final = 12
-_HEX_SHOWN: Final = 16
+_HEX_SHOWN: Final = 8
 """Characters of a hash that a person compares at a glance; the whole one is on the step's own page."""
 _WAITS: Final = {
     "step": "Enter lets it run",
@@ -52,7 +52,7 @@ def clock_line(one: RecoveryDrill, now: datetime, view: View, *, unseen: bool) -
         met = words.met(found.rto_met, g)
         text, style, word = clock_text(reading.ms), met.style, f"{met.glyph} {met.word}"
     return line(
-        ("RTO ", "dim"), (text, "bold" if style == "dim" else style), (f" of {target(found.rto_target_seconds)}  ", ""),
+        (" RTO ", "dim"), (text, "bold" if style == "dim" else style), (f" of {target(found.rto_target_seconds)}  ", ""),
         (word, style), ("   RPO ", "dim"), *_lost(one, view),
     )  # fmt: skip
 
@@ -107,12 +107,12 @@ def _told(step: DrillStep, view: View) -> list[Line]:
     if step.state is StepState.RUNNING:
         return [line(indent, *_progress(step, view))] if step.progress_percent is not None else []
     grave = step.state in {StepState.FAILED, StepState.TIMED_OUT, StepState.INTERRUPTED}
-    rows = [line(indent, (part, "bad" if grave else "")) for part in wrap(outside(step.summary, 400), room)[:3]]
-    return [row for row in rows if step.summary] + (
-        [line(indent, (f"evidence {step.evidence_sha256[:_HEX_SHOWN]}{g.ellipsis}", "dim"))]
-        if step.evidence_sha256
-        else []
-    )
+    hash_text = f"evidence {step.evidence_sha256[:_HEX_SHOWN]}{g.ellipsis}" if step.evidence_sha256 else ""
+    parts = wrap(outside(step.summary, 400), room)[:3] if step.summary else []
+    rows = [line(indent, (part, "bad" if grave else "")) for part in parts]
+    if not hash_text or not parts or len(parts[-1]) + len(hash_text) + 2 > room:
+        return rows
+    return [*rows[:-1], spread(rows[-1], line((hash_text, "dim")), view.width, g)]
 
 
 def _progress(step: DrillStep, view: View) -> Line:
@@ -189,7 +189,9 @@ def keys_hint(one: RecoveryDrill) -> str:
     """What is to be done about the drill now, in a few words."""
     if waiting_step(one) is not None:
         return "Enter: the step that waits; a: abort"
-    return "m: report; S: sign" if one.state in ENDED else "a: abort"
+    if one.state not in ENDED:
+        return "a: abort"
+    return f"signed by {outside(one.signed_by, 40)}" if one.signed_by else "not signed; m: report, S: sign"
 
 
 def undo_lines(one: RecoveryDrill, view: View) -> list[Line]:

@@ -67,8 +67,7 @@ def _main() -> int:
     def runtime_of(settings: Settings, clock: Clock) -> Runtime:
         return with_plans(build_runtime(settings, clock), *plans)
 
-    main.build_runtime = runtime_of
-    main.parts_of = Stage(kind=kind).parts
+    vars(main).update(build_runtime=runtime_of, parts_of=Stage(kind=kind).parts)
     return backends.main()
 
 

@@ -93,7 +93,7 @@ class StartScreen(FormScreen):
         else:
             said = self._dry_problem or ("Asking what it would do." if self.text("plan") else "Type a plan's name.")
             self._rows = [line((outside(said, 300), "near" if self._dry_problem else "dim"))]
-        self.query_one("#dry", Rows).load([str(at) for at in range(len(self._rows))], lambda _, at: self._row(at))
+        self.query_one("#dry", Rows).load([str(at) for at in range(len(self._rows))], lambda at, _: self._row(int(at)))
 
     def _row(self, at: int) -> Line:
         return self._rows[at] if at < len(self._rows) else ()
