@@ -11,6 +11,7 @@ from console.widgets import recovery_words, words
 from console.widgets.lines import EMPTY, Line, cut, left, line, outside, right, titled_rule, wrap
 from console.widgets.view import View
 from contract.recovery import (
+    ENDED,
     BackupMatrix,
     BackupState,
     ClusterNode,
@@ -26,6 +27,8 @@ _STATE, _REF, _PLAN, _SPAN, _AGE = 13, 20, 11, 8, 6
 """Widths of the list's columns, in cells."""
 _TREND_DRILLS: Final = 24
 """Drills of which the trend is drawn, the newest at the right."""
+_SOON_DAYS: Final = 30
+"""From here on the overview says when the next drill is due."""
 _NAME, _ROLE, _FACT = 16, 12, 16
 _MS: Final = 1000
 
@@ -110,6 +113,21 @@ def _due(schedule: Schedule, now: datetime) -> tuple[str, str]:
 
 def _last(schedule: Schedule) -> str:
     return f"the last passed on {schedule.last_passed}" if schedule.last_passed else "none has ever passed"
+
+
+def overview_line(history: DrillHistory, live: RecoveryDrill | None, now: datetime, view: View) -> Line:
+    """What the overview says: the drill that runs, else the next date once it is near; nothing before."""
+    listed = next((one for one in history.items if one.ref == history.running), None)
+    running = listed if live is None else live if live.state not in ENDED else None
+    if running is not None:
+        sign = recovery_words.drill(running.state, view.glyphs)
+        head = f"{outside(running.ref, 24)} {sign.glyph} {sign.word}  "
+        return line(("RECOVERY   ", "head"), (head, sign.style), outside(running.sentence, 200))
+    text, late = due_text(history.schedule, now.date())
+    due = history.schedule.due
+    if not text or due is None or (not late and (due - now.date()).days > _SOON_DAYS):
+        return EMPTY
+    return line(("DUE        ", "head"), (f"DR test {text}", "bad" if late else "near"), ("  R shows it", "dim"))
 
 
 def schedule_line(history: DrillHistory, now: datetime) -> Line:

@@ -51,10 +51,9 @@ def clock_line(one: RecoveryDrill, now: datetime, view: View, *, unseen: bool) -
     else:
         met = words.met(found.rto_met, g)
         text, style, word = clock_text(reading.ms), met.style, f"{met.glyph} {met.word}"
-    return line(
-        (" RTO ", "dim"), (text, "bold" if style == "dim" else style), (f" of {target(found.rto_target_seconds)}  ", ""),
-        (word, style), ("   RPO ", "dim"), *_lost(one, view),
-    )  # fmt: skip
+    aim = f" of {target(found.rto_target_seconds)}  "
+    shown = (text, "bold" if style == "dim" else style)
+    return line((" RTO ", "dim"), shown, aim, (word, style), ("   RPO ", "dim"), *_lost(one, view))
 
 
 def _lost(one: RecoveryDrill, view: View) -> Line:
@@ -107,7 +106,7 @@ def _told(step: DrillStep, view: View) -> list[Line]:
     if step.state is StepState.RUNNING:
         return [line(indent, *_progress(step, view))] if step.progress_percent is not None else []
     grave = step.state in {StepState.FAILED, StepState.TIMED_OUT, StepState.INTERRUPTED}
-    hash_text = f"evidence {step.evidence_sha256[:_HEX_SHOWN]}{g.ellipsis}" if step.evidence_sha256 else ""
+    hash_text = f"sha {step.evidence_sha256[:_HEX_SHOWN]}" if step.evidence_sha256 else ""
     parts = wrap(outside(step.summary, 400), room)[:3] if step.summary else []
     rows = [line(indent, (part, "bad" if grave else "")) for part in parts]
     if not hash_text or not parts or len(parts[-1]) + len(hash_text) + 2 > room:

@@ -37,7 +37,7 @@ class RecoveryPaper:
     topology: Topology = field(default_factory=models.topology)
     dry_run: Callable[[str], DryRun] = models.dry_run
     matrix: BackupMatrix = field(default_factory=models.backups)
-    due_in_days: int = 12
+    due_in_days: int = 60
 
     @property
     def history(self) -> DrillHistory:

@@ -1,5 +1,6 @@
 """Recovery drills in the console: the list, the clock that goes on, every dialog, backups."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from contract.recovery import DrillState, RecoveryDrill
 from contract.stream import Topic
 from tests.console import recovery_models as models
 from tests.console.driving import Running, running
+from tests.console.floor_models import ago
 from tests.console.paper import Paper, refusal
 from tests.console.recovery_paper import RecoveryPaper
 
@@ -29,7 +31,7 @@ async def opened(run: Running) -> None:
 
 
 async def test_the_list_says_when_the_next_is_due_who_is_primary_and_how_drills_went() -> None:
-    async with running() as run:
+    async with running(on_paper(models.signed(), due_in_days=12)) as run:
         await run.press("R")
         await run.at("Recovery")
         await run.shows("Next recovery drill due in 12 days; the last passed on 2026-09-03.")
@@ -79,7 +81,7 @@ async def test_while_nobody_answers_the_last_state_stays_marked_stale_and_the_cl
 
 
 async def test_a_backend_that_runs_it_and_is_silent_is_said() -> None:
-    silent = models.running().model_copy(update={"heard_at": models.ago(seconds=40)})
+    silent = models.running().model_copy(update={"heard_at": ago(seconds=40)})
     async with running(on_paper(silent)) as run:
         await opened(run)
         await run.shows("has not been heard for 40s")
@@ -304,3 +306,34 @@ async def test_a_refusal_of_the_backend_stays_in_the_dialog() -> None:
         await run.press("tab", "tab", "enter")
         await run.shows("is being rolled back already")
     assert paper.recovery.drills[0].state is DrillState.RUNNING
+
+
+async def test_the_overview_says_what_runs_and_what_is_due_soon_or_overdue() -> None:
+    paper = on_paper(models.signed(), due_in_days=12)
+    async with running(paper) as run:
+        await run.shows("DR test in 12 days")
+        paper.emit(Topic.RECOVERY, models.running())
+        await run.shows("running  Step 3 of 5, Verify data integrity")
+    async with running(on_paper(models.signed(), due_in_days=-3)) as run:
+        await run.shows("DR test overdue by 3 days")
+    async with running() as run:
+        await run.pilot.pause()
+        assert "DR test" not in run.screen
+
+
+async def test_two_consoles_see_the_same_within_a_second() -> None:
+    paper = on_paper(models.waiting())
+    async with running(paper) as one:
+        await opened(one)
+        await one.shows("waits for the cluster's name")
+        recovery = paper.recovery
+        async with running(Paper(recovery=recovery)) as two:
+            await opened(two)
+            await two.shows("waits for the cluster's name")
+            recovery.drills = [models.running()]
+            began = asyncio.get_running_loop().time()
+            await two.shows("67 %")
+            await one.shows("67 %")
+            assert (
+                asyncio.get_running_loop().time() - began < 10
+            )  # of a machine that may be busy; each asks twice a second

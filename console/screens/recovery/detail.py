@@ -18,6 +18,7 @@ from console.widgets.panel import Panel
 from console.widgets.rows import Rows
 from console.widgets.view import View
 from contract.alerts import Link
+from contract.permissions import Permission
 from contract.recovery import ENDED, DrillStep, RecoveryDrill, StepState
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ class RecoveryDrillScreen(ReadingScreen):
             await self.desk.push_screen(page)
         elif waiting is None:
             self.desk.say("refused", "No step waits for anybody.")
+        elif Permission.RUN_RECOVERY_DRILLS not in (self.desk.who.permissions or frozenset(Permission)):
+            self.desk.say("refused", f"Your role {self.desk.who.role} may not do this: it lacks run_recovery_drills.")
         else:
             await self.desk.push_screen(StepScreen(self._drill, waiting))
 
