@@ -176,6 +176,7 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
     app.state.sso = provider_of(runtime)
     app.state.machines = Machines(runtime)
     app.state.deliveries = Deliveries()
+    app.state.recovery = Drills(parts_of(runtime))
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
 
 
@@ -191,7 +192,6 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     open_stores(settings.archives)
     configured_channels(settings)
     asking = alertmanagers.Asking(runtime)
-    drills = Drills(parts_of(runtime))
     limiter = Limiter(Accounts(runtime.database), runtime.metrics, runtime.clock.monotonic)
 
     @asynccontextmanager
@@ -210,8 +210,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             await stack.enter_async_context(privacy.keeping_in_step(runtime))
             await stack.enter_async_context(asking.running())
             app.state.watch = await stack.enter_async_context(Watch(runtime).running())
-            broker = await stack.enter_async_context(Broker(runtime).running())
-            app.state.broker = broker
+            app.state.broker = broker = await stack.enter_async_context(Broker(runtime).running())
             app.state.desk = await stack.enter_async_context(Desk(runtime).running())
             broker.watch(frozenset({Topic.FREEZE}), app.state.desk.wake)
             runtime.holds_changed.connect(app.state.desk.wake)
@@ -219,7 +218,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             broker.watch(frozenset({Topic.FREEZE}), app.state.fences.wake)
             runtime.holds_changed.connect(app.state.fences.wake)
             app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())
-            await stack.enter_async_context(drills.running())
+            await stack.enter_async_context(app.state.recovery.running())
             if monitors:
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))
             yield
@@ -234,7 +233,6 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     )
     app.state.runtime = runtime
     app.state.alertmanagers = asking
-    app.state.recovery = drills
     _equip(app, runtime)
     app.state.check_ledger = partial(_check_ledger, runtime)
     http.install(app, runtime, limiter)

@@ -57,6 +57,7 @@ class Conductor:
 
     async def conduct(self) -> None:
         """Run the drill to its end, and stay until the database has it."""
+        await self._keeping.hear()
         keeping = asyncio.create_task(self._keeping.until_ended(), name="recovery mirror")
         watching = asyncio.create_task(self._outage.watch(), name="recovery outage")
         seeing = asyncio.create_task(self._see_for_ever(), name="recovery topology")

@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import events
 from backend.audit import service as audit
-from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime, system_caller
 from backend.continuity import lines
@@ -138,7 +137,7 @@ def _started(_run: Run, line: lines.Started) -> tuple[Caller, AuditDraft]:
         "plan": line.plan.name, "cluster": line.cluster, "provider": line.provider, "hands_off": line.hands_off,
         "reason": line.reason, "backend": line.backend,
     }  # fmt: skip
-    draft = AuditDraft(AuditEvent.RECOVERY_DRILL_STARTED, "start recovery drill", new_value=told)
+    draft = AuditDraft("recovery.drill.started", "start recovery drill", new_value=told)
     return caller_of(line.caller), draft
 
 
@@ -150,7 +149,7 @@ def _stepped(run: Run, line: lines.Stepped) -> tuple[Caller, AuditDraft]:
     }  # fmt: skip
     passed = line.state is StepState.PASSED
     return CALLER if line.caller is None else caller_of(line.caller), AuditDraft(
-        AuditEvent.RECOVERY_STEP_ENDED,
+        "recovery.step.ended",
         "end step of recovery drill",
         new_value=told,
         result=AuditResult.SUCCESS if passed else AuditResult.FAILURE,
@@ -161,7 +160,7 @@ def _stepped(run: Run, line: lines.Stepped) -> tuple[Caller, AuditDraft]:
 def _undone(run: Run, line: lines.Undone) -> tuple[Caller, AuditDraft]:
     told = {"step": line.step, "name": run.step(line.step).plan.name, _SHA: line.evidence_sha256}
     return CALLER, AuditDraft(
-        AuditEvent.RECOVERY_STEP_UNDONE,
+        "recovery.step.undone",
         "undo step of recovery drill",
         new_value=told,
         result=AuditResult.SUCCESS if line.passed else AuditResult.FAILURE,
@@ -171,7 +170,7 @@ def _undone(run: Run, line: lines.Undone) -> tuple[Caller, AuditDraft]:
 
 def _aborted(_run: Run, line: lines.AbortAsked) -> tuple[Caller, AuditDraft]:
     told = {"reason": line.reason, "by_token_alone": line.by_token_alone}
-    draft = AuditDraft(AuditEvent.RECOVERY_DRILL_ABORTED, "abort recovery drill", new_value=told)
+    draft = AuditDraft("recovery.drill.aborted", "abort recovery drill", new_value=told)
     return caller_of(line.caller), draft
 
 
@@ -185,7 +184,7 @@ def _ended(run: Run, line: lines.Ended) -> tuple[Caller, AuditDraft]:
         "left_to_do": list(line.left_to_do),
     }
     return CALLER, AuditDraft(
-        AuditEvent.RECOVERY_DRILL_ENDED,
+        "recovery.drill.ended",
         "end recovery drill",
         new_value=told,
         result=AuditResult.SUCCESS if passed else AuditResult.FAILURE,

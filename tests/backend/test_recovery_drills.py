@@ -191,8 +191,8 @@ async def test_an_objective_that_was_missed_or_not_measured_never_passes(databas
 async def test_step_by_step_each_step_waits_and_a_destructive_one_wants_the_name(
     database_url: str, tmp_path: Path
 ) -> None:
-    steps = ({"name": "first"}, {"name": "second", "destructive": True}, {"name": "third", "kind": "manual"})
-    steps[2].update({"instructions": "Look at the screens.", "roles": ["mev_admin"]})
+    look = {"name": "third", "kind": "manual", "instructions": "Look at the screens.", "roles": ["mev_admin"]}
+    steps = ({"name": "first"}, {"name": "second", "destructive": True}, look)
     async with floor(database_url, tmp_path, *steps) as here:
         ref = (await here.start(hands_off=False, cluster="")).json()["ref"]
         await here.until(ref, lambda one: one.state is DrillState.WAITING)

@@ -46,6 +46,9 @@ class Desk:
     def until(self, ref: str, state: DrillState) -> RecoveryDrill:
         return eventually(lambda: _if(self.get(ref), state), LIMIT_S, f"{ref} {state}")[0]
 
+    def until_at(self, ref: str, step: int) -> None:
+        eventually(lambda: self.get(ref).step == step or None, LIMIT_S, f"step {step} waits")
+
     def ended(self, ref: str) -> RecoveryDrill:
         def look() -> RecoveryDrill | None:
             drill = self.get(ref)
@@ -146,7 +149,7 @@ def test_killed_while_it_waits_for_a_person_it_waits_on(database_url: str, direc
         assert waiting.step == 1
         assert desk.happened() == []
         for number in (1, 2, 3):
-            eventually(lambda wanted=number: desk.get(ref).step == wanted or None, LIMIT_S, f"step {number} waits")
+            desk.until_at(ref, number)
             said = desk.http.post(f"/v1/recovery/drills/{ref}/step", json={"number": number})
             assert said.status_code == 200, said.text
         assert [step.state for step in desk.ended(ref).steps] == [StepState.PASSED] * 3

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster, ClusterError, Killed, OnlyThere
@@ -287,9 +288,8 @@ def _main() -> int:
     def runtime_of(settings: Settings, clock: Clock) -> Runtime:
         return with_plans(build_runtime(settings, clock), plan_of(*PLAN_STEPS))
 
-    main.build_runtime = runtime_of
-    main.parts_of = Stage(kind=kind).parts
-    return backends.main()
+    with patch.object(main, "build_runtime", runtime_of), patch.object(main, "parts_of", Stage(kind=kind).parts):
+        return backends.main()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ def policy() -> Policy:
 
 
 READS = {"own_session", "view_overview", "view_risk", "view_alerts", "view_freezes", "view_executors", "view_incidents"}
+READS |= {"view_recovery"}
 
 
 def test_what_watchfloor_adds_to_the_documents_roles(policy: Policy) -> None:
@@ -31,13 +32,14 @@ def test_what_watchfloor_adds_to_the_documents_roles(policy: Policy) -> None:
             | {"export_audit_logs", "import_audit_logs", "erase_personal_data"}
             | {"grant_access", "approve_elevation", "review_access", "manage_users", "manage_service_tokens"}
             | {"silence_alerts", "manage_notifications"}
-            | {"handle_incidents", "approve_postmortems", "import_incidents"},
+            | {"handle_incidents", "approve_postmortems", "import_incidents"}
+            | {"run_recovery_drills", "sign_recovery_reports"},
             "compliance_officer": READS
             | {"view_all_logs", "view_audit_logs", "generate_reports", "freeze_operations", "approve_thaw"}
             | {"acknowledge_alerts", "view_transactions", "view_configurations", "export_audit_logs"}
             | {"reveal_personal_data", "erase_personal_data"}
             | {"grant_access", "approve_elevation", "review_access", "manage_users"}
-            | {"handle_incidents", "approve_postmortems", "import_incidents"},
+            | {"handle_incidents", "approve_postmortems", "import_incidents", "sign_recovery_reports"},
             "external_auditor": READS | {"view_audit_logs", "view_transactions", "view_configurations"},
             "break_glass": {"own_session", "freeze_operations", "view_freezes"},
         }.items()

@@ -114,7 +114,7 @@ async def test_half_a_line_that_the_disk_took_is_taken_back(shelf: Shelf, monkey
     journal = shelf.journal("DR-1")
     await journal.append(line("one"))
     write = os.write
-    monkeypatch.setattr(journals.os, "write", lambda descriptor, raw: write(descriptor, raw[: len(raw) // 2]))
+    monkeypatch.setattr(os, "write", lambda descriptor, raw: write(descriptor, raw[: len(raw) // 2]))
     with pytest.raises(JournalError):
         await journal.append(line("two"))
     monkeypatch.undo()
