@@ -36,7 +36,7 @@ ONE: Final[tuple[Action, ...]] = (
     ),
     Action(
         "recovery.finding", ("f",), "finding", "Make a finding a follow-up action, with owner and date.",
-        (Context.RECOVERY_DRILL,), _RUN, Danger.CHANGES,
+        (Context.RECOVERY_DRILL,), Permission.HANDLE_INCIDENTS, Danger.CHANGES,
     ),
     Action(
         "recovery.export", ("x",), "export", "Write the report into a file: Markdown, HTML, PDF or JSON.",

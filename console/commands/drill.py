@@ -19,15 +19,14 @@ from console.commands.output import note, now_of, outside, write_lines
 from console.state.recovery import newly_over, waiting_step
 from contract.errors import ErrorCode, ExitCode
 from contract.recovery import (
-    ENDED,
     MAX_EVIDENCE_CHARS,
     AbortRequest,
     DrillRequest,
-    DrillState,
     DryRun,
     RecoveryDrill,
     StepRequest,
 )
+from contract.recovery_states import ENDED, DrillState
 
 POLL_S: Final = 0.5
 WAIT_S: Final = 3600

@@ -9,7 +9,6 @@ from console.state.recovery import due_text, lag_text, span, target, topology_te
 from console.widgets import recovery_words as words
 from contract.recovery import (
     DrillHistory,
-    DrillState,
     DrillStep,
     DryRun,
     Precondition,
@@ -19,6 +18,7 @@ from contract.recovery import (
     Schedule,
     Topology,
 )
+from contract.recovery_states import DrillState
 
 _SHOWN_LOG_LINES: Final = 20
 

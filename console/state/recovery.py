@@ -6,16 +6,14 @@ from typing import Final
 
 from console.state.freshness import seconds_between
 from contract.recovery import (
-    ENDED,
     ClusterNode,
     DrillHistory,
     DrillStep,
-    NodeRole,
     RecoveryDrill,
     Schedule,
-    StepState,
     Topology,
 )
+from contract.recovery_states import ENDED, NodeRole, StepState
 
 _SECOND_MS, _MINUTE_MS, _HOUR_MS = 1000, 60_000, 3_600_000
 _SHORT_MS: Final = 10_000

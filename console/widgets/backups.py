@@ -23,7 +23,7 @@ def said(matrix: BackupMatrix) -> tuple[str, str]:
         return "bad", f"{_many(len(bad), matrix)} missing or failed, {outside(bad[0].data, 40)} first."
     stale = [one for one in matrix.rows if one.state is BackupState.STALE]
     if stale:
-        return "near", f"{_many(len(stale), matrix)} older than they may be."
+        return "near", f"{_many(len(stale), matrix)} older than allowed."
     unchecked = [one for one in matrix.rows if one.state is BackupState.NOT_CHECKED]
     if unchecked:
         return (

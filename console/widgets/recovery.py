@@ -11,17 +11,16 @@ from console.widgets import recovery_words, words
 from console.widgets.lines import EMPTY, Line, cut, left, line, outside, right, titled_rule, wrap
 from console.widgets.view import View
 from contract.recovery import (
-    ENDED,
     BackupMatrix,
     BackupState,
     ClusterNode,
     DrillHistory,
-    NodeRole,
     RecoveryDrill,
     Schedule,
     Topology,
     Trend,
 )
+from contract.recovery_states import ENDED, NodeRole
 
 _STATE, _REF, _PLAN, _SPAN, _AGE = 13, 20, 11, 8, 6
 """Widths of the list's columns, in cells."""

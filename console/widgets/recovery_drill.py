@@ -9,7 +9,8 @@ from console.widgets import recovery_words as words
 from console.widgets.lines import EMPTY, Line, cut, left, line, outside, right, spread, titled_rule, wrap
 from console.widgets.recovery import topology_lines
 from console.widgets.view import View
-from contract.recovery import ENDED, DrillState, DrillStep, Precondition, RecoveryDrill, StepState
+from contract.recovery import DrillStep, Precondition, RecoveryDrill
+from contract.recovery_states import ENDED, DrillState, StepState
 
 _MARK, _TOOK = 11, 11
 """Widths of the checklist's columns, in cells."""

@@ -4,7 +4,8 @@ from typing import Final
 
 from console.widgets.glyphs import Glyphs
 from console.widgets.words import Sign
-from contract.recovery import BackupState, DrillState, NodeRole, Precondition, StepState
+from contract.recovery import BackupState, Precondition
+from contract.recovery_states import DrillState, NodeRole, StepState
 
 _DRILLS: Final = {
     DrillState.CHECKING: ("partial", "checking", "near"),

@@ -9,10 +9,8 @@ from contract.recovery import (
     BackupState,
     ClusterNode,
     DrillHistory,
-    DrillState,
     DrillStep,
     DryRun,
-    NodeRole,
     PlannedStep,
     Precondition,
     Recovered,
@@ -20,11 +18,10 @@ from contract.recovery import (
     RecoveryPlan,
     RecoveryPlans,
     Schedule,
-    StepKind,
-    StepState,
     Topology,
     Trend,
 )
+from contract.recovery_states import DrillState, NodeRole, StepKind, StepState
 from tests.console.floor_models import NOW, ago
 
 CLUSTER = "floor-pair"

@@ -12,13 +12,12 @@ from contract.recovery import (
     BackupMatrix,
     DrillHistory,
     DrillReport,
-    DrillState,
     DryRun,
     RecoveryDrill,
     Schedule,
-    StepState,
     Topology,
 )
+from contract.recovery_states import DrillState, StepState
 from tests.console import recovery_models as models
 from tests.console.floor_models import NOW
 

@@ -151,7 +151,7 @@ def test_what_is_dangerous_needs_a_permission() -> None:
     erasing = {"erasure.request", "erasure.approve", "erasure.withdraw"}
     ending = {"session.end", "locked.freeze"}
     holding = {"legal-hold.place", "legal-hold.lift", "legal-hold.approve"}
-    drilling = {"recovery.start", "recovery.step", "recovery.abort", "recovery.sign", "recovery.finding"}
+    drilling = {"recovery.start", "recovery.step", "recovery.abort", "recovery.sign"}
     backups = {"backup.check", "backup.restore"}
     incidents = {action.id for action in dangerous if action.permission in _OF_INCIDENTS}
     known = drilling | backups | trading | erasing | holding | ending | working | silencing

@@ -41,7 +41,7 @@ async def _unreachable(run: Running) -> None:
     run.paper.drop()
     run.clock.advance(seconds=12)
     await run.shows("STALE: no answer for 12s")
-    await run.shows("lost")
+    await run.shows("LOST 12s")
 
 
 async def _step(run: Running) -> None:

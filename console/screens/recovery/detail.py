@@ -19,7 +19,8 @@ from console.widgets.rows import Rows
 from console.widgets.view import View
 from contract.alerts import Link
 from contract.permissions import Permission
-from contract.recovery import ENDED, DrillStep, RecoveryDrill, StepState
+from contract.recovery import DrillStep, RecoveryDrill
+from contract.recovery_states import ENDED, StepState
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError

@@ -16,7 +16,12 @@ from console.widgets.lines import Line, line, outside, wrap
 from console.widgets.view import View
 from contract.incidents import FollowUp
 from contract.reasons import MAX_REASON_CHARS
-from contract.recovery import DrillReport, FindingRequest, RecoveryDrill, SignRequest
+from contract.recovery import (
+    DrillReport,
+    FindingRequest,
+    RecoveryDrill,
+    SignRequest,
+)
 
 if TYPE_CHECKING:
     from console.client.api import Api

@@ -15,7 +15,12 @@ from console.widgets.lines import EMPTY, line
 from console.widgets.view import View
 from contract.alerts import Link
 from contract.base import Page
-from contract.recovery import BackupMatrix, DrillHistory, RecoveryDrill, Topology
+from contract.recovery import (
+    BackupMatrix,
+    DrillHistory,
+    RecoveryDrill,
+    Topology,
+)
 
 _CLUSTER: Final = "cluster"
 _BACKUPS: Final = "backups"

@@ -16,7 +16,12 @@ from console.widgets.recovery_plan import dry_run_lines, plan_names
 from console.widgets.rows import Rows
 from console.widgets.view import View
 from contract.reasons import MAX_REASON_CHARS
-from contract.recovery import DrillRequest, DryRun, RecoveryDrill, RecoveryPlans
+from contract.recovery import (
+    DrillRequest,
+    DryRun,
+    RecoveryDrill,
+    RecoveryPlans,
+)
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError
@@ -71,7 +76,7 @@ class StartScreen(FormScreen):
 
     def sentence(self, view: View) -> Line:
         """What this is."""
-        text = "Nothing is touched until you press Start. Tab to the text and PgDn read what it would do."
+        text = "Nothing is touched until you press Start. Tab, PgDn: read what it would do."
         return line((f" {view.glyphs.near} ", "near"), text)
 
     def about(self, view: View) -> list[Line]:

@@ -9,7 +9,13 @@ from console.widgets import recovery_drill as draw
 from console.widgets.lines import EMPTY, Line, line, outside, wrap
 from console.widgets.view import View
 from contract.reasons import MAX_REASON_CHARS
-from contract.recovery import MAX_EVIDENCE_CHARS, AbortRequest, DrillStep, RecoveryDrill, StepRequest
+from contract.recovery import (
+    MAX_EVIDENCE_CHARS,
+    AbortRequest,
+    DrillStep,
+    RecoveryDrill,
+    StepRequest,
+)
 
 _SHORT: Final = 34
 """Cells for the name of a cluster on a button."""
@@ -102,7 +108,7 @@ class AbortScreen(FormScreen):
 
     def sentence(self, view: View) -> Line:
         """What this means."""
-        text = "The drill ends, what ran is rolled back, and the steady state is looked at again."
+        text = "The drill ends, what ran is rolled back, then the cluster is looked at."
         return line((f" {view.glyphs.near} ", "near"), text)
 
     def about(self, view: View) -> list[Line]:
