@@ -37,6 +37,8 @@ COMMANDS: Final = {
     "changes": "Deploys: list them, and record one.",
     "token": "Issue, rotate, revoke and list the tokens of machines.",
     "sessions": "Who is signed in: list, end and unlock.",
+    "drill": "Recovery drills: fail the database over, measure, fail back; reports and their sign-off.",
+    "cluster": "Who is primary of the database's cluster, and who follows.",
     "compliance": "What the compliance document's dashboard shows.",
 }
 """Name → what it does."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from console.widgets.frame import Who
     from contract.freeze import Freeze
     from contract.freeze_drills import FreezeDrill
+    from contract.recovery import RecoveryDrill
 
 
 class Doing(Telling):
@@ -141,6 +142,21 @@ class Doing(Telling):
         from console.screens.drills.screen import DrillsScreen
 
         await self._show(DrillsScreen)
+
+    async def do_go_recovery(self, _: str) -> None:
+        """Show recovery drills."""
+        from console.screens.recovery.screen import RecoveryScreen
+
+        await self._show(RecoveryScreen)
+
+    async def show_recovery_drill(self, drill: "RecoveryDrill", above: "FloorScreen | None" = None) -> None:
+        """Show a recovery drill, in place of the dialog that started it."""
+        from console.screens.recovery.detail import RecoveryDrillScreen
+
+        if above is None:
+            await self.push_screen(RecoveryDrillScreen(drill))
+        elif self.screen is above:
+            await self.switch_screen(RecoveryDrillScreen(drill))
 
     async def do_go_sessions(self, _: str) -> None:
         """Show who is signed in."""

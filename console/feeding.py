@@ -124,6 +124,7 @@ def _worked_on(floor: "Floor", model: object, at: "datetime") -> "Floor":
     from contract.access import Elevation
     from contract.alerts import Alert
     from contract.incidents import IncidentChanged
+    from contract.recovery import RecoveryDrill
     from contract.stream import AlertsChanged
 
     match model:
@@ -135,5 +136,7 @@ def _worked_on(floor: "Floor", model: object, at: "datetime") -> "Floor":
             return reducers.with_elevation(floor, elevation, at)
         case IncidentChanged() as changed:
             return reducers.with_incident(floor, changed.incident, changed.entries, at)
+        case RecoveryDrill() as drill:
+            return reducers.with_recovery(floor, drill, at)
         case _:
             return floor  # stored trades show in the next assessment

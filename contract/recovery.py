@@ -361,6 +361,14 @@ class BackupCheck(Wire):
     facts: dict[str, Any] = {}
 
 
+class BackupCheckRequest(WireRequest):
+    """Look at one row of the backup matrix now."""
+
+    data: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
+    restore: bool = False
+    """Restore it into a scratch server too, and compare."""
+
+
 class BackupMatrix(Wire):
     """Every row of the policy's matrix and how it stands."""
 

@@ -6,7 +6,7 @@ Key line, `?` help, palette, `:` line, documents and tests read it. Must never i
 from collections.abc import Iterable
 from typing import Final
 
-from console.actions import alerts, audit, everywhere, floor, incidents, moving, privacy, sessions
+from console.actions import alerts, audit, everywhere, floor, incidents, moving, privacy, recovery, sessions
 from console.actions.kinds import Action, Context, Danger
 from contract.permissions import Permission
 
@@ -26,6 +26,9 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *sessions.SESSIONS,
     *sessions.LOCKED,
     *floor.DRILLING,
+    *recovery.LISTED,
+    *recovery.ONE,
+    *recovery.BACKUPS,
     *incidents.LISTED,
     *incidents.RECORD,
     *incidents.FIGURES,
@@ -41,6 +44,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *audit.LEDGER,
     *moving.SCREENS,
     *incidents.GO,
+    *recovery.GO,
     *everywhere.EVERYWHERE,
     *everywhere.DIALOGS,
 )

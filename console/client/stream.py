@@ -25,6 +25,7 @@ from contract.errors import ErrorCode
 from contract.freeze import Freeze, FreezeStatus, LatchedFreezes
 from contract.incidents import IncidentChanged
 from contract.overview import Overview
+from contract.recovery import RecoveryDrill
 from contract.risk import RiskSnapshot
 from contract.stream import AlertsChanged, Beat, ExecutorsChanged, Topic, TransactionsStored
 
@@ -57,6 +58,7 @@ MODELS: Final[dict[Topic, type[BaseModel]]] = {
     Topic.TRANSACTIONS: TransactionsStored,
     Topic.LATCHED: LatchedFreezes,
     Topic.ELEVATION: Elevation,
+    Topic.RECOVERY: RecoveryDrill,
     Topic.BEAT: Beat,
 }
 _UNNUMBERED: Final = frozenset({Topic.BEAT, Topic.LATCHED})

@@ -81,7 +81,7 @@ class FormScreen(DialogScreen):
 
     def compose_body(self) -> ComposeResult:
         """What it is about, the fields, the buttons, why it was refused."""
-        yield Panel(id="about")
+        yield from self.compose_about()
         with Box(id="form-fields"):
             for field in self.FIELDS:
                 with Box(classes="form-row"):
@@ -94,6 +94,14 @@ class FormScreen(DialogScreen):
             yield Press(self.BUTTON, id="send", style=self.BUTTON_STYLE, on=False)
             yield Panel(id="missing", grows=False)
         yield Panel(id="problem")
+        yield from self.compose_end()
+
+    def compose_about(self) -> ComposeResult:
+        """What it is about."""
+        yield Panel(id="about")
+
+    def compose_end(self) -> ComposeResult:
+        """The room that is left."""
         yield Box()
 
     def placeholder(self, field: Entry) -> str:

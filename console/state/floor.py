@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contract.freeze import Freeze, LatchedFreezes
     from contract.incidents import Incident
     from contract.overview import Overview
+    from contract.recovery import RecoveryDrill
     from contract.risk import RiskSnapshot
 
 T = TypeVar("T")
@@ -115,6 +116,9 @@ class Floor:
     executors_total: int = 0
     elevations: Mapping[str, Elevation] = field(default_factory=_nothing)
     """Permissions for a time that somebody holds or asks for, by id."""
+
+    recovery: RecoveryDrill | None = None
+    """The recovery drill that the stream last told of, running or over."""
 
     def now(self, desk_now: datetime) -> datetime:
         """The server's time, as well as it is known."""
@@ -225,6 +229,14 @@ def with_elevation(floor: Floor, elevation: Elevation, desk_now: datetime) -> Fl
     """Take in one changed elevation; one that is over leaves the board."""
     kept = elevation if elevation.status in _OPEN_ELEVATIONS else None
     return replace(floor, elevations=_with(floor.elevations, elevation.id, kept), data_at=desk_now)
+
+
+def with_recovery(floor: Floor, drill: RecoveryDrill, desk_now: datetime) -> Floor:
+    """Take in one changed recovery drill; what says less than what is known of it changes nothing."""
+    known = floor.recovery
+    if known is not None and known.ref == drill.ref and known.version > drill.version:
+        return floor
+    return replace(floor, recovery=drill, data_at=desk_now)
 
 
 def with_risk(floor: Floor, risk: RiskSnapshot, desk_now: datetime) -> Floor:

@@ -44,6 +44,9 @@ from console.screens.operations.screen import OperationsScreen
 from console.screens.overview.screen import OverviewScreen
 from console.screens.palette.screen import PaletteScreen
 from console.screens.reading.screen import ReadingScreen
+from console.screens.recovery.backups import BackupsScreen
+from console.screens.recovery.detail import RecoveryDrillScreen
+from console.screens.recovery.screen import RecoveryScreen
 from console.screens.sessions.screen import SessionsScreen
 from console.screens.silences.screen import SilencesScreen
 from console.screens.verify.screen import VerifyScreen
@@ -74,6 +77,9 @@ DOERS: dict[Context, list[type]] = {
     Context.ERASURES: [ErasuresScreen],
     Context.LEGAL_HOLDS: [LegalHoldsScreen],
     Context.DRILLS: [DrillsScreen],
+    Context.RECOVERY: [RecoveryScreen],
+    Context.RECOVERY_DRILL: [RecoveryDrillScreen],
+    Context.BACKUPS: [BackupsScreen],
     Context.SESSIONS: [SessionsScreen],
     Context.INCIDENTS: [IncidentsScreen],
     Context.INCIDENT: [IncidentScreen],
@@ -153,8 +159,10 @@ def test_what_is_dangerous_needs_a_permission() -> None:
     erasing = {"erasure.request", "erasure.approve", "erasure.withdraw"}
     ending = {"session.end", "locked.freeze"}
     holding = {"legal-hold.place", "legal-hold.lift", "legal-hold.approve"}
+    drilling = {"recovery.start", "recovery.step", "recovery.abort", "recovery.sign"}
+    backups = {"backup.check", "backup.restore"}
     incidents = {action.id for action in dangerous if action.permission in _OF_INCIDENTS}
-    known = trading | erasing | holding | ending | working | silencing
+    known = drilling | backups | trading | erasing | holding | ending | working | silencing
     assert {action.id for action in dangerous} - incidents == known - {"alert.incident"}
     assert all(action.permission is not None for action in dangerous)
 

@@ -49,6 +49,10 @@ class Backend:
         return self.process.wait(STOP_LIMIT_S)
 
 
+BACKEND = ("tests.support.backends",)
+"""The module of a backend as it is, and its words."""
+
+
 @contextmanager
 def backend(
     database_url: str,
@@ -56,7 +60,7 @@ def backend(
     *,
     probe: bool = False,
     env: dict[str, str] | None = None,
-    program: Sequence[str] = ("tests.support.backends",),
+    program: Sequence[str] = BACKEND,
 ) -> Iterator[Backend]:
     """Start a backend on a free port; it is stopped, or killed, at the end. `program`: another module, words."""
     settings = {

@@ -1,7 +1,7 @@
 """A real backend in a process of its own with people signed in: what clients are tested against."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from backend.auth.challenges import needs_key
 from contract.gate import Permit, RenewRequest
 from tests.support import databases
 from tests.support.app import App, started_app
-from tests.support.backends import Backend, backend
+from tests.support.backends import BACKEND, Backend, backend
 from tests.support.holds import ASKED_TIMES
 from tests.support.ledger import settled
 from tests.support.people import EXECUTOR, PEOPLE, Person, sign_in
@@ -68,11 +68,11 @@ class Floor:
 
 
 @contextmanager
-def running_floor(template: str, directory: Path) -> Iterator[Floor]:
-    """A backend on a database of its own, with all test people signed in."""
+def running_floor(template: str, directory: Path, *, program: Sequence[str] = BACKEND) -> Iterator[Floor]:
+    """A backend on a database of its own, with all test people signed in. `program`: another module, words."""
     name, url = databases.create_database(template)
     try:
-        with backend(url, directory / "backend.log") as process:
+        with backend(url, directory / "backend.log", program=program) as process:
             floor = Floor(process, url)
             floor.tokens = floor.within(_everybody)
             yield floor

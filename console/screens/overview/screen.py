@@ -1,5 +1,6 @@
 """The overview: can I go back to sleep? Composes and routes; `console.widgets.overview` draws."""
 
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from textual.app import ComposeResult
@@ -14,8 +15,11 @@ from console.widgets.rows import Rows
 from console.widgets.view import View
 
 if TYPE_CHECKING:
+    from console.client.errors import ClientError
     from console.screens.reading.screen import Row
+    from console.state.floor import Floor
     from contract.alerts import Alert
+    from contract.recovery import DrillHistory
 
 WIDE_COLUMNS: Final = 110
 """From here on the facts behind the indicators have a column of their own."""
@@ -27,6 +31,9 @@ TALL_ROWS: Final = 32
 """From here on blank lines part the panels."""
 SIDE_COLUMNS: Final = 44
 """Width of the right-hand column on a wide screen, gap included."""
+DRILLS_LOOK_S: Final = 600.0
+"""How often the date of the next recovery drill is asked for; a drill that runs comes with the stream."""
+_DRILLS: Final = "drills"
 _ALERT_ROWS_MIN: Final = 3
 _FIXED_ROWS: Final = 12
 """Lines 1 and 2, banner, limits, indicators, the alerts' heading, message and keys."""
@@ -39,6 +46,11 @@ class OverviewScreen(ListedAlerts):
     TITLE_TEXT = "Overview"
     CONTEXTS = (Context.OVERVIEW,)
     IS_ROOT = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._drills: DrillHistory | None = None
+        self._drills_s = float("-inf")
 
     def compose_body(self) -> ComposeResult:
         """Limits above, alerts in the middle, freezes and executors below."""
@@ -90,6 +102,7 @@ class OverviewScreen(ListedAlerts):
         below = [draw.executors_line(floor, inner)]
         if not low:
             below = [*incidents_lines(floor, inner, room), *freezes_lines(floor, inner, room), *below]
+            below += self._recovery(floor, inner)
         alerts = {alert.id: alert for alert in urgent(floor.alerts)}
         if not low and not wide:
             spare = view.height - _FIXED_ROWS - 2 * len(air) - len(below) - max(len(alerts), _ALERT_ROWS_MIN)
@@ -100,6 +113,31 @@ class OverviewScreen(ListedAlerts):
             lambda ident, width: alert_rows.alert_row(alerts[ident], floor, view.sized(width)),
             alert_rows.no_alerts(floor, view),
         )
+
+    def _recovery(self, floor: "Floor", view: View) -> list[Line]:
+        """The recovery drill that runs, or when the next is due; asked for once the first picture stands."""
+        from contract.permissions import Permission
+
+        api, known = self.desk.api, self._drills
+        may_ask = api is not None and Permission.VIEW_RECOVERY in (self.desk.who.permissions or ())
+        if may_ask and floor.loaded_at is not None and monotonic() - self._drills_s > DRILLS_LOOK_S:
+            self._drills_s = monotonic()
+            self._ask_drills()
+        if known is None:
+            return []
+        from console.widgets.recovery import overview_line
+
+        said = overview_line(known, floor.recovery, floor.now(view.desk_now), view)
+        return [said] if said else []
+
+    def _ask_drills(self) -> None:
+        from console.client import recovery
+
+        self.ask(_DRILLS, lambda api: recovery.history(api, limit=1))
+
+    def refused(self, question: Question, error: "ClientError") -> bool:
+        """When the next drill is due can wait; everything else is said."""
+        return question.topic == _DRILLS or super().refused(question, error)
 
     @staticmethod
     def _main_columns(view: View) -> int:
@@ -161,7 +199,10 @@ class OverviewScreen(ListedAlerts):
         """The alert has been acknowledged, and it is said which; the list follows with the stream."""
         from console.widgets.alerts import acknowledged_text
         from contract.alerts import Alert
+        from contract.recovery import DrillHistory
 
+        if isinstance(value, DrillHistory):
+            self._drills = value
         if is_acknowledgement(question) and isinstance(value, Alert):
             self.desk.say("done", acknowledged_text(value))
 
