@@ -149,13 +149,11 @@ class Doing(Telling):
 
         await self._show(RecoveryScreen)
 
-    async def show_recovery_drill(self, drill: "RecoveryDrill", above: "FloorScreen | None" = None) -> None:
-        """Show a recovery drill, in place of the dialog that started it."""
+    async def show_recovery_drill(self, drill: "RecoveryDrill", above: "FloorScreen") -> None:
+        """Show a recovery drill in place of the dialog that started it."""
         from console.screens.recovery.detail import RecoveryDrillScreen
 
-        if above is None:
-            await self.push_screen(RecoveryDrillScreen(drill))
-        elif self.screen is above:
+        if self.screen is above:
             await self.switch_screen(RecoveryDrillScreen(drill))
 
     async def do_go_sessions(self, _: str) -> None:

@@ -25,7 +25,11 @@ _SHOWN_LOG_LINES: Final = 20
 
 def plans(found: RecoveryPlans) -> list[str]:
     """Every plan with its steps."""
-    on = f"on the cluster {outside(found.cluster, 60)} ({found.provider})" if found.cluster else "no cluster is known"
+    on = (
+        f"on the cluster {outside(found.cluster, 60)} ({outside(found.provider, 20)})"
+        if found.cluster
+        else "no cluster is known"
+    )
     return [f"Recovery plans, {on}.", *(row for plan in found.items for row in ["", *one_plan(plan)])]
 
 
@@ -64,7 +68,9 @@ def checks(found: list[Precondition]) -> list[str]:
 
 def topology(found: Topology) -> list[str]:
     """Who is primary and who follows."""
-    rows = wrapped(f"Cluster {outside(found.cluster, 60)} ({found.provider}): {outside(topology_text(found), 300)}", 0)
+    rows = wrapped(
+        f"Cluster {outside(found.cluster, 60)} ({outside(found.provider, 20)}): {outside(topology_text(found), 300)}", 0
+    )
     for node in found.nodes:
         role = words.node(node.role, glyph_set())
         facts = [outside(node.state, 40)] if node.state else []
@@ -113,7 +119,9 @@ def drill(one: RecoveryDrill, now: datetime) -> list[str]:
     rows = [f"{sign(words.drill(one.state, glyph_set()))} {outside(one.ref, 24)}  {outside(one.title, 100)}"]
     rows += wrapped(outside(one.sentence, 500), 0)
     how = "hands-off" if one.hands_off else "step by step"
-    rows.append(f"  on {outside(one.cluster, 40)} ({one.provider}), {how}, by {outside(one.started_by, 40)}")
+    rows.append(
+        f"  on {outside(one.cluster, 40)} ({outside(one.provider, 20)}), {how}, by {outside(one.started_by, 40)}"
+    )
     rows += wrapped(f"reason {outside(one.reason, 300)}", 2)
     ended = f", ended {instant(one.ended_at)}" if one.ended_at else f", heard {age(one.heard_at, now)} ago"
     rows += [f"  started {instant(one.started_at)}{ended}", *measured(one)]

@@ -105,7 +105,11 @@ class SignScreen(FormScreen):
         if drill.signed_by:
             rows.append(line(("signed  ", "dim"), (f"already, by {outside(drill.signed_by, 40)}", "near")))
         sha = self._report.sha256 if self._report is not None else "asking"
-        return [*rows, line(("sha256  ", "dim"), ("of the report's facts", "dim")), line(" " * 8, (sha, "bold"))]
+        return [
+            *rows,
+            line(("sha256  ", "dim"), ("of the report's facts", "dim")),
+            line(" " * 8, (outside(sha, 64), "bold")),
+        ]
 
     def missing(self) -> str:
         """What keeps it from being signed."""

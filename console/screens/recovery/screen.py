@@ -11,7 +11,7 @@ from console.screens.reading.screen import Row
 from console.screens.reading.watched import PAGE_ROWS, WatchedScreen
 from console.state.recovery import merged
 from console.widgets import recovery as draw
-from console.widgets.lines import EMPTY, line
+from console.widgets.lines import EMPTY, line, outside
 from console.widgets.view import View
 from contract.alerts import Link
 from contract.base import Page
@@ -114,21 +114,23 @@ class RecoveryScreen(WatchedScreen):
             rows += [(row, None) for row in draw.none_yet(view)]
         cluster = draw.topology_lines(self._topology, now, view)
         if self._no_topology:
-            cluster.append(line((f"{view.glyphs.near} ", "near"), self._no_topology))
+            cluster.append(line((f"{view.glyphs.near} ", "near"), outside(self._no_topology)))
         return [*rows, (EMPTY, None), *((row, None) for row in cluster)]
 
     def _backups_line(self, view: View) -> tuple[tuple[str, str], ...]:
         if self._matrix is not None:
             return draw.backups_line(self._matrix, view)
-        return line(("backups ", "dim"), (self._no_matrix or "asking", "near" if self._no_matrix else "dim"))
+        return line(("backups ", "dim"), (outside(self._no_matrix) or "asking", "near" if self._no_matrix else "dim"))
 
     # actions
 
     async def follow(self, link: Link) -> None:
         """Show one drill."""
+        from console.screens.recovery.detail import RecoveryDrillScreen
+
         one = next((one for one in self._history.items if one.ref == link.id), None) if self._history else None
         if one is not None:
-            await self.desk.show_recovery_drill(one)
+            await self.desk.push_screen(RecoveryDrillScreen(one))
 
     async def do_recovery_start(self, argument: str) -> None:
         """Open the dialog that starts a drill."""

@@ -55,7 +55,9 @@ class StepScreen(FormScreen):
         step, drill = self._step, self._drill
         title = wrap(f"{step.number} {outside(step.title, 100)}", view.width - 8)
         rows = [line(("step    ", "dim"), (title[0], "bold")), *(line(" " * 8, part) for part in title[1:])]
-        rows.append(line(("cluster ", "dim"), (outside(drill.cluster, 60), "bold"), f"  ({drill.provider})"))
+        rows.append(
+            line(("cluster ", "dim"), (outside(drill.cluster, 60), "bold"), f"  ({outside(drill.provider, 20)})")
+        )
         rows.append(line(("kind    ", "dim"), step.kind.value, f", at most {step.timeout_seconds:,} s"))
         rows += [line(part) for part in wrap(outside(step.instructions, 600), view.width)] if step.instructions else []
         if step.destructive:
