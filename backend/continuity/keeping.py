@@ -55,6 +55,8 @@ class Keeping:
         self._reserve = Reserve(runtime.settings)
         self._timeline = Timeline(runtime, telling, self._reserve)
         self._answers: dict[UUID, str] = {}
+        self._under_way: asyncio.Task[Mirrored] | None = None
+        """An attempt bounds its own wait: whoever stops lets it come to its end."""
         self._reader = asyncio.Semaphore(1)
         self._published = -PUBLISH_S
 
@@ -101,10 +103,15 @@ class Keeping:
         run, told, answers = self._telling.run, list(self._telling.kept), dict(self._answers)
         now = self._runtime.clock.now()
         told_all = self._monotonic() - self._published >= PUBLISH_S
-        done = await self._reserve.attempt(
-            lambda session: mirror(session, self._runtime, run, told, heard_at=now, answers=answers, publish=told_all),
-            MIRROR_S,
+        self._under_way = asyncio.create_task(
+            self._reserve.attempt(
+                lambda session: mirror(
+                    session, self._runtime, run, told, heard_at=now, answers=answers, publish=told_all
+                ),
+                MIRROR_S,
+            )
         )
+        done = await asyncio.shield(self._under_way)
         if told_all:
             self._published = self._monotonic()
         for ident in answers:
@@ -135,4 +142,6 @@ class Keeping:
 
     async def close(self) -> None:
         """Give the connections back."""
+        if self._under_way is not None:
+            await asyncio.gather(self._under_way, return_exceptions=True)
         await self._reserve.close()
