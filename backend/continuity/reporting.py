@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import events
 from backend.audit import service as audit
-from backend.audit.events import AuditEvent
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.continuity import core, kept, paper
@@ -33,6 +32,7 @@ from contract.stream import Topic
 
 log = structlog.get_logger(__name__)
 
+_SIGNED: Final = "recovery.report.signed"
 Form = Literal["md", "html", "json"]
 MAX_FINDINGS: Final = 200
 """Of one report: whoever has more has not decided what matters."""
@@ -126,7 +126,7 @@ def _json(report: Read) -> str:
 async def exported(session: AsyncSession, runtime: Runtime, caller: Caller, report: Read, *, sha256: str) -> None:
     """Record that a report left as a file."""
     told = {"format": "pdf", "report_sha256": sha256_of(report.facts), "sha256": sha256}
-    draft = _draft(report.ref, AuditEvent.RECOVERY_REPORT_EXPORTED, "export report of recovery drill", told)
+    draft = _draft(report.ref, "recovery.report.exported", "export report of recovery drill", told)
     await audit.record(session, runtime, caller, draft)
 
 
@@ -158,7 +158,7 @@ async def sign(
     row.signed_by, row.signed_at = caller.subject, runtime.clock.now()
     row.statement, row.report_sha256, row.report = request.statement, found, facts
     told = {"report_sha256": found, "statement": request.statement, "state": row.state}
-    draft = _draft(row.ref, AuditEvent.RECOVERY_REPORT_SIGNED, "sign report of recovery drill", told, row.incident)
+    draft = _draft(row.ref, _SIGNED, "sign report of recovery drill", told, row.incident)
     await audit.record(session, runtime, caller, draft)
     await _attach(session, runtime, caller, row, facts)
     return await _changed(session, row)
@@ -167,7 +167,7 @@ async def sign(
 def _own_drill(row: RecoveryDrillRow) -> WatchfloorError:
     told = "A drill's report is signed by somebody who has neither started, stepped nor ended the drill."
     refused = AuditDraft(
-        AuditEvent.RECOVERY_REPORT_SIGNED, "sign report of recovery drill", RESOURCE, row.ref,
+        _SIGNED, "sign report of recovery drill", RESOURCE, row.ref,
         result=AuditResult.DENIED, error_message=told, incident=row.incident,
     )  # fmt: skip
     return WatchfloorError(ErrorCode.SECOND_PERSON_REQUIRED, told, audit=refused)
@@ -207,7 +207,7 @@ async def keep_finding(
     made = await incidents.add_follow_up(session, runtime, caller, row.incident, wanted)
     row.findings += 1
     told = {"follow_up": made.id, "action": made.text, "owner": made.owner, "due": request.due.isoformat()}
-    draft = _draft(row.ref, AuditEvent.RECOVERY_FINDING_KEPT, "keep finding of recovery drill", told, row.incident)
+    draft = _draft(row.ref, "recovery.finding.kept", "keep finding of recovery drill", told, row.incident)
     await audit.record(session, runtime, caller, draft)
     await _changed(session, row)
     return made
@@ -220,5 +220,5 @@ async def _changed(session: AsyncSession, row: RecoveryDrillRow) -> RecoveryDril
     return drill
 
 
-def _draft(ref: str, event: AuditEvent, action: str, told: Facts, incident: str | None = None) -> AuditDraft:
+def _draft(ref: str, event: str, action: str, told: Facts, incident: str | None = None) -> AuditDraft:
     return AuditDraft(event, action, RESOURCE, ref, new_value=told, incident=incident)
