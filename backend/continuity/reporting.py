@@ -32,6 +32,7 @@ from contract.stream import Topic
 
 log = structlog.get_logger(__name__)
 
+_SIGNED: Final = "recovery.report.signed"
 Form = Literal["md", "html", "json"]
 MAX_FINDINGS: Final = 200
 """Of one report: whoever has more has not decided what matters."""
@@ -157,7 +158,7 @@ async def sign(
     row.signed_by, row.signed_at = caller.subject, runtime.clock.now()
     row.statement, row.report_sha256, row.report = request.statement, found, facts
     told = {"report_sha256": found, "statement": request.statement, "state": row.state}
-    draft = _draft(row.ref, "recovery.report.signed", "sign report of recovery drill", told, row.incident)
+    draft = _draft(row.ref, _SIGNED, "sign report of recovery drill", told, row.incident)
     await audit.record(session, runtime, caller, draft)
     await _attach(session, runtime, caller, row, facts)
     return await _changed(session, row)
@@ -166,7 +167,7 @@ async def sign(
 def _own_drill(row: RecoveryDrillRow) -> WatchfloorError:
     told = "A drill's report is signed by somebody who has neither started, stepped nor ended the drill."
     refused = AuditDraft(
-        "recovery.report.signed", "sign report of recovery drill", RESOURCE, row.ref,
+        _SIGNED, "sign report of recovery drill", RESOURCE, row.ref,
         result=AuditResult.DENIED, error_message=told, incident=row.incident,
     )  # fmt: skip
     return WatchfloorError(ErrorCode.SECOND_PERSON_REQUIRED, told, audit=refused)
