@@ -14,6 +14,7 @@ from backend import (
     archivewatch,
     around,
     auditwatch,
+    backupwatch,
     feedwatch,
     headwatch,
     http,
@@ -56,7 +57,9 @@ from backend.auth.watching import Watch
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
+from backend.continuity import backup_routes
 from backend.continuity import routes as recovery_routes
+from backend.continuity.backups import Checks
 from backend.continuity.equipment import parts_of
 from backend.continuity.running import Drills
 from backend.drafts import routes as drafts_routes
@@ -117,6 +120,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     incident_kept_routes.router,
     freeze_routes.router,
     recovery_routes.router,
+    backup_routes.router,
     executors_routes.router,
     fencing.router,
     executors_socket.router,
@@ -143,6 +147,7 @@ MONITORS: tuple[Monitor, ...] = (
     headwatch.MONITOR,
     feedwatch.MONITOR,
     archivewatch.MONITOR,
+    backupwatch.MONITOR,
     ledger_periods.PERIODS,
     following.MONITOR,
     limits_store.PRUNE,
@@ -177,6 +182,7 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
     app.state.machines = Machines(runtime)
     app.state.deliveries = Deliveries()
     app.state.recovery = Drills(parts_of(runtime))
+    app.state.backups = Checks(runtime)
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
 
 
@@ -219,6 +225,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             runtime.holds_changed.connect(app.state.fences.wake)
             app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())
             await stack.enter_async_context(app.state.recovery.running())
+            await stack.enter_async_context(app.state.backups.running())
             if monitors:
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))
             yield

@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "elevation": "Ask for permissions for a time, or grant them as the second person.",
     "token": "Issue, rotate, revoke and list the tokens of machines.",
     "sessions": "Who is signed in: list, end and unlock.",
+    "backups": "The backup matrix: which there are, how old, and whether they restore.",
     "compliance": "What the compliance document's dashboard shows.",
 }
 """Name → what it does."""

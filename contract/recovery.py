@@ -346,8 +346,18 @@ class BackupCheck(Wire):
     restore_found: str = ""
     restore_ok: bool | None = None
     restore_ms: int | None = None
+    restoring: bool = False
+    """It is being restored into a scratch server, by the backend that answers."""
     checked_at: UtcDatetime | None = None
     facts: dict[str, Any] = {}
+
+
+class BackupCheckRequest(WireRequest):
+    """Look at one row of the backup matrix now."""
+
+    data: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
+    restore: bool = False
+    """Restore it into a scratch server too, and compare."""
 
 
 class BackupMatrix(Wire):
