@@ -1,4 +1,4 @@
-"""The backup matrix over HTTP and by its monitor: what is looked at, kept, told in the ledger and raised as an alert."""
+"""The backup matrix over HTTP and by its monitor: what is looked at, kept, told in the ledger, raised as an alert."""
 
 import subprocess
 from pathlib import Path
@@ -17,6 +17,8 @@ ROW = "System State"
 OTHER = "Configuration"
 YEAR_AT = 38
 """Where pg_dump's custom format since 1.15 has the year, counted from 1900."""
+OLDER = """UPDATE recovery_backup_checks
+    SET shown = jsonb_set(shown, '{newest_at}', to_jsonb('2026-01-01T00:00:00Z'::text))"""
 
 
 def policy(directory: Path, kind: str, location: Path) -> str:
@@ -119,7 +121,6 @@ async def test_what_was_fresh_when_it_was_looked_at_becomes_stale_by_itself(data
     async with started_app(database_url, policy=policy(tmp_path, "pg_dump", place)) as app:
         assert (await backups.check_row(app.runtime, ROW, restore=False)).state is BackupState.OK
         async with app.runtime.database.transaction() as session:
-            older = "jsonb_set(shown, '{newest_at}', to_jsonb('2026-01-01T00:00:00Z'::text))"
-            await session.execute(text(f"UPDATE recovery_backup_checks SET shown = {older}"))
+            await session.execute(text(OLDER))
         row = await state_of(app)
         assert (row.state, "24 h are allowed" in row.found) == (BackupState.STALE, True)
