@@ -14,6 +14,7 @@ from backend import (
     archivewatch,
     around,
     auditwatch,
+    backupwatch,
     feedwatch,
     headwatch,
     http,
@@ -58,9 +59,11 @@ from backend.changes import routes as changes_routes
 from backend.clock import SYSTEM_CLOCK, Clock
 from backend.compliance import routes as compliance_routes
 from backend.context import Runtime
+from backend.continuity import backup_routes
 from backend.continuity import overdue as recovery_overdue
 from backend.continuity import report_routes as recovery_report_routes
 from backend.continuity import routes as recovery_routes
+from backend.continuity.backups import Checks
 from backend.continuity.equipment import parts_of
 from backend.continuity.running import Drills
 from backend.documents.pressing import Presses
@@ -124,6 +127,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     freeze_routes.router,
     recovery_routes.router,
     recovery_report_routes.router,
+    backup_routes.router,
     executors_routes.router,
     fencing.router,
     executors_socket.router,
@@ -152,6 +156,7 @@ MONITORS: tuple[Monitor, ...] = (
     feedwatch.MONITOR,
     recovery_overdue.MONITOR,
     archivewatch.MONITOR,
+    backupwatch.MONITOR,
     ledger_periods.PERIODS,
     following.MONITOR,
     incident_telling.REPORTS,
@@ -189,6 +194,7 @@ def _equip(app: FastAPI, runtime: Runtime) -> None:
     app.state.strangers = Strangers()
     app.state.presses = Presses()
     app.state.recovery = Drills(parts_of(runtime))
+    app.state.backups = Checks(runtime)
     app.state.handshakes = asyncio.Semaphore(HANDSHAKES)
 
 
@@ -231,6 +237,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             runtime.holds_changed.connect(app.state.fences.wake)
             app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())
             await stack.enter_async_context(app.state.recovery.running())
+            await stack.enter_async_context(app.state.backups.running())
             if monitors:
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))
             yield

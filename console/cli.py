@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "sessions": "Who is signed in: list, end and unlock.",
     "drill": "Recovery drills: fail the database over, measure, fail back; reports and their sign-off.",
     "cluster": "Who is primary of the database's cluster, and who follows.",
+    "backups": "The backup matrix: which there are, how old, and whether they restore.",
     "compliance": "What the compliance document's dashboard shows.",
 }
 """Name → what it does."""

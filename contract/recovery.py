@@ -357,6 +357,8 @@ class BackupCheck(Wire):
     restore_found: str = ""
     restore_ok: bool | None = None
     restore_ms: int | None = None
+    restoring: bool = False
+    """It is being restored into a scratch server, by the backend that answers."""
     checked_at: UtcDatetime | None = None
     facts: dict[str, Any] = {}
 

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.context import Caller, Runtime
 from backend.continuity import asking, core, lines, planning
 from backend.continuity.asking import ABORT, STEP
+from backend.continuity.backups import look_at_all as look_at_backups
 from backend.continuity.core import Run
 from backend.continuity.due import schedule_of, trend_of
 from backend.continuity.erasing import forget_person
@@ -32,7 +33,7 @@ from contract.recovery import (
     StepRequest,
 )
 
-__all__ = ["abort", "forget_person", "get_drill", "list_drills", "start", "step"]
+__all__ = ["abort", "forget_person", "get_drill", "list_drills", "look_at_backups", "start", "step"]
 
 _ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(:key)")
 _LOCK_KEY: Final = 0x5746_0030

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.db import Base, IdColumn, Json, Name, UtcTime
 
 REF_CHARS = 40
+DATA_CHARS = 200
 
 
 class RecoveryDrillRow(Base):
@@ -73,3 +74,15 @@ class RecoveryAskRow(Base):
     """Why it was refused; empty: it was done."""
 
     __table_args__ = (Index("ix_recovery_asks_waiting", "drill", postgresql_where=text("taken_at IS NULL")),)
+
+
+class BackupCheckRow(Base):
+    """How a row of the policy's backup matrix stood when it was last looked at."""
+
+    __tablename__ = "recovery_backup_checks"
+
+    data: Mapped[str] = mapped_column(String(DATA_CHARS), primary_key=True)
+    """The row's name."""
+    checked_at: Mapped[UtcTime]
+    shown: Mapped[Json]
+    """contract.recovery.BackupCheck; what the policy says of the row is taken from the policy when it is shown."""

@@ -15,6 +15,7 @@ SERVER_COMMANDS: Final = {
     "demo": "Run everything on this machine: database, backend, simulated executors, console.",
     "serve": "Run the backend on the database of WATCHFLOOR_DATABASE_URL.",
     "migrate": "Bring that database to the current schema.",
+    "backup": "Take a backup of that database, or restore one into a scratch server and compare it.",
     "user": "Add or disable accounts, directly in the database.",
     "keys": "Replace the key that signs session tokens, directly in the database.",
     "policy": "Check or show the compliance policy.",
