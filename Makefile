@@ -5,8 +5,8 @@
 ARGS ?=
 ENTRIES ?= 5000000
 CASES ?= 20000
-# tests wait for servers half of their time: half as many workers again as there are cores
-WORKERS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
+# tests wait for servers half of their time: twice as many workers as there are cores
+WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
 
 help:
 	@echo "make demo     the console on live data: database, backend, simulated trading"
