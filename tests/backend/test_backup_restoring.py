@@ -1,5 +1,6 @@
 """Backups of real servers are taken, restored into a scratch server and compared; what is wrong with one is found."""
 
+import asyncio
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ from backend import migrate
 from backend.continuity import backup_restoring, backups
 from backend.continuity.backup_manifest import SUFFIX
 from contract.recovery import BackupState
-from tests.backend.test_backups import ROW, policy
+from tests.backend.test_backups import ROW, policy, state_of
 from tests.support.app import started_app
 from tests.support.people import ADMIN, ADMIN2, AUDITOR, OPERATOR
 from watchfloor.backup.restoring import Outcome, restore_test
@@ -173,6 +174,24 @@ async def test_the_backend_restores_in_a_process_of_its_own_and_keeps_the_verdic
         assert (bad.state, bad.restore_ok) == (BackupState.FAILED, False)
         looked = await backups.check_row(app.runtime, ROW, restore=False)
         assert looked.state is BackupState.FAILED, "a look does not mend what a restore found"
+
+
+async def test_a_restore_asked_for_over_http_goes_on_in_the_background_one_at_a_time(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = dumped(database_url, tmp_path)
+    async with started_app(database_url, policy=policy(tmp_path, "pg_dump", path.parent)) as app:
+        async with await app.as_(ADMIN) as http:
+            wanted = {"data": ROW, "restore": True}
+            first = await http.post("/v1/recovery/backups/check", json=wanted)
+            assert (first.status_code, first.json()["restoring"]) == (202, True), first.text
+            assert (await http.post("/v1/recovery/backups/check", json=wanted)).status_code == 409
+            assert (await state_of(app)).restoring
+            async with asyncio.timeout(60):
+                while (found := await state_of(app)).restoring:  # noqa: ASYNC110  a request at a time
+                    await asyncio.sleep(0.2)
+        assert (found.restore_ok, found.state) == (True, BackupState.OK)
+        assert found.restored_at is not None
 
 
 async def test_a_restore_that_hangs_or_says_nothing_is_a_failure(tmp_path: Path) -> None:

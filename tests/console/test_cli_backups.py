@@ -23,7 +23,7 @@ def test_every_state_is_a_word_and_hostile_text_is_harmless() -> None:
     rows = [row(state) for state in BackupState]
     rows.append(row(BackupState.OK, newest_at=now - timedelta(hours=2), restored_at=now, restore_ok=False))
     shown = "\n".join(_lines(BackupMatrix(rows=rows, as_of=now)))
-    for word in ("ok", "STALE", "MISSING", "FAILED", "not checked", "2h old", "restored"):
+    for word in ("ok", "STALE", "MISSING", "FAILED", "not checked", "2h00 old", "restored"):
         assert word in shown, word
     assert "\x1b" not in shown
 
