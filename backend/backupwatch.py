@@ -25,8 +25,12 @@ _RULES: Final = {
 _CALLER = system_caller("recovery")
 
 
-async def tick(session: AsyncSession, runtime: Runtime) -> None:
-    """Bring the alerts in line with how the backups stand."""
+AGAIN_S: Final = 60.0
+"""Somebody may be making the backup that is missing: its alert is not to stay for an hour."""
+
+
+async def tick(session: AsyncSession, runtime: Runtime) -> float | None:
+    """Bring the alerts in line with how the backups stand; look again sooner while one is not as it should be."""
     drafts = [_draft(row) for row in await recovery.look_at_backups(session, runtime) if row.state in _RULES]
     wanted = {draft.fingerprint: draft for draft in drafts}
     for fingerprint, alert in await alerts.live_of_rules(session, (STALE, FAILED)):
@@ -34,6 +38,7 @@ async def tick(session: AsyncSession, runtime: Runtime) -> None:
             await alerts.clear_alert(session, runtime, _CALLER, alert.id, why="looked at again, and no longer so")
     for draft in drafts:
         await alerts.raise_alert(session, runtime, _CALLER, draft)
+    return AGAIN_S if drafts else None
 
 
 def _draft(row: BackupCheck) -> AlertDraft:

@@ -185,6 +185,13 @@ async def _check_ledger(runtime: Runtime) -> None:
             await ledger_of(session, runtime)
 
 
+@asynccontextmanager
+async def _recovering(app: FastAPI) -> AsyncIterator[None]:
+    """Conduct drills, and restore backups for comparison, while the context is open."""
+    async with app.state.recovery.running(), app.state.backups.running():
+        yield
+
+
 def _equip(app: FastAPI, runtime: Runtime) -> None:
     """Give the application what its routes ask for and nothing has to start."""
     app.state.admit, app.state.certificate = admit, None
@@ -236,8 +243,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
             broker.watch(frozenset({Topic.FREEZE}), app.state.fences.wake)
             runtime.holds_changed.connect(app.state.fences.wake)
             app.state.gates = await stack.enter_async_context(Gates(runtime, app.state.desk).running())
-            await stack.enter_async_context(app.state.recovery.running())
-            await stack.enter_async_context(app.state.backups.running())
+            await stack.enter_async_context(_recovering(app))
             if monitors:
                 await stack.enter_async_context(run_monitors(runtime, broker, MONITORS, DUTIES))
             yield

@@ -1,9 +1,12 @@
 """Backups of real servers are taken, restored into a scratch server and compared; what is wrong with one is found."""
 
+import asyncio
 import json
 import os
+import secrets
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from backend import migrate
 from backend.continuity import backup_restoring, backups
 from backend.continuity.backup_manifest import SUFFIX
 from contract.recovery import BackupState
-from tests.backend.test_backups import ROW, policy
+from tests.backend.test_backups import ROW, policy, state_of
 from tests.support.app import started_app
 from tests.support.people import ADMIN, ADMIN2, AUDITOR, OPERATOR
 from watchfloor.backup.restoring import Outcome, restore_test
@@ -128,30 +131,18 @@ def test_a_dump_that_is_damaged_inside_fails_also_without_a_manifest(database_ur
 
 
 def test_what_is_in_a_dump_runs_no_program(database_url: str, tmp_path: Path) -> None:
-    proof = tmp_path / "proof"
+    proof = Path(tempfile.gettempdir()) / f"wf-proof-{secrets.token_hex(6)}"  # also others can write there
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA hostile")
         connection.execute("CREATE TABLE hostile.t (a int)")
-        connection.execute(
-            "CREATE FUNCTION hostile.f() RETURNS int LANGUAGE plpgsql IMMUTABLE AS "  # type: ignore[arg-type]
-            f"$$ BEGIN EXECUTE 'COPY hostile.t FROM PROGRAM ''touch {proof}; echo 1'''; RETURN 1; END $$"
-        )
-        connection.execute("CREATE TABLE hostile.u (b int)")
+        program = f"EXECUTE $q$COPY hostile.t FROM PROGRAM 'touch {proof}; echo 1'$q$;"
+        body = f"BEGIN IF current_database() = 'restored' THEN {program} END IF; RETURN true; END"
+        connection.execute(f"CREATE FUNCTION hostile.f() RETURNS bool LANGUAGE plpgsql AS $$ {body} $$".encode())
+        connection.execute("CREATE TABLE hostile.u (b int CHECK (hostile.f()))")
         connection.execute("INSERT INTO hostile.u VALUES (1)")
-        connection.execute("SET check_function_bodies = off")
-        connection.execute("ALTER TABLE hostile.u ADD CHECK (b = 1 OR hostile.f() = 1)")
-        connection.execute("CREATE INDEX ON hostile.u ((CASE WHEN b = 2 THEN hostile.f() ELSE b END))")
-        connection.execute("INSERT INTO hostile.u VALUES (1)")
-        connection.execute("ALTER TABLE hostile.u DROP CONSTRAINT u_check")
-        connection.execute("CREATE OR REPLACE FUNCTION hostile.g() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2'")
-        connection.execute("CREATE INDEX ON hostile.u ((b + hostile.g()))")
-        connection.execute(
-            "CREATE OR REPLACE FUNCTION hostile.g() RETURNS int LANGUAGE plpgsql IMMUTABLE AS "  # type: ignore[arg-type]
-            f"$$ BEGIN EXECUTE 'COPY hostile.t FROM PROGRAM ''touch {proof}; echo 1'''; RETURN 1; END $$"
-        )
-    tmp_path.chmod(0o777)
     found = restore_test(dumped(database_url, tmp_path), None, tmp_path)
     assert (found.ok, proof.exists()) == (False, False)
+    assert "permission denied to COPY" in found.found
 
 
 def test_a_full_disk_is_said_before_anything_is_copied(
@@ -183,6 +174,24 @@ async def test_the_backend_restores_in_a_process_of_its_own_and_keeps_the_verdic
         assert (bad.state, bad.restore_ok) == (BackupState.FAILED, False)
         looked = await backups.check_row(app.runtime, ROW, restore=False)
         assert looked.state is BackupState.FAILED, "a look does not mend what a restore found"
+
+
+async def test_a_restore_asked_for_over_http_goes_on_in_the_background_one_at_a_time(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = dumped(database_url, tmp_path)
+    async with started_app(database_url, policy=policy(tmp_path, "pg_dump", path.parent)) as app:
+        async with await app.as_(ADMIN) as http:
+            wanted = {"data": ROW, "restore": True}
+            first = await http.post("/v1/recovery/backups/check", json=wanted)
+            assert (first.status_code, first.json()["restoring"]) == (202, True), first.text
+            assert (await http.post("/v1/recovery/backups/check", json=wanted)).status_code == 409
+            assert (await state_of(app)).restoring
+            async with asyncio.timeout(60):
+                while (found := await state_of(app)).restoring:  # noqa: ASYNC110  a request at a time
+                    await asyncio.sleep(0.2)
+        assert (found.restore_ok, found.state) == (True, BackupState.OK)
+        assert found.restored_at is not None
 
 
 async def test_a_restore_that_hangs_or_says_nothing_is_a_failure(tmp_path: Path) -> None:

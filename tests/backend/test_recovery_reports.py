@@ -174,13 +174,13 @@ async def test_no_database_connection_is_held_while_a_report_is_printed(
         ref = (await here.whole()).ref
         pool = here.app.runtime.database.engine.pool
 
-        async def printed(_document: object) -> bytes:
+        async def printed(_presses: Presses, _document: object, _footer: object) -> bytes:
             async with asyncio.timeout(PATIENCE_S):  # what the backend does by itself gives its connections back
                 while pool.checkedout():  # type: ignore[attr-defined]  # noqa: ASYNC110
                     await asyncio.sleep(POLL_S)
             return b"%PDF-"
 
-        monkeypatch.setattr("backend.continuity.report_routes.printed", printed)
+        monkeypatch.setattr(Presses, "printed", printed)
         assert (await here.http.get(f"/v1/recovery/drills/{ref}/report.pdf")).status_code == 200
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from watchfloor.demo import people, run
+from backend.policy.load import load_with_warnings
+from watchfloor.demo import backing, people, run
 from watchfloor.demo.run import listen
 from watchfloor.demo.workspace import Workspace
 from watchfloor.embedded import ConfigurationError, cluster
@@ -94,3 +95,16 @@ def test_without_a_wish_the_usual_port_is_taken_and_then_any_free_one(monkeypatc
 )
 def test_what_postgres_says_becomes_one_line(output: str, expected: str) -> None:
     assert cluster.explain(output) == expected
+
+
+def test_the_demos_policy_says_where_its_backups_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WATCHFLOOR_POLICY", raising=False)
+    workspace = Workspace(tmp_path / 'a "place"')
+    workspace.directory.mkdir()
+    loaded = load_with_warnings(backing.policy_of(workspace))
+    (source,) = loaded.policy.recovery.backups
+    assert (source.data, source.kind, source.location) == (
+        "System State",
+        "pg_dump",
+        str(workspace.directory / "backups"),
+    )

@@ -26,6 +26,7 @@ from watchfloor.embedded import binaries as installations
 
 _RESTORER: Final = "restorer"
 _DATABASE: Final = "restored"
+_PREFIX: Final = "wf-restore-"
 _TOLD: Final = 3
 """Differences that are named; the others are counted."""
 _RESERVE_BYTES: Final = 200 * 1024 * 1024
@@ -84,11 +85,8 @@ def _check_files(kept: Kept) -> None:
 
 
 def _restored(kept: Kept, scratch: Path) -> Outcome:
-    free = shutil.disk_usage(scratch).free
-    if free < kept.size_bytes + _RESERVE_BYTES:
-        needed = (kept.size_bytes + _RESERVE_BYTES) >> 20
-        raise BackupFailedError(f"The disk is full: {scratch} has {free >> 20} MiB free, {needed} MiB are needed.")
     with _home(scratch) as home:
+        _require_space(home, kept.size_bytes + _RESERVE_BYTES)
         bring = _from_dump if kept.kind == "pg_dump" else _from_base
         with bring(kept, home) as connection:
             if connection is None or kept.manifest is None:
@@ -97,15 +95,35 @@ def _restored(kept: Kept, scratch: Path) -> Outcome:
             return _compared(connection, kept.manifest)
 
 
+def _require_space(home: Path, needed_bytes: int) -> None:
+    free = shutil.disk_usage(home).free
+    if free < needed_bytes:
+        told = f"The disk is full: {home.parent} has {free >> 20} MiB free, {needed_bytes >> 20} MiB are needed."
+        raise BackupFailedError(told)
+
+
 @contextmanager
 def _home(scratch: Path) -> Iterator[Path]:
-    home = Path(tempfile.mkdtemp(prefix="wf-restore-", dir=scratch))
+    """Where the scratch server lives: a directory of its own, which the server's account can reach."""
+    home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=scratch))
     try:
-        if os.geteuid() == 0:
-            home.chmod(0o711)  # the server's account must be able to walk through
+        home = _reachable(home)
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _reachable(home: Path) -> Path:
+    if os.geteuid() != 0:
+        return home
+    home.chmod(0o711)  # the server's account must be able to walk through
+    whose = account.choose(home / "data")
+    if whose is None or whose.enters(home):
+        return home
+    home.rmdir()
+    found = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=account.reachable_place(whose)))
+    found.chmod(0o711)
+    return found
 
 
 # dumps
@@ -123,8 +141,8 @@ def _from_dump(kept: Kept, home: Path) -> Iterator[Connection | None]:
             connection.execute(f"CREATE ROLE {_RESTORER} LOGIN".encode())
             connection.execute(f"CREATE DATABASE {_DATABASE} OWNER {_RESTORER}".encode())
         environment = environment_of(make_conninfo(server.url(_DATABASE), user=_RESTORER))
-        argv = [programs.bin / "pg_restore", "--exit-on-error", "--no-owner", "--no-privileges", "--no-password"]
-        run([*argv, f"--dbname={_DATABASE}", kept.path], environment, "It cannot be restored")
+        argv = ["--exit-on-error", "--no-owner", "--no-privileges", "--no-password", f"--dbname={_DATABASE}"]
+        run([programs.bin / "pg_restore", *argv, kept.path], environment, "It cannot be restored")
         with psycopg.connect(server.url(_DATABASE)) as connection:
             yield connection
 

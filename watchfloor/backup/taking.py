@@ -63,8 +63,9 @@ def _dump(url: str, connection: Connection, directory: Path) -> Taken:
     snapshot, taken_at = _row(connection, "SELECT pg_export_snapshot(), clock_timestamp()")
     target = directory / f"watchfloor-{taken_at.astimezone(UTC):%Y%m%dT%H%M%SZ}.dump"
     with _unfinished(target) as draft:
-        argv = [installations.locate().bin / "pg_dump", "--format=custom", f"--snapshot={snapshot}", "--no-password"]
-        run([*argv, f"--file={draft}"], environment_of(url), "pg_dump")
+        program = installations.locate().bin / "pg_dump"
+        argv = ["--format=custom", f"--snapshot={snapshot}", "--no-password", f"--file={draft}"]
+        run([program, *argv], environment_of(url), "pg_dump")
         found = held(connection)
         file = StoredFile(size_bytes=draft.stat().st_size, sha256=sha256_of(draft))
         facts = _facts(connection, "pg_dump", target, taken_at)
@@ -79,9 +80,9 @@ def _base(url: str, connection: Connection, directory: Path) -> Taken:
     connection.rollback()
     target = directory / f"watchfloor-{taken_at.astimezone(UTC):%Y%m%dT%H%M%SZ}-base"
     with _unfinished(target) as draft:
-        argv = [installations.locate().bin / "pg_basebackup", "--wal-method=stream", "--checkpoint=fast"]
-        argv += ["--manifest-checksums=SHA256", "--no-password", f"--pgdata={draft}"]
-        run(argv, environment_of(url), "pg_basebackup")
+        program = installations.locate().bin / "pg_basebackup"
+        argv = ["--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256", "--no-password"]
+        run([program, *argv, f"--pgdata={draft}"], environment_of(url), "pg_basebackup")
         connection.rollback()
         after, changed_after = held(connection), changes(connection)
         moving = _moving(before, after) | {

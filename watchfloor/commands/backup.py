@@ -61,7 +61,8 @@ def _taken(taken: Taken) -> list[str]:
 @click.option("--kind", type=_KINDS, help="Only backups of this kind; else of either.")
 @click.option(
     "--scratch", type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Where the scratch server's files are put; the temporary directory otherwise.",
+    help="Where the scratch server's files are put, else the temporary directory; for root a place that the server's"
+    " account can reach, if this is none.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object to stdout.")
 def restore_backup(place: Path, *, kind: str | None, scratch: Path | None, as_json: bool) -> int:

@@ -19,6 +19,7 @@ from console.demo_users import KEYS_VARIABLE
 from console.term.firstframe import restore_terminal
 from simulator.fleet import CHAINS
 from watchfloor.demo import people
+from watchfloor.demo.backing import POLICY_VARIABLE, has_backup, policy_of, take_backup
 from watchfloor.demo.pairing import DemoPair
 from watchfloor.demo.supervisor import Child, Supervisor
 from watchfloor.demo.workspace import DEFAULT_DIRECTORY, Workspace
@@ -188,6 +189,7 @@ class Demo:
             return servers
         if not self._pair.await_standby(self._agent, lambda: self._ended(console)) and not self._ended(console):
             say(f"The standby does not follow yet; see {self._agent.log}")
+        take_backup(self._supervisor, self._workspace, self._database_url)
         return [*servers, self._agent]
 
     def _start_backend(self, console: Child | None) -> Child | None:
@@ -206,6 +208,8 @@ class Demo:
         }
         if self._pair is not None:
             environment["WATCHFLOOR_CLUSTER"] = self._pair.setting
+            if has_backup(self._workspace):
+                environment[POLICY_VARIABLE] = policy_of(self._workspace)
         with ours:
             with theirs:
                 backend = self._supervisor.start(
