@@ -145,6 +145,12 @@ class WatchfloorApp(Beginning):
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(delay_s, self.post_message, Tick())
 
+    async def do_alert_groups(self, _: str) -> None:
+        """Show one line a group above the alerts, which know nothing of it."""
+        from console.screens.alerts.groups import GroupsScreen
+
+        await self.push_screen(GroupsScreen())
+
     def pulse(self) -> Pulse:
         """How current the screen is."""
         now = self.now()

@@ -79,12 +79,6 @@ class Doing(Telling):
         if argument:
             screen.set_filter(argument)
 
-    async def do_alert_groups(self, _: str) -> None:
-        """Show one line a group above the alerts, which know nothing of it."""
-        from console.screens.alerts.groups import GroupsScreen
-
-        await self.push_screen(GroupsScreen())
-
     async def do_go_operations(self, _: str) -> None:
         """Show executors and freezes."""
         await self.go("operations")

@@ -11,6 +11,7 @@ import pytest
 
 from backend.continuity import service as continuity
 from backend.continuity.measuring import Lost
+from backend.documents.pressing import Presses
 from contract.recovery import DrillReport, RecoveryDrill
 from contract.recovery_states import DrillState
 from tests.backend.test_recovery_drills import PATIENCE_S, POLL_S, Floor, floor

@@ -92,8 +92,7 @@ class Paper(Holding):
     """By "METHOD path": what to answer instead."""
     signed_in: bool = True
     up: bool = True
-    database_up: bool = True
-    """Without it only what is latched can be told."""
+    database_up: bool = True  # without it only what is latched can be told
     _queues: list["asyncio.Queue[bytes | None]"] = field(default_factory=list)
     _event: int = 100
 
