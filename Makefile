@@ -1,7 +1,7 @@
 # The commands of this repository. Owns names only: what they do is in scripts/.
 # ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
 .DEFAULT_GOAL := help
-.PHONY: help install develop peers demo test lint bench bench-alerts bench-audit bench-freeze soak histories-incidents fuzz bench-audit-search lock picture clean
+.PHONY: help install develop peers demo test lint bench bench-alerts bench-audit bench-freeze bench-recovery soak histories-incidents fuzz bench-audit-search lock picture clean
 ARGS ?=
 ENTRIES ?= 5000000
 CASES ?= 20000
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-audit  measure the audit ledger's write path; make soak  kill it 200 times under load"
 	@echo "make bench-alerts  a thousand alerts a second for a minute, the backend killed in the middle; the console's keys"
 	@echo "make bench-freeze  time to halt, late orders and random histories; WATCHFLOOR_BENCH_RUNS=… for less than hours"
+	@echo "make bench-recovery  twenty recovery drills on the demo's pair, aborted after and killed in each step"
 	@echo "make histories-incidents  twenty people at one incident's record, a thousand times"
 	@echo "make fuzz     ask every route 20,000 times (CASES=…), as everybody, for what it allows and what it does not"
 	@echo "make install  set up .venv only"
@@ -66,6 +67,10 @@ bench-freeze: develop
 	@.venv/bin/python -m tests.support.freeze_bound $${WATCHFLOOR_BENCH_RUNS:-504} 1
 	@.venv/bin/python -m tests.support.freeze_outage $${WATCHFLOOR_BENCH_OUTAGES:-100} 1
 	@exec .venv/bin/python -m tests.support.freeze_histories $${WATCHFLOOR_BENCH_HISTORIES:-10000} 1
+
+# ARGS: drills, rounds of aborts, rounds of kills
+bench-recovery: develop
+	@exec .venv/bin/python -m tests.support.recovery_rounds $(ARGS)
 
 soak: develop
 	@exec .venv/bin/python -m tests.support.ledger_soak 200 $(ARGS)

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts.muting import set_mutes
 from backend.alerts.muting_core import with_mute, without_mutes
-from backend.alerts.rows import LIVE, announce
+from backend.alerts.rows import announce
 from backend.alerts.tables import AlertRow
 from backend.context import Caller, Runtime
 from contract.alerts import AlertStatus
@@ -33,12 +33,10 @@ async def loud_again(session: AsyncSession, runtime: Runtime, caller: Caller, ro
 
 
 async def drill_over(session: AsyncSession, runtime: Runtime, caller: Caller, incident: str) -> None:
-    """Take a drill off all its alerts: what goes on is no practice any more."""
-    rows = list(
-        await session.scalars(
-            select(AlertRow).where(LIVE, AlertRow.incident == incident).order_by(AlertRow.id).with_for_update()
-        )
-    )
+    """Take a drill off all its alerts, cleared ones too: what goes on, or comes again, is no practice any more."""
+    muted = AlertRow.muted_by.contains([{"kind": DRILL, "id": incident}])
+    of_it = select(AlertRow).where(AlertRow.incident == incident, muted)
+    rows = list(await session.scalars(of_it.order_by(AlertRow.id).with_for_update()))
     for row in rows:
         await loud_again(session, runtime, caller, row, incident)
     if rows:

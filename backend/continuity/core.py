@@ -102,6 +102,11 @@ class Run:
         return self.steps[number - 1]
 
     @property
+    def untouched(self) -> bool:
+        """Whether nothing has run yet: what was found of the preconditions may be found anew."""
+        return not any(step.ran for step in self.steps)
+
+    @property
     def with_outage(self) -> bool:
         """Whether the plan means to have an outage, so that there are objectives to meet."""
         return any(step.plan.begins_outage for step in self.steps)
@@ -161,7 +166,10 @@ def _(_line: lines.Confirmed, run: Run) -> Run:
 
 @_add.register
 def _(line: lines.Resumed, run: Run) -> Run:
-    return _logged(replace(run, backend=line.backend), line.at, f"{line.backend} goes on with it")
+    # who let a step run did so before the other process ended: whoever is there now is asked again
+    steps = tuple(step if step.ran else replace(step, allowed=False) for step in run.steps)
+    anew = replace(_looked_at_anew(run), backend=line.backend, steps=steps)
+    return _logged(anew, line.at, f"{line.backend} goes on with it")
 
 
 @_add.register
@@ -186,7 +194,7 @@ def _(line: lines.Waited, run: Run) -> Run:
 
 @_add.register
 def _(line: lines.Allowed, run: Run) -> Run:
-    return _with(run, line.step, allowed=True, by=line.by)
+    return _with(_looked_at_anew(run), line.step, allowed=True, by=line.by)
 
 
 @_add.register
@@ -254,6 +262,11 @@ def _(line: lines.Declared, run: Run) -> Run:
 @_add.register
 def _(line: lines.Ended, run: Run) -> Run:
     return _logged(replace(run, ended=line), line.at, line.sentence)
+
+
+def _looked_at_anew(run: Run) -> Run:
+    """Before the first step the preconditions are looked at again: a person may have let hours pass since."""
+    return replace(run, before=None) if run.untouched else run
 
 
 def with_progress(run: Run, number: int, percent: int) -> Run:

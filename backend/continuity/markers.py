@@ -105,7 +105,7 @@ class Markers:
         await self._known_again()
         before = [ack for ack in self._known.acks if marks.last_seq is not None and ack.seq <= marks.last_seq]
         if marks.last_seq is None:
-            return Lost(markers=0, rpo_ms=0) if not marks.acknowledged else None
+            return None  # nothing was measured, which is not the same as nothing lost
         if not before or before[-1].seq != marks.last_seq or self._known.forgotten + len(before) != marks.acknowledged:
             return None  # the process that wrote them has told nobody which these were
         there = await self._there(before[0].seq, marks.last_seq)

@@ -19,6 +19,8 @@ from backend.continuity.telling import Telling
 log = structlog.get_logger(__name__)
 
 BEGAN_FACT: Final = "outage_began_at"
+FIRST_MARKER_S: Final = 5.0
+"""The connection for markers is open within a tenth of it; the drill says so if there was none."""
 LOOK_S: Final = 0.5
 """How often the markers are looked at while writes are missing; none for as long means that there are none."""
 WRITE_S: Final = 30.0
@@ -42,6 +44,12 @@ class Outage:
         began_at = telling.run.outage_began_at
         if began_at is not None:
             measuring.outage_began(began_at)
+
+    async def first_marker(self) -> None:
+        """Wait for a marker, for so long: without one before the outage nothing can be said of what it loses."""
+        deadline = self._clock.monotonic() + FIRST_MARKER_S
+        while not self._measuring.marks().acknowledged and self._clock.monotonic() < deadline:  # noqa: ASYNC110  asked of a port
+            await asyncio.sleep(LOOK_S)
 
     async def begin(self, step: int, at: datetime) -> None:
         """Count from now on."""

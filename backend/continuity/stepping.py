@@ -65,6 +65,7 @@ class Stepping:
         if telling.run.turning_back:  # somebody ended it, or the disk did not take the line
             return
         if step.plan.begins_outage:
+            await self._outage.first_marker()
             await self._outage.begin(number, self._clock.now())
         if isinstance(step.plan, ManualStep):  # it runs at people's hands, and ends with what they found
             return

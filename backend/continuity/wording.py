@@ -111,11 +111,19 @@ def passed(found: Recovered) -> str:
     """All is well."""
     if found.rto_ms is None or found.rpo_ms is None:
         return "Every step passed."
-    lost = f"{found.markers_lost} markers lost" if found.markers_lost else "nothing lost"
     return (
         f"Every step passed: RTO {span(found.rto_ms)} of {target(found.rto_target_seconds)}, "
-        f"RPO {span(found.rpo_ms)} of {target(found.rpo_target_seconds)}, {lost}."
+        f"RPO {span(found.rpo_ms)} of {target(found.rpo_target_seconds)}, {_lost(found)}."
     )
+
+
+def _lost(found: Recovered) -> str:
+    """What is gone, as far as it was counted: markers by their numbers, transactions in the old primary's log."""
+    markers = f"{found.markers_lost} markers lost" if found.markers_lost else ""
+    if found.transactions_lost is None:
+        return f"{markers or 'no marker lost'}, transactions not counted"
+    gone = max(0, found.transactions_lost - (found.transactions_unacknowledged or 0))
+    return ", ".join(part for part in (markers, f"{gone} transactions lost" if gone else "") if part) or "nothing lost"
 
 
 def now(run: Run) -> str:

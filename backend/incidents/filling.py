@@ -14,6 +14,8 @@ from backend.incidents.writing import Writing
 from contract.alerts import Alert, Link
 from contract.freeze import Freeze
 from contract.incidents import MilestoneName
+from contract.permissions import Permission
+from contract.states import IncidentStatus
 
 ALERT, FREEZE = "alert", "freeze"
 _MAX_LABEL_CHARS: Final = 300
@@ -76,8 +78,9 @@ async def take_in_alerts(work: Writing, idents: Sequence[str]) -> list[Alert]:
     """
     if not idents:
         return []
+    quiet = _quietens(work)
     found = [  # always in the same order: two people who take in the same alerts cannot deadlock
-        await alerts.link_incident(work.session, work.runtime, work.caller, ident, work.row.id, drill=work.row.drill)
+        await alerts.link_incident(work.session, work.runtime, work.caller, ident, work.row.id, drill=quiet)
         for ident in sorted(set(idents))
     ]
     await add_links(work, ALERT, [alert_link(one) for one in found])
@@ -92,6 +95,12 @@ async def take_in_alerts(work: Writing, idents: Sequence[str]) -> list[Alert]:
     if started:  # by another clock than ours: it cannot have begun after it was detected here
         await work.first(MilestoneName.STARTED, min([*started, *(one.raised_at for one in found)]))
     return found
+
+
+def _quietens(work: Writing) -> bool:
+    """Whether its alerts fall silent: in a drill that goes on, for somebody who might silence them as well."""
+    goes_on = work.row.drill and work.row.status == IncidentStatus.OPEN.value
+    return goes_on and Permission.SILENCE_ALERTS in work.caller.permissions
 
 
 async def _history(session: AsyncSession, idents: Sequence[str]) -> list[alerts.Told]:

@@ -180,6 +180,8 @@ async def close(session: AsyncSession, runtime: Runtime, caller: Caller, ident: 
     if row.postmortem_required and row.postmortem != PostmortemState.APPROVED.value:
         raise _without_postmortem(work)
     row.status = IncidentStatus.CLOSED.value
+    if row.drill:
+        await alerts.drill_over(session, runtime, caller, row.id)
     await places.forget(session, row.id)
     await work.milestone(MilestoneName.CLOSED, work.now, auto=True)
     await work.entry("milestone", f"closed: {request.note}" if request.note else "closed")

@@ -70,10 +70,13 @@ def _whole(plan: dict[str, Any], at: Path) -> Iterator[Finding]:
     if lacks:
         yield (*at, "preconditions"), f"the plan touches the cluster, but does not look at {', '.join(lacks)}"
     first = acts[0]
+    # what kills the primary may be no act of the cluster's, and somebody is asked before that one then
+    asked = any(step.get("destructive") is True for step in steps[: first[0]])
     for number, action in acts:
         typed = steps[number].get("destructive") is True
         # promoting another after its primary was killed takes nothing away that the step before has left
-        if not typed and (action in _ASKS_FIRST or ((number, action) == first and action in _TAKES_AWAY)):
+        begins = (number, action) == first and not asked
+        if not typed and (action in _ASKS_FIRST or (begins and action in _TAKES_AWAY)):
             yield (*at, "steps", number, "destructive"), f"must be true: {action} changes who leads the cluster"
     last = acts[-1][1]
     if last in _TAKES_AWAY:
