@@ -39,6 +39,7 @@ async def until(look: Callable[[], Awaitable[Topology]], wanted: Callable[[Topol
     return found
 
 
+@pytest.mark.long
 async def test_primary_and_standby_change_places_in_order_and_a_node_that_hangs_is_not_believed(tmp_path: Path) -> None:
     with patroni_cluster() as made:
         cluster = adapter(made, tmp_path)

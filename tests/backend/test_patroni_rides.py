@@ -1,8 +1,11 @@
 """A backend on a real Patroni cluster goes on by itself after a switchover and after the loss of a whole node."""
 
+import pytest
+
 from tests.support.patroni_rounds import floor
 
 
+@pytest.mark.long
 def test_nothing_acknowledged_is_lost_freezes_hold_and_permits_come_back_by_themselves() -> None:
     with floor() as one:
         for what in ("switchover", "kill -9"):

@@ -98,7 +98,9 @@ def journals(directory: Path) -> list[Path]:
     return list((directory / "recovery").glob("*/*.journal"))
 
 
-@pytest.mark.parametrize("at_step", ["first", "second", "third"])
+@pytest.mark.parametrize(
+    "at_step", [pytest.param("first", marks=pytest.mark.long), "second", pytest.param("third", marks=pytest.mark.long)]
+)
 def test_killed_in_a_step_it_is_rolled_back_by_the_next_process(
     at_step: str, database_url: str, directory: Path
 ) -> None:
@@ -121,6 +123,7 @@ def test_killed_in_a_step_it_is_rolled_back_by_the_next_process(
         eventually(lambda: not journals(directory) or None, LIMIT_S, "the journal is taken away")
 
 
+@pytest.mark.long
 def test_killed_in_a_step_that_turns_out_to_be_done_it_goes_on(database_url: str, directory: Path) -> None:
     with desks(database_url, directory) as starter:
         (starter.work / "found").touch()
@@ -155,6 +158,7 @@ def test_killed_while_it_waits_for_a_person_it_waits_on(database_url: str, direc
         assert [step.state for step in desk.ended(ref).steps] == [StepState.PASSED] * 3
 
 
+@pytest.mark.long
 def test_killed_while_it_rolls_back_it_rolls_back_to_the_end(database_url: str, directory: Path) -> None:
     with desks(database_url, directory) as starter:
         desk = starter.start()
@@ -174,6 +178,7 @@ def test_killed_while_it_rolls_back_it_rolls_back_to_the_end(database_url: str, 
         assert desk.happened()[-3:] == ["undo second", "undo second", "undo first"]
 
 
+@pytest.mark.long
 def test_killed_twice_with_a_rollback_that_fails_it_says_what_is_left(database_url: str, directory: Path) -> None:
     with desks(database_url, directory) as starter:
         (starter.work / "undo-fails").touch()

@@ -105,6 +105,7 @@ def test_backend_executors_and_freezes_ride_through_a_failover_and_back(data_dir
         until(lambda: not marked(str(data_dir)), "the end of everything")
 
 
+@pytest.mark.long
 def test_a_demo_gets_a_standby_later_and_goes_on_without_one(data_dir: Path) -> None:
     with headless_demo(data_dir) as alone:
         rows = _transactions(alone)

@@ -153,7 +153,9 @@ async def _fill_the_standby(pair: RunningPair, home: Path) -> None:
         pair.close()
 
 
-@pytest.mark.parametrize("after_s", AGENT_KILLS_S)
+@pytest.mark.parametrize(
+    "after_s", [AGENT_KILLS_S[0], *(pytest.param(one, marks=pytest.mark.long) for one in AGENT_KILLS_S[1:])]
+)
 async def test_an_agent_killed_in_the_middle_of_a_failover_is_followed_by_one_that_knows(after_s: float) -> None:
     with running_pair() as pair:
         topology = await pair.ready()
@@ -190,7 +192,7 @@ async def _is_primary(pair: RunningPair, name: str) -> bool:
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("after_s", [0.05, 0.3])
+@pytest.mark.parametrize("after_s", [0.05, pytest.param(0.3, marks=pytest.mark.long)])
 async def test_an_agent_killed_while_it_brings_a_node_back_leaves_nothing_half_done(after_s: float) -> None:
     with running_pair() as pair:
         topology = await pair.ready()
