@@ -291,7 +291,7 @@ _INCIDENT: Final = _record(
         description=_text,
     ),
     links=_list(_LINK),
-    clocks=_list(_record(name=_text, due_at=_time, done_at=_or_none(_time))),
+    clocks=_list(_record(name=_text, due_at=_time, done_at=_or_none(_time), to=_text, reference=_text)),
     follow_ups_open=_count,
     postmortem=_or_none(_one_of(PostmortemState)),
     postmortem_required=_flag,

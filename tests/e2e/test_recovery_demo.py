@@ -8,7 +8,7 @@ import pytest
 from contract.recovery import DrillState, StepState
 from tests.support.demo import headless_demo
 from tests.support.places import public_directory
-from tests.support.recovery_desk import RecoveryDesk, signed_in
+from tests.support.recovery_at_demo import RecoveryDesk, signed_in
 from tests.support.recovery_rounds import HEALTHY, aborted, killed
 
 pytestmark = pytest.mark.e2e

@@ -1,108 +1,75 @@
-"""Recovery drills on a running demo with a standby, as a person runs them over HTTP. Waits, and judges nothing."""
+"""A backend whose drill needs a person: a name before something destructive, and evidence. Nothing of it is real.
 
-import subprocess
+Started as a program with a directory: a step called X ends once a file `go-X` is there.
+"""
+
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any
 
-import httpx
-import pyotp
+import pytest
 
-from contract.recovery import ENDED, DryRun, NodeRole, RecoveryDrill
-from tests.support.demo import HeadlessDemo, environment
+from tests.support.floor import Floor, running_floor
+from tests.support.recovery import FakeKind, Stage, plan_of, with_plans
 
-T = TypeVar("T")
-
-PATIENCE_S: Final = 240.0
-"""Of a whole drill on a loaded machine; usually 7."""
-POLL_S: Final = 0.1
-PERSON: Final = "admin1"
+STEPS: tuple[dict[str, Any], ...] = (
+    {"name": "first", "title": "Simulate a failure", "begins_outage": True, "destructive": True},
+    {"name": "second", "title": "Take over", "ends_outage": True},
+    {"name": "third", "title": "Ask the traders", "kind": "manual", "instructions": "Ask each desk whether it trades."},
+)
+TOUCHING = "failover"
+HARMLESS = "harmless"
 
 
 @dataclass
-class RecoveryDesk:
-    """An admin who is signed in to a demo."""
+class Drilling:
+    """The backend, and what it waits for."""
 
-    demo: HeadlessDemo
-    token: str
+    floor: Floor
+    work: Path
 
-    def ask(self, method: str, path: str, body: object = None) -> httpx.Response:
-        """One request; a backend that is just being started again is asked anew."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                answer = httpx.request(
-                    method, f"{self.demo.url}/v1/recovery/{path}", json=body, timeout=15,
-                    headers={"authorization": f"Bearer {self.token}"},
-                )  # fmt: skip
-            except httpx.TransportError:
-                answer = None
-            if answer is not None and answer.status_code not in (409, 503):
-                assert answer.is_success, answer.text
-                return answer
-            assert time.monotonic() < deadline, "nobody answers" if answer is None else answer.text
-            time.sleep(POLL_S)
+    def let(self, *names: str) -> None:
+        """Let steps end."""
+        for name in names:
+            (self.work / f"go-{name}").touch()
 
-    def ready(self, plan: str) -> DryRun:
-        """Wait until a drill of the plan would start."""
-        return self._until(
-            lambda: DryRun.model_validate(self.ask("GET", f"plans/{plan}/dry-run").json()), lambda dry: dry.would_start
-        )
-
-    def start(self, plan: str = "failover", *, hands_off: bool = True) -> RecoveryDrill:
-        """Start a drill once its preconditions are met."""
-        cluster = self.ready(plan).topology.cluster
-        body = {
-            "plan": plan, "reason": "practice", "hands_off": hands_off, "cluster": cluster,
-            "idempotency_key": f"round {time.monotonic_ns()}",
-        }  # fmt: skip
-        return RecoveryDrill.model_validate(self.ask("POST", "drills", body).json())
-
-    def step(self, drill: RecoveryDrill, number: int) -> None:
-        """Let the step run that waits."""
-        self.ask("POST", f"drills/{drill.ref}/step", {"number": number, "cluster": drill.cluster})
-
-    def abort(self, drill: RecoveryDrill) -> None:
-        """End a drill."""
-        self.ask("POST", f"drills/{drill.ref}/abort", {"reason": "practice"})
-
-    def drill(self, ref: str) -> RecoveryDrill:
-        """The drill as it stands."""
-        return RecoveryDrill.model_validate(self.ask("GET", f"drills/{ref}").json())
-
-    def until(self, ref: str, is_so: Callable[[RecoveryDrill], bool]) -> RecoveryDrill:
-        """Wait for something about a drill, or for its end."""
-        return self._until(lambda: self.drill(ref), lambda drill: is_so(drill) or drill.state in ENDED)
-
-    def ended(self, ref: str) -> RecoveryDrill:
-        """Wait for a drill's end."""
-        return self.until(ref, lambda _: False)
-
-    def stands(self) -> dict[str, str]:
-        """What each node is."""
-        nodes = self.ask("GET", "cluster").json()["nodes"]
-        return {node["name"]: NodeRole(node["role"]).value for node in nodes}
-
-    def _until(self, look: Callable[[], T], is_so: Callable[[T], bool]) -> T:
-        deadline = time.monotonic() + PATIENCE_S
-        while not is_so(found := look()):
-            assert time.monotonic() < deadline, found
-            time.sleep(POLL_S)
-        return found
+    def hold(self) -> None:
+        """Have every step wait again."""
+        for path in self.work.glob("go-*"):
+            path.unlink()
 
 
-def signed_in(demo: HeadlessDemo, data_dir: Path) -> RecoveryDesk:
-    """Sign the admin in, with the demo's software key."""
-    user = demo.ready["users"][PERSON]
-    beside = environment(data_dir, {"XDG_STATE_HOME": str(data_dir / "state"), "SSH_AUTH_SOCK": user["ssh_auth_sock"]})
-    code = pyotp.TOTP(user["totp_secret"]).now()
-    argv = [sys.executable, "-P", "-m", "watchfloor", "login", "--json", "--user", PERSON, "--password-file", "-"]
-    done = subprocess.run(
-        [*argv, "--totp", code, "--url", demo.url], env=beside, input=user["password"], capture_output=True, text=True,
-        check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return RecoveryDesk(demo, httpx.Response(200, text=done.stdout).json()["token"])
+@contextmanager
+def drilling(template: str, directory: Path) -> Iterator[Drilling]:
+    """A served backend with such plans."""
+    work = directory / "work"
+    work.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WATCHFLOOR_DATA_DIR", str(directory / "data"))
+        with running_floor(template, directory, program=("tests.support.recovery_desk", str(work))) as floor:
+            yield Drilling(floor, work)
+
+
+def _main() -> int:
+    from backend import main
+    from backend.clock import Clock
+    from backend.context import Runtime
+    from backend.runtime import build_runtime
+    from backend.settings import Settings
+    from tests.support import backends
+
+    kind = FakeKind(directory=Path(sys.argv.pop()))
+    plans = (plan_of(*STEPS, name=TOUCHING), plan_of({"name": "fourth"}, name=HARMLESS))
+
+    def runtime_of(settings: Settings, clock: Clock) -> Runtime:
+        return with_plans(build_runtime(settings, clock), *plans)
+
+    vars(main).update(build_runtime=runtime_of, parts_of=Stage(kind=kind).parts)
+    return backends.main()
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

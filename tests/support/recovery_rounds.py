@@ -16,7 +16,7 @@ from contract.recovery import DrillState, RecoveryDrill, StepState
 from tests.support.demo import headless_demo
 from tests.support.places import public_directory
 from tests.support.processes import marked
-from tests.support.recovery_desk import RecoveryDesk, signed_in
+from tests.support.recovery_at_demo import RecoveryDesk, signed_in
 
 STEPS: Final = 5
 HEALTHY: Final = {"a": "primary", "b": "standby"}
