@@ -5,14 +5,16 @@ are in the order of the commits, so that whoever reads on from an id misses noth
 take its lines back: add them after it has succeeded.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import any_, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import UUID as UUID_COLUMN
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts.bulk import insert_many
@@ -124,10 +126,10 @@ async def _write(session: AsyncSession) -> None:
         await insert_many(session, AlertEventRow.__tablename__, rows)
 
 
-async def _hold(session: AsyncSession, alert_ids: Iterable[UUID]) -> None:
+async def _hold(session: AsyncSession, alert_ids: Collection[UUID]) -> None:
     """Take the alerts before the order: whoever has one and waits for the order must never be waited for by us."""
-    wanted = select(AlertRow.id).where(AlertRow.id.in_(sorted(alert_ids))).order_by(AlertRow.id)
-    await session.execute(wanted.with_for_update(read=True, key_share=True))
+    wanted = select(AlertRow.id).where(AlertRow.id == any_(literal(sorted(alert_ids), ARRAY(UUID_COLUMN))))
+    await session.execute(wanted.order_by(AlertRow.id).with_for_update(read=True, key_share=True))
 
 
 async def acts_under(

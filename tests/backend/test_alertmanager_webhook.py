@@ -13,6 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 from backend.alerts.alertmanager import admitting, receiving
 from backend.alerts.tables import AlertEventRow, AlertmanagerSource, AlertRow
+from backend.context import Caller
+from contract.alertmanager import delivery_of
 from contract.alerts import Alert
 from tests.support.alertmanager_bodies import BEGAN, HOOK, deliverer, delivery, told
 from tests.support.app import App, started_app
@@ -248,25 +250,42 @@ async def test_a_whole_storm_is_taken_without_ever_a_429(app: App, hook: httpx.A
 async def test_deliveries_that_wait_are_taken_together_and_a_bad_one_alone_is_not(
     app: App, hook: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sessions: list[Any] = []
+    together: list[int] = []
     take = receiving.received
 
-    async def counted(session: Any, runtime: Any, caller: Any, source: str, delivery: Any) -> Any:
-        sessions.append(session)
-        if delivery.group_key == "bad":
+    async def counted(session: Any, runtime: Any, source: str, deliveries: Any) -> Any:
+        together.append(len(deliveries))
+        named = [one.group_key for _, one in deliveries]
+        if "bad" in named:
             raise RuntimeError("a fault of ours")
-        return await take(session, runtime, caller, source, delivery)
+        if "refused" in named:
+            await session.execute(text("SELECT 1 / 0"))
+        return await take(session, runtime, source, deliveries)
 
     monkeypatch.setattr(receiving, "received", counted)
     bodies = [delivery(told(f"A{n}"), groupKey=f"g{n}") for n in range(12)]
     answers = await asyncio.gather(*(hook.post(HOOK, json=body) for body in bodies))
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.json()["raised"] for answer in answers} == {1}
-    assert len(set(map(id, sessions))) < 12
-    bodies = [delivery(told(f"B{n}"), groupKey="bad" if n == 3 else f"g{n}") for n in range(8)]
-    answers = await asyncio.gather(*(hook.post(HOOK, json=body) for body in bodies))
-    assert [answer.status_code for answer in answers] == [500 if n == 3 else 200 for n in range(8)]
-    assert {one.rule for one in await _alerts(app) if one.rule.startswith("B")} == {f"B{n}" for n in range(8) if n != 3}
+    assert len(together) < sum(together) == 12
+    for letter, wrong, answered in (("B", "bad", 500), ("C", "refused", 503)):
+        bodies = [delivery(told(f"{letter}{n}"), groupKey=wrong if n == 3 else f"g{n}") for n in range(8)]
+        answers = await asyncio.gather(*(hook.post(HOOK, json=body) for body in bodies))
+        assert [answer.status_code for answer in answers] == [answered if n == 3 else 200 for n in range(8)]
+        stored = {one.rule for one in await _alerts(app) if one.rule.startswith(letter)}
+        assert stored == {f"{letter}{n}" for n in range(8) if n != 3}
+
+
+async def test_what_several_deliveries_of_one_batch_say_of_one_alert_is_taken_in_their_order(app: App) -> None:
+    """It fires, ends, fires anew and ends late: as if each had come by itself."""
+    first, again, ended = told("Flap"), told("Flap", begun=5), told("Flap", over=4)
+    caller = Caller("service:desk", "service", "service", frozenset(), "req-1")
+    deliveries = [delivery_of(orjson.dumps(delivery(one))) for one in (first, ended, again, first)]
+    async with app.runtime.database.transaction() as session:
+        answers = await receiving.received(session, app.runtime, "desk", [(caller, one) for one in deliveries])
+    assert [(one.raised, one.cleared, one.known) for one in answers] == [(1, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1)]
+    [cleared, live] = sorted(await _alerts(app), key=lambda one: one.status != "cleared")
+    assert (cleared.status, live.status) == ("cleared", "open")
 
 
 async def test_who_comes_beyond_the_line_is_asked_to_come_back(

@@ -49,9 +49,11 @@ def run() -> list[Row]:
 
 
 def _subject(target: Floor, *keys: str) -> Subject:
-    return Subject(
-        "console", [*command(), "console"], lambda text: "LOW_SUCCESS_RATE" in text, before_keys=keys, env=target.env
-    )
+    return Subject("console", [*command(), "console"], _shows_alerts, before_keys=keys, env=target.env)
+
+
+def _shows_alerts(text: str) -> bool:
+    return "LOW_SUCCESS_RATE" in text or "Storm" in text  # in a storm nothing else is left in sight
 
 
 def _keys(subject: Subject) -> Keys:

@@ -89,8 +89,8 @@ async def take_in(runtime: Runtime, caller: Caller, source: Watched, found: Seen
             await source.fence(session)
             await note_source(session, source.name, url=source.url)
             some = found.alerts[first : first + AT_ONCE]
-            report = Report(source.name, some, current=True, silences=mutes)
-            await occurrences_taken(session, runtime, caller, report)
+            report = Report(caller, source.name, some, current=True, silences=mutes)
+            await occurrences_taken(session, runtime, [report])
     async with runtime.database.transaction() as session:
         await source.fence(session)
         await note_source(session, source.name, last_poll_at=found.asked_at, last_error=None)
@@ -111,7 +111,7 @@ async def _gone(session: AsyncSession, runtime: Runtime, caller: Caller, name: s
         .execution_options(populate_existing=True)
     )
     gone = [row for row in rows if row.fingerprint not in there][:MAX_GONE]
-    await cleared_as_gone(session, runtime, caller, Report(name, (), current=True), gone)
+    await cleared_as_gone(session, runtime, Report(caller, name, (), current=True), gone)
 
 
 async def _silences_stored(

@@ -19,6 +19,7 @@ from backend.alerts.alertmanager.admitting import admitted
 from backend.alerts.alertmanager.occurrences import Fate
 from backend.alerts.alertmanager.taking import Report, Taken, note_delivery, occurrences_taken
 from backend.context import Caller, Runtime
+from backend.db import is_decided
 from backend.errors import WatchfloorError
 from contract.alertmanager import Delivery, UnreadableError, delivery_of
 from contract.alerts import AlertsTaken
@@ -84,12 +85,11 @@ class Deliveries:
     async def _answer(self, source: str, some: Sequence[_Waiting]) -> None:
         try:
             answers = await self._take(source, some)
-        except (DBAPIError, PoolTimeoutError) as error:
-            _fail(some, error)
         # the line's boundary: whatever is wrong with one delivery, the others are taken without it
         except Exception as error:
-            log.exception("deliveries_not_taken", source=source, together=len(some))
-            if len(some) == 1:
+            if not isinstance(error, DBAPIError | PoolTimeoutError):
+                log.exception("deliveries_not_taken", source=source, together=len(some))
+            if len(some) == 1 or _hits_all(error):
                 _fail(some, error)
             else:
                 for one in some:
@@ -101,7 +101,7 @@ class Deliveries:
 
     async def _take(self, source: str, some: Sequence[_Waiting]) -> list[AlertsTaken]:
         async with self._runtime.database.transaction() as session:
-            return [await received(session, self._runtime, one.caller, source, one.delivery) for one in some]
+            return await received(session, self._runtime, source, [(one.caller, one.delivery) for one in some])
 
 
 def _together(waiting: Sequence[_Waiting]) -> list[_Waiting]:
@@ -113,6 +113,11 @@ def _together(waiting: Sequence[_Waiting]) -> list[_Waiting]:
             break
         found.append(one)
     return found
+
+
+def _hits_all(error: Exception) -> bool:
+    """Whether it is the database that is away or busy: each of the deliveries would hear the same in turn."""
+    return isinstance(error, PoolTimeoutError) or (isinstance(error, DBAPIError) and not is_decided(error))
 
 
 def _fail(some: Sequence[_Waiting], error: Exception) -> None:
@@ -169,13 +174,17 @@ def read(body: bytes) -> Delivery:
 
 
 async def received(
-    session: AsyncSession, runtime: Runtime, caller: Caller, source: str, delivery: Delivery
-) -> AlertsTaken:
-    """Take one delivery."""
-    missing = f"{delivery.truncated:,} alerts were left out of a delivery" if delivery.truncated else None
-    await note_delivery(session, source, runtime.clock.now(), error=missing)
-    report = Report(source, delivery.alerts, group=delivery.group_key, receiver=delivery.receiver)
-    return _answer(await occurrences_taken(session, runtime, caller, report))
+    session: AsyncSession, runtime: Runtime, source: str, told: Sequence[tuple[Caller, Delivery]]
+) -> list[AlertsTaken]:
+    """Take deliveries of one source in their order; what each changed."""
+    missing = sum(delivery.truncated for _, delivery in told)
+    error = f"{missing:,} alerts were left out of a delivery" if missing else None
+    await note_delivery(session, source, runtime.clock.now(), error=error)
+    reports = [
+        Report(caller, source, delivery.alerts, group=delivery.group_key, receiver=delivery.receiver)
+        for caller, delivery in told
+    ]
+    return [_answer(taken) for taken in await occurrences_taken(session, runtime, reports)]
 
 
 def _answer(taken: Taken) -> AlertsTaken:

@@ -1,18 +1,21 @@
 """Takes in what an Alertmanager says of its alerts, many at once: each occurrence is stored exactly once.
 
+Reports that are taken together share their statements: everything they may be about is looked up and locked at once, in
+the order of the ids, as whoever else works on many alerts does.
+
 Whatever comes from one source is taken in turn: the row of the source is the lock. Texts are strangers'; they are
 stored as the parser bounded them and cleaned where they are shown.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import CollectionAggregate, Text, any_, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import muting
@@ -47,6 +50,8 @@ _TOLD_OF: Final = (Fate.RAISED, Fate.RAISED_AGAIN, Fate.CLEARED, Fate.PAST)
 class Report:
     """What one source says at one time."""
 
+    caller: Caller
+    """Who tells it."""
     source: str
     alerts: Sequence[ForeignAlert]
     group: str = ""
@@ -63,8 +68,6 @@ class Taken:
     """What a report changed."""
 
     fates: Counter[Fate] = field(default_factory=Counter)
-    changed: dict[UUID, AlertRow] = field(default_factory=dict)
-    """What consoles have to be told of."""
     told: list[tuple[Fate, AlertRow]] = field(default_factory=list)
 
 
@@ -77,77 +80,83 @@ async def note_delivery(session: AsyncSession, name: str, now: datetime, *, erro
     await session.execute(added.on_conflict_do_update(index_elements=["name"], set_=values))
 
 
-async def occurrences_taken(session: AsyncSession, runtime: Runtime, caller: Caller, report: Report) -> Taken:
-    """Store what a source says of alerts; the source's row must be locked by this transaction.
+async def occurrences_taken(session: AsyncSession, runtime: Runtime, reports: Sequence[Report]) -> list[Taken]:
+    """Store what reports of one source say of alerts, in their order; its row must be locked by this transaction.
 
     What is told twice, late or out of order changes nothing that is known better (`alertmanager.occurrences`).
     """
-    taking = await _begun(session, runtime, caller, report)
-    for alert in report.alerts:
-        await taking.take(alert)
+    taking = await _begun(session, runtime, reports)
+    taken = [await taking.take(report) for report in reports]
     await taking.write()
-    taken = taking.taken
-    await _record(session, runtime, caller, report, taken)
-    if taken.changed:
-        await announce(session, runtime, list(taken.changed.values()))
+    for report, of_one in zip(reports, taken, strict=True):
+        await _record(session, runtime, report, of_one)
+    if taking.changed:
+        await announce(session, runtime, list(taking.changed.values()))
     return taken
 
 
-async def cleared_as_gone(
-    session: AsyncSession, runtime: Runtime, caller: Caller, report: Report, rows: Iterable[AlertRow]
-) -> Taken:
+async def cleared_as_gone(session: AsyncSession, runtime: Runtime, report: Report, rows: Sequence[AlertRow]) -> None:
     """Clear alerts that their source no longer knows; the rows must be locked."""
-    taken = Taken()
     for row in rows:
-        _clear(session, runtime, caller, row, why=f"no longer known to {report.source}", ends_at=None)
-        taken.changed[row.id] = row
-        taken.told.append((Fate.CLEARED, row))
-        taken.fates[Fate.CLEARED] += 1
-    await _record(session, runtime, caller, report, taken)
-    if taken.changed:
-        await announce(session, runtime, list(taken.changed.values()))
-    return taken
+        _clear(session, runtime, report.caller, row, why=f"no longer known to {report.source}", ends_at=None)
+    await _record(session, runtime, report, Taken(told=[(Fate.CLEARED, row) for row in rows]))
+    if rows:
+        await announce(session, runtime, rows)
 
 
-async def _begun(session: AsyncSession, runtime: Runtime, caller: Caller, report: Report) -> "_Taking":
-    """Look up and lock everything that a report may be about."""
-    source = source_named(report.source)
-    fingerprints = sorted({alert.fingerprint for alert in report.alerts})
-    occurrences = sorted({alert.occurrence(report.source) for alert in report.alerts})
-    live = LIVE & AlertRow.fingerprint.in_([fingerprint_here(source, one) for one in fingerprints])
-    found = await session.scalars(
-        select(AlertRow)
-        .where(or_(AlertRow.occurrence.in_(occurrences), live))
-        .order_by(AlertRow.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+async def _begun(session: AsyncSession, runtime: Runtime, reports: Sequence[Report]) -> "_Taking":
+    """Look up and lock everything that reports may be about."""
+    told = [alert for report in reports for alert in report.alerts]
+    source = source_named(reports[0].source)
+    fingerprints = sorted({alert.fingerprint for alert in told})
+    rows = await _locked(session, reports[0].source, told)
     latest = await session.execute(
         select(AlertRow.source_fingerprint, func.max(AlertRow.starts_at))
-        .where(AlertRow.source == source, AlertRow.source_fingerprint.in_(fingerprints))
+        .where(AlertRow.source == source, AlertRow.source_fingerprint == _any_of(fingerprints))
         .group_by(AlertRow.source_fingerprint)
     )
     now = runtime.clock.now()
     return _Taking(
         session=session,
         runtime=runtime,
-        caller=caller,
-        report=report,
+        report=reports[0],
         now=now,
-        own_mutes=await _own_mutes(session, report, now),
-        runbooks=await runbooks_of(session, {alert.name for alert in report.alerts if alert.firing}),
-        by_occurrence={str(row.occurrence): row for row in found},
+        own_mutes=await _own_mutes(session, reports[0].source, told, now),
+        runbooks=await runbooks_of(session, {alert.name for alert in told if alert.firing}),
+        by_occurrence={str(row.occurrence): row for row in rows},
         latest={str(fingerprint): starts_at for fingerprint, starts_at in latest if starts_at is not None},
     )
 
 
-async def _own_mutes(session: AsyncSession, report: Report, now: datetime) -> Mapping[str, Sequence[Mute]]:
+async def _locked(session: AsyncSession, name: str, told: Sequence[ForeignAlert]) -> Sequence[AlertRow]:
+    """The occurrences that are told of, and what else is live of them."""
+    live = LIVE & (
+        AlertRow.fingerprint == _any_of({fingerprint_here(source_named(name), one.fingerprint) for one in told})
+    )
+    found = await session.scalars(
+        select(AlertRow)
+        .where(or_(AlertRow.occurrence == _any_of({one.occurrence(name) for one in told}), live))
+        .order_by(AlertRow.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return found.all()
+
+
+def _any_of(texts: Collection[str]) -> CollectionAggregate[bool]:
+    """Any of some texts, as one parameter: a list of hundreds takes longer to read than to find."""
+    return any_(literal(sorted(texts), ARRAY(Text)))
+
+
+async def _own_mutes(
+    session: AsyncSession, name: str, told: Sequence[ForeignAlert], now: datetime
+) -> Mapping[str, Sequence[Mute]]:
     silences = await muting.standing(session, now)
     if not silences:
         return {}
-    firing = [alert for alert in report.alerts if alert.firing]
-    mutes = await muting.mutes_over(silences, [alert.labels for alert in firing])
-    return {alert.occurrence(report.source): of_one for alert, of_one in zip(firing, mutes, strict=True)}
+    firing = list({alert.occurrence(name): alert for alert in told if alert.firing}.items())
+    mutes = await muting.mutes_over(silences, [alert.labels for _, alert in firing])
+    return {occurrence: of_one for (occurrence, _), of_one in zip(firing, mutes, strict=True)}
 
 
 def fingerprint_here(source: str, fingerprint: str) -> str:
@@ -157,12 +166,12 @@ def fingerprint_here(source: str, fingerprint: str) -> str:
 
 @dataclass
 class _Taking:
-    """One report being taken."""
+    """Reports being taken, one after another."""
 
     session: AsyncSession
     runtime: Runtime
-    caller: Caller
     report: Report
+    """The one that is being taken."""
     now: datetime
     own_mutes: Mapping[str, Sequence[Mute]]
     """By occurrence: what mutes it of the silences made here."""
@@ -170,17 +179,26 @@ class _Taking:
     by_occurrence: dict[str, AlertRow]
     latest: dict[str, datetime]
     taken: Taken = field(default_factory=Taken)
+    """Of this report."""
+    changed: dict[UUID, AlertRow] = field(default_factory=dict)
+    """What consoles have to be told of."""
     new: list[AlertRow] = field(default_factory=list)
-    muted: list[tuple[AlertRow, list[Mute]]] = field(default_factory=list)
-    """What else is to be said of what mutes an alert, once it is stored."""
+    muted: list[tuple[Caller, AlertRow, list[Mute]]] = field(default_factory=list)
+    """What else is to be said of what mutes an alert, and by whom, once it is stored."""
     live: dict[str, AlertRow] = field(init=False)
 
     def __post_init__(self) -> None:
         rows = self.by_occurrence.values()
         self.live = {str(row.source_fingerprint): row for row in rows if row.status != AlertStatus.CLEARED.value}
 
-    async def take(self, alert: ForeignAlert) -> None:
-        """Take one alert of the report."""
+    async def take(self, report: Report) -> Taken:
+        """Take one report."""
+        self.report, self.taken = report, Taken()
+        for alert in report.alerts:
+            await self._take(alert)
+        return self.taken
+
+    async def _take(self, alert: ForeignAlert) -> None:
         occurrence = alert.occurrence(self.report.source)
         current = (alert.updated_at or self.now) if self.report.current else None
         ends_at = None if alert.firing else alert.ends_at or self.now
@@ -228,7 +246,7 @@ class _Taking:
         )
         self.new.append(row)
         if mutes:
-            self.muted.append((row, mutes))
+            self.muted.append((self.report.caller, row, mutes))
         self.by_occurrence[occurrence] = row
         self.latest[alert.fingerprint] = max(self.latest.get(alert.fingerprint, alert.starts_at), alert.starts_at)
         if not past:
@@ -249,11 +267,11 @@ class _Taking:
         if fate is Fate.PAST:
             text = "It was over before it was heard of."
             lines.append(Happening(row.id, Kind.CLEARED, text, facts, at=row.ends_at))
-        happened(self.session, self.runtime, self.caller, *lines)
+        happened(self.session, self.runtime, self.report.caller, *lines)
         self._note(fate, row)
 
     def _note(self, fate: Fate, row: AlertRow) -> None:
-        self.taken.changed[row.id] = row
+        self.changed[row.id] = row
         self.taken.told.append((fate, row))
 
     def _change(self, fate: Fate, row: AlertRow, alert: ForeignAlert, ends_at: datetime | None) -> None:
@@ -275,12 +293,12 @@ class _Taking:
         if row.annotations != alert.annotations and self.now - row.updated_at >= TEXT_GAP:
             put(row, changed_texts(self.runtime, alert, self.runbooks.get(alert.name)))
             row.updated_at = self.now
-            self.taken.changed[row.id] = row
+            self.changed[row.id] = row
         if self.report.current:
             kept = [mute for mute in row.muted_by if not is_foreign(mute)]
             mutes = [*kept, *foreign_mutes(alert, self.report.source, self.report.silences)]
             if mutes != row.muted_by:
-                self.muted.append((row, mutes))
+                self.muted.append((self.report.caller, row, mutes))
 
     def _again(self, row: AlertRow, alert: ForeignAlert) -> None:
         """It had been given up, and goes on."""
@@ -297,11 +315,11 @@ class _Taking:
         self.live[alert.fingerprint] = row
         text = f"{self.report.source} goes on telling of it."
         facts = {MUTED: _QUIET} if mutes else {}
-        happened(self.session, self.runtime, self.caller, Happening(row.id, Kind.RAISED_AGAIN, text, facts))
+        happened(self.session, self.runtime, self.report.caller, Happening(row.id, Kind.RAISED_AGAIN, text, facts))
         self._note(Fate.RAISED_AGAIN, row)
 
     def _over(self, row: AlertRow, alert: ForeignAlert, why: str, ends_at: datetime | None) -> None:
-        _clear(self.session, self.runtime, self.caller, row, why=why, ends_at=ends_at)
+        _clear(self.session, self.runtime, self.report.caller, row, why=why, ends_at=ends_at)
         if self.live.get(alert.fingerprint) is row:
             del self.live[alert.fingerprint]
         self._note(Fate.CLEARED, row)
@@ -309,15 +327,15 @@ class _Taking:
     async def write(self) -> None:
         """Write what is over first: of two occurrences of one fingerprint the database lets one live."""
         await self.session.flush()
-        worked_on = {row.id for row, _ in self.muted}
+        worked_on = {row.id for _, row, _ in self.muted}
         self.session.add_all(row for row in self.new if row.id in worked_on)
         await self.session.flush()
         await insert_many(
             self.session, AlertRow.__tablename__, [_values(row) for row in self.new if row.id not in worked_on]
         )
-        for row, mutes in self.muted:
-            await muting.set_mutes(self.session, self.runtime, self.caller, row, mutes)
-            self.taken.changed[row.id] = row
+        for caller, row, mutes in self.muted:
+            await muting.set_mutes(self.session, self.runtime, caller, row, mutes)
+            self.changed[row.id] = row
         await self.session.flush()
 
 
@@ -343,7 +361,7 @@ def _clear(
     happened(session, runtime, caller, Happening(row.id, Kind.CLEARED, why, facts, at=ends_at))
 
 
-async def _record(session: AsyncSession, runtime: Runtime, caller: Caller, report: Report, taken: Taken) -> None:
+async def _record(session: AsyncSession, runtime: Runtime, report: Report, taken: Taken) -> None:
     """Write audit entries of what changed: the alerts' ids, by what became of them."""
     told = [(fate, row) for fate, row in taken.told if fate in _TOLD_OF]
     for first in range(0, len(told), MAX_TOLD):
@@ -358,4 +376,4 @@ async def _record(session: AsyncSession, runtime: Runtime, caller: Caller, repor
             new_value=ids,
             metadata={"receiver": report.receiver, "by": "api" if report.current else "webhook"},
         )
-        await audit.record(session, runtime, caller, draft)
+        await audit.record(session, runtime, report.caller, draft)
