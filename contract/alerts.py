@@ -1,6 +1,8 @@
 """Wire types of alerts: what was raised, about what, and who has seen it."""
 
-from contract.base import UtcDatetime, Wire, WireRequest
+from pydantic import Field, field_validator
+
+from contract.base import UtcDatetime, Wire, WireRequest, storable
 from contract.scope import MAX_STORED_CHARS, Scope
 from contract.states import AlertCategory as AlertCategory  # noqa: PLC0414  part of what this module offers
 from contract.states import AlertStatus as AlertStatus  # noqa: PLC0414  part of what this module offers
@@ -91,6 +93,10 @@ class AcknowledgeRequest(WireRequest):
     """Say that a person has seen the alert; it stays until its rule clears it."""
 
     comment: str = ""
+    idempotency_key: str = Field(default="", max_length=64)
+    """Sent again under the same key, it does not acknowledge what has been raised again since."""
+
+    _key = field_validator("idempotency_key")(storable)
 
 
 class AlertsTaken(Wire):

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import escalating
-from backend.alerts.history import KEY, TO, Happening, Kind, acts_under, happened
+from backend.alerts.history import KEY, TO, Asked, Happening, Kind, acts_under, happened, is_done
 from backend.alerts.rows import announce, note, put, standing_values, wire
 from backend.alerts.service import acknowledge_row
 from backend.alerts.tables import AlertRow
@@ -38,7 +38,7 @@ class _Act:
 
     async def acknowledge(self, row: AlertRow) -> bool:
         """Say that it was seen."""
-        return await acknowledge_row(self.session, self.runtime, self.caller, row, self.comment)
+        return await acknowledge_row(self.session, self.runtime, self.caller, row, self.comment, key=self.key)
 
     async def assign(self, row: AlertRow) -> bool:
         """Give it to a person, or back to everybody; the comment goes into the history."""
@@ -118,11 +118,12 @@ async def act(
     one = _Act(session, runtime, caller, request.comment.strip(), to, request.idempotency_key)
     rows, refused = await _locked(session, list(dict.fromkeys(request.ids)))
     before = await acts_under(session, caller, request.idempotency_key, [row.id for row in rows])
+    asked = Asked(_LINE_OF[request.act], request.comment.strip(), to if request.act is AlertAct.ASSIGN else None)
     done: list[AlertRow] = []
     changed: list[AlertRow] = []
     for row in rows:
         try:
-            if not _is_done(request, before.get(row.id)) and await _DONE_BY[request.act](one, row):
+            if not is_done(asked, before.get(row.id)) and await _DONE_BY[request.act](one, row):
                 changed.append(row)
             done.append(row)
         except WatchfloorError as refusal:
@@ -130,15 +131,6 @@ async def act(
     if changed:
         await announce(session, runtime, changed)
     return AlertActAnswer(done=[wire(row) for row in done], refused=refused)
-
-
-def _is_done(request: AlertActRequest, before: tuple[str, str] | None) -> bool:
-    """Whether the line of the same act under its key stands in the history."""
-    if before is None:
-        return False
-    if before != (_LINE_OF[request.act].value, request.comment.strip()):
-        raise WatchfloorError(ErrorCode.CONFLICT, "The idempotency key belongs to another act.")
-    return True
 
 
 async def _locked(session: AsyncSession, idents: Sequence[str]) -> tuple[list[AlertRow], list[RefusedAct]]:

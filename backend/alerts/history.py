@@ -132,18 +132,40 @@ async def _hold(session: AsyncSession, alert_ids: Collection[UUID]) -> None:
     await session.execute(wanted.order_by(AlertRow.id).with_for_update(read=True, key_share=True))
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks for under a key: the line that it writes."""
+
+    kind: Kind
+    text: str
+    person: str | None = None
+
+
 async def acts_under(
     session: AsyncSession, caller: Caller, key: str, alert_ids: Sequence[UUID]
-) -> dict[UUID, tuple[str, str]]:
-    """What somebody has done to some alerts under a key: kind and text of the line in the history of each."""
+) -> dict[UUID, tuple[str, str, str | None]]:
+    """What somebody has done to some alerts under a key: kind, text and person of the line in the history of each."""
     if not key:
         return {}
-    wanted = select(AlertEventRow.alert_id, AlertEventRow.kind, AlertEventRow.text).where(
+    wanted = select(AlertEventRow.alert_id, AlertEventRow.kind, AlertEventRow.text, AlertEventRow.person).where(
         AlertEventRow.alert_id.in_(alert_ids),
         AlertEventRow.actor == caller.subject[:100],
         AlertEventRow.facts[KEY].astext == key,
     )
-    return {alert_id: (kind, text) for alert_id, kind, text in await session.execute(wanted)}
+    return {alert_id: (kind, text, person) for alert_id, kind, text, person in await session.execute(wanted)}
+
+
+def is_done(asked: Asked, before: tuple[str, str, str | None] | None) -> bool:
+    """Whether the line of the same act under its key stands in the history.
+
+    Raises:
+        WatchfloorError: CONFLICT: that of another act does.
+    """
+    if before is None:
+        return False
+    if before != (asked.kind.value, asked.text, asked.person):
+        raise WatchfloorError(ErrorCode.CONFLICT, "The idempotency key belongs to another act.")
+    return True
 
 
 def _wire(row: AlertEventRow) -> AlertEvent:

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts.muting import set_mutes
 from backend.alerts.muting_core import with_mute, without_mutes
-from backend.alerts.rows import announce
+from backend.alerts.rows import LIVE, announce
 from backend.alerts.tables import AlertRow
 from backend.context import Caller, Runtime
 from contract.alerts import AlertStatus
@@ -32,11 +32,22 @@ async def loud_again(session: AsyncSession, runtime: Runtime, caller: Caller, ro
     await set_mutes(session, runtime, caller, row, without_mutes(row.muted_by, [_mute(incident)]))
 
 
+async def drill_again(session: AsyncSession, runtime: Runtime, caller: Caller, incident: str) -> None:
+    """Mute what has not cleared of a drill's alerts: the drill goes on."""
+    of_it = select(AlertRow).where(AlertRow.incident == incident, LIVE).order_by(AlertRow.id)
+    rows = list(await session.scalars(of_it.with_for_update().execution_options(populate_existing=True)))
+    for row in rows:
+        await quieten(session, runtime, caller, row, incident)
+    if rows:
+        await announce(session, runtime, rows)
+
+
 async def drill_over(session: AsyncSession, runtime: Runtime, caller: Caller, incident: str) -> None:
     """Take a drill off all its alerts, cleared ones too: what goes on, or comes again, is no practice any more."""
     muted = AlertRow.muted_by.contains([{"kind": DRILL, "id": incident}])
     of_it = select(AlertRow).where(AlertRow.incident == incident, muted)
-    rows = list(await session.scalars(of_it.order_by(AlertRow.id).with_for_update()))
+    locked = of_it.order_by(AlertRow.id).with_for_update().execution_options(populate_existing=True)
+    rows = list(await session.scalars(locked))
     for row in rows:
         await loud_again(session, runtime, caller, row, incident)
     if rows:

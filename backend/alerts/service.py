@@ -16,18 +16,22 @@ from backend.alerts import practising
 from backend.alerts.erasing import forget_person
 from backend.alerts.history import (
     BREACHED,
+    KEY,
     MUTED,
+    Asked,
     Happening,
     Kind,
     Told,
+    acts_under,
     events_after,
     events_of,
     happened,
+    is_done,
     newest_event,
 )
 from backend.alerts.muting import mutes_over, set_mutes, standing
 from backend.alerts.outside import alerts_named, note_notified
-from backend.alerts.practising import drill_over
+from backend.alerts.practising import drill_again, drill_over
 from backend.alerts.rows import (
     LIVE,
     UNMUTED,
@@ -53,7 +57,8 @@ from contract.stream import Topic
 
 __all__ = [
     "ACKNOWLEDGEMENT", "BREACHED", "CLEARS_ON", "FEED_SILENT", "MAX_LIVE_OF_RULE", "AlertDraft", "Happening", "Kind",
-    "Told", "acknowledge", "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "drill_over",
+    "Told", "acknowledge", "acknowledge_row", "alerts_named", "announce", "clear_alert", "counts", "drill_again",
+    "drill_over",
     "events_after", "events_of", "forget_person", "get_alert", "happened", "link_incident", "live_of_rules",
     "most_urgent", "most_urgent_of", "newest_event", "note_action", "note_notified", "overdue", "raise_alert",
     "raised_between",
@@ -203,20 +208,28 @@ async def acknowledge(
 ) -> Alert:
     """Note that a person has seen an alert; the first one counts. An alert that cleared meanwhile stays cleared.
 
+    The same key of the same person again changes nothing, also if the alert was raised again since.
+
     Raises:
-        WatchfloorError: NOT_FOUND; INVALID_REQUEST for a comment that is too long or contains NUL.
+        WatchfloorError: NOT_FOUND; INVALID_REQUEST for a comment that is too long or contains NUL; CONFLICT for a key
+            of another act.
     """
     if "\x00" in request.comment or len(request.comment) > MAX_COMMENT_CHARS:
         raise WatchfloorError(
             ErrorCode.INVALID_REQUEST, f"A comment has at most {MAX_COMMENT_CHARS:,} characters and no NUL."
         )
     row = await row_named(session, AlertRow, "alert", alert_id, lock=True)
-    if await acknowledge_row(session, runtime, caller, row, request.comment):
+    before = await acts_under(session, caller, request.idempotency_key, [row.id])
+    if is_done(Asked(Kind.ACKNOWLEDGED, request.comment.strip()), before.get(row.id)):
+        return wire(row)
+    if await acknowledge_row(session, runtime, caller, row, request.comment, key=request.idempotency_key):
         await announce(session, runtime, [row])
     return wire(row)
 
 
-async def acknowledge_row(session: AsyncSession, runtime: Runtime, caller: Caller, row: AlertRow, comment: str) -> bool:
+async def acknowledge_row(  # noqa: PLR0917  what an act has
+    session: AsyncSession, runtime: Runtime, caller: Caller, row: AlertRow, comment: str, *, key: str = ""
+) -> bool:
     """Acknowledge a locked alert; False if somebody has already. Telling the consoles is left to the caller."""
     if row.acknowledged_at is not None:
         return False
@@ -226,7 +239,8 @@ async def acknowledge_row(session: AsyncSession, runtime: Runtime, caller: Calle
     row.escalates_at = None
     if row.status == AlertStatus.OPEN.value:
         row.status = AlertStatus.ACKNOWLEDGED.value
-    happened(session, runtime, caller, Happening(row.id, Kind.ACKNOWLEDGED, row.acknowledge_comment or ""))
+    facts = {KEY: key} if key else {}
+    happened(session, runtime, caller, Happening(row.id, Kind.ACKNOWLEDGED, row.acknowledge_comment or "", facts))
     await audit.record(session, runtime, caller, note(row, "acknowledged", comment=row.acknowledge_comment))
     if row.status == AlertStatus.ACKNOWLEDGED.value and row.facts.get(CLEARS_ON) == ACKNOWLEDGEMENT:
         await _end(session, runtime, caller, row, "acknowledged")

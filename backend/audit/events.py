@@ -173,6 +173,8 @@ class AuditEvent(StrEnum):
     """What is said of an incident was changed: its title, type, severity or impact."""
     INCIDENT_LINKED = "incidents.record.linked"
     """An alert or a freeze was made part of an incident."""
+    INCIDENT_UNLINKED = "incidents.record.unlinked"
+    """An alert that was wrongly made part of an incident was taken out of it, and why."""
     INCIDENT_RESOLVED = "incidents.record.resolved"
     """Somebody said that an incident is over."""
     INCIDENT_REOPENED = "incidents.record.reopened"

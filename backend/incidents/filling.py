@@ -78,7 +78,7 @@ async def take_in_alerts(work: Writing, idents: Sequence[str]) -> list[Alert]:
     """
     if not idents:
         return []
-    quiet = _quietens(work)
+    quiet = quietens(work)
     found = [  # always in the same order: two people who take in the same alerts cannot deadlock
         await alerts.link_incident(work.session, work.runtime, work.caller, ident, work.row.id, drill=quiet)
         for ident in sorted(set(idents))
@@ -97,7 +97,7 @@ async def take_in_alerts(work: Writing, idents: Sequence[str]) -> list[Alert]:
     return found
 
 
-def _quietens(work: Writing) -> bool:
+def quietens(work: Writing) -> bool:
     """Whether its alerts fall silent: in a drill that goes on, for somebody who might silence them as well."""
     goes_on = work.row.drill and work.row.status == IncidentStatus.OPEN.value
     return goes_on and Permission.SILENCE_ALERTS in work.caller.permissions

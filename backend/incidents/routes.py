@@ -31,6 +31,7 @@ from contract.incidents import (
     RoleRequest,
     StepActionRequest,
     TimelineEntry,
+    Why,
 )
 from contract.permissions import Permission
 from contract.states import IncidentStatus, Severity
@@ -167,6 +168,14 @@ async def link(
 ) -> Incident:
     """Make an alert or a freeze part of it."""
     return await service.link(session, runtime, caller, ident, request)
+
+
+@router.delete("/{ident}/alerts/{alert}", **_HANDLES)
+async def unlink(  # noqa: PLR0917  FastAPI hands these in by name
+    session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, ident: str, alert: str, why: Annotated[Why, Query()]
+) -> Incident:
+    """Make an alert that was wrongly made part of it part of no incident; the timeline says so, and why."""
+    return await service.unlink(session, runtime, caller, ident, alert, why)
 
 
 @router.post("/{ident}/resolve", **_HANDLES)

@@ -10,6 +10,7 @@ from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
 from backend.incidents import checking, places, telling, views
+from backend.incidents.filling import quietens
 from backend.incidents.tables import IncidentAction, IncidentStep
 from backend.incidents.writing import INCIDENT, Writing, writing
 from backend.policy.notifying import IncidentTopic
@@ -160,6 +161,8 @@ async def reopen(
         raise WatchfloorError(ErrorCode.CONFLICT, f"{work.row.id} is open.")
     await places.note(session, work.row, await places.ends(session, runtime))
     work.row.status, work.row.resolved_at = IncidentStatus.OPEN.value, None
+    if quietens(work):
+        await alerts.drill_again(session, runtime, caller, work.row.id)
     await work.entry("milestone", f"opened again: {request.why}")
     work.changed()
     return await work.finish("incidents.record.reopened", "reopen incident", {"why": request.why})

@@ -291,3 +291,38 @@ async def test_an_act_sent_again_under_its_key_is_done_once(app: App) -> None:
     other = await act(client, ids, "note", comment="something else", idempotency_key="key of note")
     assert [one.code for one in other.refused] == ["conflict", "conflict"]
     assert len((await act(await app.as_(ADMIN), ids, "note", comment="mine", idempotency_key="key of note")).done) == 2
+
+
+async def test_an_acknowledgement_sent_again_is_harmless_and_answers_the_same(app: App) -> None:
+    [(one, _)] = await raised(app, draft())
+    client = await app.as_(OPERATOR)
+    path, body = f"/v1/alerts/{one.id}/acknowledge", {"comment": " on it ", "idempotency_key": "k"}
+    made = await silence(client, matchers=[{"name": "alertname", "value": one.rule}])
+    first = await client.post(path, json=body)
+    again = await client.post(path, json=body)
+    assert (again.status_code, again.json()) == (first.status_code, first.json())
+    assert (await client.post(f"/v1/silences/{made.id}/end")).is_success
+    for late in (await client.post(path, json=body), await client.post(path, json=body | {"comment": "on it"})):
+        assert (late.status_code, late.json()["status"]) == (200, "open"), "it was raised again since: nobody has seen it"
+    bulk = await act(client, [one.id], "acknowledge", comment="on it", idempotency_key="k")
+    assert [each.status for each in bulk.done] == ["open"]
+    other = await client.post(path, json=body | {"comment": "else"})
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+    fresh = await client.post(path, json=body | {"idempotency_key": "another"})
+    assert fresh.json()["status"] == "acknowledged"
+    assert (await kinds(app, one.id)).count("acknowledged") == 2
+    for wrong in ("x" * 65, "a\x00"):
+        assert (await client.post(path, json=body | {"idempotency_key": wrong})).status_code == 422
+
+
+async def test_the_same_key_gives_an_alert_to_nobody_else(app: App) -> None:
+    [(one, _)] = await raised(app, draft())
+    client = await app.as_(OPERATOR)
+    await app.as_(ADMIN)
+    for _ in range(2):
+        answer = await act(client, [one.id], "assign", to=ADMIN.name, idempotency_key="k")
+        assert [each.assigned_to for each in answer.done] == [ADMIN.name]
+    for to in ({"to": OPERATOR.name}, {}):
+        other = await act(client, [one.id], "assign", idempotency_key="k", **to)
+        assert [refused.code for refused in other.refused] == ["conflict"]
+    assert (await shown(app, one.id)).assigned_to == ADMIN.name
