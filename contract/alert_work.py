@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from contract.alerts import Alert, Severity
-from contract.base import UtcDatetime, Wire, WireRequest, storable
+from contract.base import Page, UtcDatetime, Wire, WireRequest, storable
 from contract.reasons import MAX_REASON_CHARS, has_words
 
 MAX_AT_ONCE = 200
@@ -79,6 +79,13 @@ class AlertGroup(Wire):
     """When the first that nobody has acknowledged was raised; None: all of them are."""
     newest: Alert
     """The one that was raised last."""
+
+
+class AlertGroups(Page[AlertGroup]):
+    """One page of groups."""
+
+    grouped_since: UtcDatetime | None = None
+    """Alerts raised up to then were left out: there are more than are grouped. None: none was."""
 
 
 class AlertEvent(Wire):

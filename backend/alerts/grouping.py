@@ -1,7 +1,7 @@
 """Alerts by group, one row a group: how grave, how many, since when. Changes nothing.
 
 A page is right at its instant: a group that gets a newer alert between two pages may be on both. Of alerts that have
-cleared only a stated time is grouped, because there is no end to them.
+cleared only a stated time is grouped, and of that so many of the newest, because there is no end to them.
 """
 
 import base64
@@ -17,16 +17,17 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import ColumnElement
 
-from backend.alerts.listing import GROUP_ID, AlertFilter
+from backend.alerts.listing import GROUP_HASH, GROUP_ID, AlertFilter
 from backend.alerts.rows import GRAVITY, UNMUTED, wire
 from backend.alerts.tables import AlertRow
 from backend.errors import WatchfloorError
 from backend.paging import COUNT_CAP
-from contract.alert_work import AlertGroup
+from contract.alert_work import AlertGroup, AlertGroups
 from contract.alerts import Alert, AlertStatus, Severity
-from contract.base import Page
 from contract.errors import ErrorCode
 
+MAX_GROUPED: Final = 20_000
+"""Alerts, the newest first, that are grouped where cleared ones are among them: a second of a busy machine."""
 _LIVE: Final = (AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED)
 _is_open: Final = AlertRow.status == AlertStatus.OPEN.value
 _worst: Final = func.min(GRAVITY)
@@ -72,8 +73,10 @@ class _Place:
 
 async def list_groups(
     session: AsyncSession, wanted: AlertFilter, *, cursor: str | None, limit: int, as_of: datetime
-) -> Page[AlertGroup]:
+) -> AlertGroups:
     """One page of groups of the alerts that a filter lets through, with their number up to the cap on the first page.
+
+    Of cleared alerts among them the newest are grouped; the answer says back to when if that is not all of them.
 
     Raises:
         WatchfloorError: INVALID_REQUEST for a cursor that is not ours, and for cleared alerts since for ever.
@@ -83,16 +86,25 @@ async def list_groups(
     if AlertStatus.CLEARED in wanted.status and wanted.since is None:
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, "Say since when to group alerts that have cleared.")
     conditions = wanted.conditions()
+    since = await _grouped_since(session, conditions) if AlertStatus.CLEARED in wanted.status else None
+    if since is not None:
+        conditions.append(AlertRow.raised_at > since)
     query = _groups(conditions)
     if cursor is not None:
         query = query.having(_Place.decoded(cursor).behind())
     rows = (await session.execute(query.limit(limit + 1))).all()
     page = rows[:limit]
-    newest = await _newest_of(session, [row.group_key for row in page], conditions)
+    newest = await _newest_of(session, [bytes.fromhex(row.id) for row in page], conditions)
     more = _Place(page[-1].worst, page[-1].newest, page[-1].id).encoded() if len(rows) > limit else None
     total = min(rows[0].groups if rows else 0, COUNT_CAP) if cursor is None else None
     items = [_wire(row, newest[row.group_key]) for row in page if row.group_key in newest]
-    return Page(items=items, next_cursor=more, total=total, as_of=as_of)
+    return AlertGroups(items=items, next_cursor=more, total=total, as_of=as_of, grouped_since=since)
+
+
+async def _grouped_since(session: AsyncSession, conditions: Sequence[ColumnElement[bool]]) -> datetime | None:
+    """The instant up to which alerts are left out; None: there are not too many."""
+    newest = select(AlertRow.raised_at).where(*conditions).order_by(AlertRow.raised_at.desc(), AlertRow.id.desc())
+    return await session.scalar(newest.offset(MAX_GROUPED).limit(1))
 
 
 def _groups(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -118,11 +130,11 @@ def _groups(conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
 
 
 async def _newest_of(
-    session: AsyncSession, groups: Sequence[str], conditions: Sequence[ColumnElement[bool]]
+    session: AsyncSession, groups: Sequence[bytes], conditions: Sequence[ColumnElement[bool]]
 ) -> Mapping[str, Alert]:
     found = await session.scalars(
         select(AlertRow)
-        .where(AlertRow.group_key.in_(groups), *conditions)
+        .where(GROUP_HASH.in_(groups), *conditions)
         .ext(distinct_on(AlertRow.group_key))
         .order_by(AlertRow.group_key, AlertRow.raised_at.desc(), AlertRow.id.desc())
     )

@@ -12,7 +12,7 @@ from backend.db import Tx
 from backend.errors import WatchfloorError
 from backend.guard import CurrentCaller, needs
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
-from contract.alert_work import AlertEvent, AlertGroup
+from contract.alert_work import AlertEvent, AlertGroups
 from contract.alerts import AcknowledgeRequest, Alert, AlertCategory, AlertStatus, Severity
 from contract.base import Page, storable
 from contract.errors import ErrorCode
@@ -102,8 +102,11 @@ async def list_groups(
     wanted: Annotated[AlertFilter, Depends(_filter)],
     cursor: str | None = None,
     limit: _Limit = DEFAULT_PAGE_ROWS,
-) -> Page[AlertGroup]:
-    """Alerts by group, the gravest group first, then the newest; without `status` of those that have not cleared."""
+) -> AlertGroups:
+    """Alerts by group, the gravest group first, then the newest; without `status` of those that have not cleared.
+
+    Where cleared ones are among them, at most the newest 20,000 alerts are grouped; `grouped_since` says so.
+    """
     return await grouping.list_groups(session, wanted, cursor=cursor, limit=limit, as_of=runtime.clock.now())
 
 

@@ -74,6 +74,7 @@ class AlertRow(Base):
     __table_args__ = (
         Index("uq_alerts_live", "fingerprint", unique=True, postgresql_where=_LIVE),
         Index("ix_alerts_time", "raised_at", "id"),
+        Index("ix_alerts_group", text(r"sha256(decode(replace(group_key, '\', '\\'), 'escape'))"), "raised_at", "id"),
         Index("ix_alerts_live", "severity", "raised_at", "id", postgresql_where=_LIVE),
         Index("ix_alerts_escalates", "escalates_at", postgresql_where=_LIVE),
         Index("ix_alerts_source", "source", "seen_at", postgresql_where=_LIVE),

@@ -1,4 +1,6 @@
-"""Tables of incidents. Rows are never deleted; timeline lines and evidence are never changed either (triggers)."""
+"""Tables of incidents. Rows are never deleted, but for links that were wrong; timeline lines and evidence are never
+changed either (triggers).
+"""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -84,6 +86,7 @@ class IncidentRow(Base):
     __table_args__ = (
         UniqueConstraint("year", "number"),
         Index("ix_incidents_time", "declared_at", "id"),
+        Index("ix_incidents_reportable", "classified_at", "id", postgresql_where=sql("classified_at IS NOT NULL")),
         Index("ix_incidents_open", "declared_at", "id", postgresql_where=sql("status <> 'closed'")),
         Index(
             "uq_incidents_idempotency",

@@ -3,11 +3,11 @@
 Who is told of what is the policy's; drills are quiet. Reports to authorities are watched by one backend at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.context import Runtime
@@ -24,8 +24,8 @@ from contract.states import Severity
 
 REPORTS_EVERY_S: Final = 30.0
 """How late somebody may hear that a report is due: little of an hour."""
-MAX_REPORTABLE: Final = 200
-"""Incidents, the newest first, whose reports are watched; nobody has as many open ones."""
+AT_ONCE: Final = 200
+"""Incidents whose reports are looked at together."""
 
 
 async def tell(work: Writing, topic: IncidentTopic, title: str, body: str, *, again: str = "") -> None:
@@ -66,9 +66,17 @@ async def watch_reports(session: AsyncSession, runtime: Runtime) -> None:
         select(IncidentRow)
         .where(IncidentRow.classified_at.is_not(None), ~IncidentRow.reported.has_key("final"))
         .order_by(IncidentRow.classified_at.desc(), IncidentRow.id.desc())
-        .limit(MAX_REPORTABLE)
+        .limit(AT_ONCE)
     )
+    place = tuple_(IncidentRow.classified_at, IncidentRow.id)
     rows = (await session.scalars(query)).all()
+    while rows:
+        await _watch(session, runtime, rows, rules)
+        last = rows[-1]
+        rows = (await session.scalars(query.where(place < (last.classified_at, last.id)))).all()
+
+
+async def _watch(session: AsyncSession, runtime: Runtime, rows: Sequence[IncidentRow], rules: ReportRules) -> None:
     now = runtime.clock.now()
     for row, shown in zip(rows, await views.show_all(session, runtime, rows), strict=True):
         for clock, topic in _due(shown, rules, now):

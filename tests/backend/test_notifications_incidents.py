@@ -120,3 +120,20 @@ async def test_reports_to_authorities_that_come_due_or_are_overdue_are_told_once
         await act(await app.as_(OPERATOR), made.id, "reports-sent", report="initial", to="the bank")
         hand.pass_(hours=49)
         assert (await looked(app))[:2] == ["report_due:initial", "report_due:intermediate"]
+
+
+async def test_reports_of_every_incident_are_told_of_however_many_there_are(
+    database_url: str, hand: SetClock, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "reports.toml"
+    policy.write_text(f'extends = "{SWIFT}"\n[watchfloor.incidents.reports]\nenabled = true\n')
+    monkeypatch.setattr(telling, "AT_ONCE", 3)
+    async with started_app(
+        database_url, clock=hand.clock, policy=str(policy), settings={"notifications_file": file}
+    ) as app:
+        client = await app.as_(OPERATOR)
+        made = {(await declared(client, severity="critical")).id for _ in range(8)}  # all classified at one instant
+        hand.pass_(hours=5)
+        async with app.runtime.database.transaction() as session:
+            await telling.watch_reports(session, app.runtime)
+        assert {row.subject_id for row in await rows(app) if row.event.startswith("report_overdue")} == made
