@@ -273,15 +273,36 @@ async def test_an_amendment_is_the_next_version_and_leaves_the_approved_one(app:
     assert section(amended, "root_cause")[0] == WORDS["root_cause"]
     assert (await shown(writer, incident.id)).postmortem is PostmortemState.APPROVED, "a closed record stays"
     newest = section(amended, "root_cause")[1]
-    old = {"text": "Begun before the approval.", "base_version": newest - 1}
-    stale = await officer.put(f"/v1/incidents/{incident.id}/postmortem/sections/root_cause", json=old)
-    assert stale.status_code == 422, "what was begun before would take the place of the approved text"
     await put(officer, incident.id, "root_cause", "It was our clock.", newest)
     await submitted(officer, incident.id)
     assert await exported(writer, incident.id, version=1) == before
     assert b"It was our clock." in await exported(writer, incident.id)
     assert (await approving(officer, incident.id)).status_code == 403
     assert (await read(writer, incident.id, 1)).state is PostmortemState.APPROVED
+
+
+async def test_what_was_begun_before_an_approval_is_carried_over_into_the_amendment(app: App) -> None:
+    writer, officer = await app.as_(OPERATOR), await app.as_(OFFICER)
+    incident = await written(writer)
+    await put(writer, incident.id, "root_cause", "one\ntwo\nthree", section(await read(writer, incident.id), "root_cause")[1])
+    begun = section(await read(writer, incident.id), "root_cause")[1]
+    await put(officer, incident.id, "root_cause", "one\ntwo\nthree, put right", begun)
+    await submitted(writer, incident.id)
+    admin = await app.as_(ADMIN)
+    assert (await approving(admin, incident.id)).status_code == 200
+    path = f"/v1/incidents/{incident.id}/postmortem/sections/root_cause"
+    late = {"text": "one, as typed before\ntwo\nthree", "base_version": begun}
+    assert (await officer.put(path, json=late)).status_code == 409, "what was approved stays"
+    await opened(officer, incident.id)
+    carried = await put(officer, incident.id, "root_cause", late["text"], begun)
+    assert (carried.outcome, carried.section.text) == (
+        EditOutcome.MERGED, "one, as typed before\ntwo\nthree, put right"
+    )  # fmt: skip
+    against = await officer.put(path, json={"text": "one\ntwo\nthree, differently", "base_version": begun})
+    assert against.json()["outcome"] == "conflict"
+    never = await officer.put(path, json={"text": "x", "base_version": carried.section.version + 1})
+    assert never.status_code == 422
+    assert "three, put right" in (await exported(writer, incident.id, version=1)).decode()
 
 
 async def test_whoever_wrote_any_of_the_text_of_an_earlier_version_does_not_approve_a_later_one(app: App) -> None:

@@ -93,6 +93,8 @@ async def edit(  # noqa: PLR0917  what a route has
 ) -> SectionAnswer:
     """Put a section's text in place, together with what others have written since the editing began.
 
+    In an amendment it may have begun before the version that it amends was approved.
+
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT unless it is a draft; INVALID_REQUEST for a version that never was, and for
             a text with an unresolved conflict in it; TOO_LARGE.
@@ -109,7 +111,7 @@ async def edit(  # noqa: PLR0917  what a route has
     part = next((one for one in await keeping.parts_of(session, row) if one.row.key == key), None)
     if part is None:
         raise not_found("section", key)
-    base = await keeping.text_at(session, part, request.base_version)
+    base = await keeping.text_at(session, row, key, request.base_version)
     if base is None:
         hint = f"Its newest is version {part.row.version}."
         raise WatchfloorError(ErrorCode.INVALID_REQUEST, "The section never had that version.", hint=hint)

@@ -127,10 +127,20 @@ async def parts_of(session: AsyncSession, row: PostmortemRow) -> list[Part]:
     return [Part(*found) for found in await session.execute(query)]
 
 
-async def text_at(session: AsyncSession, part: Part, version: int) -> str | None:
-    """The text that a section had at a version."""
-    found = await session.get(PostmortemEdit, (part.row.postmortem, part.row.key, version))
-    return None if found is None else found.text
+async def text_at(session: AsyncSession, row: PostmortemRow, key: str, version: int) -> str | None:
+    """The text that a section had at a version, in this version of the post-mortem or in one that it amends.
+
+    Versions of sections go on from one to the next, so that what was begun before an approval can be carried over.
+    """
+    query = (
+        select(PostmortemEdit.text)
+        .join(PostmortemRow, PostmortemRow.id == PostmortemEdit.postmortem)
+        .where(PostmortemRow.incident == row.incident, PostmortemRow.version <= row.version)
+        .where(PostmortemEdit.key == key, PostmortemEdit.version == version)
+        .order_by(PostmortemRow.version.desc())
+        .limit(1)
+    )
+    return await session.scalar(query)
 
 
 async def editors_of(session: AsyncSession, row: PostmortemRow) -> list[str]:
@@ -177,7 +187,8 @@ async def begin(session: AsyncSession, row: PostmortemRow, template: Template, f
 async def amend(session: AsyncSession, row: PostmortemRow, approved: PostmortemRow) -> None:
     """Give a further version the texts of the approved one, with the name of whoever wrote each last.
 
-    Versions of sections go on: what somebody began before the approval must not count as an edit of the approved text.
+    Versions of sections go on: what somebody began before the approval is merged with the approved text, never taken
+    for an edit of it.
     """
     for old in await parts_of(session, approved):
         part = PostmortemPart(
