@@ -9,6 +9,7 @@ MAX_TEXT_CHARS = 500
 """A refusal is one sentence; more would be what the caller sent us, echoed."""
 _HEADERS = {
     ErrorCode.UNAVAILABLE: {"retry-after": "1"},
+    ErrorCode.BUSY: {"retry-after": "1"},
     ErrorCode.RATE_LIMITED: {"retry-after": "1"},
     ErrorCode.NOT_AUTHENTICATED: {"www-authenticate": "Bearer"},
     ErrorCode.TOO_LARGE: {"connection": "close"},

@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -15,8 +16,10 @@ from starlette.exceptions import HTTPException
 from backend.answers import envelope, request_id_of
 from backend.audit.apart import NotRecordedError, record_apart
 from backend.context import Caller, Runtime
+from backend.demand import Effect, effect_of
 from backend.diskthread import DiskSilentError
 from backend.errors import ConfigurationError, WatchfloorError
+from backend.guard import stated_demand
 from backend.limits import Limiter
 from backend.limits_layer import RequestLimits
 from backend.middleware import (
@@ -53,6 +56,9 @@ _CONTENTION = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
 )
+_WAITED = re.compile(r"while (?:locking|updating|deleting|rechecking|inserting|checking)\b.* tuple\b")
+"""How PostgreSQL says that a statement was stopped while it waited for somebody else's row."""
+_TELLS = frozenset({Effect.READS, Effect.SEES_FREEZES})
 
 
 def caller_of(request: Request) -> Caller:
@@ -127,17 +133,14 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 async def _on_database_error(request: Request, error: Exception) -> JSONResponse:
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, _CONTENTION) or (isinstance(cause, psycopg.errors.QueryCanceled) and _changes(request)):
+        return _busy(request, cause)
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return envelope(
             request,
             ErrorCode.QUERY_TOO_SLOW,
             "The question takes too long to answer.",
             hint="Narrow the time or filter.",
-        )
-    if isinstance(cause, _CONTENTION):
-        log.warning("database_contention", error=type(cause).__name__)
-        return envelope(
-            request, ErrorCode.UNAVAILABLE, "Another change was in the way; nothing was changed.", hint=_RETRY
         )
     if isinstance(cause, psycopg.errors.DataError):
         return envelope(request, ErrorCode.INVALID_REQUEST, f"A value cannot be stored: {_first_line(cause)}")
@@ -153,6 +156,21 @@ async def _on_database_error(request: Request, error: Exception) -> JSONResponse
         return _away(request, cause)
     log.error("database_error", exc_info=error)
     return envelope(request, ErrorCode.INTERNAL, FAILED_MESSAGE, hint=FAILED_HINT)
+
+
+def _changes(request: Request) -> bool:
+    """Whether a request was to change something: then it was no question that takes too long to answer."""
+    route = request.scope.get("route")
+    demand = stated_demand(route, request.method) if isinstance(route, APIRoute) else None
+    return (effect_of(request.method) if demand is None else demand.effect) not in _TELLS
+
+
+def _busy(request: Request, cause: psycopg.Error) -> JSONResponse:
+    """Nothing was changed, and the same may well succeed in a moment."""
+    log.warning("database_contention", error=type(cause).__name__)
+    held = isinstance(cause, _CONTENTION) or bool(_WAITED.search(cause.diag.context or ""))
+    why = "somebody else holds this" if held else "this took too long and was given up"
+    return envelope(request, ErrorCode.BUSY, f"Busy: {why}; nothing was changed.", hint=_RETRY)
 
 
 async def _on_closed_file(request: Request, error: Exception) -> JSONResponse:

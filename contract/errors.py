@@ -38,6 +38,9 @@ class ErrorCode(StrEnum):
     REFUSED_BY_POLICY = "refused_by_policy"
     REFUSED_BY_FREEZE = "refused_by_freeze"
     QUERY_TOO_SLOW = "query_too_slow"
+    BUSY = "busy"
+    """Somebody else holds what the act would change, or it was given up for taking too long: nothing was changed, and
+    the same request may be sent again."""
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
@@ -57,6 +60,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.REFUSED_BY_POLICY: 409,
     ErrorCode.REFUSED_BY_FREEZE: 423,
     ErrorCode.QUERY_TOO_SLOW: 400,
+    ErrorCode.BUSY: 503,
     ErrorCode.RATE_LIMITED: 429,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 500,
@@ -76,6 +80,7 @@ EXIT_CODE: dict[ErrorCode, ExitCode] = {
     ErrorCode.REFUSED_BY_POLICY: ExitCode.REFUSED_BY_POLICY,
     ErrorCode.REFUSED_BY_FREEZE: ExitCode.REFUSED_BY_FREEZE,
     ErrorCode.QUERY_TOO_SLOW: ExitCode.USAGE,
+    ErrorCode.BUSY: ExitCode.UNREACHABLE,
     ErrorCode.RATE_LIMITED: ExitCode.NOT_ALLOWED,
     ErrorCode.UNAVAILABLE: ExitCode.UNREACHABLE,
     ErrorCode.INTERNAL: ExitCode.CHECK_FAILED,

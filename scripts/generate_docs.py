@@ -66,7 +66,7 @@ EXIT_MEANINGS = {
     ExitCode.NOT_ALLOWED: "Not signed in, or the role may not do this.",
     ExitCode.NOT_FOUND: "There is no such thing.",
     ExitCode.REFUSED_BY_POLICY: "The policy refuses: a second person is missing, one's own request, lapsed or changed.",
-    ExitCode.UNREACHABLE: "No backend answers.",
+    ExitCode.UNREACHABLE: "No backend answers, or it cannot now: the same may be tried again.",
     ExitCode.REFUSED_BY_FREEZE: "A freeze covers it.",
     ExitCode.TIMED_OUT: "No answer in time: whether it took effect is not known.",
 }

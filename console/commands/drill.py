@@ -31,7 +31,7 @@ from contract.recovery_states import ENDED, DrillState
 POLL_S: Final = 0.5
 WAIT_S: Final = 3600
 """A drill that a person lets run step by step may well take this long."""
-_PASSING: Final = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.NOT_FOUND, ErrorCode.RATE_LIMITED})
+_PASSING: Final = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.BUSY, ErrorCode.NOT_FOUND, ErrorCode.RATE_LIMITED})
 """While the primary is away: the backend has no database, or one that has not got the drill's rows yet."""
 
 Said = Callable[[list[str]], None]

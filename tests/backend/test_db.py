@@ -84,6 +84,7 @@ def _add_routes(app: App) -> None:
         ("POST", "/t/store", store),
         ("POST", "/t/refuse", refuse),
         ("GET", "/t/run", run),
+        ("POST", "/t/change", run),
         ("GET", "/t/find", find),
         ("GET", "/t/broken", broken),
     ):
@@ -201,7 +202,25 @@ async def test_a_lock_that_is_not_given_is_tried_again_later(edge: httpx.AsyncCl
     statement = "SET LOCAL lock_timeout = 100; LOCK TABLE parent"
     with psycopg.connect(database_url) as other:
         other.execute("LOCK TABLE parent")
-        _assert_envelope(await edge.get("/t/run", params={"statement": statement}), 503, "unavailable")
+        body = _assert_envelope(await edge.get("/t/run", params={"statement": statement}), 503, "busy")
+        assert body["message"] == "Busy: somebody else holds this; nothing was changed."
+
+
+async def test_a_change_that_waits_for_others_is_no_slow_question(edge: httpx.AsyncClient, database_url: str) -> None:
+    async def change(statement: str) -> dict[str, Any]:
+        limited = f"SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 150; {statement}"
+        answer = await edge.post("/t/change", params={"statement": limited})
+        assert answer.headers["retry-after"] == "1"
+        return _assert_envelope(answer, 503, "busy")
+
+    with psycopg.connect(database_url) as other:
+        other.execute("INSERT INTO parent (id) VALUES (1)")
+        other.commit()
+        other.execute("UPDATE parent SET id = 2 WHERE id = 1")
+        held = await change("UPDATE parent SET id = 3 WHERE id = 1")
+    assert held["message"] == "Busy: somebody else holds this; nothing was changed."
+    slow = await change("SELECT pg_sleep(20)")
+    assert slow["message"] == "Busy: this took too long and was given up; nothing was changed."
 
 
 async def test_a_full_pool_is_unavailable_not_a_hang(
