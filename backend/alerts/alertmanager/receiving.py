@@ -5,7 +5,8 @@ taken. What comes too fast waits in a line that is bounded, so that people's req
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,23 +49,39 @@ class _Waiting:
     answer: asyncio.Future[AlertsTaken]
 
 
+class Place:
+    """Somebody's place in the line, until their delivery stands there."""
+
+
 class Deliveries:
     """The line in which deliveries of one process wait: what waits of one source is taken in one transaction."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._at_work = asyncio.Semaphore(AT_WORK)
+        self._coming: set[Place] = set()
         self._waiting: dict[str, list[_Waiting]] = {}
         self._working: dict[str, asyncio.Task[None]] = {}
 
-    async def taken(self, caller: Caller, source: str, delivery: Delivery) -> AlertsTaken:
-        """Have a delivery taken; the answer comes once it is durable.
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """A place in the line, taken before the body is read: what would be sent away is not read.
 
         Raises:
             WatchfloorError: UNAVAILABLE: too many wait already.
         """
-        if sum(map(len, self._waiting.values())) >= MAX_WAITING:
+        if len(self._coming) + sum(map(len, self._waiting.values())) >= MAX_WAITING:
             raise _later("Too many deliveries wait already.")
+        place = Place()
+        self._coming.add(place)
+        try:
+            yield place
+        finally:
+            self._coming.discard(place)
+
+    async def taken(self, caller: Caller, source: str, delivery: Delivery, place: Place) -> AlertsTaken:
+        """Have a delivery taken; the answer comes once it is durable."""
+        self._coming.discard(place)  # from here on it is counted among those that wait
         one = _Waiting(caller, delivery, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(source, []).append(one)
         if source not in self._working:
@@ -127,7 +144,7 @@ def _fail(some: Sequence[_Waiting], error: Exception) -> None:
 
 
 async def in_line(request: Request) -> AsyncIterator[None]:
-    """A dependency of the routes: looks who delivers, then reads the body.
+    """A dependency of the routes: looks who delivers, takes a place in the line, then reads the body.
 
     It ends after the answer is known: whatever the database refuses is a delivery that may be taken later.
 
@@ -135,10 +152,12 @@ async def in_line(request: Request) -> AsyncIterator[None]:
         WatchfloorError: UNAVAILABLE; NOT_AUTHENTICATED or NOT_ALLOWED before anything is read.
     """
     counted = request.app.state.runtime.metrics.alert_deliveries
+    deliveries: Deliveries = request.app.state.deliveries
     try:
         await admitted(request)
-        await _read(request)
-        yield
+        with deliveries.place() as request.state.place:
+            await _read(request)
+            yield
     except (DBAPIError, PoolTimeoutError) as error:
         log.warning("delivery_not_taken", error=type(error).__name__)
         counted.labels("later").inc()

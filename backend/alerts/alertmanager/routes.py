@@ -42,7 +42,7 @@ async def deliver_of(source: str, request: Request, caller: CurrentCaller) -> Al
 async def _deliver(request: Request, caller: Caller, source: str) -> AlertsTaken:
     deliveries: Deliveries = request.app.state.deliveries
     delivery = read(await request.body())
-    answer = await deliveries.taken(caller, source, delivery)
+    answer = await deliveries.taken(caller, source, delivery, request.state.place)
     if delivery.truncated:
         asking: Asking = request.app.state.alertmanagers
         asking.look_soon(source)
