@@ -173,6 +173,8 @@ class SilenceState(StrEnum):
 
     PENDING = "pending"
     ACTIVE = "active"
+    SET_ASIDE = "set_aside"
+    """In its time, but its regular expressions take too long to be tried: it mutes nothing more."""
     ENDED = "ended"
 
 

@@ -16,6 +16,7 @@ from backend.alerts import escalating, silencing
 from backend.alerts.history import BREACHED, TO, Happening, Kind, happened
 from backend.alerts.matching import TooLongError
 from backend.alerts.rows import LIVE, UNMUTED, announce, note, put, standing_values
+from backend.alerts.setting_aside import set_one_aside
 from backend.alerts.silencing import Step
 from backend.alerts.tables import OWN_SOURCE, AlertRow, SilenceRow
 from backend.audit import service as audit
@@ -54,12 +55,15 @@ async def _turn_silences(session: AsyncSession, runtime: Runtime, now: datetime)
     due = or_(SilenceRow.ends_at <= now, (SilenceRow.starts_at <= now) & SilenceRow.begun_at.is_(None))
     rows = await _silences(session, now, due)
     missed = AlertRow.raised_at > now - _JUST_RAISED
-    just_begun = await _silences(session, now, SilenceRow.begun_at > now - _JUST_RAISED, SilenceRow.ends_at > now)
+    tried = SilenceRow.set_aside_at.is_(None)
+    just_begun = await _silences(
+        session, now, SilenceRow.begun_at > now - _JUST_RAISED, SilenceRow.ends_at > now, tried
+    )
     steps: list[Step] = []
     for row in [*rows, *just_begun]:
         if row.ends_at <= now:
             steps.append(await silencing.ending(session, row))
-        elif (step := await _beginning(session, row, now, *(() if row.begun_at is None else (missed,)))) is not None:
+        elif (step := await _beginning(session, runtime, row, *(() if row.begun_at is None else (missed,)))) is not None:
             steps.append(step)
         if sum(len(step.idents) for step in steps) >= silencing.AT_ONCE:
             break
@@ -78,13 +82,15 @@ async def _silences(session: AsyncSession, now: datetime, *wanted: ColumnElement
     return found.all()
 
 
-async def _beginning(session: AsyncSession, row: SilenceRow, now: datetime, *also: ColumnElement[bool]) -> Step | None:
-    """None: trying its regular expressions takes too long. It has begun all the same, and somebody is told."""
+async def _beginning(
+    session: AsyncSession, runtime: Runtime, row: SilenceRow, *also: ColumnElement[bool]
+) -> Step | None:
+    """None: trying its regular expressions takes too long. It is set aside, and somebody is told."""
     try:
         return await silencing.beginning(session, row, *also)
     except TooLongError:
-        log.warning("silence_not_tried", silence=str(row.id), reason="its regular expressions take too long")
-        row.begun_at = row.begun_at or now
+        row.begun_at = row.begun_at or runtime.clock.now()
+        await set_one_aside(session, runtime, row)
         return None
 
 

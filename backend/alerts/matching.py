@@ -21,6 +21,8 @@ TRIAL_S: Final = 1.0
 """How long one trial may take: patterns of people take a few microseconds each."""
 MAX_PATTERN_BYTES: Final = 512 * 1024
 """Memory of a pattern's program, and what keeps one try below a tenth of a second: a list of hundreds of names fits."""
+MAX_SLOW: Final = 5
+"""Slow silences in one go that cost the others nothing; whoever makes more of them waits for them."""
 REGEXES: Final = frozenset({MatchOp.MATCHES, MatchOp.MATCHES_NOT})
 _COMPILED_KEPT: Final = 200
 """More than the regular expressions of all standing silences, as a rule; 100 MB at the very most."""
@@ -58,9 +60,15 @@ class Trial:
     """Tries matchers on many alerts; each regular expression once on each value. Belongs to one thread at a time."""
 
     seconds: float = TRIAL_S
-    clock: Callable[[], float] = time.perf_counter
+    clock: Callable[[], float] = time.thread_time
+    """Of the thread's own work: on a busy machine nothing counts as slow that only waits its turn."""
     _spent_s: float = 0.0
     _known: dict[tuple[str, MatchOp, str], bool] = field(default_factory=dict)
+
+    @property
+    def spent_s(self) -> float:
+        """How long its tries have taken."""
+        return self._spent_s
 
     def holds(self, matcher: Matcher, value: str) -> bool:
         """Whether one condition holds of a label's value; one that cannot be tried holds of nothing.
@@ -94,6 +102,41 @@ class Trial:
         """
         ordered = sorted(matchers, key=lambda one: one.op in REGEXES)
         return bool(ordered) and all(self.holds(one, labels.get(one.name, "")) for one in ordered)
+
+
+@dataclass(slots=True)
+class Trials:
+    """Tries several silences on many alerts: each has a time of its own, and all of them have one together.
+
+    What a slow one took is not held against the others. Belongs to one thread at a time.
+    """
+
+    each_s: float
+    all_s: float
+    clock: Callable[[], float] = time.thread_time
+    slow: set[str] = field(default_factory=set)
+    """Silences that took longer than their own time."""
+    _spent_s: float = 0.0
+    _trials: dict[str, Trial] = field(default_factory=dict)
+
+    def matches(self, silence: str, matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:
+        """Whether all conditions of a silence hold.
+
+        Raises:
+            TooLongError: it is too slow, or all the others together are.
+        """
+        if silence in self.slow:
+            raise TooLongError
+        trial = self._trials.setdefault(silence, Trial(self.each_s, self.clock))
+        before = trial.spent_s
+        trial.seconds = min(self.each_s, before + self.all_s - self._spent_s)
+        try:
+            return trial.matches(matchers, labels)
+        finally:
+            self._spent_s += trial.spent_s - before
+            if trial.spent_s >= self.each_s:
+                self.slow.add(silence)
+                self._spent_s -= trial.spent_s if len(self.slow) <= MAX_SLOW else 0.0
 
 
 def matches(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:

@@ -15,9 +15,10 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from backend.alerts import muting_core
 from backend.alerts.history import Happening, Kind, happened
-from backend.alerts.matching import TooLongError, Trial
+from backend.alerts.matching import TooLongError, Trials
 from backend.alerts.muting_core import SILENCE, Mute, Standing, Standings, Turn
 from backend.alerts.rows import clock_values, note, put
+from backend.alerts.setting_aside import set_aside
 from backend.alerts.tables import OWN_SOURCE, AlertRow, SilenceRow
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 TAKING_TRIAL_S: Final = 0.25
 """How long alerts that are taken wait for regular expressions: with those of people it is a millisecond."""
+SLOW_S: Final = 0.1
+"""A silence that takes longer over the alerts that come at once is set aside, and costs the others nothing."""
 _NAMED_AT_ONCE: Final = 100
 """Alerts that one audit entry names: it stays below what an entry may hold."""
 MAX_STANDING: Final = 1_000
@@ -55,7 +58,7 @@ async def standing(session: AsyncSession, now: datetime, *also: ColumnElement[bo
     """The silences made here that are in force at an instant."""
     rows = await session.scalars(
         select(SilenceRow)
-        .where(SilenceRow.source == OWN_SOURCE, SilenceRow.lifted_at.is_(None))
+        .where(SilenceRow.source == OWN_SOURCE, SilenceRow.lifted_at.is_(None), SilenceRow.set_aside_at.is_(None))
         .where(SilenceRow.starts_at <= now, SilenceRow.ends_at > now, *also)
         .order_by(SilenceRow.id)
         .limit(MAX_STANDING)
@@ -63,27 +66,35 @@ async def standing(session: AsyncSession, now: datetime, *also: ColumnElement[bo
     return [standing_of(row) for row in rows]
 
 
-async def mutes_over(silences: Sequence[Standing], many: Sequence[Mapping[str, str]]) -> list[list[Mute]]:
+async def mutes_over(
+    session: AsyncSession, runtime: Runtime, silences: Sequence[Standing], many: Sequence[Mapping[str, str]]
+) -> list[list[Mute]]:
     """What mutes each of several alerts, by their labels.
 
-    Regular expressions are tried in a thread. What of them is not through in its time mutes nothing: somebody is told.
+    Regular expressions are tried in a thread. A silence that takes too long by itself is set aside; what of the others
+    is not through in its time mutes nothing: somebody is told.
     """
     standings = Standings(silences)
     asked = [standings.for_labels(labels) for labels in many]
-    if any(one.tries for silences_of_one in asked for one in silences_of_one):
-        return await asyncio.to_thread(_all_tried, asked, many)
-    return _all_tried(asked, many)
+    trials = Trials(SLOW_S, TAKING_TRIAL_S)
+    if not any(one.tries for silences_of_one in asked for one in silences_of_one):
+        return _all_tried(trials, asked, many)
+    found = await asyncio.to_thread(_all_tried, trials, asked, many)
+    if trials.slow:
+        await set_aside(session, runtime, trials.slow)
+    return found
 
 
-def _all_tried(asked: Sequence[Sequence[Standing]], many: Sequence[Mapping[str, str]]) -> list[list[Mute]]:
-    trial = Trial(TAKING_TRIAL_S)
+def _all_tried(
+    trials: Trials, asked: Sequence[Sequence[Standing]], many: Sequence[Mapping[str, str]]
+) -> list[list[Mute]]:
     found: list[list[Mute]] = []
     late = 0
     for silences, labels in zip(asked, many, strict=True):
         mutes: list[Mute] = []
         for silence in silences:
             try:
-                if trial.matches(silence.matchers, labels):
+                if trials.matches(silence.id, silence.matchers, labels):
                     mutes.append(silence.mute)
             except TooLongError:
                 late += 1

@@ -68,11 +68,13 @@ def _place(numbered: tuple[int, Standing]) -> int:
     return numbered[0]
 
 
-def state_of(starts_at: datetime, ends_at: datetime, now: datetime) -> SilenceState:
+def state_of(starts_at: datetime, ends_at: datetime, now: datetime, *, set_aside: bool = False) -> SilenceState:
     """Where a silence stands: it begins with its start and is over at its end."""
     if now >= ends_at:
         return SilenceState.ENDED
-    return SilenceState.ACTIVE if now >= starts_at else SilenceState.PENDING
+    if now < starts_at:
+        return SilenceState.PENDING
+    return SilenceState.SET_ASIDE if set_aside else SilenceState.ACTIVE
 
 
 def turn(before: Sequence[Mute], after: Sequence[Mute], *, cleared: bool) -> Turn:

@@ -138,7 +138,7 @@ async def raise_alert(session: AsyncSession, runtime: Runtime, caller: Caller, d
         if live is None:  # it was cleared between the two statements
             return await raise_alert(session, runtime, caller, draft)
         return await _updated(session, runtime, caller, live, draft), False
-    [mutes] = await mutes_over(await standing(session, now), [row.labels])
+    [mutes] = await mutes_over(session, runtime, await standing(session, now), [row.labels])
     told = {"severity": row.severity, **({MUTED: "yes"} if mutes else {})}
     happened(session, runtime, caller, Happening(row.id, Kind.RAISED, row.message, told))
     await audit.record(session, runtime, caller, note(row, "raised", message=row.message, facts=row.facts))

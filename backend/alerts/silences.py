@@ -16,7 +16,8 @@ from sqlalchemy.sql.expression import ColumnElement
 from backend.alerts.matched import matching, usable
 from backend.alerts.muting_core import state_of
 from backend.alerts.rows import LIVE, wire
-from backend.alerts.silencing import beginning, carry_out, ending, note
+from backend.alerts.setting_aside import note
+from backend.alerts.silencing import beginning, carry_out, ending
 from backend.alerts.tables import OWN_SOURCE, AlertmanagerSource, AlertRow, SilenceRow
 from backend.audit import service as audit
 from backend.context import Caller, Runtime
@@ -178,8 +179,9 @@ async def list_silences(
 def _state_at(now: datetime) -> ColumnElement[str]:
     return case(
         (SilenceRow.ends_at <= now, SilenceState.ENDED.value),
-        (SilenceRow.starts_at <= now, SilenceState.ACTIVE.value),
-        else_=SilenceState.PENDING.value,
+        (SilenceRow.starts_at > now, SilenceState.PENDING.value),
+        (SilenceRow.set_aside_at.is_not(None), SilenceState.SET_ASIDE.value),
+        else_=SilenceState.ACTIVE.value,
     )
 
 
@@ -202,7 +204,7 @@ def _wire(row: SilenceRow, now: datetime, muted: dict[str, int]) -> Silence:
     return Silence(
         id=str(row.id),
         matchers=[Matcher.model_validate(one) for one in row.matchers],
-        state=state_of(row.starts_at, row.ends_at, now),
+        state=state_of(row.starts_at, row.ends_at, now, set_aside=row.set_aside_at is not None),
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         comment=row.comment,

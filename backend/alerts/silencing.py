@@ -6,7 +6,7 @@ whoever else works on several does: nobody waits in a circle.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import select
@@ -18,11 +18,10 @@ from backend.alerts.matched import matching
 from backend.alerts.muting import change_mutes, mute_of, note_turns, standing_of
 from backend.alerts.muting_core import SILENCE, Turn
 from backend.alerts.rows import GRAVITY, LIVE, announce
+from backend.alerts.setting_aside import note
 from backend.alerts.tables import AlertRow, SilenceRow
 from backend.audit import service as audit
-from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
-from contract.alert_work import Matcher
 
 AT_ONCE: Final = 2_000
 """Alerts that one step mutes or raises again; the clock goes on with the rest at once."""
@@ -112,16 +111,3 @@ async def _locked(session: AsyncSession, idents: Iterable[UUID]) -> Mapping[UUID
         )
         rows.update((row.id, row) for row in found)
     return rows
-
-
-def note(row: SilenceRow, act: str, **more: Any) -> AuditDraft:
-    """The audit entry of an act on a silence."""
-    matchers = [str(Matcher.model_validate(one)) for one in row.matchers]
-    told = {"matchers": matchers, "from": row.starts_at.isoformat(), "until": row.ends_at.isoformat()}
-    return AuditDraft(
-        event_type=f"alerts.silence.{act}",
-        action=f"silence {act}",
-        resource_type="silence",
-        resource_id=str(row.id),
-        new_value={**told, "comment": row.comment, **more},
-    )

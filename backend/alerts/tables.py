@@ -144,6 +144,8 @@ class SilenceRow(Base):
     """When its beginning was carried out."""
     lifted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When its end was carried out: nothing is muted by it any more."""
+    set_aside_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When its regular expressions turned out to take too long: from then on it mutes nothing more."""
     idempotency_key: Mapped[str | None] = mapped_column(String(64))
     copies: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=_ARRAY)
     """contract.alert_work.SilenceCopy, one for each Alertmanager it is to be created in."""

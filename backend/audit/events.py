@@ -167,6 +167,8 @@ class AuditEvent(StrEnum):
     """Somebody muted alerts until a time."""
     SILENCE_ENDED = "alerts.silence.ended"
     """Somebody ended a silence early, or it ran out."""
+    SILENCE_SET_ASIDE = "alerts.silence.set_aside"
+    """The regular expressions of a silence take too long: it mutes nothing that comes from then on."""
     INCIDENT_DECLARED = "incidents.record.declared"
     """Somebody declared an incident; its id, and what it is about."""
     INCIDENT_CHANGED = "incidents.record.changed"

@@ -10,6 +10,7 @@ from console.widgets.view import View
 from contract.alert_work import Silence, SilenceState
 
 _STATE: Final = 10
+_WORDS: Final = {SilenceState.SET_ASIDE: "set aside, too slow"}
 
 
 def silence_rows(one: Silence, now: datetime, view: View) -> list[Line]:
@@ -17,13 +18,14 @@ def silence_rows(one: Silence, now: datetime, view: View) -> list[Line]:
     g = view.glyphs
     glyph, style = {
         SilenceState.ACTIVE: (g.muted, "near"),
+        SilenceState.SET_ASIDE: (g.bad, "bad"),
         SilenceState.PENDING: (g.partial, ""),
         SilenceState.ENDED: (g.idle, "dim"),
     }[one.state]
     room = max(view.width - 2, 20)
     first, *rest = wrap(outside(matchers_text(one.matchers), 1_000), room)
     head = line(
-        (f"{glyph} ", style), (f"{one.state.value} ", style), (when_text(one, now), "bold"), ("  ", ""), *_muting(one)
+        (f"{glyph} ", style), (f"{_WORDS.get(one.state, one.state.value)} ", style), (when_text(one, now), "bold"), ("  ", ""), *_muting(one)
     )
     rows = [head, *(line("  ", (row, "key")) for row in (first, *rest)), *paragraph(one.comment, view.width, g)]
     rows.append(line("  ", (f"{_made(one, now)}", "dim")))

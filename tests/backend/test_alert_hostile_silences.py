@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from backend.alerts import matched, silencing
-from backend.alerts.matching import Trial
+from backend.alerts import matched, matching, muting, silencing
+from backend.alerts.matching import Trial, Trials
 from backend.alerts.tables import AlertRow
-from contract.alert_work import SilencePreview, SilenceState
+from contract.alert_work import Matcher, SilencePreview, SilenceState
 from contract.scope import Scope
 from tests.backend.test_alert_silences import shown, silence, tick
 from tests.backend.test_alerts import draft, raised
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
+from tests.support.ledger import entries_of
 from tests.support.people import OPERATOR
 
 HOSTILE = [{"name": "alertname", "op": "=~", "value": "(A+)+x"}, {"name": "scope", "op": "!~", "value": "(.*)*y"}]
@@ -51,7 +52,39 @@ async def test_matchers_that_take_too_long_are_refused_and_hold_up_no_clock(
         time.pass_(minutes=2)
         await tick(app)
         assert [mute.id for mute in (await shown(app, one.id)).muted_by] == [plain.id]
-        assert (await client.get(f"/v1/silences/{slow.id}")).json()["state"] == SilenceState.ACTIVE.value
+        found = (await client.get(f"/v1/silences/{slow.id}")).json()
+        assert (found["state"], found["muted_now"]) == (SilenceState.SET_ASIDE.value, 0)
+        listed = (await client.get("/v1/silences", params={"state": "set_aside"})).json()["items"]
+        assert [one["id"] for one in listed] == [slow.id]
+        assert [one["id"] for one in (await client.get("/v1/silences?state=active")).json()["items"]] == [plain.id]
+        [entry] = await entries_of(app, "alerts.silence.set_aside")
+        assert entry.resource_id == slow.id
+        time.pass_(minutes=60)
+        await tick(app)
+        assert (await client.get(f"/v1/silences/{slow.id}")).json()["state"] == SilenceState.ENDED.value
+
+
+async def test_a_slow_silence_is_set_aside_alone(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await app.as_(OPERATOR)
+    slow = await silence(client, matchers=[{"name": "alertname", "op": "=~", "value": "slow.*"}])
+    fast = await silence(client, matchers=[{"name": "alertname", "op": "=~", "value": "DAILY.*"}])
+    seconds = 0.0
+    fits = matching._fits
+
+    def timed(one: Matcher, value: str) -> bool:
+        nonlocal seconds
+        seconds += 10.0 if one.value.startswith("slow") else 0.0
+        return fits(one, value)
+
+    monkeypatch.setattr(matching, "_fits", timed)
+    monkeypatch.setattr(muting, "Trials", lambda each, whole: Trials(each, whole, clock=lambda: seconds))
+    for mark in ("a", "b"):
+        [(one, _)] = await raised(app, draft(mark))
+        assert [mute.id for mute in (await shown(app, one.id)).muted_by] == [fast.id]
+    assert seconds == 10.0, "it is not tried again"
+    states = {one["id"]: one["state"] for one in (await client.get("/v1/silences")).json()["items"]}
+    assert states == {slow.id: "set_aside", fast.id: "active"}
+    assert [entry.resource_id for entry in await entries_of(app, "alerts.silence.set_aside")] == [slow.id]
 
 
 async def test_a_silence_over_more_alerts_than_go_at_once_goes_on_with_the_clock(

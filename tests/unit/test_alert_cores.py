@@ -15,6 +15,7 @@ from backend.alerts.matching import (
     MAX_TRIED_CHARS,
     TooLongError,
     Trial,
+    Trials,
     UnusableMatcherError,
     matches,
     refuse_unusable,
@@ -137,6 +138,32 @@ def test_a_trial_ends_and_asks_first_what_costs_nothing() -> None:
     assert trial.matches(tried, {"x": "b2", "chain": "base"})  # known already
     with pytest.raises(TooLongError):
         trial.matches(tried, {"x": "b3", "chain": "base"})
+
+
+def test_a_slow_silence_costs_the_others_nothing_and_together_they_have_an_end() -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    trials = Trials(each_s=3.0, all_s=8.0, clock=clock)
+    tried = [Matcher(name="x", op=MatchOp.MATCHES, value="b.*")]
+
+    def goes(silence: str, number: int) -> bool:
+        try:
+            return trials.matches(silence, tried, {"x": f"b{number}"})
+        except TooLongError:
+            return False
+
+    assert [goes("slow", number) for number in range(5)] == [True, True, True, False, False]
+    assert trials.slow == {"slow"}
+    fast = [goes(f"{one}", number) for one in range(4) for number in range(2)]
+    assert fast == [True] * 8, "what the slow one took is not held against them"
+    assert not goes("one more", 0)
+    assert trials.matches("exact", [Matcher(name="x", value="b")], {"x": "b"}), "this costs nothing"
+    assert trials.slow == {"slow"}
 
 
 def test_only_silences_that_ask_for_a_label_of_the_alert_are_looked_at() -> None:

@@ -121,7 +121,7 @@ async def _begun(session: AsyncSession, runtime: Runtime, reports: Sequence[Repo
         runtime=runtime,
         report=reports[0],
         now=now,
-        own_mutes=await _own_mutes(session, reports[0].source, told, now),
+        own_mutes=await _own_mutes(session, runtime, reports[0].source, told, now),
         runbooks=await runbooks_of(session, {alert.name for alert in told if alert.firing}),
         by_occurrence={str(row.occurrence): row for row in rows},
         latest={str(fingerprint): starts_at for fingerprint, starts_at in latest if starts_at is not None},
@@ -149,13 +149,13 @@ def _any_of(texts: Collection[str]) -> CollectionAggregate[bool]:
 
 
 async def _own_mutes(
-    session: AsyncSession, name: str, told: Sequence[ForeignAlert], now: datetime
+    session: AsyncSession, runtime: Runtime, name: str, told: Sequence[ForeignAlert], now: datetime
 ) -> Mapping[str, Sequence[Mute]]:
     silences = await muting.standing(session, now)
     if not silences:
         return {}
     firing = list({alert.occurrence(name): alert for alert in told if alert.firing}.items())
-    mutes = await muting.mutes_over(silences, [alert.labels for _, alert in firing])
+    mutes = await muting.mutes_over(session, runtime, silences, [alert.labels for _, alert in firing])
     return {occurrence: of_one for (occurrence, _), of_one in zip(firing, mutes, strict=True)}
 
 

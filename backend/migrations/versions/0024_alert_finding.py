@@ -1,4 +1,4 @@
-"""Alerts of one group, and incidents that an authority has to hear of, are found by an index
+"""Alerts of one group and incidents to be reported are found by an index; silences that are too slow are set aside
 
 Revision ID: 0024
 Revises: 0023
@@ -22,8 +22,10 @@ def upgrade() -> None:
         ["classified_at", "id"],
         postgresql_where=sa.text("classified_at IS NOT NULL"),
     )
+    op.add_column("alert_silences", sa.Column("set_aside_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("alert_silences", "set_aside_at")
     op.drop_index("ix_incidents_reportable", table_name="incidents")
     op.drop_index("ix_alerts_group", table_name="alerts")

@@ -14,7 +14,7 @@ from console.widgets.view import View
 from contract.alert_work import Silence, SilenceState
 from contract.alerts import Link
 
-_ORDER: Final = (SilenceState.ACTIVE, SilenceState.PENDING, SilenceState.ENDED)
+_ORDER: Final = (SilenceState.SET_ASIDE, SilenceState.ACTIVE, SilenceState.PENDING, SilenceState.ENDED)
 
 
 class SilencesScreen(WatchedScreen):
