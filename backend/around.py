@@ -16,15 +16,17 @@ from backend.audit import service as audit
 from backend.audit.conditions import conditions, without_bookkeeping
 from backend.audit.events import AuditEvent
 from backend.audit.query import AuditQuery
-from backend.audit.search import entries_of, find, log_sizes
+from backend.audit.search import entries_of
+from backend.audit.search import nearest as nearest_entries
 from backend.audit.service import AuditDraft
 from backend.changes import service as changes
 from backend.context import Caller, CurrentRuntime, Runtime
 from backend.db import Tx
-from backend.freeze.nearby import moves_between
+from backend.freeze.nearby import moves_around
 from backend.guard import CurrentCaller, needs
 from backend.incidents import service as incidents
-from backend.incidents.service import IncidentFilter
+from backend.nearest import Span
+from backend.paging import COUNT_CAP
 from backend.policy.alerting import LONGEST_AROUND_MINUTES
 from contract.alert_work import Around, Nearby
 from contract.alerts import Alert
@@ -81,40 +83,57 @@ async def around_incident(
     return await around(session, runtime, caller, centre, minutes or runtime.policy.alerts.around_minutes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one source has: those nearest to the instant, and how many there are; None: more than anybody counted."""
+
+    items: list[Nearby]
+    number: int | None
+
+
 async def around(session: AsyncSession, runtime: Runtime, caller: Caller, centre: Centre, minutes: int) -> Around:
     """Put together what changed around an instant, as far as the caller may see it; what is nearest is kept."""
-    span = timedelta(minutes=minutes)
-    since, until = centre.began - span, centre.began + span
-    sources: tuple[tuple[str, Permission, Callable[[], Awaitable[list[Nearby]]]], ...] = (
-        ("alerts", Permission.VIEW_ALERTS, lambda: _alerts(session, centre, since, until)),
-        ("deploys", Permission.VIEW_ALERTS, lambda: _deploys(session, since, until)),
-        ("freezes", Permission.VIEW_FREEZES, lambda: _freezes(session, since, until)),
-        ("incidents", Permission.VIEW_INCIDENTS, lambda: _incidents(session, runtime, centre, since, until)),
-        ("audit entries", Permission.VIEW_AUDIT_LOGS, lambda: _changes(session, runtime, caller, since, until)),
+    length = timedelta(minutes=minutes)
+    span = Span(centre.began, centre.began - length, centre.began + length)
+    sources: tuple[tuple[str, Permission, Callable[[], Awaitable[_Part]]], ...] = (
+        ("alerts", Permission.VIEW_ALERTS, lambda: _alerts(session, centre, span)),
+        ("deploys", Permission.VIEW_ALERTS, lambda: _deploys(session, span)),
+        ("freezes", Permission.VIEW_FREEZES, lambda: _freezes(session, span)),
+        ("incidents", Permission.VIEW_INCIDENTS, lambda: _incidents(session, runtime, centre, span)),
+        ("audit entries", Permission.VIEW_AUDIT_LOGS, lambda: _changes(session, runtime, caller, span)),
     )
-    found: list[Nearby] = []
+    found: list[_Part] = []
     missing: list[str] = []
     for name, permission, read in sources:
         if permission in caller.permissions:
-            found += await read()
+            found.append(await read())
         else:
             missing.append(name)
-    nearest = sorted(found, key=lambda one: (abs(one.at - centre.began), one.id))[:MOST]
-    items = sorted(nearest, key=lambda one: (one.at, one.kind, one.id))
-    return Around(since=since, until=until, items=items, left_out=len(found) - len(items), missing=missing)
+    every = [one for part in found for one in part.items]
+    nearest = sorted(every, key=lambda one: (abs(one.at - span.at), one.id))[:MOST]
+    known = sum(len(part.items) if part.number is None else part.number for part in found)
+    return Around(
+        since=span.since,
+        until=span.until,
+        items=sorted(nearest, key=lambda one: (one.at, one.kind, one.id)),
+        left_out=known - len(nearest),
+        more_left_out=any(part.number is None or part.number >= COUNT_CAP for part in found),
+        missing=missing,
+    )
 
 
-async def _alerts(session: AsyncSession, centre: Centre, since: datetime, until: datetime) -> list[Nearby]:
-    others = await alerts.raised_between(session, since, until, limit=MOST, without=centre.alert)
-    return [Nearby(at=one.raised_at, kind="alert", id=one.id, text=_sentence(one)) for one in others]
+async def _alerts(session: AsyncSession, centre: Centre, span: Span) -> _Part:
+    others, number = await alerts.raised_around(session, span, limit=MOST, without=centre.alert)
+    return _Part([Nearby(at=one.raised_at, kind="alert", id=one.id, text=_sentence(one)) for one in others], number)
 
 
-async def _deploys(session: AsyncSession, since: datetime, until: datetime) -> list[Nearby]:
-    found = await changes.deploys_between(session, since, until, MOST)
-    return [
+async def _deploys(session: AsyncSession, span: Span) -> _Part:
+    found, number = await changes.deploys_around(session, span, MOST)
+    items = [
         Nearby(at=one.started_at, kind="deploy", id=one.id, text=_brought_out(one), actor=one.recorded_by, url=one.url)
         for one in found
     ]
+    return _Part(items, number)
 
 
 def _brought_out(one: Deploy) -> str:
@@ -124,9 +143,9 @@ def _brought_out(one: Deploy) -> str:
     return f"{one.service} {one.version} deployed{where}{what}{end}"
 
 
-async def _freezes(session: AsyncSession, since: datetime, until: datetime) -> list[Nearby]:
-    moves = await moves_between(session, since, until, MOST)
-    return [Nearby(at=one.at, kind="freeze", id=one.id, text=one.text, actor=one.actor) for one in moves]
+async def _freezes(session: AsyncSession, span: Span) -> _Part:
+    moves, number = await moves_around(session, span, MOST)
+    return _Part([Nearby(at=one.at, kind="freeze", id=one.id, text=one.text, actor=one.actor) for one in moves], number)
 
 
 def _sentence(alert: Alert) -> str:
@@ -137,40 +156,34 @@ def _titled(incident: Incident) -> str:
     return f"{incident.id}{' (drill)' if incident.drill else ''}: {incident.title}"
 
 
-async def _incidents(
-    session: AsyncSession, runtime: Runtime, centre: Centre, since: datetime, until: datetime
-) -> list[Nearby]:
-    page = await incidents.incidents(session, runtime, IncidentFilter(since=since), cursor=None, limit=MOST)
-    return [
-        Nearby(
-            at=one.declared_at,
-            kind="incident",
-            id=one.id,
-            text=_titled(one),
-            actor=one.declared_by,
-        )
-        for one in page.items
-        if since <= one.declared_at <= until and one.id != centre.incident
+async def _incidents(session: AsyncSession, runtime: Runtime, centre: Centre, span: Span) -> _Part:
+    found, number = await incidents.declared_around(session, runtime, span, MOST, without=centre.incident)
+    items = [
+        Nearby(at=one.declared_at, kind="incident", id=one.id, text=_titled(one), actor=one.declared_by)
+        for one in found
     ]
+    return _Part(items, number)
 
 
-async def _changes(
-    session: AsyncSession, runtime: Runtime, caller: Caller, since: datetime, until: datetime
-) -> list[Nearby]:
-    sizes = await log_sizes(session)
+async def _changes(session: AsyncSession, runtime: Runtime, caller: Caller, span: Span) -> _Part:
     entries: list[AuditEntry] = []
+    untold: int | None = 0
+    since, until = span.since.isoformat(), span.until.isoformat()
     for category in CHANGES:
         if category not in runtime.policy.audit.categories:
             continue
-        query = AuditQuery.model_validate({"from": since.isoformat(), "to": until.isoformat(), "category": category})
+        query = AuditQuery.model_validate({"from": since, "to": until, "category": category})
         where = without_bookkeeping(await conditions(session, runtime, query), query)
-        entries += await entries_of(session, (await find(session, where, sizes, None, MOST)).rows)
-    told = {"filters": {"from": since.isoformat(), "to": until.isoformat(), "category": list(CHANGES)}}
+        rows, number = await nearest_entries(session, where, span.at, MOST)
+        entries += await entries_of(session, rows)
+        untold = None if number is None or untold is None else untold + number - len(rows)
+    told = {"filters": {"from": since, "to": until, "category": list(CHANGES)}}
     draft = AuditDraft(
         AuditEvent.SEARCH_RUN, "search the audit log", "audit", new_value={**told, "entries": len(entries)}
     )
     await audit.record(session, runtime, caller, draft)
-    return list(_as_nearby(entries))
+    items = list(_as_nearby(entries))
+    return _Part(items, None if untold is None else len(items) + untold)
 
 
 def _as_nearby(entries: Iterable[AuditEntry]) -> Iterable[Nearby]:

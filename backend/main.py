@@ -15,12 +15,14 @@ from backend import (
     around,
     auditwatch,
     backupwatch,
+    executorwatch,
     feedwatch,
     headwatch,
     http,
     limits_store,
     ops,
     settling,
+    unusualwatch,
 )
 from backend.alerts import clocks as alert_clocks
 from backend.alerts import routes as alerts_routes
@@ -154,6 +156,8 @@ MONITORS: tuple[Monitor, ...] = (
     service_token_use.MONITOR,
     headwatch.MONITOR,
     feedwatch.MONITOR,
+    executorwatch.MONITOR,
+    unusualwatch.MONITOR,
     recovery_overdue.MONITOR,
     archivewatch.MONITOR,
     backupwatch.MONITOR,

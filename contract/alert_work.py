@@ -226,7 +226,10 @@ class Around(Wire):
     since: UtcDatetime
     until: UtcDatetime
     items: list[Nearby]
-    """Oldest first, at most 200."""
+    """The 200 nearest to the beginning, oldest first."""
     left_out: int = 0
+    """How many there are besides."""
+    more_left_out: bool = False
+    """Even more than that: not all could be counted."""
     missing: list[str] = []
     """What the caller may not see: audit entries without that permission."""

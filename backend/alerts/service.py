@@ -49,6 +49,8 @@ from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, known_ident
 from backend.events import publish
 from backend.lookup import row_named
+from backend.nearest import Span, nearest_rows
+from backend.paging import count_capped
 from contract.alert_work import MAX_COMMENT_CHARS
 from contract.alerts import AcknowledgeRequest, Alert, AlertStatus, Link, Severity
 from contract.errors import ErrorCode
@@ -61,7 +63,7 @@ __all__ = [
     "drill_over",
     "events_after", "events_of", "forget_person", "get_alert", "happened", "link_incident", "live_of_rules",
     "most_urgent", "most_urgent_of", "newest_event", "note_action", "note_notified", "overdue", "raise_alert",
-    "raised_between",
+    "raised_around",
 ]  # fmt: skip
 
 UPDATE_GAP = timedelta(seconds=10)
@@ -278,15 +280,16 @@ async def overdue(session: AsyncSession, now: datetime, limit: int) -> list[Aler
     return [wire(row) for row in found.scalars()]
 
 
-async def raised_between(
-    session: AsyncSession, since: datetime, until: datetime, *, limit: int, without: str | None = None
-) -> list[Alert]:
-    """Alerts that were raised in a time, oldest first."""
-    query = select(AlertRow).where(AlertRow.raised_at >= since, AlertRow.raised_at <= until)
+async def raised_around(
+    session: AsyncSession, span: Span, *, limit: int, without: str | None = None
+) -> tuple[list[Alert], int]:
+    """Alerts that were raised in a time, nearest to its instant first, and how many there are up to the cap."""
+    wanted = [AlertRow.raised_at >= span.since, AlertRow.raised_at <= span.until]
     if without is not None:
-        query = query.where(AlertRow.id != known_ident("alert", without))
-    found = await session.scalars(query.order_by(AlertRow.raised_at, AlertRow.id).limit(limit))
-    return [wire(row) for row in found]
+        wanted.append(AlertRow.id != known_ident("alert", without))
+    query = select(AlertRow).where(*wanted)
+    rows = await nearest_rows(session, query, AlertRow.raised_at, AlertRow.id, span.at, limit)
+    return [wire(row) for row in rows], await count_capped(session, AlertRow, wanted)
 
 
 async def link_incident(

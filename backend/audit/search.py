@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import func, select
@@ -36,6 +37,8 @@ FIRST_BUDGET_S: Final = 1.0
 FURTHER_BUDGET_S: Final = 4.0
 """As much when going on: a partition that took longer before gets more time. Below the client's patience of 10 s."""
 COUNT_BUDGET_S: Final = 1.0
+_HALVINGS: Final = 10
+"""Of a time until what is nearest to its beginning fits a page: of half an hour, to two seconds."""
 _RELATED: Final = {
     RelatedBy.ACTOR: ("actor",),
     RelatedBy.REQUEST: ("request_id",),
@@ -127,6 +130,43 @@ async def find(
         )
     rows = await partitions.rows_of(session, reading.certain()[:limit])
     return Found([Kept(*row) for row in rows], more)
+
+
+async def nearest(
+    session: AsyncSession, where: Where, at: datetime, limit: int
+) -> tuple[list[Kept], int | None]:
+    """The entries of a time nearest to an instant in it, and how many there are up to the cap; None: nobody can say.
+
+    Raises:
+        WatchfloorError: QUERY_TOO_SLOW.
+    """
+    standing = await ground.read(session)
+
+    async def between(since: datetime | None, until: datetime | None) -> Found:
+        return await find(session, replace(where, since=since, until=until), standing.sizes, None, limit)
+
+    before, after = await between(where.since, at), await between(at, where.until)
+    whole = before.more is None and after.more is None
+    if after.more is not None and where.until is not None:
+        after = await _drawn_nearer(between, at, where.until)
+    rows = list({(row.log, row.seq): row for row in (*before.rows, *after.rows)}.values())
+    number = len(rows) if whole else await _count(session, where, standing.sizes, standing)
+    return sorted(rows, key=lambda row: (abs(row.occurred_at - at), row.log, row.seq))[:limit], number
+
+
+async def _drawn_nearer(
+    between: Callable[[datetime, datetime], Awaitable[Found]], at: datetime, until: datetime
+) -> Found:
+    """The first entries after an instant: searches go back in time, so that their end comes nearer until all fit."""
+    fits, too_far, found = at, until, None
+    for _ in range(_HALVINGS):
+        middle = fits + (too_far - fits) / 2
+        tried = await between(at, middle)
+        if tried.more is None:
+            fits, found = middle, tried
+        else:
+            too_far = middle
+    return found or await between(at, too_far)
 
 
 async def entries_of(session: AsyncSession, rows: Sequence[Kept]) -> list[AuditEntry]:

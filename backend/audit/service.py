@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit import subjects
 from backend.audit.amounts import Amount, Part, amount_of
 from backend.audit.canonical import MAX_TEXT_CHARS, clean_address, clean_text, clean_values
+from backend.audit.counting import Often, done_often
 from backend.audit.erasing import Destroyed, destroy, destroyed_subjects, still_there
 from backend.audit.events import EVERY_EVENT
 from backend.audit.following import Followed, entries_between, sizes
@@ -35,9 +36,9 @@ from ledger.canon import format_instant
 from ledger.entry import Detail, Index
 
 __all__ = [
-    "ERASED", "META_LOG", "Amount", "AuditDraft", "Destroyed", "Followed", "Part", "amount_of", "count_since",
-    "destroy", "destroyed_subjects", "entries_between", "find_person", "introduce", "is_erased", "ledger_began",
-    "quarantined_values", "readmit", "record", "sealed_within", "shown_with_names", "sizes", "still_there",
+    "ERASED", "META_LOG", "Amount", "AuditDraft", "Destroyed", "Followed", "Often", "Part", "amount_of", "count_since",
+    "destroy", "destroyed_subjects", "done_often", "entries_between", "find_person", "introduce", "is_erased",
+    "ledger_began", "quarantined_values", "readmit", "record", "sealed_within", "shown_with_names", "sizes", "still_there",
     "stored_without_names", "surrogate_of",
 ]  # fmt: skip
 

@@ -17,14 +17,15 @@ from backend.audit.service import AuditDraft
 from backend.changes.tables import DeployRow
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError
-from backend.paging import cut_page, newest_first
+from backend.nearest import Span, nearest_rows
+from backend.paging import count_capped, cut_page, newest_first
 from backend.standins import replace_name
 from contract.base import Page
 from contract.changes import Deploy, DeployRequest
 from contract.errors import ErrorCode
 from contract.scope import Scope
 
-__all__ = ["DeployFilter", "deploys", "deploys_between", "forget_person", "record"]
+__all__ = ["DeployFilter", "deploys", "deploys_around", "forget_person", "record"]
 
 LONGEST: Final = timedelta(days=1)
 """Of one deploy; what takes longer is several, and a search by time need not look further back."""
@@ -129,16 +130,13 @@ async def deploys(
     return Page(items=[_wire(row) for row in page], next_cursor=more, as_of=as_of)
 
 
-async def deploys_between(session: AsyncSession, since: datetime, until: datetime, limit: int) -> list[Deploy]:
-    """Deploys that went on at some moment of a time, the one that was started last first."""
+async def deploys_around(session: AsyncSession, span: Span, limit: int) -> tuple[list[Deploy], int]:
+    """Deploys that went on at some moment of a time, begun nearest to its instant first, and their number."""
     ended = func.coalesce(DeployRow.finished_at, DeployRow.started_at)
-    query = (
-        select(DeployRow)
-        .where(DeployRow.started_at.between(since - LONGEST, until), ended >= since)
-        .order_by(DeployRow.started_at.desc(), DeployRow.id.desc())
-        .limit(limit)
-    )
-    return [_wire(row) for row in await session.scalars(query)]
+    wanted = [DeployRow.started_at.between(span.since - LONGEST, span.until), ended >= span.since]
+    query = select(DeployRow).where(*wanted)
+    rows = await nearest_rows(session, query, DeployRow.started_at, DeployRow.id, span.at, limit)
+    return [_wire(row) for row in rows], await count_capped(session, DeployRow, wanted)
 
 
 async def forget_person(session: AsyncSession, name: str, *, stand_in: str) -> None:

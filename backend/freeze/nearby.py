@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.freeze import core, store
 from backend.freeze.tables import FreezeRow
+from backend.nearest import Span, nearest_rows
+from backend.paging import count_capped
 from contract.freeze import FreezeStatus
 
 
@@ -21,16 +24,18 @@ class Move:
     actor: str | None
 
 
-async def moves_between(session: AsyncSession, since: datetime, until: datetime, limit: int) -> list[Move]:
-    """Holds put on or lifted in a time, oldest first."""
-    rows = await session.scalars(
-        select(FreezeRow)
-        .where(or_(FreezeRow.created_at.between(since, until), FreezeRow.thawed_at.between(since, until)))
-        .order_by(FreezeRow.created_at, FreezeRow.id)
-        .limit(limit)
-    )
-    found = [move for row in rows for move in _moves(row) if since <= move.at <= until]
-    return sorted(found, key=lambda move: (move.at, move.id))[:limit]
+async def moves_around(session: AsyncSession, span: Span, limit: int) -> tuple[list[Move], int]:
+    """Holds put on or lifted in a time, nearest to its instant first, and how many such moves there are."""
+    put_on = [FreezeRow.created_at.between(span.since, span.until)]
+    lifted = [FreezeRow.thawed_at.between(span.since, span.until), FreezeRow.status == FreezeStatus.THAWED.value]
+    rows: dict[UUID, FreezeRow] = {}
+    number = 0
+    for column, wanted in ((FreezeRow.created_at, put_on), (FreezeRow.thawed_at, lifted)):
+        found = await nearest_rows(session, select(FreezeRow).where(*wanted), column, FreezeRow.id, span.at, limit)
+        rows |= {row.id: row for row in found}
+        number += await count_capped(session, FreezeRow, wanted)
+    moves = [move for row in rows.values() for move in _moves(row) if span.since <= move.at <= span.until]
+    return sorted(moves, key=lambda move: (abs(move.at - span.at), move.id))[:limit], number
 
 
 def _moves(row: FreezeRow) -> list[Move]:

@@ -14,6 +14,7 @@ from backend.incidents import checking, cursors, metrics, views
 from backend.incidents.metrics import Measured
 from backend.incidents.numbering import parse_incident_id
 from backend.incidents.tables import IncidentRow
+from backend.nearest import Span, nearest_rows
 from backend.paging import count_capped
 from contract.base import Page
 from contract.incidents import Incident, IncidentStats
@@ -81,6 +82,18 @@ async def page(
     total = await count_capped(session, IncidentRow, conditions) if cursor is None else None
     items = await views.show_all(session, runtime, rows)
     return Page(items=items, next_cursor=more, total=total, as_of=runtime.clock.now())
+
+
+async def declared_around(
+    session: AsyncSession, runtime: Runtime, span: Span, limit: int, *, without: str | None
+) -> tuple[list[Incident], int]:
+    """Incidents declared in a time, nearest to its instant first, and how many there are up to the cap."""
+    wanted = [IncidentRow.declared_at >= span.since, IncidentRow.declared_at <= span.until]
+    if without is not None:
+        wanted.append(IncidentRow.id != without)
+    query = select(IncidentRow).where(*wanted)
+    rows = await nearest_rows(session, query, IncidentRow.declared_at, IncidentRow.id, span.at, limit)
+    return await views.show_all(session, runtime, rows), await count_capped(session, IncidentRow, wanted)
 
 
 async def open_ones(session: AsyncSession, runtime: Runtime, limit: int) -> list[Incident]:

@@ -8,7 +8,7 @@ from backend.incidents.followups import add as add_follow_up
 from backend.incidents.followups import change as change_follow_up
 from backend.incidents.followups import counts as follow_up_counts
 from backend.incidents.followups import page as follow_ups
-from backend.incidents.listing import IncidentFilter, open_ones, stats
+from backend.incidents.listing import IncidentFilter, declared_around, open_ones, stats
 from backend.incidents.listing import page as incidents
 from backend.incidents.parting import unlink
 from backend.incidents.postmortem.tables import ImportedReportRow, PostmortemEdit, PostmortemRow
@@ -30,7 +30,7 @@ from backend.standins import replace_name
 
 __all__ = [
     "IncidentFilter", "Named", "Record", "add_follow_up", "advance", "attach", "attach_answer", "change",
-    "change_follow_up", "close", "content_of", "correct", "declare", "follow_up_counts", "follow_ups", "forget_person",
+    "change_follow_up", "close", "content_of", "correct", "declare", "declared_around", "follow_up_counts", "follow_ups", "forget_person",
     "get_incident", "incident_timeline", "incidents", "link", "note", "open_ones", "pieces", "record_of", "reopen",
     "report_sent", "resolve", "set_milestone", "set_role", "snapshot", "stats", "tick", "unlink",
 ]  # fmt: skip

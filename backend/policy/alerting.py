@@ -61,6 +61,49 @@ class FeedRules(PolicyTable):
         return timedelta(seconds=self.silent_seconds)
 
 
+class LostExecutors(PolicyTable):
+    """When an executor that no hold covers counts as lost, and when as retired."""
+
+    lost_seconds: PositiveCount
+    retired_hours: PositiveCount
+    """Who has been silent for longer is taken for retired: no alert is about it."""
+    severity: Severity
+
+    @property
+    def lost_after(self) -> timedelta:
+        """Longer than this without a report is an alert."""
+        return timedelta(seconds=self.lost_seconds)
+
+    @property
+    def retired_after(self) -> timedelta:
+        """Longer than this is none any more."""
+        return timedelta(hours=self.retired_hours)
+
+
+class Unusual(StrEnum):
+    """What the audit log may have unusually often of one account."""
+
+    SIGN_INS = "sign_ins"
+    """Refused ones."""
+    DENIALS = "denials"
+    """Requests without the permission for them."""
+    ELEVATIONS = "elevations"
+    """Requests for further permissions."""
+
+
+class UnusualRules(PolicyTable):
+    """From how many of one account within how many minutes on something is unusual."""
+
+    count: PositiveCount
+    minutes: Annotated[PositiveCount, Field(le=LONGEST_AROUND_MINUTES)]
+    severity: Severity
+
+    @property
+    def within(self) -> timedelta:
+        """The time that is looked at."""
+        return timedelta(minutes=self.minutes)
+
+
 class AlertRules(PolicyTable):
     """How alerts are sorted and looked into."""
 
@@ -74,6 +117,9 @@ class AlertRules(PolicyTable):
     around_minutes: Annotated[PositiveCount, Field(le=LONGEST_AROUND_MINUTES)]
     """How far before and after an alert changes are looked for that may have caused it."""
     feeds: dict[Feed, FeedRules] = {}
+    lost_executors: LostExecutors | None = None
+    """None: nobody is told of a single one."""
+    unusual: dict[Unusual, UnusualRules] = {}
 
     def category_of(self, rule: str, severity: Severity, labels: Mapping[str, str]) -> AlertCategory:
         """One of the four kinds of alerts."""

@@ -1,12 +1,19 @@
 """Alerts by group: one row a group, the gravest first, in pages that miss none."""
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql
 
-from contract.alert_work import AlertGroup
+from backend.alerts import grouping
+from backend.alerts.listing import AlertFilter
+from backend.alerts.tables import AlertRow
+from contract.alert_work import AlertGroup, AlertGroups
 from contract.alerts import Alert, Severity
 from contract.base import Page
 from contract.scope import Scope
@@ -78,3 +85,55 @@ async def test_pages_of_groups_miss_none_and_repeat_none(app: App) -> None:
 async def test_what_cannot_be_grouped_is_refused(app: App, where: dict[str, Any]) -> None:
     answer = await (await app.as_(OPERATOR)).get("/v1/alerts/groups", params=where)
     assert answer.status_code == 422
+
+
+async def test_of_cleared_alerts_the_newest_are_grouped_and_the_answer_says_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouping, "MAX_GROUPED", 5)
+    time = SetClock()
+    async with started_app(database_url, clock=time.clock) as app:
+        client = await app.as_(OPERATOR)
+        began = time.at.isoformat()
+        for number in range(8):
+            [(one, _)] = await raised(app, draft(f"{number}", rule=f"R{number}"))
+            await clear(app, one.id)
+            time.pass_(minutes=1)
+        answer = await client.get("/v1/alerts/groups", params={"status": "cleared", "since": began})
+        page = AlertGroups.model_validate_json(answer.content)
+        assert sorted(one.group for one in page.items) == [f"R{number}" for number in range(3, 8)]
+        assert page.grouped_since == time.at - timedelta(minutes=6)
+        later = (time.at - timedelta(minutes=5)).isoformat()
+        answer = await client.get("/v1/alerts/groups", params={"status": "cleared", "since": later})
+        page = AlertGroups.model_validate_json(answer.content)
+        assert (len(page.items), page.grouped_since) == (5, None)
+        assert (await groups(client)).items == [], "what is live is not counted for it"
+
+
+async def test_a_group_is_found_by_its_index_whatever_its_text(app: App, database_url: str) -> None:
+    odd = '{}:{alertname="a\\b", é="😀"}'
+    await raised(app, draft("odd", rule=odd))
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO alerts (id, fingerprint, rule, severity, status, scope_kind, scope_name, message, facts, links,"
+            " raised_at, updated_at, group_key)"
+            " SELECT gen_random_uuid(), 'f' || n, 'R', 'low', 'cleared', 'global', '', 'm', '{}', '[]',"
+            " now() - make_interval(secs => n), now(), 'g' || n % 500 FROM generate_series(1, 20000) AS n"
+        )
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ANALYZE alerts")
+    client = await app.as_(OPERATOR)
+    [one] = (await groups(client)).items
+    assert (one.group, one.id) == (odd, hashlib.sha256(odd.encode()).hexdigest())
+    listed = Page[Alert].model_validate_json((await client.get(f"/v1/alerts?group={one.id}")).content)
+    assert [each.group for each in listed.items] == [odd]
+    many = hashlib.sha256(b"g7").hexdigest()
+    assert Page[Alert].model_validate_json((await client.get(f"/v1/alerts?group={many}")).content).total == 40
+    query = select(AlertRow.id).where(*AlertFilter(group=many).conditions())
+    paged = query.order_by(AlertRow.raised_at.desc(), AlertRow.id.desc()).limit(100)
+    async with app.runtime.database.read() as session:
+        await session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+        sql = str(paged.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}))
+        plan = "\n".join(await session.scalars(text(f"EXPLAIN {sql}".replace(":", "\\:"))))
+    assert "Index" in plan, plan
+    assert "ix_alerts_group" in plan, plan

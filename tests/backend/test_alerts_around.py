@@ -3,12 +3,19 @@
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend import around as around_module
 from backend import feedwatch
 from backend.alerts import service as alerts
 from backend.alerts.tables import AlertRow
+from backend.audit import service as audit
+from backend.audit.conditions import Where
+from backend.audit.search import entries_of, nearest
+from backend.audit.service import AuditDraft
+from backend.context import system_caller
 from backend.feedwatch import Spoke, silent_for
 from contract.alert_work import Around
 from contract.alerts import Alert
@@ -133,3 +140,51 @@ def test_silence_counts_from_when_it_was_watched(silent: int | None, watched: in
     spoke = None if silent is None else Spoke(now - timedelta(seconds=silent), now)
     found = silent_for(spoke, timedelta(seconds=watched), timedelta(seconds=limit))
     assert (found is not None) is (silent is not None and silent > limit and watched > limit)
+
+
+async def test_what_is_nearest_is_shown_however_much_there_is(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(around_module, "MOST", 6)
+    time = SetClock()
+    async with started_app(database_url, clock=time.clock) as app:
+        client = await app.as_(ADMIN)
+        ids: list[str] = []
+        for minute in range(21):  # the tenth is asked around
+            [(one, _)] = await raised(app, draft(f"{minute}", message=f"minute {minute}"))
+            ids.append(one.id)
+            made = await client.post("/v1/incidents", json={"title": f"minute {minute}", "severity": "low"})
+            assert made.status_code == 201
+            body = {"service": "router", "version": f"minute {minute}", "idempotency_key": f"{minute}"}
+            assert (await client.post("/v1/changes/deploys", json=body)).is_success
+            time.pass_(minutes=1)
+        await settled(app)
+        seen = await around(app, ADMIN, ids[10])
+        assert [item.at for item in seen.items] == sorted(item.at for item in seen.items)
+        middle = seen.since + (seen.until - seen.since) / 2
+        assert {abs(item.at - middle) for item in seen.items} <= {timedelta(), timedelta(minutes=1)}
+        assert seen.left_out + len(seen.items) >= 20 + 21 + 21
+        operator = await around(app, OPERATOR, ids[10])
+        assert (len(operator.items), operator.left_out, operator.more_left_out) == (6, 20 + 21 + 21 - 6, False)
+        [first, *_] = [item for item in operator.items if item.kind == "alert"]
+        assert first.text.endswith("minute 9")
+
+
+async def test_entries_after_an_instant_are_found_although_searches_go_back(database_url: str) -> None:
+    time = SetClock()
+    async with started_app(database_url, clock=time.clock) as app:
+        began = time.at
+        for number in range(60):
+            time.pass_(seconds=20)
+            async with app.runtime.database.transaction() as session:
+                entry = AuditDraft("auth.user.added", f"add {number}")
+                await audit.record(session, app.runtime, system_caller("test"), entry)
+        await settled(app)
+        at = began + timedelta(minutes=10, seconds=10)  # between the thirtieth and the next
+        where = Where(("event_type = 'auth.user.added'",), since=began, until=began + timedelta(minutes=25))
+        async with app.runtime.database.read() as session:
+            rows, number = await nearest(session, where, at, 10)
+            found = [one.action for one in await entries_of(session, rows)]
+        assert number == 60
+        assert sorted(found) == sorted(f"add {number}" for number in range(25, 35))
+        assert set(found[:2]) == {"add 29", "add 30"}, "nearest first"
