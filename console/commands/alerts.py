@@ -7,22 +7,16 @@ import click
 from console.client import alert_work as client
 from console.client.api import Api
 from console.commands import alert_acts
+from console.commands.alert_filters import filters, query
+from console.commands.alert_groups import groups
 from console.commands.alert_rules import rules
 from console.commands.base import Call, command, glyph_set, paging, sign
 from console.commands.nearby import around
 from console.commands.output import age, instant, now_of, outside, wrapped
-from console.commands.times import SINCE_HELP, instant_option
 from console.widgets import words
 from contract.alert_work import AlertEvent, Around
 from contract.alerts import Alert, AlertStatus
-from contract.states import AlertCategory, Severity
 
-_STATUSES: Final = {
-    "current": (AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED),
-    **{status.value: (status,) for status in AlertStatus},
-    "all": (),
-}
-"""What `--status` may be; all that is not cleared is current."""
 _HISTORY: Final = 50
 """Lines of the history that `show` prints; the newest say how it stands."""
 
@@ -33,31 +27,17 @@ def alerts() -> None:
 
 
 alerts.add_command(rules)
+alerts.add_command(groups)
 
 
 @alerts.command("list")
-@click.option("--status", type=click.Choice(list(_STATUSES)), default="current", show_default=True)
-@click.option("--severity", type=click.Choice([one.value for one in Severity]), multiple=True)
-@click.option("--category", type=click.Choice([one.value for one in AlertCategory]), multiple=True)
-@click.option("--q", metavar="WORDS", help="In the message, the rule, the scope or a label.")
-@click.option("--rule", metavar="NAME")
-@click.option("--scope", metavar="SCOPE")
-@click.option("--source", metavar="NAME", help="watchfloor, or alertmanager:NAME.")
-@click.option("--label", metavar="NAME=VALUE", multiple=True, help="May be given several times; all have to fit.")
-@click.option("--assigned", metavar="NAME", help="Assigned to this person; - for nobody.")
-@click.option("--muted/--unmuted", default=None, help="Only what is muted, or only what is not.")
-@click.option("--incident", metavar="ID", help="Part of this incident.")
-@click.option("--since", callback=instant_option, help=SINCE_HELP)
-@click.option("--until", callback=instant_option, help="Only raised before this time.")
+@filters
+@click.option("--group", metavar="ID", help="Of this group: `watchfloor alerts groups` names them.")
 @paging
 @command("alerts.list")
 def list_alerts(call: Call, /, status: str, limit: int, cursor: str | None, **where: Any) -> None:
     """Alerts, newest first; `current` are those not cleared."""
-    query: dict[str, Any] = {"status": _STATUSES[status]}
-    for name, value in where.items():
-        if value not in (None, "", ()):
-            query[name] = str(value).lower() if isinstance(value, bool) else value
-    page = call.ask(lambda api: api.alerts(limit=limit, cursor=cursor, **query))
+    page = call.ask(lambda api: api.alerts(limit=limit, cursor=cursor, **query(status, where)))
     now = now_of(page.as_of)
 
     def lines() -> list[str]:

@@ -107,3 +107,40 @@ def test_ending_a_silence_says_what_sounds_again_and_asks(run: Commands, monkeyp
     assert "ended by" in unwrapped(ended.out)
     assert not answers
     assert run(OPERATOR, "silences", "end", UNKNOWN).code == ExitCode.NOT_FOUND
+
+
+def test_groups_are_the_twin_of_their_screen(run: Commands) -> None:
+    first, second = raised(run, "cli-group-1", "cli-group-2")
+    body = run(OPERATOR, "alerts", "groups", "--limit", "1", "--json").body
+    assert body["schema"] == "watchfloor.alerts.groups/1"
+    (one,) = body["items"]
+    listed = run(OPERATOR, "alerts", "list", "--group", one["id"], "--json").body
+    assert len(listed["items"]) == one["total"]
+    everything = run(OPERATOR, "alerts", "groups", "--json").body
+    assert everything["total"] >= 1
+    found = {alert["id"] for group in everything["items"] for alert in _members(run, group["id"])}
+    assert {first, second} <= found
+    shown = run(OPERATOR, "alerts", "groups")
+    assert shown.code == ExitCode.OK
+    head, row, ident, *_ = shown.out.splitlines()
+    assert head.split() == ["SEVERITY", "NEWEST", "RULE", "SCOPE", "ALERTS", "OPEN", "MUTED", "NEWEST", "WAITS"]
+    assert one["newest"]["rule"] in row
+    assert ident.strip() == one["id"]
+    assert all(len(line) <= 80 for line in shown.out.splitlines())
+    assert "No groups of alerts" in run(OPERATOR, "alerts", "groups", "--rule", "NO_SUCH_RULE").out
+    assert run(OPERATOR, "alerts", "groups", "--status", "cleared").code == ExitCode.USAGE
+    assert run(OPERATOR, "alerts", "groups", "--status", "all", "--since", "1h").code == ExitCode.OK
+
+
+def test_groups_are_paged(run: Commands) -> None:
+    raised(run, "cli-page")
+    body = run(OPERATOR, "alerts", "groups", "--json").body
+    if len(body["items"]) > 1:
+        first = run(OPERATOR, "alerts", "groups", "--limit", "1", "--json").body
+        then = run(OPERATOR, "alerts", "groups", "--limit", "1", "--cursor", first["next_cursor"], "--json").body
+        assert [one["id"] for one in (*first["items"], *then["items"])] == [one["id"] for one in body["items"][:2]]
+
+
+def _members(run: Commands, ident: str) -> list[dict[str, str]]:
+    items: list[dict[str, str]] = run(OPERATOR, "alerts", "list", "--group", ident, "--json").body["items"]
+    return items
