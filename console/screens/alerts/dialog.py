@@ -8,7 +8,8 @@ from textual import on
 from console.asking import Question
 from console.client import alert_work
 from console.client.api import new_idempotency_key
-from console.screens.form import SEND, Entry, FormScreen
+from console.screens.form import SEND, Entry
+from console.screens.incidents.drafted import DraftedForm
 from console.widgets.alert_page import critical_text, meant_rows
 from console.widgets.field import Field
 from console.widgets.lines import EMPTY, Line, line, outside, wrap
@@ -46,10 +47,11 @@ _KINDS: Final = {
 }  # fmt: skip
 
 
-class ActScreen(FormScreen):
+class ActScreen(DraftedForm):
     """One act; the alerts are those that were meant when it was opened."""
 
     COMMENT: ClassVar[Entry] = Entry("comment", "Comment", "", MAX_COMMENT_CHARS)
+    DRAFTED = ("comment",)
     PERSON: ClassVar[Entry] = Entry("to", "To", "an account; empty: nobody", 100)
 
     def __init__(
@@ -65,11 +67,16 @@ class ActScreen(FormScreen):
         super().__init__(kind.verb)
         self._act = act
         self._alerts = alerts
-        self._then = then
+        self._tell = then
         self._argument = argument
         self._key = ""
         self._sent = ("", "")
         """Person and comment that the key stands for."""
+
+    def draft_key(self) -> str:
+        """One for each alert; of several one for each act, whichever they are: marks are gone after a lost line."""
+        which = self._alerts[0].id if len(self._alerts) == 1 else "several"
+        return f"alert:{self._act.value}:{which}"
 
     def on_mount(self) -> None:
         """Fill in what is known: whoever assigns an alert mostly takes it."""
@@ -120,11 +127,11 @@ class ActScreen(FormScreen):
         )
         self.ask(SEND, lambda api: alert_work.act(api, request))
 
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
+    def answered(self, question: Question, value: object) -> None:
         """Say of how many it was done, and why not of the others."""
-        if not isinstance(value, AlertActAnswer):
+        if self.draft_answered(question, value) or not isinstance(value, AlertActAnswer):
             return
-        self._then(value.done)
+        self._tell(value.done)
         why = "; ".join(sorted({outside(one.message, 160) for one in value.refused})[:2])
         if not value.done:
             self._problem = why or "It was done to none of them."

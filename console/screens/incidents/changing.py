@@ -5,17 +5,16 @@ What others have changed meanwhile is shown beside what was typed here, and neve
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from console.asking import Call, Question
+from console.asking import Call
 from console.client import incidents
-from console.screens.form import SEND, Entry
+from console.screens.form import Entry
+from console.screens.incidents.contesting import ContestedForm
 from console.screens.incidents.dialogs import IncidentForm
 from console.state.floor import SEVERITIES
-from console.widgets.field import Field
 from console.widgets.lines import Line, line, outside, wrap
 from console.widgets.view import View
-from contract.errors import ErrorCode
 from contract.incidents import (
     MAX_NOTE_CHARS,
     MAX_TITLE_CHARS,
@@ -26,14 +25,10 @@ from contract.incidents import (
     TimelineEntry,
 )
 
-if TYPE_CHECKING:
-    from console.client.errors import ClientError
-
-_AGAIN: Final = "incident again"
 _AMOUNTS: Final = (("loss_eth", "the loss in ETH"), ("loss_usd", "the loss in USD"))
 
 
-class EditDialog(IncidentForm):
+class EditDialog(ContestedForm, IncidentForm):
     """Only what was changed is sent, so that nobody else's change is undone."""
 
     FIELDS = (
@@ -47,70 +42,43 @@ class EditDialog(IncidentForm):
         Entry("description", "Impact", "what it meant, in a sentence", MAX_NOTE_CHARS),
     )
     BUTTON = "Change"
-    ACT, DRAFTED = "edit", "description"
+    ACT, DRAFTED = "edit", ("description",)
     FACTS = "What nobody has said stays unknown; it never counts as 0."
 
     def __init__(self, known: Incident) -> None:
         super().__init__("Edit the incident", known)
-        self._facts = _texts(known)
-        self._contested: dict[str, str] = {}
-        """What others have written into fields that were changed here too."""
-        self._taken: list[str] = []
-        """Fields that others have changed, and nobody here."""
+        self.begin_with(_texts(known))
 
     def prefilled(self) -> Mapping[str, str]:
         """What is said of it now."""
-        return self._facts
+        return self.facts
 
     def about(self, view: View) -> list[Line]:
         """What others have written meanwhile, else what an empty field means."""
-        rows = [
-            line((f"{_shown(name)} is now ", "dim"), (outside(text, 200) or "empty", "near"))
-            for name, text in self._contested.items()
-        ]
-        said = []
-        if rows:
-            said.append("Somebody wrote that meanwhile; your text is still below. Change puts yours in its place.")
-        if self._taken:
-            said.append(f"Changed by others meanwhile, as below: {', '.join(_shown(name) for name in self._taken)}.")
-        said = said or [self.FACTS]
-        return [*rows, *(line((row, "dim")) for text in said for row in wrap(text, view.width))]
+        return self.contested_rows(view) or super().about(view)
 
-    def _changed(self) -> dict[str, str]:
-        return {name: self.text(name) for name, before in self._facts.items() if self.text(name) != before}
+    def seen_version(self) -> int:
+        """Of the incident as it was read last."""
+        return self.known.version
 
-    def answered(self, question: Question, value: object) -> None:
-        """It is done, or this is how it stands after somebody else's change."""
-        if question.topic == _AGAIN and isinstance(value, Incident):
-            self._catch_up(value)
-        else:
-            super().answered(question, value)
+    def look_again(self) -> Call:
+        """Read the incident."""
+        return lambda api: incidents.incident(api, self.known.id)
 
-    def refused(self, question: Question, error: "ClientError") -> bool:
-        """Somebody was quicker: look at what it says now."""
-        from console.client.errors import ApiError
+    def caught_up(self, value: object) -> Mapping[str, str] | None:
+        """The incident as it stands now."""
+        if not isinstance(value, Incident):
+            return None
+        self.known = value
+        return _texts(value)
 
-        if question.topic == SEND and isinstance(error, ApiError) and error.code is ErrorCode.CONFLICT:
-            self.ask(_AGAIN, lambda api: incidents.incident(api, self.known.id))
-        return super().refused(question, error)
-
-    def _catch_up(self, now: Incident) -> None:
-        """Take what others have changed, except where something else was typed here."""
-        mine, theirs = self._changed(), _texts(now)
-        others = [name for name, text in theirs.items() if text != self._facts[name]]
-        self._contested = {name: theirs[name] for name in others if name in mine and mine[name] != theirs[name]}
-        self._taken = [name for name in others if name not in mine]
-        self.known, self._facts = now, theirs
-        for name in self._taken:
-            if name == self.DRAFTED:
-                self.take_over(theirs[name])
-            self.query_one(f"#{name}", Field).value = theirs[name]
-        if others:
-            self._problem = ""
+    def shown_as(self, name: str) -> str:
+        """As its label."""
+        return _shown(name)
 
     def missing(self) -> str:
         """What cannot be read, or that nothing was changed."""
-        changed = self._changed()
+        changed = self.changed_here()
         if "severity" in changed and _severity(changed["severity"]) is None:
             return "write critical, high, medium or low"
         for name, what in _AMOUNTS:
@@ -126,14 +94,14 @@ class EditDialog(IncidentForm):
     def call(self) -> Call:
         """Send what was changed."""
         values: dict[str, Any] = {"version": self.known.version}
-        for name, text in self._changed().items():
+        for name, text in self.changed_here().items():
             values[name] = _value(name, text)
         wanted = IncidentChange(**values)
         return lambda api: incidents.change(api, self.known.id, wanted)
 
     def told(self) -> str:
         """What was done."""
-        return f"Changed: {', '.join(_shown(name) for name in self._changed())}."
+        return f"Changed: {', '.join(_shown(name) for name in self.changed_here())}."
 
 
 def _shown(name: str) -> str:
@@ -189,7 +157,7 @@ class CorrectDialog(IncidentForm):
         Entry("at", "When", "empty: the same time; else 03:08 or 2026-03-09T20:42 (UTC)", 40),
     )
     BUTTON = "Correct"
-    ACT, DRAFTED = "correct", "text"
+    ACT, DRAFTED = "correct", ("text",)
 
     def __init__(self, known: Incident, entry: TimelineEntry) -> None:
         super().__init__("Correct a line", known)

@@ -1,30 +1,38 @@
-"""Owns the dialogs in which somebody writes sentences: what is typed is kept as a draft until the act is done."""
+"""Owns the dialogs in which somebody writes sentences: what is typed is kept as a draft until the act is done.
 
-from typing import TYPE_CHECKING, ClassVar
+Must never say of a field that it is kept when it is not.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from console.asking import Question
 from console.screens.form import FormScreen
 from console.screens.incidents.drafting import DraftingScreen
 from console.widgets.field import Field
 from console.widgets.lines import Line
+from contract.permissions import Permission
 from contract.postmortem import Draft
 
 if TYPE_CHECKING:
     from console.client.errors import ClientError
 
-_KEPT = "Kept as a draft: it is there when you open this again."
+_BETWEEN: Final = "\n"
+"""Between the texts of several fields in one draft: a field is one line, so that it stands in none of them."""
+_EMPTIED: Final = " "
+"""Stands for a field that somebody has emptied; one that nobody has touched has no text in a draft."""
 
 
 class DraftedForm(FormScreen, DraftingScreen):
-    """A dialog whose longest text outlives a lost line."""
+    """A dialog whose sentences outlive a lost line."""
 
-    DRAFTED: ClassVar[str] = ""
-    """The field that is kept; empty: none."""
+    DRAFTED: ClassVar[tuple[str, ...]] = ()
+    """The fields that are kept."""
 
     def __init__(self, title: str) -> None:
         super().__init__(title)
-        self._before = ""
-        """What the field held before anything was typed."""
+        self._before: dict[str, str] = {}
+        """What each field held before anything was typed."""
         self._finished = False
         self._stays = False
         """It was to be closed, and stayed because the text is not kept."""
@@ -35,30 +43,45 @@ class DraftedForm(FormScreen, DraftingScreen):
 
     def on_mount(self) -> None:
         """Look for what was typed before."""
-        if self.DRAFTED:
-            self._before = self.typed()
-            self.begin_draft(self.draft_key(), self._before)
+        self._before = {one.id: self._field(one.id).value for one in self.FIELDS}
+        if self.keeps_drafts:
+            self.begin_draft(self.draft_key(), self.typed())
 
     @property
-    def _field(self) -> Field:
-        return self.query_one(f"#{self.DRAFTED}", Field)
+    def keeps_drafts(self) -> bool:
+        """Whether anything is kept: the backend keeps drafts for those who handle incidents."""
+        allowed = self.desk.who.permissions
+        return bool(self.DRAFTED) and (allowed is None or Permission.HANDLE_INCIDENTS in allowed)
+
+    def _field(self, name: str) -> Field:
+        return self.query_one(f"#{name}", Field)
 
     def typed(self) -> str:
-        """The text as it stands."""
-        return self._field.value
+        """What was typed into the fields that are kept."""
+        return _BETWEEN.join(self._typed_into(name) for name in self.DRAFTED)
+
+    def _typed_into(self, name: str) -> str:
+        value = self._field(name).value
+        return "" if value == self._before[name] else value or _EMPTIED
 
     def draft_found(self, draft: Draft) -> None:
         """Go on where somebody was cut off; what they have typed meanwhile stands behind it."""
-        typed = self.typed()
-        if draft.text in {self._before, typed}:
-            return
-        more = "" if typed == self._before else f" {typed.removeprefix(self._before)}"
-        self._field.value = f"{draft.text}{more}"[: self._field.max_length]
-        self._field.cursor_position = len(self._field.value)
+        for name, text in zip(self.DRAFTED, draft.text.split(_BETWEEN), strict=False):
+            field, before = self._field(name), self._before[name]
+            if text in {"", before, field.value}:
+                continue
+            found = "" if text == _EMPTIED else text
+            more = "" if field.value == before else f" {field.value.removeprefix(before)}"
+            field.value = f"{found}{more}"[: field.max_length]
+            field.cursor_position = len(field.value)
 
-    def take_over(self, text: str) -> None:
+    def keep_from(self, texts: Mapping[str, str]) -> None:
+        """From now on what differs from these texts is what was typed."""
+        self._before.update(texts)
+
+    def take_over(self, name: str, text: str) -> None:
         """Others have written this meanwhile: it stands in the field as if it had from the beginning."""
-        self._before = self._kept = self._field.value = text
+        self._before[name] = self._field(name).value = text
 
     def not_kept(self, why: str) -> None:
         """Nobody is locked into a dialog: the second Esc closes it all the same."""
@@ -67,7 +90,7 @@ class DraftedForm(FormScreen, DraftingScreen):
 
     def beside(self) -> Line:
         """Whether what is typed is safe."""
-        return self.draft_note() if self.DRAFTED else ()
+        return self.draft_note() if self.keeps_drafts else ()
 
     @property
     def is_sending(self) -> bool:
@@ -86,20 +109,38 @@ class DraftedForm(FormScreen, DraftingScreen):
 
     def done(self, text: str) -> None:
         """Forget the draft, close, and say what became of it."""
-        self._finished = True
         close = super().done
-        self.end_draft(lambda: close(text))
+        self.finish(lambda: close(text))
+
+    def finish(self, then: Callable[[], None]) -> None:
+        """The act is done, and nothing is sent again: forget the draft, then do what comes next."""
+        self._finished = True
+        self.end_draft(then)
 
     async def cancel(self) -> None:
         """Close once what is typed is kept; whoever insists closes at once."""
         insists = self._stays or self._then is not None
-        if not self.DRAFTED or insists or (self.typed() == self._before and not self._kept_note):
+        changed = self._changed_fields()
+        untouched = not any(name in self.DRAFTED for name in changed)
+        if not self.keeps_drafts or insists or (untouched and not self._kept_note):
             await super().cancel()
-        elif self.typed() == self._before:
+        elif untouched:
             self.close_draft(self._leave)
         else:
-            self.leave_draft(lambda: self._leave(_KEPT))
+            told = self._told(changed)
+            self.leave_draft(lambda: self._leave(told))
             self.redraw()
+
+    def _changed_fields(self) -> list[str]:
+        return [one.id for one in self.FIELDS if self._field(one.id).value != self._before.get(one.id, "")]
+
+    def _told(self, changed: list[str]) -> str:
+        """What is kept, and what is not: a dialog keeps sentences, not every field."""
+        labels = {one.id: one.label for one in self.FIELDS}
+        kept = ", ".join(labels[name] for name in changed if name in self.DRAFTED)
+        lost = ", ".join(labels[name] for name in changed if name not in self.DRAFTED)
+        rest = f" Not kept: {lost}." if lost else ""
+        return f"Kept as a draft: {kept}; open this again to go on.{rest}"
 
     def _leave(self, told: str = "") -> None:
         self.desk.call_later(self.desk.leave, self)

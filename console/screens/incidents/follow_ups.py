@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from console.actions import Context
 from console.asking import Call, Question
 from console.client import incidents
-from console.screens.form import SEND, Entry, FormScreen
+from console.screens.form import SEND, Entry
+from console.screens.incidents.contesting import ContestedForm
 from console.screens.reading.screen import Row
 from console.screens.reading.watched import PAGE_ROWS, WatchedScreen
 from console.widgets.field import Field
@@ -15,9 +16,11 @@ from console.widgets.incident_parts import follow_up_rows
 from console.widgets.lines import Line, line, outside
 from console.widgets.view import View
 from contract.alerts import Link
+from contract.base import Page
 from contract.incidents import MAX_NOTE_CHARS, MAX_TITLE_CHARS, FollowUp, FollowUpChange, FollowUpRequest
 
 _DONE = "done"
+_NEW: Final = {"text": "", "owner": "", "due": ""}
 
 
 class FollowUpsScreen(WatchedScreen):
@@ -110,7 +113,7 @@ class FollowUpsScreen(WatchedScreen):
         self.look()
 
 
-class FollowUpDialog(FormScreen):
+class FollowUpDialog(ContestedForm):
     """A new one, or another text, owner or date of one."""
 
     FIELDS: ClassVar[tuple[Entry, ...]] = (
@@ -123,27 +126,50 @@ class FollowUpDialog(FormScreen):
     AUTO_FOCUS = "Field"
 
     def __init__(self, ident: str, one: FollowUp | None = None) -> None:
-        if one is None:
-            self.FIELDS = self.FIELDS[:3]  # type: ignore[misc]
+        self.FIELDS = self.FIELDS if one else self.FIELDS[:3]  # type: ignore[misc]
+        self.DRAFTED = ("text", "note") if one else ("text",)  # type: ignore[misc]
         super().__init__("Something to be done")
         self._ident = ident
         self._one = one
+        self.begin_with(_texts(one) if one is not None else _NEW)
 
     def on_mount(self) -> None:
-        """Fill in what is known."""
-        for field, value in self._before().items():
+        """Fill in what is known: mostly whoever writes it down does it."""
+        if self._one is None:
+            self.facts = _NEW | {"owner": self.desk.who.name}
+        for field, value in self.facts.items():
             self.query_one(f"#{field}", Field).value = value
 
-    def _before(self) -> Mapping[str, str]:
-        one = self._one
-        if one is None:
-            return {"text": "", "owner": self.desk.who.name, "due": ""}
-        due = one.due_on.isoformat() if one.due_on else ""
-        return {"text": one.text, "owner": one.owner or "", "due": due, "note": one.note}
+    def draft_key(self) -> str:
+        """One for each, and one for a new one of each incident."""
+        return f"followup:{self._ident}:{self._one.number if self._one is not None else 'new'}"
 
-    def about(self, view: View) -> list[Line]:  # noqa: ARG002  one short line
-        """Where it will be seen."""
-        return [line(("It stays on the overview until it is done.", "dim"))]
+    def about(self, view: View) -> list[Line]:
+        """Where it will be seen, or what others have written meanwhile."""
+        done = self._one is not None and self._one.done_at is not None
+        text = "It is done." if done else "It stays on the overview until it is done."
+        return [*self.contested_rows(view), line((text, "dim"))]
+
+    def seen_version(self) -> int:
+        """Of the one that is changed."""
+        return self._one.version if self._one is not None else 0
+
+    def look_again(self) -> Call:
+        """Read those of the incident: there is no route to one alone."""
+        return lambda api: incidents.follow_ups(api, limit=PAGE_ROWS, incident=self._ident, state="all")
+
+    def caught_up(self, value: object) -> Mapping[str, str] | None:
+        """The one as it stands now."""
+        found = value.items if isinstance(value, Page) else []
+        now = next((one for one in found if self._one is not None and one.number == self._one.number), None)
+        if now is None:
+            return None
+        self._one = now
+        return _texts(now)
+
+    def shown_as(self, name: str) -> str:
+        """As its label."""
+        return next(one.label for one in self.FIELDS if one.id == name).lower()
 
     def _due(self) -> date | None:
         try:
@@ -151,12 +177,9 @@ class FollowUpDialog(FormScreen):
         except ValueError:
             return None
 
-    def _changed(self) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for name, before in self._before().items():
-            if self.text(name) != before:
-                values["due_on" if name == "due" else name] = self._due() if name == "due" else self.text(name)
-        return values
+    def _wanted(self) -> dict[str, Any]:
+        changed = self.changed_here()
+        return {"due_on" if name == "due" else name: self._due() if name == "due" else changed[name] for name in changed}
 
     def missing(self) -> str:
         """A text, and a date that can be read."""
@@ -164,22 +187,31 @@ class FollowUpDialog(FormScreen):
             return "say what is to be done"
         if self.text("due") and self._due() is None:
             return "write the day as 2026-12-01"
-        emptied = [name for name in ("owner", "due") if self._before()[name] and not self.text(name) and self._one]
+        emptied = [name for name in ("owner", "due") if self.facts[name] and not self.text(name) and self._one]
         if emptied:
             return "name an owner" if emptied[0] == "owner" else "give a day"
-        return "" if self._one is None or self._changed() else "change something"
+        return "" if self._one is None or self.changed_here() else "change something"
 
     def send(self) -> None:
         """Write it down."""
         one = self._one
         if one is not None:
-            changed = FollowUpChange(**self._changed(), version=one.version)
+            changed = FollowUpChange(**self._wanted(), version=one.version)
             self.ask(SEND, lambda api: incidents.change_follow_up(api, one.incident, one.number, changed))
             return
         wanted = FollowUpRequest(text=self.text("text"), owner=self.text("owner") or None, due_on=self._due())
         self.ask(SEND, lambda api: incidents.follow_up(api, self._ident, wanted))
 
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
-        """It is written down."""
-        if isinstance(value, FollowUp):
+    def answered(self, question: Question, value: object) -> None:
+        """It is written down, its text is kept, or this is how it stands now."""
+        if self.draft_answered(question, value):
+            return
+        if question.topic == SEND and isinstance(value, FollowUp):
             self.done(f"Written down as number {value.number:,} of {value.incident}.")
+        else:
+            super().answered(question, value)
+
+
+def _texts(one: FollowUp) -> dict[str, str]:
+    due = one.due_on.isoformat() if one.due_on else ""
+    return {"text": one.text, "owner": one.owner or "", "due": due, "note": one.note}

@@ -163,7 +163,7 @@ def writers(known: Postmortem) -> list[str]:
 class SendBackDialog(DraftedForm):
     """It is not good enough yet."""
 
-    DRAFTED = "why"
+    DRAFTED = ("why",)
 
     FIELDS = (Entry("why", "Why", "what is missing or wrong", MAX_REASON_CHARS),)
     BUTTON = "Send back"

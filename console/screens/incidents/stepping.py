@@ -26,7 +26,7 @@ class StepDialog(IncidentForm):
         Entry("note", "Why", "what shows that; going back needs it", MAX_NOTE_CHARS),
     )
     BUTTON = "Go there"
-    ACT, DRAFTED = "step", "note"
+    ACT, DRAFTED = "step", ("note",)
 
     def __init__(self, known: Incident) -> None:
         super().__init__("Go to a step", known)

@@ -1,5 +1,6 @@
 """The dialogs that make a silence and end one: what it mutes is shown before anything happens."""
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import on
@@ -8,6 +9,7 @@ from console.asking import Question
 from console.client import alert_work
 from console.client.api import new_idempotency_key
 from console.screens.form import SEND, Entry, FormScreen
+from console.screens.incidents.drafted import DraftedForm
 from console.state.floor import Floor
 from console.state.matchers import matchers_text, parse_matchers, parse_minutes
 from console.widgets.alert_page import meant_rows
@@ -30,9 +32,11 @@ _PREVIEW_AGAIN_S: Final = 3.0
 _FRAME_ROWS: Final = 19
 """What the dialog takes besides the alerts that it lists."""
 _SHOWN_MIN, _SHOWN_MAX = 3, 12
+_KEY_CHARS: Final = 32
+"""Of a hash of matchers: they are longer than the key of a draft may be."""
 
 
-class SilenceScreen(FormScreen):
+class SilenceScreen(DraftedForm):
     """Mutes alerts until a time; only what was shown can be muted."""
 
     FIELDS: ClassVar[tuple[Entry, ...]] = (
@@ -41,6 +45,7 @@ class SilenceScreen(FormScreen):
         Entry("why", "Reason", "why nobody needs to be told meanwhile", MAX_REASON_CHARS),
     )
     BUTTON = "Mute"
+    DRAFTED = ("why",)
 
     def __init__(self, text: str = "") -> None:
         """`text` are the matchers that the dialog starts with."""
@@ -50,6 +55,11 @@ class SilenceScreen(FormScreen):
         self._preview: SilencePreview | None = None
         self._previewed = ""
         """The matchers that the preview is of."""
+
+    def draft_key(self) -> str:
+        """One for what the dialog starts with."""
+        start = sha256(self._start.encode()).hexdigest()[:_KEY_CHARS] if self._start else "new"
+        return f"silence:{start}"
 
     def on_mount(self) -> None:
         """Start with what was meant, for an hour."""
@@ -135,7 +145,9 @@ class SilenceScreen(FormScreen):
         self.ask(SEND, lambda api: alert_work.silence(api, wanted))
 
     def answered(self, question: Question, value: object) -> None:
-        """What it would mute, or the silence."""
+        """What it would mute, the silence, or that its reason is kept."""
+        if self.draft_answered(question, value):
+            return
         if isinstance(value, SilencePreview):
             self._preview, self._previewed = value, question.about
         elif isinstance(value, Silence):
