@@ -55,6 +55,7 @@ RECORD: Final[tuple[Action, ...]] = (
     _act("role", "r", "roles", "Take a role or hand it over, with what the next one has to know."),
     _act("milestone", "m", "milestone", "Say when a milestone was reached; what was said before stays readable."),
     _act("link", "l", "link", "Make an alert or a freeze part of it."),
+    _act("unlink", "L", "", "Take the alert of the selected line off it, with a reason."),
     _act(
         "report-sent", "A", "", "Say that a report of it went to an authority; its clock stops.", command="report-sent"
     ),

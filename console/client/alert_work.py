@@ -1,5 +1,6 @@
 """One function per route about working with alerts: acts, history, silences. No rule lives here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -32,7 +33,7 @@ _OF_ONE: Final = frozenset({ErrorCode.CONFLICT, ErrorCode.NOT_FOUND, ErrorCode.R
 
 @dataclass
 class Joined:
-    """What became of making alerts and freezes part of an incident."""
+    """What became of making alerts and freezes part of an incident, or of taking alerts off one."""
 
     done: int = 0
     refused: list[str] = field(default_factory=list)
@@ -44,9 +45,11 @@ async def act(api: Api, request: AlertActRequest) -> AlertActAnswer:
     return await api.act("alerts/acts", AlertActAnswer, request)
 
 
-async def groups(api: Api, *, limit: int | None = None, cursor: str | None = None) -> Page[AlertGroup]:
-    """Alerts that have not cleared by group, the gravest first."""
-    return await api.ask("alerts/groups", Page[AlertGroup], {"limit": limit, "cursor": cursor})
+async def groups(
+    api: Api, *, limit: int | None = None, cursor: str | None = None, **where: str | Sequence[str]
+) -> Page[AlertGroup]:
+    """Alerts by group, the gravest first; `where` as for a list of alerts, without a status what has not cleared."""
+    return await api.ask("alerts/groups", Page[AlertGroup], {"limit": limit, "cursor": cursor, **where})
 
 
 async def members(api: Api, groups_wanted: list[str]) -> list[Alert]:
@@ -80,6 +83,20 @@ async def join(api: Api, incident: str, *, alerts: list[str], freezes: list[str]
                 raise
             joined.refused.append(error.message)
     return joined
+
+
+async def part(api: Api, pairs: list[tuple[str, str]], why: str) -> Joined:
+    """Take alerts off incidents, named in pairs of incident and alert, one after the other."""
+    parted = Joined()
+    for incident, alert in pairs:
+        try:
+            await incidents.unlink(api, incident, alert, why)
+            parted.done += 1
+        except ApiError as error:
+            if error.code not in _OF_ONE:
+                raise
+            parted.refused.append(error.message)
+    return parted
 
 
 async def preview(api: Api, matchers: list[Matcher]) -> SilencePreview:

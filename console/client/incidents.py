@@ -101,6 +101,11 @@ async def link(api: Api, ident: str, wanted: LinkRequest) -> Incident:
     return await api.act(of(ident, "links"), Incident, wanted)
 
 
+async def unlink(api: Api, ident: str, alert: str, why: str) -> Incident:
+    """Make an alert part of no incident; one that is part of none already stays so."""
+    return await api.take_away(of(ident, "alerts", alert), Incident, {"why": why})
+
+
 async def resolve(api: Api, ident: str, wanted: ResolveRequest) -> Incident:
     """Say that it is over."""
     return await api.act(of(ident, "resolve"), Incident, wanted)

@@ -144,6 +144,16 @@ def link(call: Call, ident: str, *, kind: str, target: str) -> None:
     _done(call, call.ask(lambda api: client.link(api, ident, wanted)))
 
 
+@click.command("unlink")
+@click.argument("ident", metavar="ID")
+@click.argument("alert", metavar="ALERT")
+@click.option("--why", required=True, help="Why it does not belong there; it stays on record.")
+@command("incidents.unlink")
+def unlink(call: Call, ident: str, alert: str, *, why: str) -> None:
+    """Take an alert off an incident that it was wrongly made part of; the timeline keeps its lines and says so."""
+    _done(call, call.ask(lambda api: client.unlink(api, ident, alert, why)))
+
+
 @click.command("resolve")
 @click.argument("ident", metavar="ID")
 @click.option("--note", "said", required=True, help="What ended it.")
@@ -262,5 +272,5 @@ def _shown(call: Call, one: FollowUp) -> None:
     call.answer(one, lambda: text.follow_up(one))
 
 
-COMMANDS = (note, change, milestone, assign, advance, tick, link, resolve, reopen, close, report_sent, follow_ups)
+COMMANDS = (note, change, milestone, assign, advance, tick, link, unlink, resolve, reopen, close, report_sent, follow_ups)
 """What `watchfloor incidents` takes in."""

@@ -18,6 +18,11 @@ HISTORY: Final = Link(kind="history", id="", label="")
 """Where the heading of the history leads: nowhere; it is how the page finds it."""
 OLDER: Final = Link(kind="older", id="", label="")
 """Where the last line of a history leads that goes on."""
+DRILL_MUTES: Final = (
+    "A drill mutes the alerts that are part of it until it is resolved: nobody is told of them, and no clock runs, "
+    "unless the policy sets quiet_in_drills off."
+)
+"""What has to be said before an alert becomes part of a drill."""
 _KINDS: Final = {
     "raised_again": "raised again", "acknowledgement_ended": "ack ended", "silence_ended": "silence ended"
 }  # fmt: skip

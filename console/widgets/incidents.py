@@ -5,7 +5,6 @@ from typing import Final
 
 from console.state.floor import Floor
 from console.state.freshness import coarse_age, due_text, exact_age, seconds_between
-from console.state.headline import DRILL
 from console.state.incident_record import Record, current_step, left_behind
 from console.widgets import words
 from console.widgets.glyphs import Glyphs
@@ -86,14 +85,16 @@ def list_row(one: Incident, now: datetime, view: View) -> Line:
     g = view.glyphs
     sign, state = words.severity(one.severity, g), status(one.status, g)
     who = column(outside(one.commander or "nobody", 40), _COMMANDER, g) if view.width >= _COMMANDER_FROM else ""
-    room = max(view.width - _ID - _SIGN - _STATUS - _AGE - len(who), 0)
-    title = f"{DRILL} {one.title}" if one.drill else one.title
+    drill = (*words.drill(g).spans(), (" ", "")) if one.drill else ()
+    taken = len(who) + sum(len(text) for text, _ in drill)
+    room = max(view.width - _ID - _SIGN - _STATUS - _AGE - taken, 0)
     age = coarse_age(seconds_between(one.declared_at, now) or 0.0)
     return line(
         (left(one.id, _ID, g), "bold"),
         (left(f"{sign.glyph} {sign.word}", _SIGN, g), sign.style),
         (left(f"{state.glyph} {state.word}", _STATUS, g), state.style),
-        column(outside(title, 200), room, g),
+        *drill,
+        column(outside(one.title, 200), room, g),
         (who, "dim"),
         (right(age, _AGE, g), "dim"),
     )
@@ -127,7 +128,7 @@ def record_rows(known: Record, floor: Floor, view: View) -> list[Row]:
 
 def _head(one: Incident, view: View) -> Line:
     sign, state = words.severity(one.severity, view.glyphs), status(one.status, view.glyphs)
-    tag = ((f"{DRILL} ", "near"),) if one.drill else ()
+    tag = (*words.drill(view.glyphs).spans(), ("  ", "")) if one.drill else ()
     head = line(
         *tag, *sign.spans(), "  ", *state.spans(), ("  ", ""), (outside(one.title, 200), "bold"),
     )  # fmt: skip

@@ -50,10 +50,12 @@ def _incident_row(incident: Incident, floor: Floor, view: View) -> Line:
     sign = words.severity(incident.severity, g)
     age_s = seconds_between(incident.declared_at, floor.now(view.desk_now)) or 0.0
     who = outside(incident.commander, 40) if incident.commander else "nobody"
-    ident = f"{'DRILL ' if incident.drill else ''}{outside(incident.id, 20)} "
-    room = view.width - 7 - len(ident) - _STEP - _COMMANDER - _AGE
+    ident = f"{outside(incident.id, 20)} "
+    drill = (*words.drill(g).spans(), (" ", "")) if incident.drill else ()
+    room = view.width - 7 - len(ident) - sum(len(text) for text, _ in drill) - _STEP - _COMMANDER - _AGE
     return line(
         (f"{sign.glyph} {left(sign.word, 5, g)}", sign.style),
+        *drill,
         (ident, "bold"),
         column(outside(incident.title), room, g),
         (column(outside(incident.step, 40), _STEP, g), "key"),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from console.state.freshness import Freshness
+from console.state.headline import DRILL
 from console.widgets.glyphs import Glyphs
 from console.widgets.lines import Line
 from contract.states import AlertStatus, AuditResult, ExecutorState, HaltState, MeasureState, RiskLevel, Severity
@@ -77,6 +78,11 @@ def alert_status(value: AlertStatus, g: Glyphs) -> Sign:
             return Sign(g.done, "acked", "")
         case AlertStatus.CLEARED:
             return Sign(g.ok, "cleared", "ok")
+
+
+def drill(g: Glyphs) -> Sign:
+    """That something is practice: quiet, and counted apart."""
+    return Sign(g.muted, DRILL, "near")
 
 
 def executor(value: ExecutorState, g: Glyphs) -> Sign:

@@ -56,7 +56,7 @@ async def test_what_came_under_the_cursor_by_itself_is_acknowledged_only_when_it
         desk.emit(Topic.ALERT, cleared)
         await run.until(lambda: _selected(run) == "alert-9", "the other one is under the cursor")
         await run.press("a")
-        await run.shows("NodeDown came under the cursor just now")
+        await run.shows("NodeDown just came under the cursor: press a again.")
         assert not desk.acts_below("/v1/alerts")
         monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 0.0)
         await run.press("a")
@@ -100,3 +100,23 @@ def _selected(run: Running) -> str | None:
 
     screen = run.app.screen
     return screen.rows.selected if isinstance(screen, ListedAlerts) else None
+
+
+@pytest.mark.parametrize("key", ["i", "L"])
+async def test_what_came_under_the_cursor_by_itself_is_made_part_of_nothing(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 3600.0)
+    desk = Desk(overview=models.overview().model_copy(update={"alerts": models.alerts()[:1]}), alerts=[])
+    (standing,) = desk.overview.alerts
+    async with running(desk) as run:
+        await run.shows(standing.rule)
+        after = {"status": AlertStatus.CLEARED, "cleared_at": models.NOW, "updated_at": models.NOW}
+        other = models.alert("alert-9", severity=Severity.HIGH, rule="NodeDown", minutes=1)
+        desk.emit(Topic.ALERT, other)
+        await run.shows("NodeDown")
+        desk.emit(Topic.ALERT, standing.model_copy(update=after))
+        await run.until(lambda: _selected(run) == "alert-9", "the other one is under the cursor")
+        await run.press(key)
+        await run.shows(f"NodeDown just came under the cursor: press {key} again.")
+        assert run.title == "Overview"

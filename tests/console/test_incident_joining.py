@@ -1,9 +1,13 @@
 """Alerts and freezes become part of an incident that is open, or of a new one: what is meant is shown first."""
 
 import httpx
+import pytest
 
 from console.screens.alerts.joining import JoinScreen
+from console.widgets.rows import Rows
 from contract.freeze import FreezeStatus
+from contract.incidents import IncidentChanged, IncidentStatus
+from contract.stream import Topic
 from tests.console import alert_models
 from tests.console import floor_models as models
 from tests.console.alert_models import Desk
@@ -127,3 +131,107 @@ async def test_a_freeze_that_waits_for_the_database_is_not_linked_yet() -> None:
         await run.at("Operations")
         await run.press("i")
         await run.shows("waits for the database")
+
+
+OTHER = "INC-2026-015"
+
+
+def _chosen(run: Running) -> str | None:
+    return run.app.screen.query_one("#choices", Rows).selected
+
+
+async def test_an_incident_that_came_under_the_cursor_by_itself_is_joined_only_when_it_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 3600.0)
+    first, other = alert_models.incident(), alert_models.incident(OTHER)
+    told = alert_models.overview().model_copy(update={"incidents": [first, other]})
+    desk = Desk(overview=told)
+    async with running(desk) as run:
+        await _choice(run)
+        await run.press("j")
+        assert _chosen(run) == OPEN
+        over = first.model_copy(update={"status": IncidentStatus.RESOLVED, "version": 9})
+        desk.emit(Topic.INCIDENT, IncidentChanged(incident=over, entries=7))
+        await run.until(lambda: _chosen(run) == OTHER, "the other one is under the cursor")
+        await run.press("enter")
+        await run.shows(f"{OTHER} just came under the cursor: press Enter again.")
+        assert run.title == CHOICE
+        assert not [path for path, _ in desk.acts_below("/v1/incidents")]
+        monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 0.0)
+        await run.press("enter")
+        await run.shows(f"1 alert is part of {OTHER} now.")
+
+
+async def test_a_drill_is_marked_and_says_that_it_mutes_before_an_alert_becomes_part_of_it() -> None:
+    practice = alert_models.incident(OTHER).model_copy(update={"drill": True})
+    told = alert_models.overview().model_copy(update={"incidents": [alert_models.incident(), practice]})
+    async with running(Desk(overview=told)) as run:
+        await _choice(run)
+        assert f"{OTHER} ~ DRILL Losses" in run.screen, "word and glyph"
+        assert "A drill mutes" not in run.screen
+        await run.press("j", "j")
+        await run.shows("▲ A drill mutes the alerts that are part of it until it is resolved: nobody is")
+        await run.press("k")
+        await run.hides("A drill mutes")
+
+
+async def test_a_freeze_is_not_muted_by_a_drill() -> None:
+    practice = alert_models.incident(OTHER).model_copy(update={"drill": True})
+    told = alert_models.overview().model_copy(update={"incidents": [practice]})
+    async with running(Desk(overview=told)) as run:
+        await run.press("3")
+        await run.at("Operations")
+        await run.opens("i", CHOICE)
+        await run.press("j")
+        await run.pilot.pause()
+        assert _chosen(run) == OTHER
+        assert "A drill mutes" not in run.screen
+
+
+async def test_declaring_a_drill_from_an_alert_says_that_it_mutes() -> None:
+    async with running(Desk(overview=alert_models.overview().model_copy(update={"incidents": []}))) as run:
+        await run.shows("NodeDown")
+        await run.opens("i", DECLARE)
+        await run.press(*["tab"] * 4)
+        await run.type("yes")
+        await run.shows("A drill mutes the alerts that are part of it")
+
+
+def _parted(desk: Desk) -> list[tuple[str, dict[str, object]]]:
+    return [(path, body) for method, path, body in desk.asked if method == "DELETE" and "/alerts/" in path]
+
+
+async def test_an_alert_is_taken_off_its_incident_with_a_reason() -> None:
+    desk = Desk()
+    async with running(desk) as run:
+        await run.press("2")
+        await run.at("Alerts")
+        await run.shows("RelaySilent")
+        await run.press("L")
+        await run.shows("DAILY_LOSS_LIMIT is part of no incident.")
+        await run.press("asterisk")
+        await run.opens("L", "Take off an incident")
+        await run.shows(f"Take 1 alert off {OPEN}.")
+        await run.shows("to do: say why")
+        await run.type("another cause")
+        await run.press("enter", "tab", "enter")
+        await run.shows("1 alert is part of no incident now.")
+        assert run.title == "Alerts"
+        await run.until(lambda: not desk.incidents.drafts, "its draft is gone")
+    assert _parted(desk) == [(f"/v1/incidents/{OPEN}/alerts/alert-3", {"why": "another cause"})]
+
+
+async def test_an_alert_that_cannot_be_taken_off_says_why() -> None:
+    desk = Desk()
+    desk.refuse[f"DELETE /v1/incidents/{OPEN}/alerts/alert-3"] = refusal(409, "conflict", "It is closed.")
+    async with running(desk) as run:
+        await run.press("2")
+        await run.at("Alerts")
+        await run.shows("RelaySilent")
+        await run.press("asterisk")
+        await run.opens("L", "Take off an incident")
+        await run.type("wrong one")
+        await run.press("enter", "tab", "enter")
+        await run.shows("REFUSED It is closed.")
+        assert run.title == "Take off an incident"

@@ -219,6 +219,10 @@ class GroupsScreen(ListScreen, AlertWork):
         """Make them an incident, or part of one."""
         self._begin(super().do_alert_incident, argument)
 
+    async def do_alert_unlink(self, argument: str) -> None:
+        """Take them off their incident."""
+        self._begin(super().do_alert_unlink, argument)
+
     # other actions
 
     def do_alert_mark(self, _: str) -> None:

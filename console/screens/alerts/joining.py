@@ -14,12 +14,13 @@ from console.actions import Context
 from console.asking import Question
 from console.client import alert_work
 from console.client.alert_work import Joined
+from console.screens.alerts.listed import is_unread
 from console.screens.dialog import DeafScreen
 from console.screens.incidents.declare import DeclareDialog
 from console.state.floor import SEVERITIES, Floor
 from console.state.freshness import coarse_age, seconds_between
 from console.widgets import words
-from console.widgets.alert_page import meant_rows
+from console.widgets.alert_page import DRILL_MUTES, meant_rows
 from console.widgets.lines import EMPTY, Line, column, left, line, outside, right, wrap
 from console.widgets.panel import Panel
 from console.widgets.rows import Rows
@@ -69,6 +70,7 @@ class JoinScreen(DeafScreen):
         """What is meant, the choice, and why it was refused."""
         yield Panel(id="about")
         yield Rows(id="choices", sticks=True)
+        yield Panel(id="consequence")
         yield Panel(id="problem")
 
     def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
@@ -92,10 +94,21 @@ class JoinScreen(DeafScreen):
             [_NEW, *known],
             lambda ident, width: new if ident == _NEW else _row(known[ident], floor, view.sized(width)),
         )
+        self._draw_consequence(inner)
         rows = wrap(outside(self._problem), max(inner.width - 12, 20)) if self._problem else []
         mark = f"{view.glyphs.near} REFUSED "
         self.query_one("#problem", Panel).show(
             [line((" " * len(mark) if index else mark, "near"), row) for index, row in enumerate(rows)]
+        )
+
+    def _draw_consequence(self, view: View) -> None:
+        """What a drill does to the alerts that become part of it, while one is selected."""
+        chosen = self._incidents().get(self.query_one("#choices", Rows).selected or "")
+        mutes = chosen is not None and chosen.drill and bool(self._alerts)
+        rows = wrap(DRILL_MUTES, max(view.width - 3, 20)) if mutes else []
+        mark = f"{view.glyphs.near} "
+        self.query_one("#consequence", Panel).show(
+            [line((" " * len(mark) if index else mark, "near"), (row, "near")) for index, row in enumerate(rows)]
         )
 
     def _meant(self, view: View) -> list[Line]:
@@ -105,16 +118,26 @@ class JoinScreen(DeafScreen):
             return [line(("freeze  " if not index else " " * 8, "dim"), row) for index, row in enumerate(rows[:2])]
         return meant_rows(self._alerts, view, _SHOWN)
 
+    @on(Rows.Moved, "#choices")
+    def _moved(self) -> None:
+        self._draw_consequence(self.view().sized(self.view().width - 2))
+
     @on(Rows.Opened, "#choices")
-    async def _opened(self) -> None:
+    async def _opened(self, event: Rows.Opened) -> None:
+        self.pressed_s = event.time
         await self.do_join_choose("")
 
     # actions
 
     async def do_join_choose(self, _: str) -> None:
-        """Declare a new one, or make what is meant part of the selected one."""
-        chosen = self.query_one("#choices", Rows).selected
-        if chosen == _NEW:
+        """Declare a new one, or make what is meant part of the selected one; of none that has just come there."""
+        rows = self.query_one("#choices", Rows)
+        chosen = rows.selected
+        if chosen is not None and is_unread(rows, self.pressed_s):
+            which = "A new incident" if chosen == _NEW else outside(chosen, 40)
+            self._problem = f"{which} just came under the cursor: press Enter again."
+            self.redraw()
+        elif chosen == _NEW:
             freeze = self._freeze.id if self._freeze is not None else None
             await self.desk.switch_screen(DeclareDialog(self._alerts, freeze))
         elif chosen is not None and not self.questions.is_waiting(_JOIN):
@@ -159,12 +182,14 @@ def _row(incident: "Incident", floor: Floor, view: View) -> Line:
     """One incident: severity, id, all of its title that there is room for, age."""
     g = view.glyphs
     sign = words.severity(incident.severity, g)
-    ident = f"{outside(incident.id, 20)} {'DRILL ' if incident.drill else ''}"
+    ident = f"{outside(incident.id, 20)} "
+    drill = (*words.drill(g).spans(), (" ", "")) if incident.drill else ()
     age = coarse_age(seconds_between(incident.declared_at, floor.now(view.desk_now)) or 0.0)
-    room = view.width - _SIGN - len(ident) - _AGE
+    room = view.width - _SIGN - len(ident) - sum(len(text) for text, _ in drill) - _AGE
     return line(
         (f"{sign.glyph} {left(sign.word, _SIGN - 2, g)}", sign.style),
         (ident, "bold"),
+        *drill,
         column(outside(incident.title), room, g),
         (right(age, _AGE, g), "dim"),
     )

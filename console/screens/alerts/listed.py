@@ -13,6 +13,11 @@ UNREAD_S: Final = 0.5
 """An alert that came under the cursor by itself is not acted on at once for so long: nobody has read it yet."""
 
 
+def is_unread(rows: "Rows", pressed_s: float) -> bool:
+    """Whether the selected row came under the cursor by itself, too short before a key for anybody to have read it."""
+    return pressed_s < rows.slipped_s + UNREAD_S
+
+
 class ListedAlerts(AlertWork):
     """A screen with a list of alerts."""
 
@@ -25,14 +30,29 @@ class ListedAlerts(AlertWork):
         """Alerts that were marked: chosen one by one, wherever the cursor is now."""
         return []
 
+    def _refuses_unread(self, key: str) -> bool:
+        """Refuse an act on what has just come under the cursor: the one meant was under it when the key was pressed."""
+        alerts = self.meant()
+        if not alerts or self.marked() or not is_unread(self.rows, self.pressed_s):
+            return False
+        rule = outside(alerts[0].rule, 60)
+        self.desk.say("refused", f"{rule} just came under the cursor: press {key} again.")
+        return True
+
     async def do_alert_ack(self, argument: str) -> None:
         """Acknowledge what was under the cursor when the key was pressed, nothing that has just come there."""
-        alerts = self.meant()
-        if alerts and not self.marked() and self.pressed_s < self.rows.slipped_s + UNREAD_S:
-            rule = outside(alerts[0].rule, 60)
-            self.desk.say("refused", f"{rule} came under the cursor just now: press a again if you mean it.")
-            return
-        await super().do_alert_ack(argument)
+        if not self._refuses_unread("a"):
+            await super().do_alert_ack(argument)
+
+    async def do_alert_incident(self, argument: str) -> None:
+        """Declare from what was under the cursor: the dialog that comes next takes Enter."""
+        if not self._refuses_unread("i"):
+            await super().do_alert_incident(argument)
+
+    async def do_alert_unlink(self, argument: str) -> None:
+        """Take off what was under the cursor."""
+        if not self._refuses_unread("L"):
+            await super().do_alert_unlink(argument)
 
     async def do_alert_history(self, _: str) -> None:
         """Show what happened to an alert."""

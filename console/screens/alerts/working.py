@@ -110,6 +110,20 @@ class AlertWork(FloorScreen):
                 verb = "are" if left_out > 1 else "is"
                 self.desk.say("notice", f"Left out: {left_out:,} that {verb} part of {of} already.")
 
+    async def do_alert_unlink(self, _: str) -> None:
+        """Take alerts off the incident that they are part of."""
+        from console.screens.alerts.unlinking import UnlinkDialog, linked
+
+        alerts = self.meant()
+        meant = [linked(alert) for alert in alerts if alert.incident]
+        if not alerts:
+            self.desk.say("refused", "No alert is selected.")
+        elif not meant:
+            which = f"{alerts[0].rule} is" if len(alerts) == 1 else f"None of the {len(alerts):,} alerts is"
+            self.desk.say("refused", f"{which} part of {'no' if len(alerts) == 1 else 'an'} incident.")
+        else:
+            await self.desk.push_screen(UnlinkDialog(meant))
+
     async def do_alert_around(self, _: str) -> None:
         """Show what changed around an alert."""
         from console.screens.alerts.about import AroundScreen

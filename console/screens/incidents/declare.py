@@ -8,9 +8,11 @@ from textual import on
 from console.asking import Question
 from console.client import incidents
 from console.client.api import new_idempotency_key
-from console.screens.form import SEND, Entry, FormScreen
+from console.screens.form import SEND, Entry
+from console.screens.incidents.drafted import DraftedForm
 from console.state.floor import SEVERITIES, Floor
 from console.widgets import words
+from console.widgets.alert_page import DRILL_MUTES
 from console.widgets.field import Field
 from console.widgets.lines import EMPTY, Line, line, outside, wrap
 from console.widgets.overview import scope_text
@@ -27,7 +29,7 @@ _ALERTS_SHOWN: Final = 3
 _DRILL: Final = frozenset({"yes", "y"})
 
 
-class DeclareDialog(FormScreen):
+class DeclareDialog(DraftedForm):
     """Everything is filled in as far as it is known, so that nobody has to type at three in the morning."""
 
     FIELDS: ClassVar[tuple[Entry, ...]] = (
@@ -40,6 +42,7 @@ class DeclareDialog(FormScreen):
     BUTTON = "Declare"
     LABEL_COLUMNS = 12
     AUTO_FOCUS = "#title"
+    DRAFTED = ("title",)
 
     def __init__(self, alerts: Sequence[Alert] = (), freeze: str | None = None) -> None:
         """Declare one from these alerts, or from a freeze by its id or reference."""
@@ -47,6 +50,11 @@ class DeclareDialog(FormScreen):
         self._alerts = tuple(alerts)
         self._freeze = freeze
         self._key = new_idempotency_key()
+
+    def draft_key(self) -> str:
+        """One for each alert or freeze that it is declared from, and one from nothing."""
+        origin = self._alerts[0].id if self._alerts else self._freeze or "nothing"
+        return f"declare:{origin}"
 
     def on_mount(self) -> None:
         """Fill in what is known."""
@@ -85,7 +93,9 @@ class DeclareDialog(FormScreen):
     def about(self, view: View) -> list[Line]:
         """From what it is declared."""
         facts = "It gets the next number of the year, its timeline fills itself, and the commander is named in it."
-        return [*self._origin(view), EMPTY, *(line((row, "dim")) for row in wrap(facts, view.width))]
+        mutes = self._alerts and self.text("drill").lower() in _DRILL
+        text, style = (DRILL_MUTES, "near") if mutes else (facts, "dim")
+        return [*self._origin(view), EMPTY, *(line((row, style)) for row in wrap(text, view.width))]
 
     def _origin(self, view: View) -> list[Line]:
         if self._freeze is not None:
@@ -152,7 +162,8 @@ class DeclareDialog(FormScreen):
     def _started_at(self) -> "datetime | None":
         return min((alert.starts_at for alert in self._alerts if alert.starts_at), default=None)
 
-    def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
-        """Show it in place of the dialog."""
-        if isinstance(value, Incident):
-            self.desk.call_later(self.desk.show_incident, value.id, self)
+    def answered(self, question: Question, value: object) -> None:
+        """Show it in place of the dialog, once its draft is dropped."""
+        if not self.draft_answered(question, value) and isinstance(value, Incident):
+            ident = value.id
+            self.finish(lambda: self.desk.call_later(self.desk.show_incident, ident, self))

@@ -10,6 +10,7 @@ from console.screens.form import SEND, Entry
 from console.screens.incidents.drafted import DraftedForm
 from console.state.floor import Floor
 from console.state.incident_record import parse_time
+from console.widgets.alert_page import DRILL_MUTES
 from console.widgets.field import Field
 from console.widgets.incidents import clock_rows, postmortem
 from console.widgets.lines import Line, cut, line, outside, wrap
@@ -108,7 +109,7 @@ class ResolveDialog(IncidentForm):
         Entry("at", "When", f"empty: now; else {_TIME_HINT}", _TIME_CHARS),
     )
     BUTTON = "Resolve"
-    ACT, DRAFTED = "resolve", "note"
+    ACT, DRAFTED = "resolve", ("note",)
     FACTS = (
         "The clock of the incident stops. What happens afterwards is no longer written down by itself; U reopens it."
     )
@@ -136,7 +137,7 @@ class ReopenDialog(IncidentForm):
 
     FIELDS = (Entry("why", "Why", "what shows that it goes on", MAX_REASON_CHARS),)
     BUTTON = "Reopen"
-    ACT, DRAFTED = "reopen", "why"
+    ACT, DRAFTED = "reopen", ("why",)
     FACTS = "It is open again; the time at which it was first detected stays."
 
     def __init__(self, known: Incident) -> None:
@@ -161,7 +162,7 @@ class CloseDialog(IncidentForm):
 
     FIELDS = (Entry("note", "Note", "a last word for the timeline, or nothing", MAX_NOTE_CHARS),)
     BUTTON = "Close"
-    ACT, DRAFTED = "close", "note"
+    ACT, DRAFTED = "close", ("note",)
     AUTO_FOCUS = "#cancel"
 
     def __init__(self, known: Incident) -> None:
@@ -199,7 +200,7 @@ class MilestoneDialog(IncidentForm):
         Entry("why", "Why", "how that is known", MAX_REASON_CHARS),
     )
     BUTTON = "Record"
-    ACT, DRAFTED = "milestone", "why"
+    ACT, DRAFTED = "milestone", ("why",)
 
     def __init__(self, known: Incident) -> None:
         super().__init__("Milestone", known)
@@ -256,7 +257,7 @@ class RoleDialog(IncidentForm):
         Entry("note", "Note", "what the next one has to know", MAX_NOTE_CHARS),
     )
     BUTTON = "Hand over"
-    ACT, DRAFTED = "role", "note"
+    ACT, DRAFTED = "role", ("note",)
     FACTS = "The hand-over stands in the timeline with its note."
 
     def __init__(self, known: Incident) -> None:
@@ -302,6 +303,11 @@ class LinkDialog(IncidentForm):
     def missing(self) -> str:
         """Which."""
         return "" if self.text("id") else "give its id"
+
+    def about(self, view: View) -> list[Line]:
+        """What it does; of a drill that it mutes."""
+        mutes = [line((row, "near")) for row in wrap(DRILL_MUTES, view.width)] if self.known.drill else []
+        return [*super().about(view), *mutes]
 
     def _kind(self) -> str:
         floor, ident = self.desk.latest or Floor(), self.text("id")

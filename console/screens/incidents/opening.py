@@ -99,6 +99,24 @@ class IncidentDoing(FloorScreen):
         if (known := self._known) is not None:
             await self.desk.push_screen(LinkDialog(known))
 
+    async def do_incident_unlink(self, _: str) -> None:
+        """Take the alert of the selected line off it; the only one needs no line."""
+        from console.screens.alerts.unlinking import Linked, UnlinkDialog
+
+        known, selected = self._known, self.chosen
+        if known is None:
+            return
+        alerts = {link.id: link for link in known.links if link.kind == "alert"}
+        entry = self.record.entries.get(selected.id) if self.record and selected and selected.kind == "entry" else None
+        about = entry.link.id if entry is not None and entry.link is not None else ""
+        meant = alerts.get(about) or (next(iter(alerts.values())) if len(alerts) == 1 else None)
+        if meant is not None:
+            await self.desk.push_screen(UnlinkDialog([Linked(meant.id, meant.label, known.id)]))
+        elif alerts:
+            self.desk.say("refused", f"Select a line about one of its {len(alerts):,} alerts: L takes that one off.")
+        else:
+            self.desk.say("refused", "No alert is part of it.")
+
     async def do_incident_edit(self, _: str) -> None:
         """Change what is said of it."""
         from console.screens.incidents.changing import EditDialog
