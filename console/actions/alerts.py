@@ -46,10 +46,11 @@ MORE: Final[tuple[Action, ...]] = (
         "alert.groups",
         ("v",),
         "groups",
-        "Show one line a group instead of one an alert, or one an alert again.",
-        (Context.ALERTS, Context.GROUPS),
+        "Show one line a group instead of one an alert; on the alerts of one group: back to the groups.",
+        (Context.ALERTS,),
         command="groups",
     ),
+    Action("alert.list", ("v",), "alerts", "Show one line an alert again.", (Context.GROUPS,), command="list"),
     Action(
         "alert.mark",
         ("space",),

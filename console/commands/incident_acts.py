@@ -272,5 +272,7 @@ def _shown(call: Call, one: FollowUp) -> None:
     call.answer(one, lambda: text.follow_up(one))
 
 
-COMMANDS = (note, change, milestone, assign, advance, tick, link, unlink, resolve, reopen, close, report_sent, follow_ups)
+COMMANDS = (
+    note, change, milestone, assign, advance, tick, link, unlink, resolve, reopen, close, report_sent, follow_ups,
+)  # fmt: skip
 """What `watchfloor incidents` takes in."""

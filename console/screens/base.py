@@ -133,7 +133,9 @@ class FloorScreen(AskingScreen):
     def redraw_message(self, view: View) -> None:
         """Show what happened last."""
         told = [*self.desk.verdict_lines()[: self.verdict_rows()], self.desk.message]
-        rows = [frame.message_line(kind, text, view) for kind, text in told if text]
+        by_esc = actions.find("escape", self.reach())
+        back = by_esc is not None and by_esc.id == "back"
+        rows = [frame.message_line(kind, text, view, dismissed_by_esc=back) for kind, text in told if text]
         panel = self.query_one("#message", Panel)
         panel.show(rows)
         panel.display = bool(rows)

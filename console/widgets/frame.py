@@ -136,8 +136,8 @@ def _that_fit(shown: list[tuple[str, Line]], width: int) -> list[Line]:
     return kept
 
 
-def message_line(kind: str, text: str, view: View) -> Line:
-    """What happened last: stays until dismissed or replaced."""
+def message_line(kind: str, text: str, view: View, *, dismissed_by_esc: bool = True) -> Line:
+    """What happened last: stays until dismissed or replaced; where Esc closes a page, nothing is said of it."""
     g = view.glyphs
     if not text:
         return EMPTY
@@ -149,7 +149,7 @@ def message_line(kind: str, text: str, view: View) -> Line:
         "taken": (g.done, "", "ok"),
     }.get(kind, (g.idle, "", ""))
     head = f" {sign} {word} " if word else f" {sign} "
-    tail = "  Esc" if kind in {"error", "refused", "notice", "taken"} else ""
+    tail = "  Esc" if dismissed_by_esc and kind in {"error", "refused", "notice", "taken"} else ""
     room = view.width - len(head) - len(tail)
     return pad(((head, style), (cut(outside(text), room, g), ""), (tail, "key")), view.width, g)
 

@@ -26,6 +26,11 @@ def unwrapped(out: str) -> str:
     return " ".join(out.split())
 
 
+def _members(run: Commands, ident: str) -> list[dict[str, str]]:
+    items: list[dict[str, str]] = run(OPERATOR, "alerts", "list", "--group", ident, "--json").body["items"]
+    return items
+
+
 def test_alerts_are_worked_from_the_command_line(run: Commands) -> None:
     first, second = raised(run, "cli-1", "cli-2")
     run(ADMIN, "whoami")
@@ -141,6 +146,13 @@ def test_groups_are_paged(run: Commands) -> None:
         assert [one["id"] for one in (*first["items"], *then["items"])] == [one["id"] for one in body["items"][:2]]
 
 
-def _members(run: Commands, ident: str) -> list[dict[str, str]]:
-    items: list[dict[str, str]] = run(OPERATOR, "alerts", "list", "--group", ident, "--json").body["items"]
-    return items
+def test_an_alert_is_taken_off_its_incident_with_a_reason(run: Commands) -> None:
+    (one,) = raised(run, "cli-unlink")
+    made = run(OPERATOR, "incidents", "declare", "Wrongly linked", "--severity", "low", "--alert", one, "--json").body
+    assert run(OPERATOR, "alerts", "show", one, "--json").body["incident"] == made["id"]
+    assert run(OPERATOR, "incidents", "unlink", made["id"], one).code == ExitCode.USAGE
+    assert run(AUDITOR, "incidents", "unlink", made["id"], one, "--why", "x").code == ExitCode.NOT_ALLOWED
+    off = run(OPERATOR, "incidents", "unlink", made["id"], one, "--why", "another cause", "--json")
+    assert (off.code, off.body["links"]) == (ExitCode.OK, [])
+    assert run(OPERATOR, "alerts", "show", one, "--json").body["incident"] is None
+    assert run(OPERATOR, "incidents", "unlink", made["id"], UNKNOWN, "--why", "x").code == ExitCode.NOT_FOUND

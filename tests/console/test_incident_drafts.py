@@ -171,7 +171,8 @@ async def test_a_contested_follow_up_is_shown_beside_ones_own_and_saved_over_it(
         await run.press("enter")
         await run.shows("Written down as number 2")
     sent = [body for method, asked, body in paper.asked if (method, asked) == ("PATCH", path)]
-    assert sent == [{"text": "second RPC provider soon", "version": 1}, {"text": "second RPC provider soon", "version": 5}]
+    mine = {"text": "second RPC provider soon"}
+    assert sent == [{**mine, "version": 1}, {**mine, "version": 5}]
 
 
 async def test_both_sentences_of_a_follow_up_outlive_a_lost_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,12 +250,16 @@ async def test_without_the_permission_that_drafts_need_nothing_is_said_to_be_kep
 
 
 @pytest.mark.parametrize(
-    ("keys", "key", "title", "before", "draft"),
-    [((), "n", "Note", (), "alert:note:alert-1"), (("space", "space"), "A", "Acknowledge", (), "alert:acknowledge:several"),
-     ((), "r", "Assign", ("tab",), "alert:assign:alert-1"), ((), "s", "Silence", ("tab",) * 3, "silence:")],
-)  # fmt: skip
+    ("way", "title", "before", "draft"),
+    [
+        (("n",), "Note", (), "alert:note:alert-1"),
+        (("space", "space", "A"), "Acknowledge", (), "alert:acknowledge:several"),
+        (("r",), "Assign", ("tab",), "alert:assign:alert-1"),
+        (("s",), "Silence", ("tab",) * 3, "silence:"),
+    ],
+)
 async def test_a_sentence_about_alerts_outlives_a_lost_line(
-    monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], key: str, title: str, before: tuple[str, ...], draft: str
+    monkeypatch: pytest.MonkeyPatch, way: tuple[str, ...], title: str, before: tuple[str, ...], draft: str
 ) -> None:
     monkeypatch.setattr(drafting, "KEEP_S", 0.05)
     desk = Desk()
@@ -263,8 +268,8 @@ async def test_a_sentence_about_alerts_outlives_a_lost_line(
             await run.press("2")
             await run.at("Alerts")
             await run.shows("RelaySilent")
-            await run.press(*keys)
-            await run.opens(key, title)
+            await run.press(*way[:-1])
+            await run.opens(way[-1], title)
             if times:
                 await run.shows("the relay mo")
             else:

@@ -8,7 +8,7 @@ from console.widgets.rows import Rows
 from contract.freeze import FreezeStatus
 from contract.incidents import IncidentChanged, IncidentStatus
 from contract.stream import Topic
-from tests.console import alert_models
+from tests.console import alert_models, incident_models
 from tests.console import floor_models as models
 from tests.console.alert_models import Desk
 from tests.console.driving import Running, running
@@ -147,6 +147,7 @@ async def test_an_incident_that_came_under_the_cursor_by_itself_is_joined_only_w
     first, other = alert_models.incident(), alert_models.incident(OTHER)
     told = alert_models.overview().model_copy(update={"incidents": [first, other]})
     desk = Desk(overview=told)
+    desk.incidents.items.append(incident_models.incident(OTHER))
     async with running(desk) as run:
         await _choice(run)
         await run.press("j")
@@ -171,7 +172,7 @@ async def test_a_drill_is_marked_and_says_that_it_mutes_before_an_alert_becomes_
         assert f"{OTHER} ~ DRILL Losses" in run.screen, "word and glyph"
         assert "A drill mutes" not in run.screen
         await run.press("j", "j")
-        await run.shows("▲ A drill mutes the alerts that are part of it until it is resolved: nobody is")
+        await run.shows("▲ A drill mutes the alerts that are part of it until it is resolved: nobody")
         await run.press("k")
         await run.hides("A drill mutes")
 

@@ -11,6 +11,7 @@ from backend.alerts.service import AlertDraft
 from backend.context import system_caller
 from console.client import incidents
 from console.client.api import Api
+from console.screens.alerts.listed import UNREAD_S
 from console.screens.overview.screen import OverviewScreen
 from contract.alerts import AlertStatus, Severity
 from contract.incidents import IncidentStatus
@@ -37,17 +38,31 @@ class Counted:
         self.keys += 1
         await self.run.press(key)
 
+    async def go_to(self, rule: str) -> str:
+        """Select the alert of a rule, one row down with each key; give its id."""
+        for _ in range(DECLARED_KEYS):
+            selected, known = self.selected, self.run.app.floor
+            if known is not None and known.alerts[selected].rule == rule:
+                return selected
+            await self.press("j")
+            await self.run.until(lambda before=selected: self.selected != before, "the next row")  # type: ignore[misc]
+        raise AssertionError(self.run.screen)
+
+    @property
+    def selected(self) -> str:
+        """The alert under the cursor of the overview."""
+        assert isinstance(self.run.app.screen, OverviewScreen)
+        return self.run.app.screen.rows.selected or ""
+
 
 @asynccontextmanager
-async def _night(floor: Floor, state: Path, rule: str) -> AsyncIterator[tuple[Counted, str]]:
-    """The overview as it first stands, with an alert that nobody has seen at its cursor; and the alert's id."""
+async def _night(floor: Floor, state: Path, rule: str) -> AsyncIterator[Counted]:
+    """The overview as it first stands, with an alert that nobody has seen."""
     await asyncio.to_thread(_raised, floor, rule)
     async with on_backend(floor.url, floor.token(OPERATOR), state) as run:
         await run.shows(rule)
-        assert isinstance(run.app.screen, OverviewScreen)
-        selected = run.app.screen.rows.selected
-        assert selected is not None
-        yield Counted(run), selected
+        await asyncio.sleep(UNREAD_S)  # nobody acts on what they have not read
+        yield Counted(run)
 
 
 def _raised(floor: Floor, rule: str) -> None:
@@ -68,7 +83,8 @@ def _raised(floor: Floor, rule: str) -> None:
 
 
 async def test_an_alert_is_acknowledged_with_at_most_two_keys(floor: Floor, tmp_path: Path) -> None:
-    async with _night(floor, tmp_path, "COUNTED_ACK") as (hand, ident), Api(floor.url, floor.token(OPERATOR)) as api:
+    async with _night(floor, tmp_path, "COUNTED_ACK") as hand, Api(floor.url, floor.token(OPERATOR)) as api:
+        ident = await hand.go_to("COUNTED_ACK")
         await hand.press("a")
         await hand.run.shows("Acknowledged")
         seen = await api.alert(ident)
@@ -86,7 +102,8 @@ async def test_an_alert_becomes_an_incident_with_a_commander_with_at_most_six_ke
 
 async def _declared(floor: Floor, state: Path, rule: str) -> str:
     """Declare an incident by hand, see what the backend has of it, and give its id."""
-    async with _night(floor, state, rule) as (hand, alert), Api(floor.url, floor.token(OPERATOR)) as api:
+    async with _night(floor, state, rule) as hand, Api(floor.url, floor.token(OPERATOR)) as api:
+        alert = await hand.go_to(rule)
         await hand.press("i")
         await hand.run.until(lambda: hand.run.title != "Overview", "a dialog")
         await hand.run.listens()

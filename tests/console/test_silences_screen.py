@@ -76,7 +76,7 @@ async def test_silences_say_until_when_why_and_where_they_are_missing() -> None:
     async with running(desk) as run:
         await run.press("Z")
         await run.at("Silences")
-        await run.shows("1 silence mutes 1 alert; 1 could not be made at their source.")
+        await run.shows("1 silence mutes 1 alert; 1 could not be made at its source.")
         assert "25m left" in run.screen
         assert "not in staging: Connection refused" in run.screen
         assert "by bob" not in run.screen

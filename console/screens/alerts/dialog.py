@@ -28,21 +28,28 @@ class _Kind(NamedTuple):
     verb: str
     past: str
     facts: str
+    fact: str
+    """The same of a single one."""
     placeholder: str
 
 
 _KINDS: Final = {
     AlertAct.ACKNOWLEDGE: _Kind(
         "Acknowledge", "Acknowledged", "They stay until their rules clear them; nothing is muted by it, and the "
-        "escalation stops.", "what you are doing about it; may stay empty",
+        "escalation stops.", "It stays until its rule clears it; nothing is muted by it, and the escalation stops.",
+        "what you are doing about it; may stay empty",
     ),
     AlertAct.ASSIGN: _Kind(
         "Assign", "Assigned", "Everybody sees who has them. An empty name gives them back to everybody.",
-        "may stay empty",
+        "Everybody sees who has it. An empty name gives it back to everybody.", "may stay empty",
     ),
-    AlertAct.NOTE: _Kind("Note", "Noted on", "It is written into the history of each, and stays.", "what you saw"),
+    AlertAct.NOTE: _Kind(
+        "Note", "Noted on", "It is written into the history of each, and stays.",
+        "It is written into its history, and stays.", "what you saw",
+    ),
     AlertAct.ESCALATE: _Kind(
-        "Escalate", "Escalated", "They go to the next in the escalation table now, who is told.", "why",
+        "Escalate", "Escalated", "They go to the next in the escalation table now, who is told.",
+        "It goes to the next in the escalation table now, who is told.", "why",
     ),
 }  # fmt: skip
 
@@ -93,15 +100,16 @@ class ActScreen(DraftedForm):
     def about(self, view: View) -> list[Line]:
         """Which, and what it does."""
         most = _SHOWN if self.app.size.height >= _TALL_ROWS else _SHOWN_LOW
-        facts = wrap(_KINDS[self._act].facts, view.width)
+        kind = _KINDS[self._act]
+        facts = wrap(kind.fact if len(self._alerts) == 1 else kind.facts, view.width)
         return [*meant_rows(self._alerts, view, most), EMPTY, *(line((row, "dim")) for row in facts)]
 
     def missing(self) -> str:
         """A note needs words, and no act takes more than so many."""
         if len(self._alerts) > MAX_AT_ONCE:
             return f"mark at most {MAX_AT_ONCE} alerts"
-        wants_words = self._act in {AlertAct.NOTE, AlertAct.ESCALATE}
-        return "say why" if wants_words and not self.text("comment") else ""
+        wanted = {AlertAct.NOTE: "say what you saw", AlertAct.ESCALATE: "say why"}
+        return "" if self.text("comment") else wanted.get(self._act, "")
 
     @on(Field.Submitted)
     def _entered(self, event: Field.Submitted) -> None:

@@ -254,7 +254,7 @@ class GroupsScreen(ListScreen, AlertWork):
         if group is not None:
             await self.desk.push_screen(GroupScreen(group))
 
-    async def do_alert_groups(self, _: str) -> None:
+    async def do_alert_list(self, _: str) -> None:
         """Back to one line an alert."""
         await self.desk.leave(self)
 

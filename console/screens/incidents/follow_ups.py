@@ -144,6 +144,11 @@ class FollowUpDialog(ContestedForm):
         """One for each, and one for a new one of each incident."""
         return f"followup:{self._ident}:{self._one.number if self._one is not None else 'new'}"
 
+    def sentence(self, view: View) -> Line:  # noqa: ARG002  it says nothing that depends on the room
+        """Of which incident, and which of its."""
+        which = f"number {self._one.number:,}" if self._one is not None else "another one"
+        return self.headline_line("near", f"{self._ident}: {which} of what is to be done after it.")
+
     def about(self, view: View) -> list[Line]:
         """Where it will be seen, or what others have written meanwhile."""
         done = self._one is not None and self._one.done_at is not None
@@ -178,8 +183,11 @@ class FollowUpDialog(ContestedForm):
             return None
 
     def _wanted(self) -> dict[str, Any]:
-        changed = self.changed_here()
-        return {"due_on" if name == "due" else name: self._due() if name == "due" else changed[name] for name in changed}
+        changed: dict[str, Any] = self.changed_here()
+        if "due" in changed:
+            del changed["due"]
+            changed["due_on"] = self._due()
+        return changed
 
     def missing(self) -> str:
         """A text, and a date that can be read."""

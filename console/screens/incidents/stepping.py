@@ -39,7 +39,8 @@ class StepDialog(IncidentForm):
     def about(self, view: View) -> list[Line]:
         """The steps, and what is not done in those so far."""
         g = view.glyphs
-        names = [f"{g.arrow if one.name == self.known.step else ''}{outside(one.name, 40)}" for one in self.known.steps]
+        here = {self.known.step: f"{g.arrow} "}
+        names = [f"{here.get(one.name, '')}{outside(one.name, 40)}" for one in self.known.steps]
         rows = [line((row, "dim")) for row in wrap(f" {g.middot} ".join(names), view.width)]
         left = incident_record.left_behind(self.known)
         if not left:

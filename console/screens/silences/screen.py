@@ -43,13 +43,12 @@ class SilencesScreen(WatchedScreen):
         active = [one for one in self._known if one.state is SilenceState.ACTIVE]
         if not active:
             return "ok", "No silence is in force."
-        muted = sum(one.muted_now for one in active)
-        alerts = "no alert" if not muted else f"{muted:,} alert{'' if muted == 1 else 's'}"
-        verb = "silence mutes" if len(active) == 1 else "silences mute"
+        mood = "near" if any(one.muted_now for one in active) else "unknown"
         failed = sum(copy.error is not None for one in active for copy in one.copies)
         if failed:
-            return "bad", f"{len(active):,} {verb} {alerts}; {failed:,} could not be made at their source."
-        return "near" if muted else "unknown", f"{len(active):,} {verb} {alerts} at present."
+            where = "its source" if failed == 1 else "their sources"
+            return "bad", f"{_muted(active)}; {failed:,} could not be made at {where}."
+        return mood, f"{_muted(active)} at present."
 
     def listed(self, now: datetime, view: View) -> list[Row]:
         """Those in force first, then those to come, then those that are over."""
@@ -92,6 +91,17 @@ class SilencesScreen(WatchedScreen):
         self._ended = not self._ended
         self.questions.forget("list")
         self.look()
+
+
+def _muted(active: list[Silence]) -> str:
+    """What they mute; of several no sum, because one alert may be muted by more than one of them."""
+    if len(active) > 1:
+        at_work = sum(bool(one.muted_now) for one in active)
+        some = f"{at_work:,}" if at_work else "none"
+        return f"{len(active):,} silences are in force, {some} of which mute{'s' if at_work == 1 else ''} something"
+    count = active[0].muted_now
+    alerts = "no alert" if not count else f"{count:,} alert{'' if count == 1 else 's'}"
+    return f"1 silence mutes {alerts}"
 
 
 def _place(one: Silence) -> tuple[int, float, str]:
