@@ -76,7 +76,7 @@ FIGURES: Final[tuple[Action, ...]] = (
         Context.INCIDENTS, Context.INCIDENT, command="figures",
     ),
     Action(
-        "figures.drills", ("d",), "drills", "Show the figures of drills, or of real incidents again.",
+        "figures.drills", ("d",), "drills/real", "Show the figures of drills, or of real incidents again.",
         (Context.FIGURES,), _VIEW,
     ),
     Action("figures.span", ("t",), "span", "Show three months, a year or a month.", (Context.FIGURES,), _VIEW),

@@ -113,19 +113,20 @@ def snapshot_rows(one: IncidentSnapshot, view: View) -> list[tuple[Line, Link | 
 
 def figure_rows(stats: IncidentStats, view: View) -> list[Line]:
     """Every interval of all severities, then month by month as a chart, then who answered in time."""
+    what = "drill" if stats.drills else "incident"
     whole = next((one for one in stats.groups if one.month is None and one.severity is None), None)
     if whole is None or not whole.incidents:
-        return [line(("No incident was declared in this time.", "dim"))]
-    rows = [*_table("ALL", whole, view), EMPTY]
+        return [line((f"No {what} was declared in this time.", "dim"))]
+    rows = [*_table("ALL", whole, view, what), EMPTY]
     for group in stats.groups:
         if group.month is None and group.severity is not None and group.incidents:
-            rows += [*_table(words.severity(group.severity, view.glyphs).word, group, view), EMPTY]
+            rows += [*_table(words.severity(group.severity, view.glyphs).word, group, view, what), EMPTY]
     return [*rows, *_compliance(stats.compliance, view), EMPTY, *chart_rows(stats, view)]
 
 
-def _table(name: str, group: StatGroup, view: View) -> list[Line]:
+def _table(name: str, group: StatGroup, view: View, what: str) -> list[Line]:
     g = view.glyphs
-    count = f"{group.incidents:,} incident{'' if group.incidents == 1 else 's'}"
+    count = f"{group.incidents:,} {what}{'' if group.incidents == 1 else 's'}"
     heads = "".join(
         right(text, width, g)
         for text, width in (("n", 5), ("missing", _COUNT), ("median", _VALUE), ("p90", _VALUE), ("max", _VALUE))
@@ -171,11 +172,12 @@ def _compliance(compliance: list[ResponseCompliance], view: View) -> list[Line]:
 def chart_rows(stats: IncidentStats, view: View) -> list[Line]:
     """Month by month: how many, and how long until they were over; a bar is the median."""
     g = view.glyphs
+    what = "drills" if stats.drills else "incidents"
     months = [one for one in stats.groups if one.month is not None and one.severity is None]
     medians = {one.month: _median(one) for one in months}
     longest = max((value for value in medians.values() if value is not None), default=0.0)
     room = min(max(view.width - _MONTH - _COUNT - _VALUE - 2, 5), _BAR_MAX)
-    rows = [titled_rule(line(("MONTHS ", "head"), ("incidents, median until over", "dim")), view.width, g)]
+    rows = [titled_rule(line(("MONTHS ", "head"), (f"{what}, median until over", "dim")), view.width, g)]
     for one in months:
         value = medians[one.month]
         cells = max(round(value / longest * room), 1) if value is not None and longest > 0 else 0

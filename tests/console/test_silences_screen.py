@@ -71,6 +71,15 @@ async def test_a_silence_of_marks_starts_with_what_they_share() -> None:
         await run.shows('alertname=~"DAILY_LOSS_LIMIT|LOW_SUCCESS_RATE"')
 
 
+async def test_an_alert_that_two_silences_mute_is_not_counted_twice() -> None:
+    desk = Desk(silences=[silence("silence-1"), silence("silence-2")])
+    for one in desk.silences:
+        one.copies.clear()
+    async with running(desk) as run:
+        await run.press("Z")
+        await run.shows("2 silences are in force, all of which mute something at present.")
+
+
 async def test_silences_say_until_when_why_and_where_they_are_missing() -> None:
     desk = Desk(silences=[silence(), silence("silence-0", state=SilenceState.ENDED)])
     async with running(desk) as run:

@@ -97,7 +97,7 @@ def _muted(active: list[Silence]) -> str:
     """What they mute; of several no sum, because one alert may be muted by more than one of them."""
     if len(active) > 1:
         at_work = sum(bool(one.muted_now) for one in active)
-        some = f"{at_work:,}" if at_work else "none"
+        some = "all" if at_work == len(active) else f"{at_work:,}" if at_work else "none"
         return f"{len(active):,} silences are in force, {some} of which mute{'s' if at_work == 1 else ''} something"
     count = active[0].muted_now
     alerts = "no alert" if not count else f"{count:,} alert{'' if count == 1 else 's'}"
