@@ -5,7 +5,7 @@ The selected row is kept by id while rows come and go above it. Must never measu
 
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events
 from textual.geometry import Region, Size
@@ -19,6 +19,8 @@ Draw = Callable[[str, int], Line]
 """Draws the row of an id in a number of cells."""
 
 _WHEEL_ROWS = 3
+UNREAD_S: Final = 0.5
+"""A row that came under the cursor by itself is not acted on at once for so long: nobody has read it yet."""
 
 
 class Rows(Still, can_focus=True):
@@ -85,6 +87,10 @@ class Rows(Still, can_focus=True):
     def at_end(self) -> bool:
         """Whether the last rows are in sight: time to load more."""
         return self._top + self.size.height >= len(self._ids)
+
+    def is_unread(self, pressed_s: float) -> bool:
+        """Whether the selected row came under the cursor by itself, too short before a key for it to be meant."""
+        return pressed_s < self.slipped_s + UNREAD_S
 
     def load(self, ids: Sequence[str], draw: Draw, empty: Sequence[Line] = ()) -> None:
         """Show these rows; the selected row keeps its id and its place on the screen."""

@@ -43,7 +43,7 @@ async def test_an_alert_that_arrives_above_does_not_come_under_the_cursor(place:
 async def test_what_came_under_the_cursor_by_itself_is_acknowledged_only_when_it_was_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 3600.0)
+    monkeypatch.setattr("console.widgets.rows.UNREAD_S", 3600.0)
     desk = Desk(overview=models.overview().model_copy(update={"alerts": models.alerts()[:1]}), alerts=[])
     (standing,) = desk.overview.alerts
     async with running(desk) as run:
@@ -58,13 +58,13 @@ async def test_what_came_under_the_cursor_by_itself_is_acknowledged_only_when_it
         await run.press("a")
         await run.shows("NodeDown just came under the cursor: press a again.")
         assert not desk.acts_below("/v1/alerts")
-        monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 0.0)
+        monkeypatch.setattr("console.widgets.rows.UNREAD_S", 0.0)
         await run.press("a")
         await run.until(lambda: bool(desk.acts_below("/v1/alerts")), "it was read")
 
 
 async def test_what_the_person_went_to_is_acknowledged_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 3600.0)
+    monkeypatch.setattr("console.widgets.rows.UNREAD_S", 3600.0)
     desk = Desk()
     async with running(desk) as run:
         await _at(run, "Alerts")
@@ -106,7 +106,7 @@ def _selected(run: Running) -> str | None:
 async def test_what_came_under_the_cursor_by_itself_is_made_part_of_nothing(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 3600.0)
+    monkeypatch.setattr("console.widgets.rows.UNREAD_S", 3600.0)
     desk = Desk(overview=models.overview().model_copy(update={"alerts": models.alerts()[:1]}), alerts=[])
     (standing,) = desk.overview.alerts
     async with running(desk) as run:

@@ -143,7 +143,7 @@ def _chosen(run: Running) -> str | None:
 async def test_an_incident_that_came_under_the_cursor_by_itself_is_joined_only_when_it_was_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 3600.0)
+    monkeypatch.setattr("console.widgets.rows.UNREAD_S", 3600.0)
     first, other = alert_models.incident(), alert_models.incident(OTHER)
     told = alert_models.overview().model_copy(update={"incidents": [first, other]})
     desk = Desk(overview=told)
@@ -159,7 +159,7 @@ async def test_an_incident_that_came_under_the_cursor_by_itself_is_joined_only_w
         await run.shows(f"{OTHER} just came under the cursor: press Enter again.")
         assert run.title == CHOICE
         assert not [path for path, _ in desk.acts_below("/v1/incidents")]
-        monkeypatch.setattr("console.screens.alerts.listed.UNREAD_S", 0.0)
+        monkeypatch.setattr("console.widgets.rows.UNREAD_S", 0.0)
         await run.press("enter")
         await run.shows(f"1 alert is part of {OTHER} now.")
 

@@ -11,8 +11,8 @@ from backend.alerts.service import AlertDraft
 from backend.context import system_caller
 from console.client import incidents
 from console.client.api import Api
-from console.screens.alerts.listed import UNREAD_S
 from console.screens.overview.screen import OverviewScreen
+from console.widgets.rows import UNREAD_S
 from contract.alerts import AlertStatus, Severity
 from contract.incidents import IncidentStatus
 from contract.scope import Scope

@@ -14,7 +14,6 @@ from console.actions import Context
 from console.asking import Question
 from console.client import alert_work
 from console.client.alert_work import Joined
-from console.screens.alerts.listed import is_unread
 from console.screens.dialog import DeafScreen
 from console.screens.incidents.declare import DeclareDialog
 from console.state.floor import SEVERITIES, Floor
@@ -133,7 +132,7 @@ class JoinScreen(DeafScreen):
         """Declare a new one, or make what is meant part of the selected one; of none that has just come there."""
         rows = self.query_one("#choices", Rows)
         chosen = rows.selected
-        if chosen is not None and is_unread(rows, self.pressed_s):
+        if chosen is not None and rows.is_unread(self.pressed_s):
             which = "A new incident" if chosen == _NEW else outside(chosen, 40)
             self._problem = f"{which} just came under the cursor: press Enter again."
             self.redraw()

@@ -1,6 +1,6 @@
 """What screens that list alerts share, beyond the acts on them: the way to the page of one, and what is selected."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from console.screens.alerts.working import AlertWork
 from console.widgets.lines import outside
@@ -8,14 +8,6 @@ from console.widgets.lines import outside
 if TYPE_CHECKING:
     from console.widgets.rows import Rows
     from contract.alerts import Alert
-
-UNREAD_S: Final = 0.5
-"""An alert that came under the cursor by itself is not acted on at once for so long: nobody has read it yet."""
-
-
-def is_unread(rows: "Rows", pressed_s: float) -> bool:
-    """Whether the selected row came under the cursor by itself, too short before a key for anybody to have read it."""
-    return pressed_s < rows.slipped_s + UNREAD_S
 
 
 class ListedAlerts(AlertWork):
@@ -33,7 +25,7 @@ class ListedAlerts(AlertWork):
     def _refuses_unread(self, key: str) -> bool:
         """Refuse an act on what has just come under the cursor: the one meant was under it when the key was pressed."""
         alerts = self.meant()
-        if not alerts or self.marked() or not is_unread(self.rows, self.pressed_s):
+        if not alerts or self.marked() or not self.rows.is_unread(self.pressed_s):
             return False
         rule = outside(alerts[0].rule, 60)
         self.desk.say("refused", f"{rule} just came under the cursor: press {key} again.")

@@ -112,7 +112,7 @@ class AlertWork(FloorScreen):
 
     async def do_alert_unlink(self, _: str) -> None:
         """Take alerts off the incident that they are part of."""
-        from console.screens.alerts.unlinking import UnlinkDialog, linked
+        from console.screens.incidents.unlinking import UnlinkDialog, linked
 
         alerts = self.meant()
         meant = [linked(alert) for alert in alerts if alert.incident]

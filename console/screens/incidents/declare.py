@@ -166,4 +166,7 @@ class DeclareDialog(DraftedForm):
         """Show it in place of the dialog, once its draft is dropped."""
         if not self.draft_answered(question, value) and isinstance(value, Incident):
             ident = value.id
-            self.finish(lambda: self.desk.call_later(self.desk.show_incident, ident, self))
+            self.finish(lambda: self._shown(ident))
+
+    def _shown(self, ident: str) -> None:
+        self.desk.call_later(self.desk.show_incident, ident, self)

@@ -101,7 +101,7 @@ class IncidentDoing(FloorScreen):
 
     async def do_incident_unlink(self, _: str) -> None:
         """Take the alert of the selected line off it; the only one needs no line."""
-        from console.screens.alerts.unlinking import Linked, UnlinkDialog
+        from console.screens.incidents.unlinking import Linked, UnlinkDialog
 
         known, selected = self._known, self.chosen
         if known is None:
