@@ -1,7 +1,7 @@
 """Raises an alert about an executor that has gone silent outside a freeze, and clears it when it reports again.
 
-Under a hold the freeze itself says who has not confirmed. Who has been silent for as long as the policy says is taken for
-retired: nothing stays about it. Must never take a restart of Watchfloor for silence of others.
+Under a hold the freeze itself says who has not confirmed. Who has been silent for as long as the policy says is taken
+for retired: nothing stays about it. Must never take a restart of Watchfloor for silence of others.
 """
 
 from collections.abc import Iterable, Mapping

@@ -15,7 +15,7 @@ class Span(NamedTuple):
     until: datetime
 
 
-async def nearest_rows(
+async def nearest_rows(  # noqa: PLR0917  what is read, and from where
     session: AsyncSession, query: Select[Any], column: Any, ident: Any, at: datetime, limit: int
 ) -> list[Any]:
     """The rows of a query whose time is nearest to an instant, nearest first: an index is read from there both ways."""

@@ -63,8 +63,8 @@ async def _turn_silences(session: AsyncSession, runtime: Runtime, now: datetime)
     for row in [*rows, *just_begun]:
         if row.ends_at <= now:
             steps.append(await silencing.ending(session, row))
-        elif (step := await _beginning(session, runtime, row, *(() if row.begun_at is None else (missed,)))) is not None:
-            steps.append(step)
+        else:
+            steps += await _beginning(session, runtime, row, *(() if row.begun_at is None else (missed,)))
         if sum(len(step.idents) for step in steps) >= silencing.AT_ONCE:
             break
     await silencing.carry_out(session, runtime, _CALLER, steps)
@@ -84,14 +84,14 @@ async def _silences(session: AsyncSession, now: datetime, *wanted: ColumnElement
 
 async def _beginning(
     session: AsyncSession, runtime: Runtime, row: SilenceRow, *also: ColumnElement[bool]
-) -> Step | None:
+) -> list[Step]:
     """None: trying its regular expressions takes too long. It is set aside, and somebody is told."""
     try:
-        return await silencing.beginning(session, row, *also)
+        return [await silencing.beginning(session, row, *also)]
     except TooLongError:
         row.begun_at = row.begun_at or runtime.clock.now()
         await set_one_aside(session, runtime, row)
-        return None
+        return []
 
 
 async def _escalate(session: AsyncSession, runtime: Runtime, now: datetime) -> bool:

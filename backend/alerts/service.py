@@ -229,7 +229,7 @@ async def acknowledge(
     return wire(row)
 
 
-async def acknowledge_row(  # noqa: PLR0917  what an act has
+async def acknowledge_row(
     session: AsyncSession, runtime: Runtime, caller: Caller, row: AlertRow, comment: str, *, key: str = ""
 ) -> bool:
     """Acknowledge a locked alert; False if somebody has already. Telling the consoles is left to the caller."""

@@ -24,7 +24,7 @@ class Often:
     number: int
 
 
-async def done_often(  # noqa: PLR0917  what is counted
+async def done_often(
     session: AsyncSession,
     logs: Collection[str],
     events: Collection[str],

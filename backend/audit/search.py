@@ -132,9 +132,7 @@ async def find(
     return Found([Kept(*row) for row in rows], more)
 
 
-async def nearest(
-    session: AsyncSession, where: Where, at: datetime, limit: int
-) -> tuple[list[Kept], int | None]:
+async def nearest(session: AsyncSession, where: Where, at: datetime, limit: int) -> tuple[list[Kept], int | None]:
     """The entries of a time nearest to an instant in it, and how many there are up to the cap; None: nobody can say.
 
     Raises:

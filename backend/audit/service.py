@@ -38,8 +38,8 @@ from ledger.entry import Detail, Index
 __all__ = [
     "ERASED", "META_LOG", "Amount", "AuditDraft", "Destroyed", "Followed", "Often", "Part", "amount_of", "count_since",
     "destroy", "destroyed_subjects", "done_often", "entries_between", "find_person", "introduce", "is_erased",
-    "ledger_began", "quarantined_values", "readmit", "record", "sealed_within", "shown_with_names", "sizes", "still_there",
-    "stored_without_names", "surrogate_of",
+    "ledger_began", "quarantined_values", "readmit", "record", "sealed_within", "shown_with_names", "sizes",
+    "still_there", "stored_without_names", "surrogate_of",
 ]  # fmt: skip
 
 _REGISTERED = frozenset(event.value for event in EVERY_EVENT)

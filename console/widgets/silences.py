@@ -25,7 +25,11 @@ def silence_rows(one: Silence, now: datetime, view: View) -> list[Line]:
     room = max(view.width - 2, 20)
     first, *rest = wrap(outside(matchers_text(one.matchers), 1_000), room)
     head = line(
-        (f"{glyph} ", style), (f"{_WORDS.get(one.state, one.state.value)} ", style), (when_text(one, now), "bold"), ("  ", ""), *_muting(one)
+        (f"{glyph} ", style),
+        (f"{_WORDS.get(one.state, one.state.value)} ", style),
+        (when_text(one, now), "bold"),
+        ("  ", ""),
+        *_muting(one),
     )
     rows = [head, *(line("  ", (row, "key")) for row in (first, *rest)), *paragraph(one.comment, view.width, g)]
     rows.append(line("  ", (f"{_made(one, now)}", "dim")))

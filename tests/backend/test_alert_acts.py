@@ -303,7 +303,9 @@ async def test_an_acknowledgement_sent_again_is_harmless_and_answers_the_same(ap
     assert (again.status_code, again.json()) == (first.status_code, first.json())
     assert (await client.post(f"/v1/silences/{made.id}/end")).is_success
     for late in (await client.post(path, json=body), await client.post(path, json=body | {"comment": "on it"})):
-        assert (late.status_code, late.json()["status"]) == (200, "open"), "it was raised again since: nobody has seen it"
+        assert (late.status_code, late.json()["status"]) == (200, "open"), (
+            "it was raised again since: nobody has seen it"
+        )
     bulk = await act(client, [one.id], "acknowledge", comment="on it", idempotency_key="k")
     assert [each.status for each in bulk.done] == ["open"]
     other = await client.post(path, json=body | {"comment": "else"})

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import orjson
-import psycopg
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
@@ -211,74 +210,12 @@ async def test_of_who_may_not_deliver_nothing_is_read_and_few_are_looked_at(
     answers = await asyncio.gather(*(strangers[number % 4].post(HOOK, content=b"{") for number in range(60)))
     assert {answer.status_code for answer in answers} <= {401, 403, 503}
     assert 503 in {answer.status_code for answer in answers}
-    scope_read = [await _asked(app, body) for _ in range(2)]
+    scope_read = [await asked(app, body) for _ in range(2)]
     assert (scope_read, read) == ([401, 401], 0)
     assert len(await entries_of(app, "auth.request.refused")) <= 4, "a flood is an entry a minute"
 
 
-async def test_of_what_comes_beyond_the_line_nothing_is_read(
-    app: App, hook: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read, go = 0, asyncio.Event()
-
-    async def slow() -> AsyncIterator[bytes]:
-        nonlocal read
-        read += 1
-        await go.wait()
-        yield orjson.dumps(delivery(told("RpcLag")))
-
-    token = hook.headers["authorization"].encode()
-    monkeypatch.setattr(receiving, "MAX_WAITING", 2)
-    first = [asyncio.create_task(_asked(app, slow, token)) for _ in range(2)]
-    while read < 2:
-        await asyncio.sleep(0.01)
-    assert [await _asked(app, slow, token) for _ in range(3)] == [503] * 3
-    assert read == 2, "they are sent away before their bodies are read"
-    go.set()
-    assert await asyncio.gather(*first) == [200, 200]
-    assert await _asked(app, slow, token) == 200, "and the places are free again"
-
-
-async def test_deliveries_that_wait_lock_what_they_are_about_in_one_order(
-    app: App, hook: httpx.AsyncClient, database_url: str
-) -> None:
-    """A person's act on several alerts has one of them and waits for another: neither waits in a circle."""
-    await _sent(hook, told("A"), told("B"))
-    low, high = sorted(alert.id for alert in await _alerts(app))
-    name = {alert.id: alert.rule for alert in await _alerts(app)}
-    locking = "SELECT id FROM alerts WHERE id = %s FOR UPDATE"
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as looker:
-        async with await psycopg.AsyncConnection.connect(database_url) as gate:
-            await gate.execute("SELECT name FROM alertmanager_sources FOR UPDATE")
-            going = [asyncio.create_task(hook.post(HOOK, json=delivery(told("C"))))]
-            await _until_waiting(looker, 1)
-            going += [asyncio.create_task(hook.post(HOOK, json=delivery(told(name[one])))) for one in (high, low)]
-            await asyncio.sleep(0.3)  # until both stand in the line
-            async with await psycopg.AsyncConnection.connect(database_url) as person:
-                await person.execute(locking, [low])
-                await gate.commit()
-                await _until_waiting(looker, 1)
-                await person.execute(f"{locking} NOWAIT", [high])
-                await person.commit()
-    assert {answer.status_code for answer in await asyncio.gather(*going)} == {200}
-
-
-async def _until_waiting(looker: psycopg.AsyncConnection[Any], number: int) -> None:
-    """Until so many connections wait for somebody's lock."""
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        " AND query ILIKE '%alert%'"
-    )
-    for _ in range(1_000):
-        [found] = await (await looker.execute(waiting)).fetchone() or [0]
-        if found >= number:
-            await asyncio.sleep(0.05)
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody waits")
-
-
-async def _asked(app: App, body: Callable[[], AsyncIterator[bytes]], token: bytes | None = None) -> int:
+async def asked(app: App, body: Callable[[], AsyncIterator[bytes]], token: bytes | None = None) -> int:
     """Call by ASGI, without a token unless one is given: what httpx sends is read by its transport beforehand."""
     chunks, sent = body(), list[MutableMapping[str, Any]]()
     proof = [] if token is None else [(b"authorization", token)]

@@ -284,12 +284,12 @@ async def test_an_amendment_is_the_next_version_and_leaves_the_approved_one(app:
 async def test_what_was_begun_before_an_approval_is_carried_over_into_the_amendment(app: App) -> None:
     writer, officer = await app.as_(OPERATOR), await app.as_(OFFICER)
     incident = await written(writer)
-    await put(writer, incident.id, "root_cause", "one\ntwo\nthree", section(await read(writer, incident.id), "root_cause")[1])
+    first = section(await read(writer, incident.id), "root_cause")[1]
+    await put(writer, incident.id, "root_cause", "one\ntwo\nthree", first)
     begun = section(await read(writer, incident.id), "root_cause")[1]
     await put(officer, incident.id, "root_cause", "one\ntwo\nthree, put right", begun)
     await submitted(writer, incident.id)
-    admin = await app.as_(ADMIN)
-    assert (await approving(admin, incident.id)).status_code == 200
+    assert (await approving(await app.as_(ADMIN), incident.id)).status_code == 200
     path = f"/v1/incidents/{incident.id}/postmortem/sections/root_cause"
     late = {"text": "one, as typed before\ntwo\nthree", "base_version": begun}
     assert (await officer.put(path, json=late)).status_code == 409, "what was approved stays"
@@ -300,8 +300,6 @@ async def test_what_was_begun_before_an_approval_is_carried_over_into_the_amendm
     )  # fmt: skip
     against = await officer.put(path, json={"text": "one\ntwo\nthree, differently", "base_version": begun})
     assert against.json()["outcome"] == "conflict"
-    never = await officer.put(path, json={"text": "x", "base_version": carried.section.version + 1})
-    assert never.status_code == 422
     assert "three, put right" in (await exported(writer, incident.id, version=1)).decode()
 
 
