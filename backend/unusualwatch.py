@@ -1,7 +1,7 @@
 """Raises an alert about what the audit log has unusually often of one account, and clears it once that is over.
 
-What counts as unusual is the policy's. An alert names nobody: its fact `account` is the surrogate by which the audit log
-is searched, so that an erased person is named nowhere.
+What counts as unusual is the policy's. An alert names nobody: its fact `account` is the surrogate that the audit log is
+searched by, so that an erased person is named nowhere.
 """
 
 from collections.abc import Iterator

@@ -131,7 +131,7 @@ async def test_a_group_is_found_by_its_index_whatever_its_text(app: App, databas
     assert Page[Alert].model_validate_json((await client.get(f"/v1/alerts?group={many}")).content).total == 40
     query = select(AlertRow.id).where(*AlertFilter(group=many).conditions())
     paged = query.order_by(AlertRow.raised_at.desc(), AlertRow.id.desc()).limit(100)
-    compiled = paged.compile(dialect=dialects.dialect())
+    compiled = paged.compile(dialect=dialects.dialect())  # type: ignore[no-untyped-call]
     with psycopg.connect(database_url) as connection:
         rows = connection.execute(f"EXPLAIN {compiled}", dict(compiled.params)).fetchall()
     plan = "\n".join(row[0] for row in rows)

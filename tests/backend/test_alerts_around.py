@@ -183,8 +183,8 @@ async def test_entries_after_an_instant_are_found_although_searches_go_back(data
         at = began + timedelta(minutes=10, seconds=10)  # between the thirtieth and the next
         where = Where(("event_type = 'auth.user.added'",), since=began, until=began + timedelta(minutes=25))
         async with app.runtime.database.read() as session:
-            rows, number = await nearest(session, where, at, 10)
+            rows, total = await nearest(session, where, at, 10)
             found = [one.action for one in await entries_of(session, rows)]
-        assert number == 60
+        assert total == 60
         assert sorted(found) == sorted(f"add {number}" for number in range(25, 35))
         assert set(found[:2]) == {"add 29", "add 30"}, "nearest first"
