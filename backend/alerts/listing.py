@@ -73,14 +73,13 @@ class AlertFilter:
         return found + self._exact()
 
     def _exact(self) -> list[ColumnElement[bool]]:
-        columns: tuple[tuple[ColumnElement[Any] | InstrumentedAttribute[Any], str | None], ...] = (
+        columns: tuple[tuple[ColumnElement[Any] | InstrumentedAttribute[Any], str | bytes | None], ...] = (
             (AlertRow.rule, self.rule),
             (AlertRow.source, self.source),
             (AlertRow.incident, self.incident),
+            (GROUP_HASH, None if self.group is None else bytes.fromhex(self.group)),
         )
         found: list[ColumnElement[bool]] = [column == value for column, value in columns if value is not None]
-        if self.group is not None:
-            found.append(bytes.fromhex(self.group) == GROUP_HASH)
         if self.since is not None:
             found.append(AlertRow.raised_at >= self.since)
         if self.until is not None:

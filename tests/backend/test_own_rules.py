@@ -1,7 +1,7 @@
 """Own rules beside feeds: executors that are lost outside a freeze, and what the audit log has unusually often."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -128,7 +128,7 @@ async def told(app: App, event_type: str, times: int, who: Caller, **about: Any)
 
 
 def caller(name: str) -> Caller:
-    kind = "anonymous" if name == "anonymous" else "user"
+    kind: Literal["anonymous", "user"] = "anonymous" if name == "anonymous" else "user"
     return Caller(name, kind, "mev_operator", frozenset(), "req-1")
 
 

@@ -291,10 +291,10 @@ async def test_what_was_begun_before_an_approval_is_carried_over_into_the_amendm
     await submitted(writer, incident.id)
     assert (await approving(await app.as_(ADMIN), incident.id)).status_code == 200
     path = f"/v1/incidents/{incident.id}/postmortem/sections/root_cause"
-    late = {"text": "one, as typed before\ntwo\nthree", "base_version": begun}
-    assert (await officer.put(path, json=late)).status_code == 409, "what was approved stays"
+    typed = "one, as typed before\ntwo\nthree"
+    assert (await officer.put(path, json={"text": typed, "base_version": begun})).status_code == 409, "it is approved"
     await opened(officer, incident.id)
-    carried = await put(officer, incident.id, "root_cause", late["text"], begun)
+    carried = await put(officer, incident.id, "root_cause", typed, begun)
     assert (carried.outcome, carried.section.text) == (
         EditOutcome.MERGED, "one, as typed before\ntwo\nthree, put right"
     )  # fmt: skip
