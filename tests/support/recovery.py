@@ -172,7 +172,7 @@ class FakeCluster:
             cluster=self.name, provider=self.provider, synchronous_mode=True, nodes=nodes, as_of=datetime.now(UTC)
         )
 
-    async def kill_primary(self) -> Killed:
+    async def kill_primary(self, *, before: datetime | None = None) -> Killed:
         raise ClusterError("not here")
 
     async def fail_over(self, to: str | None = None) -> str:

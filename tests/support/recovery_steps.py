@@ -77,6 +77,8 @@ class MemoryCluster:
     synchronous: bool = True
     lag: int | None = 0
     problem: str = ""
+    deadline: datetime | None = None
+    """Until when the last kill might have begun."""
 
     async def topology(self) -> Topology:
         nodes = [ClusterNode(name=one, role=self._role(one), state="streaming", lag_bytes=self.lag) for one in "ab"]
@@ -105,7 +107,8 @@ class MemoryCluster:
         if self.dies_after == act:
             raise Gone
 
-    async def kill_primary(self) -> Killed:
+    async def kill_primary(self, *, before: datetime | None = None) -> Killed:
+        self.deadline = before
         self._does("kill_primary")
         assert self.primary is not None
         node, self.primary = self.primary, None

@@ -11,14 +11,15 @@ import pytest
 from watchfloor.embedded import ConfigurationError
 from watchfloor.pair import places
 from watchfloor.pair.processes import family
-from watchfloor.pair.state import Kept, Kill, Loss, PairState, home_of, load, primary_alone, save, state_file
+from watchfloor.pair.state import Behind, Kept, Kill, Loss, PairState, home_of, load, primary_alone, save, state_file
 from watchfloor.pair.tools import forked_at, lsn, reaches
 
 SEGMENT = 16 << 20
 WHOLE = PairState(
     primary="b", in_step=True, diverged="a", waited=True, broken="a",
     killed=Kill("a", "2026-11-21T10:00:00+00:00", (1, 2)),
-    lost=Loss("0/3000130", 7, 0), lost_of="a", sockets="/run/wf-pair-1",
+    lost=Loss("0/3000130", 7, 0), lost_of="a", sockets="/run/wf-pair-1", kept_log="/data/kept-log-1",
+    behind=Behind("a", "2026-11-21T10:00:00+00:00", 7, "2026-11-21T09:59:00+00:00"),
 )  # fmt: skip
 
 

@@ -13,9 +13,11 @@ from typing import Final
 
 from watchfloor.embedded import ConfigurationError
 from watchfloor.embedded import cluster as clusters
-from watchfloor.pair import counting, places, promoting
+from watchfloor.pair import counting, places, promoting, rewinding
+from watchfloor.pair.asked import Asked
 from watchfloor.pair.errors import PairError
 from watchfloor.pair.following import Following
+from watchfloor.pair.lagging import LIMITS, Lag, Limits
 from watchfloor.pair.node import Node
 from watchfloor.pair.state import NODES, SIGNAL_FILE, Kept, Kill, Loss, home_of, state_file
 
@@ -29,12 +31,15 @@ CHECKPOINT_S: Final = 120.0
 class Pair:
     """Two servers and the state that says what they are."""
 
-    def __init__(self, data_dir: Path, *, synchronous: bool, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, data_dir: Path, *, synchronous: bool, now: Callable[[], datetime], limits: Limits = LIMITS
+    ) -> None:
         self.data_dir = data_dir
         self.synchronous = synchronous
         self.kept = Kept(state_file(data_dir))
         self.doing = ""
-        self._now = now
+        self.now = now
+        self.lag = Lag(self.kept, limits, now)
         self._acting = asyncio.Lock()
         sockets = places.sockets(self.kept)
         self.nodes = {
@@ -59,11 +64,11 @@ class Pair:
         return self._acting.locked()
 
     @asynccontextmanager
-    async def acting(self, what: str) -> AsyncIterator[None]:
+    async def acting(self, what: str, asked: Asked | None = None) -> AsyncIterator[None]:
         """Do one thing at a time.
 
         Raises:
-            PairError: another one does not end.
+            PairError: another one does not end, or it is too late for what was asked.
         """
         try:
             async with asyncio.timeout(BUSY_S):
@@ -72,6 +77,8 @@ class Pair:
             raise PairError(f"the pair is still at it: {self.doing}") from error
         self.doing = what
         try:
+            if asked is not None:
+                asked.begin(self.now())
             yield
         finally:
             self.doing = ""
@@ -129,23 +136,24 @@ class Pair:
             await promoting.promote(node)
         await promoting.takes_writes(node)
 
-    async def kill_primary(self) -> Kill:
+    async def kill_primary(self, asked: Asked | None = None) -> Kill:
         """Kill the primary and keep it down."""
-        async with self.acting("killing the primary"):
+        async with self.acting("killing the primary", asked):
             state, node = self.kept.now, self.primary
             if state.held_down and state.killed is not None and not node.runs:
                 return state.killed
             if not node.runs:
                 raise PairError(f"there is no primary to kill: {node.name} is down")
-            self.kept.change(held_down=True, killed=Kill(node.name, self._now().isoformat()))
-            at = self._now()
+            await self.following.note_lag()
+            self.kept.change(held_down=True, killed=Kill(node.name, self.now().isoformat()))
+            at = self.now()
             killed = Kill(node.name, at.isoformat(), await node.kill())
             self.kept.change(killed=killed)
             return killed
 
-    async def fail_over(self, to: str | None) -> str:
+    async def fail_over(self, to: str | None, asked: Asked | None = None) -> str:
         """Promote the standby after the primary was lost."""
-        async with self.acting("failing over"):
+        async with self.acting("failing over", asked):
             if self.kept.now.diverged is not None and to in (None, self.primary.name):
                 await self.start_primary()
                 return self.primary.name
@@ -163,9 +171,9 @@ class Pair:
                 await self._take_back(new, before.in_step, error)
             return new.name
 
-    async def switch_over(self, to: str | None) -> str:
+    async def switch_over(self, to: str | None, asked: Asked | None = None) -> str:
         """Have the two change places without losing anything."""
-        async with self.acting("switching over"):
+        async with self.acting("switching over", asked):
             if to is not None and self.node(to) is self.primary:
                 await self.start_primary()
                 return to
@@ -190,9 +198,9 @@ class Pair:
                 raise PairError(f"{new.name} is the primary now, but nobody follows it: {error}") from error
             return new.name
 
-    async def rejoin(self, name: str) -> str:
+    async def rejoin(self, name: str, asked: Asked | None = None) -> str:
         """Bring a node back as a standby; says how."""
-        async with self.acting(f"bringing {name} back"):
+        async with self.acting(f"bringing {name} back", asked):
             node = self.node(name)
             if node is self.primary:
                 raise PairError(f"{name} is the primary")
@@ -200,7 +208,7 @@ class Pair:
             if self.lacks_data(node):
                 how = await self.copy_anew(node)
             elif self.kept.now.diverged == name:
-                how = await self._rewind(node)
+                how = await rewinding.rewind(self, node)
             elif not node.runs:
                 await node.as_standby()
             try:
@@ -214,9 +222,9 @@ class Pair:
                 await self.following.until_it_follows(STREAM_S)
             return how
 
-    async def restart(self, name: str) -> None:
+    async def restart(self, name: str, asked: Asked | None = None) -> None:
         """Start a node that was killed, as what it was."""
-        async with self.acting(f"starting {name}"):
+        async with self.acting(f"starting {name}", asked):
             node = self.node(name)
             if self.kept.now.diverged == name:
                 raise PairError(f"{self.primary.name} has become the primary meanwhile: bring {name} back as a standby")
@@ -253,6 +261,8 @@ class Pair:
                 f"the standby {new.name} was not in step when the primary was lost, and what was acknowledged since"
                 f" would be lost: start {old.name} again"
             )
+        if not self.synchronous and (too_much := self.lag.too_much(new.name, still_runs=old.runs)):
+            raise PairError(f"{too_much}: start {old.name} again")
 
     async def _take_back(self, node: Node, in_step: bool, error: PairError) -> None:  # noqa: FBT001  what it was
         """Undo a promotion that failed, if it has not happened after all: while the signal is there, nobody wrote."""
@@ -262,21 +272,6 @@ class Pair:
         former = self.standby.name
         self.kept.change(primary=former, in_step=in_step, diverged=None, held_down=True)
         raise PairError(f"{error}; nothing was promoted: start {former} again") from error
-
-    async def _rewind(self, node: Node) -> str:
-        await node.kill()
-        loss = await counting.loss(node, self.primary, waited=self.kept.now.waited)
-        self.kept.change(lost=loss, lost_of=node.name)
-        async with self.primary.ask(seconds=CHECKPOINT_S) as connection:
-            await connection.execute("CHECKPOINT")  # before it the new timeline is not in the control file
-        self.kept.change(broken=node.name)  # half rewound, it is of no use
-        try:
-            await node.tools.rewind(self.primary.socket_dir, clusters.SUPERUSER, node.cluster)
-        except PairError as error:
-            return f"{await self.copy_anew(node)}, since {error}"
-        await node.as_standby()
-        self.kept.change(broken=None, diverged=None)
-        return "rewound"
 
     def lacks_data(self, node: Node) -> bool:
         """Whether a node has no data, or only some."""

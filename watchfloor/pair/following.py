@@ -5,6 +5,7 @@ struck out before they stop waiting. In between, at most, they wait for nobody's
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,9 +25,10 @@ CHECKPOINT_S: Final = 120.0
 _LOG_IS_GONE: Final = "has already been removed"
 _STANDING: Final = """
 SELECT state, reply_time > clock_timestamp() - make_interval(secs => %s),
-    pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(flush_lsn, '0/0'))::bigint
-FROM pg_stat_replication WHERE application_name = %s
+    pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, pg_wal_lsn_diff(flush_lsn, '0/0')::bigint
+FROM (SELECT) AS alone LEFT JOIN pg_stat_replication ON application_name = %s
 """
+"""One row also where nobody follows: the primary's own place in the log is in it."""
 _HAS: Final = "SELECT count(*) FROM pg_stat_replication WHERE application_name = %s AND flush_lsn >= %s::pg_lsn"
 
 
@@ -60,7 +62,21 @@ class Following:
         async with self._pair.primary.ask() as connection:
             cursor = await connection.execute(_STANDING, (SILENT_S, self._pair.standby.name))
             row = await cursor.fetchone()
-        return Standing() if row is None else Standing(row[0], max(0, row[2]), not row[1])
+        if row is None:
+            return Standing()
+        state, heard, place, reached = row
+        if not self._pair.synchronous:
+            self._pair.lag.saw(self._pair.standby.name, place, reached)
+        if state is None:
+            return Standing()
+        return Standing(state, max(0, place - (reached or 0)), not heard)
+
+    async def note_lag(self) -> None:
+        """Write down how far a standby is behind for which nobody waits, before its primary goes. Never fails."""
+        if not self._pair.synchronous:
+            with suppress(PairError):  # what was known last counts
+                await self.standing()
+            self._pair.lag.keep(at_once=True)
 
     async def is_absent(self) -> bool:
         """Whether the standby does not follow, and has not for longer than it takes to connect anew.

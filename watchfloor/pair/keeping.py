@@ -56,6 +56,7 @@ class Keeper:
     async def _watch_standby(self) -> None:
         pair = self._pair
         standing, in_step = await pair.following.standing(), pair.kept.now.in_step
+        pair.lag.keep()
         if in_step and await pair.following.is_absent():
             await pair.following.do_without()
         elif pair.synchronous and not in_step and standing.streams and (standing.lag_bytes or 0) <= NEARLY_BYTES:

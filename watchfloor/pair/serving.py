@@ -20,8 +20,10 @@ from starlette.routing import Route
 
 from watchfloor.embedded import ConfigurationError
 from watchfloor.pair.agent import Pair
+from watchfloor.pair.asked import Asked, deadline_of
 from watchfloor.pair.errors import PairError
 from watchfloor.pair.keeping import Keeper
+from watchfloor.pair.lagging import Limits
 from watchfloor.pair.showing import Showing
 from watchfloor.pair.state import DIRECTORY
 from witness.files import DirectoryTakenError, take_directory
@@ -29,10 +31,13 @@ from witness.sockets import AddressError, unix_socket
 
 STOP_LIMIT_S: Final = 2
 MAX_NAME_CHARS: Final = 100
-Act = Callable[[str | None], Awaitable[Any]]
+Act = Callable[[str | None, Asked], Awaitable[Any]]
+_GONE: Final = "http.disconnect"
 
 
-def serve(data_dir: Path, path: Path, *, name: str, synchronous: bool, now: Callable[[], datetime]) -> None:
+def serve(
+    data_dir: Path, path: Path, *, name: str, synchronous: bool, limits: Limits, now: Callable[[], datetime]
+) -> None:
     """Run a pair until SIGTERM or SIGINT; its servers end with this process, however it ends.
 
     Raises:
@@ -47,7 +52,8 @@ def serve(data_dir: Path, path: Path, *, name: str, synchronous: bool, now: Call
         raise ConfigurationError(f"{data_dir} cannot be used: {error.strerror}.") from error
     try:
         with unix_socket(path) as listening:
-            asyncio.run(_run(Pair(data_dir, synchronous=synchronous, now=now), name, listening, now))
+            pair = Pair(data_dir, synchronous=synchronous, limits=limits, now=now)
+            asyncio.run(_run(pair, name, listening, now))
     except AddressError as error:
         raise ConfigurationError(f"{error}.") from error
     finally:
@@ -96,20 +102,20 @@ def application(pair: Pair, showing: Showing) -> Starlette:
         loss = await pair.only_there(str(request.query_params.get("node", ""))[:MAX_NAME_CHARS])
         return JSONResponse(None if loss is None else asdict(loss))
 
-    async def kill(_node: str | None) -> Any:
-        return asdict(await pair.kill_primary())
+    async def kill(_node: str | None, asked: Asked) -> Any:
+        return asdict(await pair.kill_primary(asked))
 
-    async def fail_over(node: str | None) -> Any:
-        return {"primary": await pair.fail_over(node)}
+    async def fail_over(node: str | None, asked: Asked) -> Any:
+        return {"primary": await pair.fail_over(node, asked)}
 
-    async def switch_over(node: str | None) -> Any:
-        return {"primary": await pair.switch_over(node)}
+    async def switch_over(node: str | None, asked: Asked) -> Any:
+        return {"primary": await pair.switch_over(node, asked)}
 
-    async def rejoin(node: str | None) -> Any:
-        return {"how": await pair.rejoin(_named(node))}
+    async def rejoin(node: str | None, asked: Asked) -> Any:
+        return {"how": await pair.rejoin(_named(node), asked)}
 
-    async def restart(node: str | None) -> Any:
-        await pair.restart(_named(node))
+    async def restart(node: str | None, asked: Asked) -> Any:
+        await pair.restart(_named(node), asked)
         return {}
 
     acts = {
@@ -132,9 +138,26 @@ def application(pair: Pair, showing: Showing) -> Starlette:
 def _acting(act: Act) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         node = request.query_params.get("node")
-        return JSONResponse(await act(node[:MAX_NAME_CHARS] if node else None))
+        asked = Asked(deadline_of(request.query_params.get("before", "")))
+        doing = asyncio.ensure_future(act(node[:MAX_NAME_CHARS] if node else None, asked))
+        leaving = asyncio.create_task(_gone(request), name="who has asked")
+        try:
+            await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done() and not asked.begun:
+                raise PairError("whoever asked for it is gone")  # and does not read this
+            return JSONResponse(await doing)
+        finally:
+            doing.cancel()
+            leaving.cancel()
+            await asyncio.gather(doing, leaving, return_exceptions=True)
 
     return answer
+
+
+async def _gone(request: Request) -> None:
+    """Wait until whoever has asked hangs up."""
+    while (await request.receive())["type"] != _GONE:
+        pass
 
 
 def _named(node: str | None) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from contract.recovery import ClusterNode, NodeRole, Topology
@@ -44,8 +45,19 @@ class Showing:
             pair.nodes.values(), seen, strict=True)]  # fmt: skip
         return Topology(
             cluster=self.name, provider=PROVIDER, synchronous_mode=pair.synchronous, nodes=nodes,
-            as_of=self.now(), problem=self._problem(nodes, standing),
+            as_of=self.now(), problem=self._problem(nodes, standing), remarks=self._remarks(),
         )  # fmt: skip
+
+    def _remarks(self) -> list[str]:
+        pair, state, said = self.pair, self.pair.kept.now, []
+        if not pair.synchronous:
+            said.append(
+                f"Commits wait for nobody: a standby that lacks more than {pair.lag.limits.in_words()} does not become"
+                " primary."
+            )
+        if state.kept_log and Path(state.kept_log).exists():
+            said.append(f"What only a former primary had could not be counted: its log is kept in {state.kept_log}.")
+        return said
 
     async def _seen(self, node: Node) -> tuple[NodeRole, int | None]:
         if not node.runs:
@@ -87,6 +99,8 @@ class Showing:
             said.append(f"the standby {pair.standby.name} does not follow: {pair.standby.trouble() or 'it is silent'}")
         if pair.synchronous and not pair.kept.now.in_step:
             said.append(f"commits do not wait for {pair.standby.name}, which may not become primary")
+        if not pair.synchronous and (too_much := pair.lag.too_much(pair.standby.name, still_runs=False)):
+            said.append(too_much)
         return "; ".join(said)
 
     def _why(self, node: Node) -> str:

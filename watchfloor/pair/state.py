@@ -44,6 +44,19 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """How far a standby was behind when its primary was asked last."""
+
+    node: str
+    """The standby."""
+    at: str
+    """When that was: ISO 8601, UTC."""
+    bytes: int
+    whole_until: str
+    """The standby has all that the primary had then, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
 class PairState:
     """One moment of a pair."""
 
@@ -63,6 +76,10 @@ class PairState:
     lost: Loss | None = None
     """Of the last former primary."""
     lost_of: str | None = None
+    behind: Behind | None = None
+    """Of a standby for which nobody waits, as it was written down last."""
+    kept_log: str = ""
+    """Where the log of a former primary lies of which nobody could count what only it had."""
     sockets: str = ""
     """The directory of both servers' socket directories: the same at every start, since the database's URL names it."""
 
@@ -109,7 +126,11 @@ def load(path: Path) -> PairState | None:
         killed, lost = found.pop("killed"), found.pop("lost")
         if killed is not None:
             killed = Kill(killed["node"], killed["at"], tuple(killed["pids"]))
-        state = PairState(**found, killed=killed, lost=None if lost is None else Loss(**lost))
+        behind = found.pop("behind", None)
+        state = PairState(
+            **found, killed=killed, lost=None if lost is None else Loss(**lost),
+            behind=None if behind is None else Behind(**behind),
+        )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise _damaged(path) from error
     if state.primary not in NODES:

@@ -37,7 +37,7 @@ class NoCluster:
         """See `Cluster`."""
         return Topology(cluster=NONE, provider=NONE, as_of=self._now(), problem=_PROBLEM)
 
-    async def kill_primary(self) -> Killed:
+    async def kill_primary(self, *, before: datetime | None = None) -> Killed:  # noqa: ARG002  the protocol's
         """See `Cluster`."""
         raise ClusterError(_PROBLEM)
 

@@ -2,7 +2,7 @@
 but the name that it was told last.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,9 +57,9 @@ class PairCluster:
         self._name = found.cluster
         return found
 
-    async def kill_primary(self) -> Killed:
+    async def kill_primary(self, *, before: datetime | None = None) -> Killed:
         """See the port."""
-        said = await self._ask("POST", "kill-primary", seconds=KILL_S)
+        said = await self._ask("POST", "kill-primary", seconds=KILL_S, before=before)
         return Killed(said["node"], datetime.fromisoformat(said["at"]), tuple(said["pids"]))
 
     async def fail_over(self, to: str | None = None) -> str:
@@ -83,9 +83,14 @@ class PairCluster:
         said = await self._ask("GET", "only-there", node=node, seconds=CHANGE_S)
         return None if said is None else OnlyThere(node=node, **said)
 
-    async def _ask(self, method: str, word: str, *, seconds: float, node: str | None = None) -> Any:
+    async def _ask(
+        self, method: str, word: str, *, seconds: float, node: str | None = None, before: datetime | None = None
+    ) -> Any:
         transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
         params = {} if node is None else {"node": node}
+        if method == "POST":  # agent and backend are on one machine: one clock
+            limit = self._clock.now() + timedelta(seconds=seconds)
+            params["before"] = min(limit, before or limit).isoformat()
         try:
             async with httpx.AsyncClient(transport=transport, timeout=seconds, trust_env=False) as client:
                 answer = await client.request(method, f"http://pair/{word}", params=params)

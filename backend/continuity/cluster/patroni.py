@@ -68,7 +68,7 @@ class Patroni:
         """See `port.Cluster`."""
         return self._told(await self._look())
 
-    async def kill_primary(self) -> Killed:
+    async def kill_primary(self, *, before: datetime | None = None) -> Killed:  # noqa: ARG002  the protocol's
         """See `port.Cluster`."""
         raise ClusterError(
             "Patroni cannot end a primary without warning: a plan for this cluster does it by a step of kind command "

@@ -47,8 +47,10 @@ class Cluster(Protocol):
     async def topology(self) -> Topology:
         """Who is what, now. Never raises: what cannot be found out is said in `problem`."""
 
-    async def kill_primary(self) -> Killed:
+    async def kill_primary(self, *, before: datetime | None = None) -> Killed:
         """End the primary without warning and keep it down until it is asked to come back.
+
+        `before`: whoever is asked must not begin later, however long the request was on its way or waited there.
 
         Raises:
             ClusterError: it cannot be done here, or there is no primary.

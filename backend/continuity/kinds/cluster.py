@@ -6,6 +6,7 @@ tells `undo` and `look` what may have happened; what is so the cluster tells.
 """
 
 import asyncio
+from datetime import timedelta
 from typing import Final
 
 from backend.context import Runtime
@@ -106,8 +107,9 @@ async def _kill(at: At) -> Outcome:
     primary = standing.names_primary(await at.cluster.topology())
     if primary is None:
         return Outcome(passed=False, summary="There is no primary that could be ended.")
+    before = at.runtime.clock.now() + timedelta(seconds=at.step.timeout_seconds)
     await at.note({_BEFORE: primary})
-    killed = await at.cluster.kill_primary()
+    killed = await at.cluster.kill_primary(before=before)
     await at.note({_KILLED: killed.node, _BEGAN: killed.at.isoformat()})
     at.log(f"{killed.node} was ended at {killed.at:%H:%M:%S.%f} UTC.")
     seen = await standing.until(at, at.cluster, lambda now: _is_down(now, killed.node), f"{killed.node} is gone")
