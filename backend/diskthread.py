@@ -103,9 +103,15 @@ class DiskThread:
             self._thread.start()
         return self._jobs
 
-    def end(self) -> None:
-        """Have the thread end once what was asked for is done; the next job starts another."""
+    def end(self, last: Callable[[], None] | None = None) -> None:
+        """Have the thread end once what was asked for is done; the next job starts another.
+
+        `last` is done before it ends, also where what was asked for hangs until nobody waits any more. It must not
+        fail. Without a thread nothing was ever asked for, and there is nothing to do.
+        """
         if self._thread is not None:
+            if last is not None:
+                self._jobs.put(last)
             self._jobs.put(None)
             self._thread, self._jobs = None, queue.SimpleQueue()
 

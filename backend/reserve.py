@@ -23,7 +23,8 @@ CONNECTIONS: Final = 2
 """One that is being given up and one that works."""
 LOCK_LIMIT_MS: Final = 1_000
 """Shorter than any attempt: one that waits for a lock then ends in order, and is known not to have happened."""
-_Lines = list["psycopg.AsyncConnection[Any]"]
+Line = psycopg.AsyncConnection[Any]
+_Lines = list[Line]
 _LINES: ContextVar[_Lines | None] = ContextVar("connections of the attempt", default=None)
 
 
@@ -38,9 +39,22 @@ class Reserve:
         }
         self.database = Database(settings.model_copy(update=few), nodes)
         engine = self.database.engine.sync_engine
-        event.listen(engine, "connect", lambda connection, _record: _note(connection))
-        event.listen(engine, "checkout", lambda connection, _record, _proxy: _note(connection))
+        event.listen(engine, "do_connect", self._connect_here)
+        event.listen(engine, "checkout", lambda connection, _record, _proxy: _note(connection.driver_connection))
+        self._open: list[Line] = []
+        """Every connection until it is closed: one whose attempt is cut off may be nobody else's any more."""
         self._given_up: set[asyncio.Task[Any]] = set()
+
+    def _connect_here(self, _dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        parameters["async_creator_fn"] = self._connected
+
+    async def _connected(self, *arguments: Any, **parameters: Any) -> Line:
+        """Connect; the connection is known from its first moment on, so that it can be cut and is always closed."""
+        line = await psycopg.AsyncConnection.connect(*arguments, **parameters)
+        self._open = [one for one in self._open if not one.closed]
+        self._open.append(line)
+        _note(line)
+        return line
 
     async def attempt(self, work: Callable[[AsyncSession], Awaitable[T]], within_s: float) -> T:
         """Do something in a transaction of its own, and hear of its end within a bound.
@@ -89,9 +103,12 @@ class Reserve:
             task.cancel()
         await asyncio.gather(*self._given_up, return_exceptions=True)
         await self.database.close()
+        for line in self._open:
+            await line.close()
+        self._open = []
 
 
-def _note(connection: Any) -> None:
+def _note(line: Line) -> None:
     lines = _LINES.get()
     if lines is not None:
-        lines.append(connection.driver_connection)
+        lines.append(line)

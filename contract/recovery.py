@@ -282,6 +282,7 @@ class FindingRequest(WireRequest):
     action: Annotated[str, Field(max_length=MAX_ACTION_CHARS), AfterValidator(has_words)]
     owner: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
     due: date
+    idempotency_key: Key = ""
 
 
 class Trend(Wire):

@@ -13,29 +13,25 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.context import Caller, system_caller
 from backend.continuity import asking, lines
 from backend.continuity.asking import ABORT
+from backend.continuity.charge import Charge
 from backend.continuity.deciding import Begin, Count, Find, Finish, LookAround, Undo, Wait, next_action
-from backend.continuity.journal import JournalError
+from backend.continuity.journal import GIVEN_UP, JournalError
 from backend.continuity.keeping import Keeping
 from backend.continuity.kinds.base import Outcome
 from backend.continuity.lines import caller_of, stored
-from backend.continuity.measuring import Steady
+from backend.continuity.looking import Looking
 from backend.continuity.outage import Outage
 from backend.continuity.showing import show
 from backend.continuity.stepping import Parts, Stepping
 from backend.continuity.tables import RecoveryAskRow
 from backend.continuity.telling import Telling
-from contract.recovery import AbortRequest, DrillState, Precondition, RecoveryDrill, StepRequest
+from contract.recovery import AbortRequest, DrillState, RecoveryDrill, StepRequest
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-SETTLE_S: Final = 60.0
-"""How long the steady state may take to come back before it is said that it has not."""
-SETTLE_EVERY_S: Final = 1.0
 SEE_EVERY_S: Final = 1.0
 """How often the cluster is asked how it looks while a drill runs."""
-LOOK_S: Final = 60.0
-"""One look at everything that a plan names."""
 CALLER: Final = system_caller("recovery")
 
 
@@ -50,6 +46,8 @@ class Conductor:
         self._steps = Stepping(parts, telling, self._outage)
         self._poked = asyncio.Event()
         self._keeping = Keeping(parts.runtime, telling, take=self.take, given_up=self.given_up)
+        self._charge = Charge(telling, self._keeping)
+        self._looking = Looking(parts, telling)
 
     def shown(self) -> RecoveryDrill:
         """The drill as it stands."""
@@ -66,15 +64,29 @@ class Conductor:
             await self._to_the_end()
             await self._measuring.stop()
             await keeping
-            await self.telling.journal.remove()
-        except JournalError as error:  # the database has it all: the file is found to be over at the next start
+            await self._put_journal_away()
+        except JournalError as error:  # it is over: the file is found to be at the next start
             log.warning("recovery_journal_not_removed", drill=self.telling.run.ref, why=str(error))
+            self.telling.journal.abandon()
         finally:
             for task in (keeping, watching, seeing):
                 task.cancel()
             await asyncio.gather(keeping, watching, seeing, return_exceptions=True)
             await self._measuring.stop()
             await self._keeping.close()
+
+    async def _put_journal_away(self) -> None:
+        """Take the journal away, unless the database lacks what this process did after somebody gave the drill up."""
+        if not self.telling.given_up.is_set():
+            await self.telling.journal.remove()
+            return
+        aside = await self.telling.journal.set_aside(GIVEN_UP)
+        log.critical("recovery_journal_set_aside", drill=self.telling.run.ref, file=str(aside))
+        backend = self._parts.runtime.emitter.node
+        await self._keeping.tell_incident(
+            f"{backend} has found that the drill was given up, and does nothing more. What it did and said until then,"
+            f" and the database lacks, is in the journal that it keeps: {aside}"
+        )
 
     async def attempt(self, work: Callable[[AsyncSession], Awaitable[T]], within_s: float) -> T:
         """Do something on one of the drill's own connections, one at a time.
@@ -108,21 +120,33 @@ class Conductor:
     async def _act(self) -> None:
         match next_action(self.telling.run):
             case LookAround(after):
-                await self._look(after=after)
+                await self._looking.look(after=after)
             case Wait() as wait:
                 await self._wait(wait)
             case Begin(step):
-                await self._steps.run(step, self._by(step))
+                await self._begin(step)
             case Find(step):
                 await self._steps.find(step)
             case Count():
                 await self._outage.count()
             case Undo(step):
-                await self._steps.undo(step)
+                if await self._charge.holds(step, undoing=True):
+                    await self._steps.undo(step)
             case Finish() as end:
                 await self._say_end(end)
             case _:
                 return
+
+    async def _begin(self, step: int) -> None:
+        if not await self._charge.holds(step, undoing=False):
+            return
+        why_not = await self._looking.again(step)
+        if not self.telling.may_begin:
+            return
+        if why_not:
+            await self.abort(CALLER, why_not)
+        else:
+            await self._steps.run(step, self._by(step))
 
     def _by(self, step: int) -> str:
         run = self.telling.run
@@ -133,8 +157,6 @@ class Conductor:
             lines.Ended(at=self._clock.now(), state=end.state, sentence=end.sentence, left_to_do=list(end.left_to_do))
         )
 
-    # the steady state
-
     async def _see_for_ever(self) -> None:
         while True:
             await asyncio.sleep(SEE_EVERY_S)
@@ -143,31 +165,6 @@ class Conductor:
             # the task's boundary: a screen shows how old the last one is
             except Exception:
                 log.exception("recovery_topology_not_seen")
-
-    async def _look(self, *, after: bool) -> None:
-        until = self._clock.monotonic() + (SETTLE_S if after else 0.0)
-        while True:
-            checks = await self._checks()
-            good = all(check.ok or not check.blocking for check in checks)
-            if good or self._clock.monotonic() >= until:
-                break
-            await asyncio.sleep(SETTLE_EVERY_S)
-        topology = await self._parts.cluster.topology()
-        await self.telling.say(lines.Looked(at=self._clock.now(), after=after, checks=checks, topology=topology))
-
-    async def _checks(self) -> list[Precondition]:
-        run = self.telling.run
-        steady = Steady(
-            self._parts.runtime, self._parts.cluster, run.started.plan, run.first_primary, tuple(run.before or ())
-        )
-        try:
-            async with asyncio.timeout(LOOK_S):
-                return await self._parts.look(steady)
-        # the boundary to what is looked at: what cannot be found out is not good
-        except Exception as error:
-            log.exception("recovery_look_failed", drill=run.ref)
-            found = f"it could not be looked at: {type(error).__name__}: {error}"[:300]
-            return [Precondition(name="looked", title="The steady state", ok=False, found=found)]
 
     # waiting for people
 
@@ -233,9 +230,10 @@ class Conductor:
 
     async def given_up(self, shown: RecoveryDrill) -> None:
         """Stop where it stands: somebody has said that this process is gone, and works on the cluster."""
+        self.telling.given_up.set()  # before the disk is asked
+        self.telling.abort_asked.set()
         if self.telling.run.ended is None:
             await self._say_end(Finish(DrillState.UNRESOLVED, shown.sentence, tuple(shown.left_to_do)))
-        self.telling.abort_asked.set()
         self._poked.set()
 
     async def confirm(self) -> None:

@@ -59,6 +59,8 @@ class Run:
     backend: str = ""
     confirmed: bool = False
     before: tuple[Precondition, ...] | None = None
+    looked_at: datetime | None = None
+    """When the preconditions were found met last."""
     after: tuple[Precondition, ...] | None = None
     topology: Topology | None = None
     first_primary: str | None = None
@@ -105,6 +107,16 @@ class Run:
     def untouched(self) -> bool:
         """Whether nothing has run yet: what was found of the preconditions may be found anew."""
         return not any(step.ran for step in self.steps)
+
+    @property
+    def reached(self) -> bool:
+        """Whether something of it that may have the database down has run and was not undone."""
+        return any(
+            step.ran
+            and (step.undone is None or not step.undone.passed)
+            and (step.plan.destructive or step.plan.begins_outage or step.plan.kind == "cluster")
+            for step in self.steps
+        )
 
     @property
     def with_outage(self) -> bool:
@@ -178,6 +190,10 @@ def _(line: lines.Looked, run: Run) -> Run:
     seen = replace(run, topology=line.topology)
     if line.after:
         return replace(seen, after=checks)
+    if not unmet(checks):
+        seen = replace(seen, looked_at=line.at)
+    if line.step is not None:
+        return _logged(seen, line.at, f"looked at the preconditions again before step {line.step}")
     primary = line.topology.primary
     return replace(seen, before=checks, first_primary=None if primary is None else primary.name)
 
@@ -262,6 +278,11 @@ def _(line: lines.Declared, run: Run) -> Run:
 @_add.register
 def _(line: lines.Ended, run: Run) -> Run:
     return _logged(replace(run, ended=line), line.at, line.sentence)
+
+
+def unmet(checks: Iterable[Precondition]) -> list[Precondition]:
+    """What of them keeps a drill from going on."""
+    return [check for check in checks if check.blocking and not check.ok]
 
 
 def _looked_at_anew(run: Run) -> Run:

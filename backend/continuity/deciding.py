@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from backend.continuity import wording
-from backend.continuity.core import Run, StepRun
+from backend.continuity.core import Run, StepRun, unmet
 from backend.policy.recovery import ManualStep
 from contract.recovery import DrillState, Recovered, StepState
 
@@ -83,8 +83,8 @@ def next_action(run: Run) -> Action:
 def _forth(run: Run) -> Action:
     if run.before is None:
         return LookAround(after=False)
-    if unmet := [check for check in run.before if check.blocking and not check.ok]:
-        return Finish(DrillState.REFUSED, wording.refused(unmet))
+    if missing := unmet(run.before):
+        return Finish(DrillState.REFUSED, wording.refused(missing))
     if _is_to_be_counted(run):
         return Count()
     step = run.next_step

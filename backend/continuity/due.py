@@ -1,7 +1,7 @@
 """When the next drill is due by the policy's audit schedule, and how earlier ones did against their targets.
 
-Only a drill that passed counts, and none of a plan that is practice. Must never say that nothing is due because nobody
-has ever tested.
+Only a drill that passed counts, and none of a plan that was practice then or measures nothing.
+Must never say that nothing is due because nobody has ever tested.
 """
 
 from calendar import monthrange
@@ -34,9 +34,9 @@ def entry_of(runtime: Runtime) -> ScheduledAudit:
 
 async def schedule_of(session: AsyncSession, runtime: Runtime) -> Schedule:
     """When the next drill is due, as `schedule` says of what the database knows."""
-    entry, rules = entry_of(runtime), runtime.policy.recovery
+    entry = entry_of(runtime)
     passed = select(func.max(RecoveryDrillRow.started_at)).where(RecoveryDrillRow.state == DrillState.PASSED.value)
-    passed = passed.where(RecoveryDrillRow.plan.not_in([plan.name for plan in rules.plans if plan.practice]))
+    passed = passed.where(RecoveryDrillRow.practice.is_(False))
     last_at = await session.scalar(passed)
     began_at = await audit.ledger_began(session) if last_at is None else None
     return schedule(entry, _day(last_at), _day(began_at), runtime.clock.now().astimezone(UTC).date())

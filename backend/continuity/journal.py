@@ -29,6 +29,10 @@ T = TypeVar("T")
 DIRECTORY: Final = "recovery"
 """Below the data directory: in it one directory a database."""
 SUFFIX: Final = ".journal"
+REFUSED: Final = ".refused"
+"""Of a file that is none of ours."""
+GIVEN_UP: Final = ".given-up"
+"""Of the journal of a drill that was given up elsewhere: the database may lack some of it."""
 LOCK: Final = "running.lock"
 """Held by the process that runs a drill with this data directory."""
 ANSWER_S: Final = 2.0
@@ -147,9 +151,12 @@ class _File:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def set_aside(self) -> None:
-        self.path.replace(self.path.with_suffix(".refused"))
+    def set_aside(self, suffix: str) -> Path:
+        aside = self.path.with_suffix(suffix)
+        self.path.replace(aside)
+        sync_directory(aside.parent)
         self.close()
+        return aside
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -203,14 +210,15 @@ class Journal:
         await self._do(self._file.remove)
         self._disk.end()
 
-    async def set_aside(self) -> None:
-        """Keep the file where nobody takes it for a journal of ours.
+    async def set_aside(self, suffix: str) -> Path:
+        """Keep the file where nobody goes on from it; says where.
 
         Raises:
             JournalError: the disk refuses.
         """
-        await self._do(self._file.set_aside)
+        aside = await self._do(lambda: self._file.set_aside(suffix))
         self._disk.end()
+        return aside
 
     async def let_go(self) -> None:
         """Let go of the file as it is, and of the thread.
@@ -218,8 +226,17 @@ class Journal:
         Raises:
             JournalError: the disk refuses.
         """
-        await self._do(self._file.close)
-        self._disk.end()
+        try:
+            await self._do(self._file.close)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the file as soon as the disk does, however long that takes: nobody uses this journal any more.
+
+        The file's lock is this process's. Left open, it would keep out whoever opens the journal next, here too.
+        """
+        self._disk.end(self._file.close)
 
     async def _do(self, job: Callable[[], T]) -> T:
         try:
@@ -274,6 +291,7 @@ class Shelf:
         try:
             await self._disk.do(self._lock.close, ANSWER_S)
         except OSError as error:
+            self._disk.end(self._lock.close)
             raise _told(error) from error
         self._disk.end()
 

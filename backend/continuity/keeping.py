@@ -59,10 +59,35 @@ class Keeping:
         """An attempt bounds its own wait: whoever stops lets it come to its end."""
         self._reader = asyncio.Semaphore(1)
         self._published = -PUBLISH_S
+        self._heard: float | None = None
+        """When the last attempt was begun after which the database said that the drill is this process's."""
 
     async def hear(self) -> None:
         """Ask once how the database has it, before anything is done: somebody may have given it up. Never fails."""
         await self._once()
+
+    @property
+    def silent_s(self) -> float | None:
+        """How long the database has not said that the drill is this process's; None: it never has."""
+        return None if self._heard is None else self._monotonic() - self._heard
+
+    async def is_ours(self, within_s: float) -> bool:
+        """Wait, for so long, until it is certain that nobody else has ended the drill, or that somebody has.
+
+        Nobody can give a drill up before its backend was silent for as long as the policy says: within half of that
+        after the database was heard, nobody has. Whether somebody has is said by `telling.given_up`.
+        """
+        certain_s = self._runtime.policy.recovery.heard_within_seconds / 2
+        deadline = self._monotonic() + within_s
+        while not self._telling.given_up.is_set():
+            silent_s = self.silent_s
+            if silent_s is not None and silent_s <= certain_s:
+                return True
+            if self._monotonic() >= deadline:
+                return False
+            self._telling.changed.set()
+            await asyncio.sleep(GATHER_S)
+        return False
 
     async def until_ended(self) -> None:
         """Keep at it until the drill has ended and the database has all of it."""
@@ -101,7 +126,7 @@ class Keeping:
 
     async def _attempt(self) -> Mirrored:
         run, told, answers = self._telling.run, list(self._telling.kept), dict(self._answers)
-        now = self._runtime.clock.now()
+        now, begun = self._runtime.clock.now(), self._monotonic()
         told_all = self._monotonic() - self._published >= PUBLISH_S
         self._under_way = asyncio.create_task(
             self._reserve.attempt(
@@ -112,6 +137,8 @@ class Keeping:
             )
         )
         done = await asyncio.shield(self._under_way)
+        if done.given_up is None:
+            self._heard = begun
         if told_all:
             self._published = self._monotonic()
         for ident in answers:
@@ -130,6 +157,13 @@ class Keeping:
                 self._answers[ask.id] = error.message
         if done.asks:
             self._telling.changed.set()
+
+    async def tell_incident(self, text: str) -> None:
+        """Tell the drill's incident something that no line says, if the database takes it. Never fails."""
+        try:
+            await self._timeline.add(text)
+        except (*_AWAY, WatchfloorError) as error:
+            log.warning("recovery_incident_not_told", drill=self._telling.run.ref, error=type(error).__name__)
 
     async def attempt(self, work: Callable[[AsyncSession], Awaitable[T]], within_s: float) -> T:
         """Do something on the other connection, one at a time.

@@ -66,10 +66,12 @@ class Resumed(_Line):
 
 
 class Looked(_Line):
-    """What was found of the preconditions: before anything was touched, or once it was over."""
+    """What was found of the preconditions: before anything was touched, before a later step, or once it was over."""
 
     line: Literal["looked"] = "looked"
     after: bool
+    step: int | None = None
+    """Looked at again before this step, because the look before was long ago."""
     checks: list[Precondition]
     topology: Topology
 

@@ -1,13 +1,14 @@
 """What a process knows of the markers it wrote, in a file of its own: it outlives the process, not the machine.
 
-One line a fact: `L line opened timeline host` for a connection, `A seq line sent written acknowledged` for a write that
-was acknowledged, `F count seq` once only what comes from a number on is known one by one, and so many before it are
-counted. Times are microseconds, `written` since 1970, the others by the machine's monotonic clock. A line that a crash
-cut off says nothing. Must never hold up the event loop.
+One line a fact: `B boot` for each start of the machine, `L line opened timeline started host` for a connection,
+`A seq line sent written acknowledged` for a write that was acknowledged, `F count seq` once only what comes from a
+number on is known one by one, and so many before it are counted. Times are microseconds, `written` and `started` since
+1970, the others by the machine's monotonic clock, which begins anew with each start. A line that a crash cut off says
+nothing. Must never hold up the event loop.
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,8 @@ APPEND_LIMIT_S: Final = 2.0
 """A disk that takes longer is left alone until the next time; what was to be written waits in memory."""
 MAX_WAITING_LINES: Final = 500_000
 """Half a day of markers: with a disk away for that long the memory matters more."""
+LONG_AGO_US: Final = -(1 << 62)
+"""Before every instant by the clock of this start of the machine."""
 _MODE: Final = 0o600
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,11 +53,18 @@ class Line:
     number: int
     opened_us: int
     timeline: int
+    started_us: int
+    """When the server was started, by its own clock."""
     host: str
+
+    @property
+    def life(self) -> tuple[int, int]:
+        """Which life of which server: another one after a promotion, and after a start."""
+        return self.timeline, self.started_us
 
     def text(self) -> str:
         """As the file has it."""
-        return f"L {self.number} {self.opened_us} {self.timeline} {self.host or '-'}\n"
+        return f"L {self.number} {self.opened_us} {self.timeline} {self.started_us} {self.host or '-'}\n"
 
 
 def in_us(at: datetime) -> int:
@@ -68,6 +78,8 @@ class Known:
 
     acks: list[Ack] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    boot: str = ""
+    """Which start of the machine its times are of; empty: nothing is known."""
     forgotten: int = 0
     """How many acknowledged writes are counted and no longer known one by one."""
 
@@ -76,6 +88,16 @@ class Known:
         self.forgotten += max(0, len(self.acks) - keep)
         del self.acks[:-keep]
         return f"F {self.forgotten} {self.acks[0].seq}\n"
+
+    def _begin(self, boot: str) -> None:
+        if self.boot not in {"", boot}:
+            self.forget_times()
+        self.boot = boot
+
+    def forget_times(self) -> None:
+        """Have everything so far be of before, whatever the clock that began anew says of it."""
+        self.acks = [replace(ack, sent_us=LONG_AGO_US, acked_us=LONG_AGO_US) for ack in self.acks]
+        self.lines = [replace(line, opened_us=LONG_AGO_US) for line in self.lines]
 
     def read(self, text: str) -> None:
         """Add what a file says; lines that are not whole say nothing."""
@@ -89,8 +111,10 @@ class Known:
                     self.forgotten, first = map(int, values)
                     self.acks = [ack for ack in self.acks if ack.seq >= first]
                 elif word == "L":
-                    number, opened, timeline = map(int, values[:3])
-                    self.lines.append(Line(number, opened, timeline, values[3]))
+                    number, opened, timeline, started = map(int, values[:4])
+                    self.lines.append(Line(number, opened, timeline, started, values[4]))
+                elif word == "B":
+                    self._begin(values[0])
             except (ValueError, IndexError):
                 continue
 

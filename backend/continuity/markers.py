@@ -14,6 +14,7 @@ import psycopg
 import structlog
 
 from backend.context import Runtime
+from backend.continuity.boots import boot_id
 from backend.continuity.marker_file import Ack, Known, Line, MarkerFile, in_us
 from backend.continuity.measuring import Lost, Marks
 from backend.continuity.writable import Connection, connect, drop, execute
@@ -33,6 +34,9 @@ KEPT_MARKERS: Final = 72_000
 """Two hours of them are remembered; a standby that is further behind than that is none."""
 KEPT_FOR: Final = timedelta(days=7)
 """Marker rows of earlier drills are deleted after this: what they showed stands in the reports."""
+SILENCE_US: Final = 5_000_000
+"""A server that answers again after so long without a write, and was not started since, stood still or was cut off; one
+that is being killed is gone by then."""
 REF_PREFIX: Final = "DR-TEST-"
 """What the day of a drill follows in its ref: refs sort by their days."""
 _PURPOSE: Final = "recovery markers"
@@ -59,6 +63,9 @@ class Markers:
         self._known = Known()
         self._seq = 0
         self._began_us: int | None = None
+        self._boot = boot_id()
+        self._rebooted_us: int | None = None
+        """Since when times can be compared, if the machine was started again in the middle of the drill."""
         self._connection: Connection | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._read = asyncio.Event()
@@ -83,22 +90,28 @@ class Markers:
 
     def marks(self) -> Marks:
         """How they stand now; asks nobody."""
-        before = self._before()
+        began, why_not = self._began_us, ""
+        if began is not None and self._rebooted_us is not None and began < self._rebooted_us:
+            why_not = "the machine of the backend was started again during the outage, and its clock began anew"
+        after = None if began is None else self._first_line_after(began)
+        before = [ack for ack in self._known.acks if after is None or ack.line < after]
         last = before[-1] if before else None
-        first = self._first_after()
-        began = self._began_us
+        first = None
+        if after is not None and not why_not:
+            first = next((ack for ack in self._known.acks if ack.line >= after), None)
         return Marks(
             acknowledged=self._known.forgotten + len(before),
             last_seq=None if last is None else last.seq,
             last_at=None if last is None else last.written_at,
             first_write_at=None if first is None else first.written_at,
             outage_ms=None if first is None or began is None else max(0, first.acked_us - began) // 1000,
+            why_not=why_not,
         )
 
     def wrote_since(self, at: datetime) -> bool:
-        """Whether a write has been acknowledged on a connection that was made after an instant."""
-        opened = {line.number for line in self._known.lines if line.opened_us > self._instant_us(at)}
-        return bool(opened) and any(ack.line in opened for ack in reversed(self._known.acks))
+        """Whether a write has been acknowledged after an instant by another server, or one that was started since."""
+        after = self._first_line_after(self._instant_us(at))
+        return after is not None and bool(self._known.acks) and self._known.acks[-1].line >= after
 
     async def lost(self, marks: Marks) -> Lost | None:
         """Count what was acknowledged before the outage and is not there; None if that cannot be said."""
@@ -127,21 +140,21 @@ class Markers:
             await drop(found.connection)
         return {int(row[0]) for row in rows}
 
-    def _before(self) -> Sequence[Ack]:
-        """What was acknowledged before the outage, or so far: all that went over the connections of before it."""
-        line = self._line_of_outage()
-        return self._known.acks if line is None else [ack for ack in self._known.acks if ack.line <= line]
+    def _first_line_after(self, at_us: int) -> int | None:
+        """The first connection that was made after an instant to another life of a server than those before it.
 
-    def _first_after(self) -> Ack | None:
-        line = self._line_of_outage()
-        return None if line is None else next((ack for ack in self._known.acks if ack.line > line), None)
+        Or to the same one, after a silence that is none of a server that is being killed.
+        """
+        lives = {line.life for line in self._known.lines if line.opened_us <= at_us}
+        for line in self._known.lines:
+            if line.opened_us > at_us and (line.life not in lives or self._silent_us(line, at_us) >= SILENCE_US):
+                return line.number
+        return None
 
-    def _line_of_outage(self) -> int | None:
-        """The connection that was open when the outage began; None while none has."""
-        began = self._began_us
-        if began is None:
-            return None
-        return max((line.number for line in self._known.lines if line.opened_us <= began), default=0)
+    def _silent_us(self, line: Line, since_us: int) -> int:
+        """For how long nothing had been acknowledged when a connection was made; without a write: since an instant."""
+        last = next((ack.acked_us for ack in reversed(self._known.acks) if ack.line < line.number), since_us)
+        return line.opened_us - last
 
     def _timeline(self) -> int:
         return max((line.timeline for line in self._known.lines), default=0)
@@ -161,8 +174,15 @@ class Markers:
 
     async def _take_up(self) -> None:
         earlier = await self._file.read()
+        if earlier.boot not in {"", self._boot}:
+            earlier.forget_times()
+            self._rebooted_us = self._now_us()
+        if earlier.boot != self._boot:
+            self._file.say(f"B {self._boot}\n")
         acks = {ack.seq: ack for ack in (*earlier.acks, *self._known.acks)}
-        self._known = Known([acks[seq] for seq in sorted(acks)], earlier.lines + self._known.lines, earlier.forgotten)
+        self._known = Known(
+            [acks[seq] for seq in sorted(acks)], earlier.lines + self._known.lines, self._boot, earlier.forgotten
+        )
         self._seq = max(self._seq, max(acks, default=0) + self._unsaid(earlier))
         self._read.set()
 
@@ -187,7 +207,7 @@ class Markers:
         if found is None or not await self._number_on(found.connection):
             return None
         self._connection = found.connection
-        line = Line(len(self._known.lines) + 1, self._now_us(), found.timeline, found.host)
+        line = Line(len(self._known.lines) + 1, self._now_us(), found.timeline, found.started_us, found.host)
         self._known.lines.append(line)
         self._file.say(line.text())
         log.info("recovery_markers_connected", drill=self._drill, host=found.host, timeline=found.timeline)

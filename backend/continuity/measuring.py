@@ -25,10 +25,12 @@ class Marks:
     last_at: datetime | None = None
     """When that one was written, by its own `written_at`."""
     first_write_at: datetime | None = None
-    """The first write that was acknowledged on a connection made after the outage began: an older one may still bring
-    the answer of a primary that is just being killed."""
+    """The first write that was acknowledged after the outage began, by another server or by one that was started since:
+    a primary that is just being killed may still answer, and even take new connections."""
     outage_ms: int | None = None
     """From the beginning of the outage to that write, by the monotonic clock."""
+    why_not: str = ""
+    """Why nothing can be measured of this outage; empty while something can."""
 
 
 @dataclass(frozen=True, slots=True)

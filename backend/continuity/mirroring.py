@@ -5,7 +5,7 @@ Safe to repeat, also after a failover that has lost some of it: what is not ther
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +19,7 @@ from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime, system_caller
 from backend.continuity import lines
+from backend.continuity.asking import STEP
 from backend.continuity.core import Run
 from backend.continuity.deciding import measured
 from backend.continuity.lines import LINES, Line, caller_of
@@ -79,6 +80,7 @@ async def mirror(
     for ident, answer in answers.items():
         taken = update(RecoveryAskRow).where(RecoveryAskRow.id == ident).values(taken_at=heard_at, answer=answer)
         await session.execute(taken)
+    await _expire(session, runtime, run, heard_at)
     asks = await session.scalars(
         select(RecoveryAskRow)
         .where(RecoveryAskRow.drill == run.ref, RecoveryAskRow.taken_at.is_(None))
@@ -86,6 +88,20 @@ async def mirror(
         .limit(MAX_ASKS)
     )
     return Mirrored(asks.all())
+
+
+async def _expire(session: AsyncSession, runtime: Runtime, run: Run, now: datetime) -> None:
+    """Answer what nobody will do any more: a step that was asked for long ago, and everything once the drill is over.
+
+    Ending the drill is done however late it is found.
+    """
+    waiting = update(RecoveryAskRow).where(RecoveryAskRow.drill == run.ref, RecoveryAskRow.taken_at.is_(None))
+    if run.ended is not None:
+        await session.execute(waiting.values(taken_at=now, answer="The drill had ended."))
+        return
+    limit_s = runtime.policy.recovery.ask_within_seconds
+    late = waiting.where(RecoveryAskRow.what == STEP, RecoveryAskRow.asked_at < now - timedelta(seconds=limit_s))
+    await session.execute(late.values(taken_at=now, answer=f"It was not found within {limit_s} s: ask again."))
 
 
 def _differs(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
@@ -98,6 +114,7 @@ def _row(runtime: Runtime, run: Run, first: Line) -> RecoveryDrillRow:
         id=runtime.clock.new_id(),
         ref=started.ref,
         plan=started.plan.name,
+        practice=started.plan.practice or not started.plan.measures,
         started_by=str(started.caller["subject"]),
         started_at=first.at,
         idempotency_key=started.idempotency_key or None,

@@ -126,6 +126,8 @@ class Outage:
         run = self._telling.run
         await self._first_write(BACK_S if run.turning_back else WRITE_S)
         marks = self._measuring.marks()
+        if marks.why_not:
+            self._telling.tell(lines.Logged(at=self._clock.now(), text=f"Nothing is measured: {marks.why_not}."))
         if not self._has_first_write():
             await self._keep(marks)
         lost = await self._lost()
@@ -142,7 +144,8 @@ class Outage:
 
     async def _first_write(self, limit_s: float) -> None:
         for _ in range(round(limit_s / POLL_S)):
-            if self._measuring.marks().first_write_at is not None:
+            marks = self._measuring.marks()
+            if marks.first_write_at is not None or marks.why_not:
                 return
             await asyncio.sleep(POLL_S)
 

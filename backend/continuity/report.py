@@ -31,7 +31,7 @@ def facts_of(run: Run, told: Sequence[Line]) -> Facts:
     """Everything that a report says and that does not change any more once the drill has ended."""
     told = _until_the_end(told)
     started, ended = run.started, run.ended
-    looks = [line for line in told if isinstance(line, lines.Looked)]
+    looks = [line for line in told if isinstance(line, lines.Looked) and line.step is None]
     return {
         "profile": PROFILE,
         "ref": started.ref,

@@ -190,7 +190,7 @@ async def _attach(session: AsyncSession, runtime: Runtime, caller: Caller, row: 
 async def keep_finding(
     session: AsyncSession, runtime: Runtime, caller: Caller, ref: str, request: FindingRequest
 ) -> FollowUp:
-    """Make a finding a follow-up action of the drill's incident.
+    """Make a finding a follow-up action of the drill's incident, once for each key.
 
     Raises:
         WatchfloorError: NOT_FOUND; CONFLICT for a drill that touched nothing, and past the most there may be.
@@ -201,11 +201,16 @@ async def keep_finding(
             ErrorCode.CONFLICT,
             f"{row.ref} has no incident that an action could belong to: nothing was touched, or it only begins.",
         )
+    key = request.idempotency_key
+    if key and (number := row.finding_keys.get(key)) is not None:
+        return await incidents.follow_up(session, runtime, row.incident, number)
     if row.findings >= MAX_FINDINGS:
         raise WatchfloorError(ErrorCode.CONFLICT, f"{row.ref} has {MAX_FINDINGS} findings already.")
     wanted = FollowUpRequest(text=request.action, owner=request.owner, due_on=request.due)
     made = await incidents.add_follow_up(session, runtime, caller, row.incident, wanted)
     row.findings += 1
+    if key:
+        row.finding_keys = {**row.finding_keys, key: made.number}
     told = {"follow_up": made.id, "action": made.text, "owner": made.owner, "due": request.due.isoformat()}
     draft = _draft(row.ref, "recovery.finding.kept", "keep finding of recovery drill", told, row.incident)
     await audit.record(session, runtime, caller, draft)

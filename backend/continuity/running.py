@@ -16,7 +16,7 @@ from backend.context import system_caller
 from backend.continuity import lines
 from backend.continuity.conducting import Conductor
 from backend.continuity.core import NoRunError
-from backend.continuity.journal import Journal, JournalBusyError, JournalError, Shelf, shelf_of
+from backend.continuity.journal import REFUSED, Journal, JournalBusyError, JournalError, Shelf, shelf_of
 from backend.continuity.lines import Line, stored
 from backend.continuity.stepping import Parts
 from backend.continuity.telling import Telling
@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 5.0
 """How often journals of processes that have ended are looked for."""
+ENDING_S: Final = 5.0
+"""How long a start waits for the end of the drill before it; usually a tenth of it."""
 CALLER: Final = system_caller("recovery")
 
 
@@ -53,6 +55,12 @@ class Drills:
         current = self._conductor
         return current if current is not None and current.telling.run.ref == ref else None
 
+    async def settled(self) -> None:
+        """Wait, for a while, until a drill that has ended here is told to the database and out of the way."""
+        conductor, task = self._conductor, self._task
+        if conductor is not None and task is not None and conductor.telling.run.ended is not None:
+            await asyncio.wait({task}, timeout=ENDING_S)
+
     async def prepare(self, started: lines.Started) -> Conductor:
         """Claim the place and put the start on the disk; nothing happens before `go` or `forget`.
 
@@ -68,8 +76,9 @@ class Drills:
                     await self._shelf.release()
                     raise another(left[0])
                 journal = self._shelf.journal(started.ref)
-                await journal.append(started)
+                await self._first_line(journal, started)
             except JournalBusyError as error:
+                await self._release()
                 raise another("one of another process with this data directory") from error
             except JournalError as error:
                 await self._release()
@@ -77,6 +86,17 @@ class Drills:
                 raise WatchfloorError(ErrorCode.UNAVAILABLE, message) from error
             self._conductor = Conductor(self.parts, Telling(self.parts.runtime.clock, journal, [started]))
             return self._conductor
+
+    @staticmethod
+    async def _first_line(journal: Journal, started: lines.Started) -> None:
+        try:
+            await journal.append(started)
+        except JournalError as error:
+            with suppress(JournalError):  # a file without a whole line says nothing, and is taken away at the next look
+                if not isinstance(error, JournalBusyError):
+                    await journal.remove()
+            journal.abandon()
+            raise
 
     def go(self) -> None:
         """Conduct what was prepared."""
@@ -91,6 +111,7 @@ class Drills:
             return
         with suppress(JournalError):  # what stays there was never confirmed: it is ended at the next look
             await conductor.telling.journal.remove()
+        conductor.telling.journal.abandon()
         await conductor.close()
         self._conductor = None
         await self._release()
@@ -126,15 +147,21 @@ class Drills:
                 self.problem = ""
             except JournalBusyError:  # its process lives
                 self.problem = ""
+                await self._release()
             except JournalError as error:
                 self.problem = str(error)
                 log.critical("recovery_journals_not_read", why=str(error))
+                await self._release()
 
     async def _take_up(self, refs: Sequence[str]) -> None:
         for ref in refs:
             journal = self._shelf.journal(ref)
-            found = await journal.read()
-            telling = await self._telling(journal, found.lines, found.refused)
+            try:
+                found = await journal.read()
+                telling = await self._telling(journal, found.lines, found.refused)
+            except JournalError:
+                journal.abandon()
+                raise
             if telling is None:
                 continue
             if telling.run.ended is None:
@@ -157,7 +184,7 @@ class Drills:
             return Telling(self.parts.runtime.clock, journal, told)
         except NoRunError:
             log.critical("recovery_journal_refused", file=journal.path.name)
-            await journal.set_aside()
+            await journal.set_aside(REFUSED)
             return None
 
     def _distrust(self, refused: int) -> lines.AbortAsked:

@@ -51,6 +51,7 @@ async def start(
             without the cluster's name; CONFLICT while another one runs; UNAVAILABLE.
     """
     plan = planning.plan_named(runtime, request.plan)
+    await drills.settled()
     await drills.parts.cluster.topology()  # its name is known from its answer only, and is compared below
     await session.execute(_ONE_AT_A_TIME, {"key": _LOCK_KEY})
     if request.idempotency_key and (earlier := await _by_key(session, caller, request.idempotency_key)):

@@ -5,6 +5,7 @@ Every wait is bounded. Whatever a kind of step raises is an outcome: failed, wit
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +17,7 @@ from backend.context import Runtime
 from backend.continuity import lines
 from backend.continuity.cluster.port import Cluster, ClusterError
 from backend.continuity.core import StepRun
-from backend.continuity.kinds.base import At, Facts, Kind, Outcome
+from backend.continuity.kinds.base import At, Facts, Kind, Outcome, StoppedError
 from backend.continuity.lines import caller_of
 from backend.continuity.measuring import Look, Measure
 from backend.continuity.outage import Outage
@@ -33,9 +34,12 @@ UNDO_LEAST_S: Final = 3600.0
 LOOK_S: Final = 60.0
 """Finding out what came of a step after a crash."""
 MAX_LINE_CHARS: Final = 500
-MAX_LOG_LINES: Final = 2_000
-"""A step that says more is cut: its output is kept apart."""
+MAX_STEP_LOG_LINES: Final = 400
+"""A step that says more is cut: its output is kept apart. As many as a screen shows of a log."""
+MAX_LOG_LINES: Final = 4_000
+"""Of all steps of a drill: two megabytes of the journal."""
 _ABORTED: Final = Outcome(passed=False, summary="It was cut off because somebody ended the drill.")
+_STOPPED: Final = Outcome(passed=False, summary="It did nothing more, because somebody ended the drill.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,14 @@ class Stepping:
     def __init__(self, parts: Parts, telling: Telling, outage: Outage) -> None:
         self._parts, self._telling, self._outage = parts, telling, outage
         self._clock = parts.runtime.clock
-        self._logged = 0
+        self._logged = Counter(line.step for line in telling.told if isinstance(line, lines.Logged))
 
     async def run(self, number: int, by: str) -> None:
         """Run a step to its end."""
         telling, step = self._telling, self._telling.run.step(number)
         begun = self._clock.monotonic()
         await telling.say(lines.Begun(at=self._clock.now(), step=number, by=by))
-        if telling.run.turning_back:  # somebody ended it, or the disk did not take the line
+        if not telling.may_begin:  # somebody ended it, or the disk did not take the line
             return
         if step.plan.begins_outage:
             await self._outage.first_marker()
@@ -70,7 +74,8 @@ class Stepping:
         if isinstance(step.plan, ManualStep):  # it runs at people's hands, and ends with what they found
             return
         kind = self._kind(step)
-        state, outcome = await self._until(kind.run(self._at(step)), step.plan.timeout_seconds, abortable=True)
+        work = kind.run(self._at(step))
+        state, outcome = await self._until(work, step.plan.timeout_seconds, abortable=True)
         took_ms = round((self._clock.monotonic() - begun) * 1000)
         await self._outage.refine(number, outcome.facts)
         await self._say_ended(number, state, outcome, took_ms)
@@ -97,7 +102,10 @@ class Stepping:
         await self._telling.say(lines.UndoBegun(at=self._clock.now(), step=number))
         limit_s = max(UNDO_LEAST_S, step.plan.timeout_seconds)
         kind = self._kind(step)
-        state, outcome = await self._until(kind.undo(self._at(step), step.facts), limit_s, abortable=False)
+        work = kind.undo(self._at(step, undoing=True), step.facts)
+        state, outcome = await self._until(work, limit_s, abortable=False)
+        if self._telling.given_up.is_set():  # whoever ended the drill has said that this was not undone
+            return
         await self._telling.say(
             lines.Undone(
                 at=self._clock.now(),
@@ -142,12 +150,15 @@ class Stepping:
     def _kind(self, step: StepRun) -> Kind:
         return self._parts.kinds[step.plan.kind]
 
-    def _at(self, step: StepRun) -> At:
+    def _at(self, step: StepRun, *, undoing: bool = False) -> At:
         telling, number = self._telling, step.number
 
         async def note(facts: Facts) -> None:
             await telling.say(lines.Noted(at=self._clock.now(), step=number, facts=dict(facts)))
             await self._outage.refine(number, facts)
+            # nobody can end the drill between this and what the step does next: one event loop runs both
+            if telling.given_up.is_set() or not (undoing or telling.may_begin):
+                raise StoppedError
 
         return At(
             runtime=self._parts.runtime,
@@ -164,10 +175,14 @@ class Stepping:
         )
 
     def _log(self, number: int, text: str) -> None:
-        self._logged += 1
-        if self._logged <= MAX_LOG_LINES:
-            said = _clean(text.replace("\n", " "))[:MAX_LINE_CHARS]
-            self._telling.tell(lines.Logged(at=self._clock.now(), step=number, text=said))
+        said, whole = self._logged[number], self._logged.total()
+        if said >= MAX_STEP_LOG_LINES or whole >= MAX_LOG_LINES:
+            return
+        self._logged[number] += 1
+        text = _clean(text.replace("\n", " "))[:MAX_LINE_CHARS]
+        if said + 1 == MAX_STEP_LOG_LINES or whole + 1 == MAX_LOG_LINES:
+            text = f"Step {number} says more, which is not kept here: its log ends with this line."
+        self._telling.tell(lines.Logged(at=self._clock.now(), step=number, text=text))
 
     def _cut(self, output: str) -> str:
         limit = self._telling.run.started.keep_output_chars
@@ -180,9 +195,10 @@ class Stepping:
     ) -> tuple[StepState, Outcome]:
         """What came of something, at the latest when its time is over or the drill is ended."""
         task = asyncio.create_task(work, name="recovery step")
-        asked = asyncio.create_task(self._telling.abort_asked.wait(), name="abort of a recovery drill")
+        told = self._telling.abort_asked if abortable else self._telling.given_up
+        asked = asyncio.create_task(told.wait(), name="abort of a recovery drill")
         try:
-            await asyncio.wait({task, asked} if abortable else {task}, timeout=limit_s, return_when="FIRST_COMPLETED")
+            await asyncio.wait({task, asked}, timeout=limit_s, return_when="FIRST_COMPLETED")
             if task.done():
                 return _outcome(task)
             late = Outcome(passed=False, summary=f"It was not over within {limit_s:.0f} s.")
@@ -203,6 +219,8 @@ def _outcome(task: "asyncio.Task[Outcome | None]") -> tuple[StepState, Outcome]:
         outcome = task.result()
     except ClusterError as error:
         return StepState.FAILED, Outcome(passed=False, summary=str(error))
+    except StoppedError:
+        return StepState.INTERRUPTED, _STOPPED
     except asyncio.CancelledError:
         return StepState.FAILED, Outcome(passed=False, summary="It was cancelled from within.")
     # the boundary to the kinds of steps: whatever one raises, the drill has to roll back

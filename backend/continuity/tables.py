@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, Text, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,6 +21,8 @@ class RecoveryDrillRow(Base):
     ref: Mapped[str] = mapped_column(String(REF_CHARS), unique=True)
     plan: Mapped[Name]
     state: Mapped[str] = mapped_column(String(20))
+    practice: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    """It counts as no test: its plan said so when it was started, or measures nothing."""
     started_by: Mapped[Name]
     started_at: Mapped[UtcTime]
     ended_at: Mapped[UtcTime | None]
@@ -39,6 +41,8 @@ class RecoveryDrillRow(Base):
     report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     """The facts that were signed."""
     findings: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    finding_keys: Mapped[Json] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))
+    """The numbers of follow-up actions by the keys with which they were asked for."""
 
     __table_args__ = (
         Index("uq_recovery_drills_running", "running", unique=True),

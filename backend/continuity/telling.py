@@ -38,6 +38,8 @@ class Telling:
         self.changed = asyncio.Event()
         """Set whenever something was said."""
         self.abort_asked = asyncio.Event()
+        self.given_up = asyncio.Event()
+        """Set once somebody else has ended the drill: whatever is at work here stops, a rollback too."""
         self._turn = asyncio.Lock()
 
     def tell(self, line: Line) -> None:
@@ -73,6 +75,12 @@ class Telling:
                     log.critical("recovery_line_not_kept", drill=self.run.ref, why=str(error))
                     return False
         return True
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether a step may do something now: nobody ends the drill, and nothing that it said is missing on disk."""
+        ending = self.abort_asked.is_set() or self.given_up.is_set()
+        return not (ending or self.run.turning_back or self.run.ended is not None)
 
     def progress(self, step: int, percent: int) -> None:
         """Note how far a step is; nobody finds that again after a crash."""

@@ -55,6 +55,22 @@ class Timeline:
             self._told = n
         return True
 
+    async def add(self, text: str) -> None:
+        """Tell the incident, if there is one, something that no line says.
+
+        Raises:
+            Exception: what the service, the database or its driver raises.
+        """
+        run = self._telling.run
+        incident = run.incident
+        if incident is None:
+            return
+        now = self._runtime.clock.now()
+        request = NoteRequest(text=text[:2000], occurred_at=now, idempotency_key=f"{run.ref}:aside")
+        await self._reserve.attempt(
+            lambda session: incidents.note(session, self._runtime, CALLER, incident, request), TELL_S
+        )
+
     async def _declare(self, run: Run) -> None:
         rules, started = self._runtime.policy.recovery, run.started
         request = DeclareRequest(

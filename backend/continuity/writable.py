@@ -23,8 +23,12 @@ ASK_EVERY_S: Final = 0.1
 PROBE_LIMIT_S: Final = 5.0
 """A write of one row that takes longer was not taken."""
 _DRIVER: Final = "postgresql+psycopg://"
-_TIMELINE: Final = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint"
-"""Which history the server writes; it rises with every promotion. Fails on a standby."""
+_LIFE: Final = (
+    "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint,"
+    " (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
+)
+"""Which history the server writes; it rises with every promotion. And when the server was started, in microseconds: one
+that was killed and started again goes on with its history. Fails on a standby."""
 _PROBE: Final = (
     "INSERT INTO recovery_markers (drill, seq, written_at)"
     " SELECT %(drill)s::text, least(min(seq), 0) - 1, %(at)s::timestamptz FROM recovery_markers WHERE drill = %(drill)s"
@@ -41,6 +45,8 @@ class Writable:
     connection: Connection
     host: str
     timeline: int
+    started_us: int
+    """When the server was started, by its own clock."""
 
 
 def places_of(database_url: str) -> list[dict[str, Any]]:
@@ -109,7 +115,7 @@ async def _ask(place: Mapping[str, Any], purpose: str) -> Writable | None:
                 **{**place, "target_session_attrs": "read-write", "application_name": f"{DEDICATED_PREFIX}{purpose}"},
                 autocommit=True,
             )
-            row = await (await connection.execute(_TIMELINE)).fetchone()
+            row = await (await connection.execute(_LIFE)).fetchone()
     except (psycopg.Error, OSError, TimeoutError):
         if connection is not None:
             await drop(connection)
@@ -118,8 +124,8 @@ async def _ask(place: Mapping[str, Any], purpose: str) -> Writable | None:
         if connection is not None:
             await drop(connection)
         raise
-    timeline = int(row[0]) if row is not None else 0
-    return Writable(connection, str(place.get("host") or place.get("hostaddr") or ""), timeline)
+    timeline, started_us = (int(row[0]), int(row[1])) if row is not None else (0, 0)
+    return Writable(connection, str(place.get("host") or place.get("hostaddr") or ""), timeline, started_us)
 
 
 def hang_up(connection: Connection) -> None:

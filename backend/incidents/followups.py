@@ -77,6 +77,18 @@ async def add(
     return show(row, work.now)
 
 
+async def one(session: AsyncSession, runtime: Runtime, incident: str, number: int) -> FollowUp:
+    """One by its number.
+
+    Raises:
+        WatchfloorError: NOT_FOUND.
+    """
+    row = await session.get(IncidentFollowUp, (incident, number))
+    if row is None:
+        raise not_found("follow-up action", follow_up_id(incident, number))
+    return show(row, runtime.clock.now())
+
+
 def _owned(row: IncidentFollowUp) -> str:
     owner = f", {row.owner}" if row.owner else ""
     return f"{owner}, by {row.due_on}" if row.due_on else owner

@@ -7,6 +7,7 @@ from backend.incidents.evidence import Named, attach, attach_answer, content_of,
 from backend.incidents.followups import add as add_follow_up
 from backend.incidents.followups import change as change_follow_up
 from backend.incidents.followups import counts as follow_up_counts
+from backend.incidents.followups import one as follow_up
 from backend.incidents.followups import page as follow_ups
 from backend.incidents.listing import IncidentFilter, declared_around, open_ones, stats
 from backend.incidents.listing import page as incidents
@@ -29,39 +30,10 @@ from backend.incidents.working import change, correct, link, note, report_sent, 
 from backend.standins import replace_name
 
 __all__ = [
-    "IncidentFilter",
-    "Named",
-    "Record",
-    "add_follow_up",
-    "advance",
-    "attach",
-    "attach_answer",
-    "change",
-    "change_follow_up",
-    "close",
-    "content_of",
-    "correct",
-    "declare",
-    "declared_around",
-    "follow_up_counts",
-    "follow_ups",
-    "forget_person",
-    "get_incident",
-    "incident_timeline",
-    "incidents",
-    "link",
-    "note",
-    "open_ones",
-    "pieces",
-    "record_of",
-    "reopen",
-    "report_sent",
-    "resolve",
-    "set_milestone",
-    "set_role",
-    "snapshot",
-    "stats",
-    "tick",
+    "IncidentFilter", "Named", "Record", "add_follow_up", "advance", "attach", "attach_answer", "change",
+    "change_follow_up", "close", "content_of", "correct", "declare", "declared_around", "follow_up", "follow_up_counts",
+    "follow_ups", "forget_person", "get_incident", "incident_timeline", "incidents", "link", "note", "open_ones",
+    "pieces", "record_of", "reopen", "report_sent", "resolve", "set_milestone", "set_role", "snapshot", "stats", "tick",
     "unlink",
 ]  # fmt: skip
 

@@ -142,3 +142,4 @@ def doubts(policy: Policy) -> Iterator[Finding]:
         yield ("roles",), "a freeze could never be lifted: no role holds approve_thaw"
     if Permission.FREEZE_OPERATIONS not in held:
         yield ("roles",), "nobody could stop trading: no role holds freeze_operations"
+    yield from recovery_checks.doubts(policy.recovery)

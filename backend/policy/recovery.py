@@ -147,6 +147,11 @@ class Plan(PolicyTable):
     preconditions: Annotated[tuple[PreconditionName, ...], Field(min_length=1), AfterValidator(unique)]
     steps: Annotated[tuple[AnyStep, ...], Field(min_length=1, max_length=50)]
 
+    @property
+    def measures(self) -> bool:
+        """Whether a drill of it has an outage with a beginning and an end, and so a recovery time."""
+        return any(step.begins_outage for step in self.steps) and any(step.ends_outage for step in self.steps)
+
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         unique(tuple(step.name for step in self.steps))
@@ -188,6 +193,10 @@ class RecoveryRules(PolicyTable):
     """What the backend's data directory has to have left."""
     heard_within_seconds: PositiveCount
     """A drill whose backend has not been heard of for longer is said to be without one."""
+    ask_within_seconds: PositiveCount
+    """A step that somebody let run at another backend is not taken later than this: the hour may be another one."""
+    look_again_seconds: PositiveCount
+    """Before a destructive step preconditions are looked at again if the last look is older."""
     keep_output_kb: PositiveCount
     """How much of a step's output is kept."""
     incident_type: Text

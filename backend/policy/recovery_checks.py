@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from backend.policy.lookup import list_of, no_such, table_of
 from backend.policy.mistakes import Path
+from backend.policy.recovery import RecoveryRules
 
 Finding = tuple[Path, str]
 _AT: Final = ("watchfloor", "recovery")
@@ -34,6 +35,16 @@ def wrong_names(data: dict[str, Any]) -> Iterator[Finding]:
             yield from _objectives(data, plan, at)
             yield from _steps(data, plan, at, rows)
             yield from _whole(plan, at)
+
+
+def doubts(rules: RecoveryRules) -> Iterator[Finding]:
+    """What is allowed and probably not meant."""
+    for index, plan in enumerate(rules.plans):
+        if not (plan.practice or plan.measures):
+            told = (
+                "is not set, yet no step begins an outage that another one ends: nothing is measured, and a drill of it"
+            )
+            yield (*_AT, "plans", index, "practice"), f"{told} does not count as the test of the audit schedule"
 
 
 def _objectives(data: dict[str, Any], plan: dict[str, Any], at: Path) -> Iterator[Finding]:

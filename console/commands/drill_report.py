@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from console.client import recovery as client
+from console.client.api import new_idempotency_key
 from console.commands.base import Call, command, write_new
 from console.commands.output import instant, note, outside, write_whole_lines
 from console.term.sanitize import clean
@@ -71,7 +72,9 @@ def sign(call: Call, ref: str, *, sha256: str, statement: str) -> None:
 @command("drill.finding")
 def finding(call: Call, ref: str, *, action: str, owner: str, due: datetime) -> None:
     """Make a finding of a drill a follow-up action."""
-    request = FindingRequest(action=action, owner=owner, due=date(due.year, due.month, due.day))
+    request = FindingRequest(
+        action=action, owner=owner, due=date(due.year, due.month, due.day), idempotency_key=new_idempotency_key()
+    )
     made = call.ask(lambda api: client.finding(api, ref, request))
     whose = f"{outside(made.owner, 40)}, due {made.due_on}"
     call.answer(made, lambda: [f"Kept in {outside(made.incident, 20)}: {outside(made.text, 200)} ({whose})."])

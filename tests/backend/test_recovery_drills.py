@@ -155,7 +155,7 @@ async def test_a_rollback_that_fails_says_what_is_left_to_do_and_goes_on(databas
 async def test_a_steady_state_that_does_not_come_back_is_unresolved_although_every_step_passed(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.continuity.conducting.SETTLE_S", 0.1)
+    monkeypatch.setattr("backend.continuity.looking.SETTLE_S", 0.1)
     async with floor(database_url, tmp_path) as here:
         here.stage.steady.after = False
         drill = await here.whole()

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from backend.continuity.kinds import cluster as cluster_kind
 from backend.continuity.kinds.base import Outcome
+from backend.continuity.kinds.left_behind import still_there
 from backend.continuity.kinds.registry import KINDS
 from backend.runtime import build_runtime
 from backend.settings import Settings
@@ -99,7 +101,56 @@ async def test_a_command_that_takes_too_long_ends_with_all_it_started(stand: Sta
         with suppress(ProcessLookupError):
             os.kill(pid, 0)
             assert (await asyncio.to_thread(Path(f"/proc/{pid}/stat").read_text)).rpartition(") ")[2][0] == "Z"
-    assert stand.noted == {"began": True}
+    assert stand.noted["began"] is True
+    assert stand.noted["pid"] == int((tmp_path / "own").read_text())
+
+
+async def test_a_command_that_outlived_its_backend_is_ended_and_said_to_be(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/child; sleep 61; touch {tmp_path}/acted"
+    step = step_of("command", argv=["sh", "-c", script])
+    monkeypatch.setattr("backend.continuity.kinds.left_behind.TERM_GRACE_S", 0.2)
+
+    async def gone(_: object) -> None:
+        """A process that is killed ends nobody."""
+
+    with monkeypatch.context() as killed:
+        killed.setattr("backend.continuity.kinds.command._end", gone)
+        running = asyncio.create_task(KINDS["command"].run(stand.at(step)))
+        while not (tmp_path / "child").exists() or "pid" not in stand.noted:  # noqa: ASYNC110  another process
+            await asyncio.sleep(0.02)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    facts = dict(stand.noted)
+    assert still_there(facts)
+    assert still_there({**facts, "started_ticks": facts["started_ticks"] - 1}) == []  # the number is another's
+    assert still_there({**facts, "boot": "another"}) == []
+    found = await KINDS["command"].look(stand.at(step), facts)
+    assert found is not None
+    assert not found.passed
+    assert "still at work without it, and ended now" in found.summary
+    assert still_there(facts) == []
+    assert await KINDS["command"].look(stand.at(step), facts) is None
+    assert (await KINDS["command"].undo(stand.at(step), facts)).passed
+
+
+async def test_what_a_command_left_on_purpose_stays_when_it_is_undone(stand: Stand, tmp_path: Path) -> None:
+    step = step_of("command", argv=["sh", "-c", f"sleep 30 & echo $! > {tmp_path}/child"], undo_argv=["true"])
+    kind = KINDS["command"]
+    outcome = await kind.run(stand.at(step))
+    assert (await kind.undo(stand.at(step), {**stand.noted, **outcome.facts})).passed
+    child = int((tmp_path / "child").read_text())
+    os.kill(child, 9)  # it is there
+
+
+async def test_a_kill_is_asked_for_until_its_step_is_over(stand: Stand) -> None:
+    began = stand.runtime.clock.now()
+    await KINDS["cluster"].run(stand.at(KILL))
+    assert isinstance(stand.cluster, MemoryCluster)
+    assert stand.cluster.deadline is not None
+    assert timedelta(seconds=29) < stand.cluster.deadline - began < timedelta(seconds=45)
 
 
 async def test_a_command_that_leaves_something_behind_is_over_when_it_ends(stand: Stand) -> None:

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 
 from backend.context import Runtime
 from backend.continuity import markers as under_test
-from backend.continuity.marker_file import Ack
+from backend.continuity.marker_file import Ack, Known, Line
 from backend.continuity.markers import Markers, judged, marker_path
 from backend.continuity.measuring import Lost
 from backend.continuity.writable import connect, places_of, took_write
@@ -203,3 +204,62 @@ def test_what_is_lost_is_judged_by_what_survived() -> None:
     assert judged(acks, set(), all_known=True) == Lost(markers=10, rpo_ms=900)
     assert judged(acks, set(), all_known=False) is None
     assert judged([], set(), all_known=True) == Lost(markers=0, rpo_ms=0)
+
+
+def known_markers(database_url: str, place: Path, lines: list[Line], acks: list[Ack]) -> Markers:
+    """Markers that remember these connections and writes; instants are seconds before now."""
+    markers = Markers(runtime_of(database_url, place), DRILL)
+    markers._known = Known(acks, lines)
+    return markers
+
+
+def ago(markers: Markers, seconds: float) -> int:
+    return markers._now_us() - round(seconds * 1_000_000)
+
+
+def test_a_primary_that_is_being_killed_and_takes_a_new_connection_is_not_back(database_url: str, place: Path) -> None:
+    markers = known_markers(database_url, place, [], [])
+    markers._known.lines = [
+        Line(1, ago(markers, 20), 1, 500, "a"), Line(2, ago(markers, 9.9), 1, 500, "a"),
+    ]  # fmt: skip
+    markers._known.acks = [Ack(1, 1, 0, 0, ago(markers, 11)), Ack(2, 2, 0, 0, ago(markers, 9.8))]
+    markers.outage_began(markers._runtime.clock.now() - timedelta(seconds=10))
+    marks = markers.marks()
+    assert (marks.acknowledged, marks.last_seq, marks.first_write_at) == (2, 2, None)
+    assert not markers.wrote_since(markers._runtime.clock.now() - timedelta(seconds=10))
+    markers._known.lines.append(Line(3, ago(markers, 2), 1, 900, "a"))  # started again, without a promotion
+    markers._known.acks.append(Ack(3, 3, 0, 0, ago(markers, 1)))
+    marks = markers.marks()
+    assert (marks.acknowledged, marks.last_seq) == (2, 2)
+    assert marks.outage_ms is not None
+    assert 8_900 <= marks.outage_ms <= 9_100
+    assert markers.wrote_since(markers._runtime.clock.now() - timedelta(seconds=10))
+
+
+@pytest.mark.parametrize(("silent_s", "back"), [(4.0, False), (6.0, True)])
+def test_a_server_that_was_cut_off_for_a_while_is_back_without_having_been_started(
+    silent_s: float, *, back: bool, database_url: str, place: Path
+) -> None:
+    markers = known_markers(database_url, place, [], [])
+    markers._known.lines = [Line(1, ago(markers, 20), 1, 500, "a"), Line(2, ago(markers, 10 - silent_s), 1, 500, "a")]
+    markers._known.acks = [Ack(1, 1, 0, 0, ago(markers, 10)), Ack(2, 2, 0, 0, ago(markers, 1))]
+    markers.outage_began(markers._runtime.clock.now() - timedelta(seconds=10.5))
+    assert (markers.marks().first_write_at is not None) is back
+
+
+async def test_after_the_machine_was_started_again_nothing_is_measured_rather_than_wrong(
+    database_url: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "boot_id", lambda: "before")
+    async with writing(runtime_of(database_url, place)) as first:
+        began = first._runtime.clock.now()
+    monkeypatch.setattr(under_test, "boot_id", lambda: "after")
+    async with writing(runtime_of(database_url, place)) as during:
+        during.outage_began(began)
+        marks = during.marks()
+        assert (marks.first_write_at, marks.outage_ms) == (None, None)
+        assert "was started again" in marks.why_not
+        await until(lambda: during.wrote_since(began))  # what waits for writes need not wait for ever
+        during.outage_began(during._runtime.clock.now())  # what begins afterwards is measured
+        assert during.marks().why_not == ""
+        assert during.marks().acknowledged > 5

@@ -197,9 +197,14 @@ async def test_a_finding_becomes_a_follow_up_action(database_url: str, tmp_path:
         )  # fmt: skip
         overview = (await here.http.get("/v1/overview")).json()
         assert overview["follow_ups_open"] == 1
-        assert (await here.get(drill.ref)).findings == 1
+        keyed = {**said, "idempotency_key": "once", "action": "Look at the standby's disk"}
+        twice = [(await here.http.post(path, json=keyed)).json() for _ in range(2)]
+        assert twice[0]["number"] == twice[1]["number"] == 2
+        assert (await here.get(drill.ref)).findings == 2
         assert "Give the standby more memory" in (await report(here.http, drill.ref)).text
-        [entry] = await entries(here, drill.ref, "recovery.finding.kept")
+        kept = await entries(here, drill.ref, "recovery.finding.kept")
+        assert len(kept) == 2
+        [entry] = [one for one in kept if one["new_value"]["action"] == said["action"]]
         assert entry["new_value"]["follow_up"] == made.json()["id"]
         assert (await here.http.post(path, json={**said, "action": "x" * 201})).status_code == 422
         async with await here.app.as_(AUDITOR) as auditor:

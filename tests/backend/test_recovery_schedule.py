@@ -73,6 +73,24 @@ async def test_a_plan_that_is_practice_is_no_test(database_url: str, tmp_path: P
         assert len(await look(here.app)) == 1
 
 
+async def test_a_plan_that_measures_nothing_is_no_test(database_url: str, tmp_path: Path) -> None:
+    async with floor(database_url, tmp_path, {"name": "first"}) as here:
+        await ledger_began_long_ago(here.app)
+        assert (await here.whole()).state is DrillState.PASSED
+        assert len(await look(here.app)) == 1
+
+
+async def test_what_was_practice_stays_practice_whatever_the_policy_says_later(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with floor(database_url, tmp_path) as here:
+        await ledger_began_long_ago(here.app)
+        put_on(here.app, here.stage, [plan_of(*PLAN_STEPS).model_copy(update={"practice": True})])
+        assert (await here.whole()).state is DrillState.PASSED
+        put_on(here.app, here.stage, [plan_of(*PLAN_STEPS)])
+        assert len(await look(here.app)) == 1
+
+
 async def test_a_quarter_after_the_last_one_it_is_overdue_again(database_url: str, tmp_path: Path) -> None:
     async with floor(database_url, tmp_path) as here:
         await here.whole()

@@ -154,7 +154,10 @@ async def asked_and_left(pair: Pair, monkeypatch: pytest.MonkeyPatch, *, busy: b
     monkeypatch.setattr(Pair, "kill_primary", kill)
     monkeypatch.setattr(serving, "asdict", lambda _: {})
     app = application(pair, Showing(pair, Keeper(pair), "pair", pair.now))
-    messages = [{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}]
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"", "more_body": False},
+        {"type": "http.disconnect"},
+    ]
 
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(0.02)
@@ -166,9 +169,9 @@ async def asked_and_left(pair: Pair, monkeypatch: pytest.MonkeyPatch, *, busy: b
     scope = {"type": "http", "method": "POST", "path": "/kill-primary", "query_string": b"", "headers": []}
     if busy:
         async with pair.acting("something else"):
-            await app(scope, receive, send)  # type: ignore[arg-type]
+            await app(scope, receive, send)
     else:
-        await app(scope, receive, send)  # type: ignore[arg-type]
+        await app(scope, receive, send)
     await asyncio.sleep(0.1)
     return happened
 
@@ -229,7 +232,7 @@ async def test_a_log_that_can_be_neither_counted_nor_kept_is_left(pair: Pair, mo
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rewinding.shutil, "copytree", full)
+    monkeypatch.setattr("watchfloor.pair.rewinding.shutil.copytree", full)
     with pytest.raises(PairError, match="could not be counted, and its log cannot be kept: No space left"):
         await rewound(pair, monkeypatch)
     assert pair.kept.now.diverged == "a"

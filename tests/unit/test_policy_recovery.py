@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backend.policy.layers import BUILT_IN
-from backend.policy.load import load_policy
+from backend.policy.load import load_policy, load_with_warnings
 from backend.policy.mistakes import PolicyError
 
 PLAN = """
@@ -57,6 +57,18 @@ def test_a_plan_that_brings_the_cluster_back_is_taken(tmp_path: Path, steps: str
     file = tmp_path / "own.toml"
     file.write_text(PLAN + steps, encoding="utf-8")
     assert [plan.name for plan in load_policy(str(file)).recovery.plans] == ["own"]
+
+
+def test_a_plan_that_measures_nothing_is_doubted(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(PLAN + ASK, encoding="utf-8")
+    [doubt] = load_with_warnings(str(file)).warnings
+    assert f"{AT}.practice: is not set, yet no step begins an outage" in str(doubt)
+    file.write_text(PLAN + "practice = true" + ASK, encoding="utf-8")
+    assert not load_with_warnings(str(file)).warnings
+    measured = KILL + "begins_outage = true" + PROMOTE + "ends_outage = true" + BACK
+    file.write_text(PLAN + measured, encoding="utf-8")
+    assert not load_with_warnings(str(file)).warnings
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -1,6 +1,8 @@
 """The journal of a drill: what no crash, no disk and no stranger can do to it."""
 
+import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,3 +124,38 @@ async def test_half_a_line_that_the_disk_took_is_taken_back(shelf: Shelf, monkey
     await journal.let_go()
     found = await shelf.journal("DR-1").read()
     assert (len(found.lines), found.refused) == (2, 0)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_journal_whose_first_access_fails_can_be_opened_again_by_the_same_process(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, *, silent: bool
+) -> None:
+    journal = shelf.journal("DR-1")
+    await journal.append(line("one"))
+    await journal.let_go()
+    read, answering = os.pread, threading.Event()
+
+    def fail(*of: int) -> bytes:
+        if silent:
+            answering.wait(10)
+            return read(*of)
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pread", fail)
+        broken.setattr(journals, "ANSWER_S", 0.1)
+        first = shelf.journal("DR-1")
+        with pytest.raises(JournalError):
+            await first.read()
+        first.abandon()
+        answering.set()
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                found = await (again := shelf.journal("DR-1")).read()
+            except JournalBusyError:  # the disk has not let go of it yet
+                await asyncio.sleep(0.02)
+            else:
+                break
+    assert len(found.lines) == 1
+    await again.let_go()

@@ -9,6 +9,11 @@ from backend.context import Caller, Runtime
 from backend.continuity.cluster.port import Cluster
 from backend.policy.recovery import AnyStep, Step
 
+
+class StoppedError(Exception):
+    """The drill is being ended: nothing that a step is about to do may be begun any more."""
+
+
 S = TypeVar("S", bound=Step)
 Facts = Mapping[str, Any]
 """What a kind wants to find again when it undoes or looks after a crash: values that have a JSON form, no floats.
@@ -29,7 +34,8 @@ class At:
     log: Callable[[str], None]
     """Write a line into the drill's log pane."""
     note: Callable[[Facts], Awaitable[None]]
-    """Keep facts before something is done, so that they outlive this process: on disk once it was awaited."""
+    """Keep facts before something is done, so that they outlive this process: on disk once it was awaited. Raises
+    StoppedError where the drill is being ended; what comes right after it, without waiting in between, may be done."""
     progress: Callable[[int], None]
     """Per cent."""
     drill_began_at: datetime

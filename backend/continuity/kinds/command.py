@@ -1,6 +1,7 @@
 """Command steps: a program of this machine, run as it is, never through a shell.
 
-Signals nothing but the process group of a command it has started itself. What a command prints is text from outside.
+Signals nothing but what a command of the drill has started: what outlived the backend that ran it too. What a command
+prints is text from outside.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from typing import BinaryIO, Final
 
 from backend.context import Runtime
 from backend.continuity.cluster.port import Cluster
-from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
+from backend.continuity.kinds import left_behind
+from backend.continuity.kinds.base import At, Facts, Outcome, StoppedError, of_kind
 from backend.policy.recovery import AnyStep, CommandStep
 
 TERM_GRACE_S: Final = 3.0
@@ -27,6 +29,8 @@ DRAIN_LIMIT_S: Final = 0.5
 PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR")
 """What of this process's environment a command sees: none of our settings, which hold secrets."""
 DRILL_VARIABLE: Final = "WATCHFLOOR_DRILL"
+_EXIT_CODE: Final = "exit_code"
+"""Of what has ended under the eyes of its backend: what it has left behind on purpose stays."""
 _CHUNK_BYTES: Final = 65_536
 _MAX_LINE_CHARS: Final = 300
 _KIB: Final = 1024
@@ -87,7 +91,7 @@ class CommandKind:
         ran = await _run(at, own.argv)
         if isinstance(ran, Outcome):
             return ran
-        facts = {"exit_code": ran.exit_code}
+        facts = {_EXIT_CODE: ran.exit_code}
         if ran.exit_code != own.exit_code:
             summary = f"It ended with {_ended(ran.exit_code)}, not with {own.exit_code}."
             return Outcome(passed=False, summary=summary, output=ran.output(), facts=facts)
@@ -101,6 +105,12 @@ class CommandKind:
         own = _own(at.step)
         if not facts.get("began"):
             return Outcome(passed=True, summary="It was never run.")
+        if facts.get(_EXIT_CODE) is None and (found := await left_behind.ended(facts)):
+            at.log(f"The command outlived its backend: {found}.")
+            if left_behind.still_there(facts):
+                return Outcome(
+                    passed=False, summary=f"The command outlived its backend: {found}.", left_to_do=_kill_them(facts)
+                )
         if not own.undo_argv:
             return Outcome(passed=True, summary="The plan names nothing that undoes it.")
         left = (f"Find out how far this came, and run it again: {shlex.join(own.undo_argv)}",)
@@ -112,13 +122,21 @@ class CommandKind:
             return Outcome(passed=False, summary=summary, output=ran.output(), left_to_do=left)
         return Outcome(passed=True, summary=f"{shlex.join(own.undo_argv)} ended with 0.", output=ran.output())
 
-    async def look(self, at: At, facts: Facts) -> Outcome | None:  # noqa: ARG002  the protocol's
-        """Nobody saw how it ended."""
-        return None
+    async def look(self, at: At, facts: Facts) -> Outcome | None:
+        """Nobody saw how it ended; what is still at work of it is ended, so that it does nothing more."""
+        found = await left_behind.ended(facts)
+        if not found:
+            return None
+        at.log(f"The command outlived its backend: {found}.")
+        return Outcome(passed=False, summary=f"Its backend ended in the middle of it: {found}")
 
 
 def _own(step: AnyStep) -> CommandStep:
     return of_kind(step, CommandStep)
+
+
+def _kill_them(facts: Facts) -> tuple[str, ...]:
+    return (f"End what the command has started: kill -KILL -- -{facts[left_behind.PID]}",)
 
 
 def _ended(code: int) -> str:
@@ -147,10 +165,20 @@ async def _run(at: At, argv: Sequence[str]) -> _Ran | Outcome:
             return Outcome(passed=False, summary=f"{argv[0]} cannot be run: {error.strerror}.")
         out_end.close()
         err_end.close()
+        await _noted(at, process)
         streams = [_Kept(limit), _Kept(limit)]
         reading = [asyncio.create_task(_read(at, *one)) for one in zip((out, err), streams, strict=True)]
         code = await _to_its_end(process, reading)
     return _Ran(code, streams[0].text(), streams[1].text())
+
+
+async def _noted(at: At, process: asyncio.subprocess.Process) -> None:
+    """Keep what finds the command again should it outlive this process; what is ended meanwhile ends with its group."""
+    try:
+        await at.note({**left_behind.facts_of(process.pid), _EXIT_CODE: None})
+    except (asyncio.CancelledError, StoppedError):
+        await _end(process)
+        raise
 
 
 @asynccontextmanager

@@ -148,8 +148,12 @@ class FindingScreen(FormScreen):
     BUTTON = "Keep it"
 
     def __init__(self, drill: RecoveryDrill) -> None:
+        from console.client.api import new_idempotency_key
+
         super().__init__(f"A finding of {drill.ref}")
         self._drill = drill
+        self._key = new_idempotency_key()
+        """Sent again after an answer that never came, it is kept once."""
 
     def sentence(self, view: View) -> Line:
         """What becomes of it."""
@@ -179,7 +183,9 @@ class FindingScreen(FormScreen):
         """Keep it."""
         due = self._due()
         assert due is not None  # noqa: S101  the button is off without it
-        request = FindingRequest(action=self.text("action"), owner=self.text("owner"), due=due)
+        request = FindingRequest(
+            action=self.text("action"), owner=self.text("owner"), due=due, idempotency_key=self._key
+        )
         self.ask(SEND, lambda api: recovery.finding(api, self._drill.ref, request))
 
     def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
