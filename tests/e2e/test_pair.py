@@ -78,6 +78,29 @@ async def test_without_waiting_the_loss_is_counted_exactly() -> None:
         await pair.ready("b")
 
 
+async def test_without_waiting_a_standby_that_lacks_too_much_does_not_become_primary() -> None:
+    with running_pair(ASYNCHRONOUS) as pair:
+        topology = await pair.ready()
+        assert any("Commits wait for nobody" in remark for remark in topology.remarks)
+        receiver = stop_receiving(pair, "b")
+        with psycopg.connect(pair.url(topology), autocommit=True) as connection:
+            connection.execute(
+                "CREATE TABLE filling AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 40000) n"
+            )
+        deadline = time.monotonic() + 60
+        while "MiB may be lost" not in (await pair.cluster.topology()).problem:
+            assert time.monotonic() < deadline, "nobody says that it lacks too much"
+            await asyncio.sleep(0.1)
+        await pair.cluster.kill_primary()
+        os.kill(receiver, signal.SIGKILL)
+        with pytest.raises(ClusterError, match=r"MiB behind when the primary answered last .* start a again"):
+            await pair.cluster.fail_over()
+        await pair.cluster.restart("a")
+        await pair.ready("a")
+        with psycopg.connect(pair.url(topology), autocommit=True) as connection:
+            assert connection.execute("SELECT count(*) FROM filling").fetchone() == (40000,)
+
+
 async def test_a_standby_that_is_not_in_step_does_not_become_primary() -> None:
     with running_pair() as pair:
         topology = await pair.ready()
