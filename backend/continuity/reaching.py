@@ -37,10 +37,20 @@ class Reached:
     """The database could not be asked whether they may."""
 
 
-def _reaching(demand: Demand) -> Callable[..., Awaitable[Reached]]:
+def _named(request: Request, drills: CurrentDrills) -> Conductor | None:
+    return drills.find(str(request.path_params["ref"]).strip().upper())
+
+
+def _any(_: Request, drills: CurrentDrills) -> Conductor | None:
+    return drills.current
+
+
+def _reaching(
+    demand: Demand, find: Callable[[Request, CurrentDrills], Conductor | None] = _named
+) -> Callable[..., Awaitable[Reached]]:
     async def reached(request: Request, runtime: CurrentRuntime, drills: CurrentDrills) -> Reached:
         admit: Admit = request.app.state.admit
-        conductor = drills.find(str(request.path_params["ref"]).strip().upper())
+        conductor = find(request, drills)
         if conductor is None:
             async with runtime.database.transaction() as session:
                 return Reached(await admit(session, runtime, request, demand), None)
@@ -60,5 +70,7 @@ def _reaching(demand: Demand) -> Callable[..., Awaitable[Reached]]:
 
 Seen = Annotated[Reached, Depends(_reaching(SEES))]
 """Somebody who may see recovery drills."""
+Looking = Annotated[Reached, Depends(_reaching(SEES, _any))]
+"""Somebody who may see them and names none: the one that runs here is found, whichever it is."""
 Driller = Annotated[Reached, Depends(_reaching(RUNS))]
 """Somebody who may run them."""

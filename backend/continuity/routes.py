@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from backend.context import CurrentRuntime
 from backend.continuity import planning, service
-from backend.continuity.reaching import Driller, Seen
+from backend.continuity.reaching import Driller, Looking, Seen
 from backend.continuity.running import CurrentDrills
 from backend.db import Tx
 from backend.guard import CurrentCaller, needs, states
@@ -24,6 +24,7 @@ from contract.recovery import (
 )
 
 router = APIRouter(prefix="/v1/recovery", tags=["recovery"])
+_SEES = states(Permission.VIEW_RECOVERY)
 _RUNS = states(Permission.RUN_RECOVERY_DRILLS)
 
 
@@ -39,9 +40,9 @@ async def dry_run(drills: CurrentDrills, name: str) -> DryRun:
     return await planning.dry_run(drills.parts, name)
 
 
-@router.get("/cluster", **needs(Permission.VIEW_RECOVERY))
-async def get_cluster(drills: CurrentDrills) -> Topology:
-    """Who is primary and who follows it."""
+@router.get("/cluster", **_SEES)
+async def get_cluster(drills: CurrentDrills, _: Looking) -> Topology:
+    """Who is primary and who follows it; while a drill runs here also without a database."""
     return await drills.parts.cluster.topology()
 
 
@@ -53,18 +54,22 @@ async def start_drill(
     return await service.start(session, runtime, drills, caller, request)
 
 
-@router.get("/drills", **needs(Permission.VIEW_RECOVERY))
+@router.get("/drills", **_SEES)
 async def list_drills(
-    session: Tx,
     runtime: CurrentRuntime,
+    looking: Looking,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = DEFAULT_PAGE_ROWS,
 ) -> DrillHistory:
-    """Drills, newest first, with what they measured and when the next one is due."""
-    return await service.list_drills(session, runtime, cursor=cursor, limit=limit)
+    """Drills, newest first, with what they measured and when the next one is due; the one that runs here alone while it
+    has the database down."""
+    if looking.conductor is not None and looking.by_token_alone:
+        return service.this_alone(runtime, looking.conductor.shown())
+    async with runtime.database.transaction() as session:
+        return await service.list_drills(session, runtime, cursor=cursor, limit=limit)
 
 
-@router.get("/drills/{ref}", **states(Permission.VIEW_RECOVERY))
+@router.get("/drills/{ref}", **_SEES)
 async def get_drill(runtime: CurrentRuntime, seen: Seen, ref: str) -> RecoveryDrill:
     """One drill with outputs and log; the one that runs here also without a database."""
     if seen.conductor is not None:

@@ -11,7 +11,7 @@ from backend.continuity import asking, core, lines, planning
 from backend.continuity.asking import ABORT, STEP
 from backend.continuity.backups import look_at_all as look_at_backups
 from backend.continuity.core import Run
-from backend.continuity.due import schedule_of, trend_of
+from backend.continuity.due import entry_of, schedule_of, trend_of
 from backend.continuity.erasing import forget_person
 from backend.continuity.kept import row_of, shown, told_of, with_signature
 from backend.continuity.lines import Line, stored
@@ -25,15 +25,17 @@ from backend.paging import cut_page, newest_first
 from backend.policy.recovery import Plan
 from contract.errors import ErrorCode
 from contract.recovery import (
+    ENDED,
     AbortRequest,
     DrillHistory,
     DrillRequest,
     DrillState,
     RecoveryDrill,
+    Schedule,
     StepRequest,
 )
 
-__all__ = ["abort", "forget_person", "get_drill", "list_drills", "look_at_backups", "start", "step"]
+__all__ = ["abort", "forget_person", "get_drill", "list_drills", "look_at_backups", "start", "step", "this_alone"]
 
 _ONE_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(:key)")
 _LOCK_KEY: Final = 0x5746_0030
@@ -134,6 +136,18 @@ async def list_drills(session: AsyncSession, runtime: Runtime, *, cursor: str | 
         running=running,
         trend=await trend_of(session),
         schedule=await schedule_of(session, runtime),
+        as_of=runtime.clock.now(),
+    )
+
+
+def this_alone(runtime: Runtime, drill: RecoveryDrill) -> DrillHistory:
+    """The drill that runs here while nobody can read of any other."""
+    entry = entry_of(runtime)
+    why = "not known while the database is away"
+    return DrillHistory(
+        items=[drill],
+        running=None if drill.state in ENDED else drill.ref,
+        schedule=Schedule(name=entry.name, every=entry.every, why=why, reviewer=entry.reviewer or ""),
         as_of=runtime.clock.now(),
     )
 

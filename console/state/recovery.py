@@ -143,7 +143,7 @@ def lag_text(node: ClusterNode) -> str:
     for unit, name in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):
         if node.lag_bytes >= unit:
             return f"{node.lag_bytes / unit:.1f} {name} behind"
-    return f"{node.lag_bytes} bytes behind"
+    return f"{node.lag_bytes} B behind"
 
 
 def topology_text(found: Topology) -> str:

@@ -28,7 +28,7 @@ _TREND_DRILLS: Final = 24
 """Drills of which the trend is drawn, the newest at the right."""
 _SOON_DAYS: Final = 30
 """From here on the overview says when the next drill is due."""
-_NAME, _ROLE, _FACT = 16, 12, 16
+_NAME, _ROLE, _FACT = 16, 12, 17
 _MS: Final = 1000
 
 
@@ -107,6 +107,8 @@ def _due(schedule: Schedule, now: datetime) -> tuple[str, str]:
         return "bad", f"The recovery drill is OVERDUE: {text}; {_last(schedule)}. n starts one."
     if text:
         return "ok" if schedule.last_passed else "near", f"Next recovery drill due {text}; {_last(schedule)}."
+    if schedule.why:
+        return "unknown", f"When the next recovery drill is due: {outside(schedule.why, 100)}."
     return "unknown", f"The policy schedules no recovery drill; {_last(schedule)}."
 
 
@@ -134,7 +136,7 @@ def schedule_line(history: DrillHistory, now: datetime) -> Line:
     found = history.schedule
     text, late = due_text(found, now.date())
     if not text:
-        return line(("due     ", "dim"), ("the policy schedules none", "dim"))
+        return line(("due     ", "dim"), (outside(found.why, 60) or "the policy schedules none", "dim"))
     by = f"  {outside(found.name, 40)}, {outside(found.every, 20)}, due {found.due}"
     return line(("due     ", "dim"), (f"DR test {text}", "bad" if late else "bold"), (by, "dim"))
 

@@ -319,7 +319,12 @@ async def test_without_the_database_the_drill_that_runs_here_is_seen_stepped_and
             assert seen.status_code == 200
             assert seen.json()["steps"][0]["state"] == "passed"
             assert (await operator.post(f"{path}/abort", json={"reason": "not mine"})).status_code == 503
-            assert (await here.http.get("/v1/recovery/drills")).status_code == 503
+            listed = DrillHistory.model_validate((await operator.get("/v1/recovery/drills")).json())
+            assert (listed.running, [one.ref for one in listed.items]) == (ref, [ref])
+            assert (listed.schedule.due, listed.schedule.why) == (None, "not known while the database is away")
+            assert (await operator.get("/v1/recovery/cluster")).json()["cluster"] == CLUSTER
+            assert (await here.app.http.get("/v1/recovery/drills")).status_code == 503
+            assert (await here.http.get("/v1/recovery/plans")).status_code == 503
             assert (await here.app.http.get(path)).status_code == 503
             assert (await here.http.post(f"{path}/abort", json={"reason": "it takes too long"})).status_code == 200
             await here.until(ref, lambda one: one.state is DrillState.ABORTED)
