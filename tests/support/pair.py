@@ -117,8 +117,9 @@ def running_pair(replication: str = SYNCHRONOUS) -> Iterator[RunningPair]:
 class Writer:
     """Commits one row after the other on several connections, and remembers each that was acknowledged and when."""
 
-    def __init__(self, url: str, connections: int = 4) -> None:
+    def __init__(self, url: str, connections: int = 4, *, every_s: float = 0.0) -> None:
         self.url = url
+        self._every_s = every_s
         self.acknowledged: dict[int, float] = {}
         self._stopping = threading.Event()
         self._threads = [
@@ -173,16 +174,22 @@ class Writer:
                 number = next(numbers)
                 connection.execute("INSERT INTO written VALUES (%s)", (number,))
                 self.acknowledged[number] = time.monotonic()
+                time.sleep(self._every_s)
 
 
 def walreceiver(standby: int) -> int:
     """The process of a standby that receives the log."""
+    return child_of(standby, b"walreceiver")
+
+
+def child_of(server: int, name: bytes) -> int:
+    """A process of a server, by what it calls itself."""
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == standby and b"walreceiver" in (directory / "cmdline").read_bytes():
+            if parent == server and name in (directory / "cmdline").read_bytes():
                 return int(directory.name)
-    raise AssertionError("no walreceiver")
+    raise AssertionError(f"no {name.decode()}")
 
 
 def stop_receiving(pair: RunningPair, node: str) -> int:

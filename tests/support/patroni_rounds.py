@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +31,7 @@ from backend.runtime import build_runtime
 from backend.settings import Settings
 from tests.support.backends import Backend, backend, eventually
 from tests.support.patroni import PatroniCluster, credentials, patroni_cluster
-from tests.support.people import EXECUTOR, OFFICER, sign_in
+from tests.support.people import ADMIN, EXECUTOR, OFFICER, Person, sign_in
 
 LIMIT_S: Final = 120.0
 """Far above anything normal, so that a busy machine does not fail a round."""
@@ -128,9 +128,10 @@ class Floor:
         )
 
     @contextmanager
-    def running(self) -> Iterator[Self]:
+    def running(self, more: Mapping[str, str] | None = None) -> Iterator[Self]:
         """A backend runs on it, and everybody asks."""
         env = {
+            **(more or {}),
             "WATCHFLOOR_DATA_DIR": str(self.directory / "a"),
             "WATCHFLOOR_MASTER_KEY_FILE": str(self.directory / "master.key"),
         }
@@ -154,16 +155,24 @@ class Floor:
             began = time.monotonic()
             killed.kill()
             asyncio.run(self.adapter.fail_over())
-        changed = time.monotonic()
-        for one in (self.writes, self.trades, self.permits):
-            eventually(partial(one.since, changed), LIMIT_S, "success with the new primary")
-        eventually(self.ready, LIMIT_S, "readiness")
+        self.until_all_go_on()
         if what != "switchover":
             killed.start()
         self.cluster.until_healthy()
         lost, of = self.lost()
         gaps = [one.gap_s(began) for one in (self.writes, self.trades, self.permits)]
         return Round(what, gaps[0], gaps[1], gaps[2], lost, of)
+
+    def until_all_go_on(self) -> None:
+        """Wait until rows, trades and permits are answered as always."""
+        now = time.monotonic()
+        for one in (self.writes, self.trades, self.permits):
+            eventually(partial(one.since, now), LIMIT_S, "success with the new primary")
+        eventually(self.ready, LIMIT_S, "readiness")
+
+    def token(self, person: Person) -> str:
+        """Somebody's token."""
+        return self._tokens[person.name]
 
     def lost(self) -> tuple[int, int]:
         """How many of everything that was acknowledged are not there, and of how many."""
@@ -247,7 +256,7 @@ class Floor:
 async def _signed_in(settings: Settings) -> dict[str, str]:
     runtime = build_runtime(settings)
     try:
-        return {person.name: await sign_in(runtime, person) for person in (OFFICER, EXECUTOR)}
+        return {person.name: await sign_in(runtime, person) for person in (ADMIN, OFFICER, EXECUTOR)}
     finally:
         await runtime.database.close()
 

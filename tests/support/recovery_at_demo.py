@@ -1,5 +1,6 @@
-"""Recovery drills on a running demo with a standby, as a person runs them over HTTP. Waits, and judges nothing."""
+"""Recovery drills on a running demo or backend, as a person runs them over HTTP. Waits, and judges nothing."""
 
+import json
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import Final, TypeVar
 import httpx
 import pyotp
 
-from contract.recovery import ENDED, DryRun, NodeRole, RecoveryDrill
+from contract.recovery import ENDED, DryRun, NodeRole, RecoveryDrill, Topology
 from tests.support.demo import HeadlessDemo, environment
 
 T = TypeVar("T")
@@ -19,25 +20,25 @@ T = TypeVar("T")
 PATIENCE_S: Final = 240.0
 """Of a whole drill on a loaded machine; usually 7."""
 POLL_S: Final = 0.1
+SOON_S: Final = 20.0
+"""A standby that has just connected is in step within three."""
 PERSON: Final = "admin1"
 
 
 @dataclass
 class RecoveryDesk:
-    """An admin who is signed in to a demo."""
+    """An admin who is signed in."""
 
-    demo: HeadlessDemo
+    url: str
     token: str
+    database_url: str
 
     def ask(self, method: str, path: str, body: object = None) -> httpx.Response:
         """One request; a backend that is just being started again is asked anew."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                answer = httpx.request(
-                    method, f"{self.demo.url}/v1/recovery/{path}", json=body, timeout=15,
-                    headers={"authorization": f"Bearer {self.token}"},
-                )  # fmt: skip
+                answer = self.ask_once(method, path, body)
             except httpx.TransportError:
                 answer = None
             if answer is not None and answer.status_code not in (409, 503):
@@ -45,6 +46,17 @@ class RecoveryDesk:
                 return answer
             assert time.monotonic() < deadline, "nobody answers" if answer is None else answer.text
             time.sleep(POLL_S)
+
+    def ask_once(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """One request and whatever is answered.
+
+        Raises:
+            httpx.TransportError: nobody answers.
+        """
+        return httpx.request(
+            method, f"{self.url}/v1/recovery/{path}", json=body, timeout=15,
+            headers={"authorization": f"Bearer {self.token}"},
+        )  # fmt: skip
 
     def ready(self, plan: str) -> DryRun:
         """Wait until a drill of the plan would start."""
@@ -54,12 +66,15 @@ class RecoveryDesk:
 
     def start(self, plan: str = "failover", *, hands_off: bool = True) -> RecoveryDrill:
         """Start a drill once its preconditions are met."""
-        cluster = self.ready(plan).topology.cluster
-        body = {
-            "plan": plan, "reason": "practice", "hands_off": hands_off, "cluster": cluster,
+        self.ready(plan)
+        return RecoveryDrill.model_validate(self.ask("POST", "drills", self.wanted(plan, hands_off=hands_off)).json())
+
+    def wanted(self, plan: str, *, hands_off: bool = True) -> dict[str, object]:
+        """What is asked for to start a drill."""
+        return {
+            "plan": plan, "reason": "practice", "hands_off": hands_off, "cluster": self.cluster().cluster,
             "idempotency_key": f"round {time.monotonic_ns()}",
         }  # fmt: skip
-        return RecoveryDrill.model_validate(self.ask("POST", "drills", body).json())
 
     def step(self, drill: RecoveryDrill, number: int) -> None:
         """Let the step run that waits."""
@@ -68,6 +83,12 @@ class RecoveryDesk:
     def abort(self, drill: RecoveryDrill) -> None:
         """End a drill."""
         self.ask("POST", f"drills/{drill.ref}/abort", {"reason": "practice"})
+
+    def abort_if_it_runs(self, drill: RecoveryDrill) -> bool:
+        """End a drill that may just be ending by itself; whether it was in time."""
+        answer = self.ask_once("POST", f"drills/{drill.ref}/abort", {"reason": "practice"})
+        assert answer.is_success or answer.status_code == httpx.codes.CONFLICT, answer.text
+        return answer.is_success
 
     def drill(self, ref: str) -> RecoveryDrill:
         """The drill as it stands."""
@@ -81,10 +102,31 @@ class RecoveryDesk:
         """Wait for a drill's end."""
         return self.until(ref, lambda _: False)
 
+    def cluster(self) -> Topology:
+        """Who is what."""
+        return Topology.model_validate(self.ask("GET", "cluster").json())
+
     def stands(self) -> dict[str, str]:
         """What each node is."""
-        nodes = self.ask("GET", "cluster").json()["nodes"]
-        return {node["name"]: NodeRole(node["role"]).value for node in nodes}
+        return {node.name: node.role.value for node in self.cluster().nodes}
+
+    def is_whole(self, primary: str) -> bool:
+        """Whether a node is the primary, and all others soon follow it, in step where commits are meant to wait."""
+
+        def so(now: Topology) -> bool:
+            others = [node for node in now.nodes if node.name != primary]
+            follow = [
+                node.role is NodeRole.STANDBY and node.state == "streaming" and node.synchronous >= now.synchronous_mode
+                for node in others
+            ]
+            return now.primary is not None and now.primary.name == primary and bool(follow) and all(follow)
+
+        deadline = time.monotonic() + SOON_S
+        while not so(self.cluster()):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        return True
 
     def _until(self, look: Callable[[], T], is_so: Callable[[T], bool]) -> T:
         deadline = time.monotonic() + PATIENCE_S
@@ -105,4 +147,4 @@ def signed_in(demo: HeadlessDemo, data_dir: Path) -> RecoveryDesk:
         check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return RecoveryDesk(demo, httpx.Response(200, text=done.stdout).json()["token"])
+    return RecoveryDesk(demo.url, json.loads(done.stdout)["token"], demo.ready["database_url"])

@@ -1,0 +1,19 @@
+"""The plans through a real Patroni cluster, run by the engine over HTTP: a switchover, and the loss of a whole node."""
+
+import pytest
+
+from contract.recovery import StepState
+from tests.support.recovery_patroni import PLANS, drilled
+
+
+@pytest.mark.long
+def test_a_switchover_and_a_failover_by_kill_pass_and_lose_nothing() -> None:
+    with drilled() as cluster:
+        for plan in PLANS:
+            found = cluster.round(plan)
+            assert not found.wrong, found
+            assert {step.state for step in found.drill.steps} == {StepState.PASSED}
+            measured = found.drill.measured
+            assert measured.rto_met, measured
+            assert (measured.markers_lost, measured.rpo_ms) == (0, 0)
+            assert measured.transactions_lost is None, "Patroni shows nobody a node's log: not counted is not 0"
