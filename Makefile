@@ -18,7 +18,7 @@ help:
 	@echo "make bench-audit  measure the audit ledger's write path; make soak  kill it 200 times under load"
 	@echo "make bench-alerts  a thousand alerts a second for a minute, the backend killed in the middle; the console's keys"
 	@echo "make bench-freeze  time to halt, late orders and random histories; WATCHFLOOR_BENCH_RUNS=… for less than hours"
-	@echo "make bench-recovery  twenty recovery drills on the demo's pair, aborted after and killed in each step"
+	@echo "make bench-recovery  recovery drills that pass, are aborted and killed in each step, lose and fail; on a pair and Patroni"
 	@echo "make histories-incidents  twenty people at one incident's record, a thousand times"
 	@echo "make fuzz     ask every route 20,000 times (CASES=…), as everybody, for what it allows and what it does not"
 	@echo "make install  set up .venv only"
@@ -68,7 +68,7 @@ bench-freeze: develop
 	@.venv/bin/python -m tests.support.freeze_outage $${WATCHFLOOR_BENCH_OUTAGES:-100} 1
 	@exec .venv/bin/python -m tests.support.freeze_histories $${WATCHFLOOR_BENCH_HISTORIES:-10000} 1
 
-# ARGS: drills, rounds of aborts, rounds of kills
+# ARGS: --drills 20 --aborts 1 --kills 1 --consoles 1 --patroni 5 --losses 1 --faults 1
 bench-recovery: develop
 	@exec .venv/bin/python -m tests.support.recovery_rounds $(ARGS)
 

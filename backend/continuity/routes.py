@@ -62,7 +62,8 @@ async def list_drills(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = DEFAULT_PAGE_ROWS,
 ) -> DrillHistory:
     """Drills, newest first, with what they measured and when the next one is due; the one that runs here alone while it
-    has the database down."""
+    has the database down.
+    """
     if looking.conductor is not None and looking.by_token_alone:
         return service.this_alone(runtime, looking.conductor.shown())
     async with runtime.database.transaction() as session:

@@ -28,7 +28,7 @@ def said(matrix: BackupMatrix) -> tuple[str, str]:
     if unchecked:
         return (
             "near",
-            f"{_many(len(unchecked), matrix)} looked at by nobody here: that is not a good sign, nor a bad one.",
+            f"{_many(len(unchecked), matrix)} looked at by nobody here: neither good nor bad.",
         )
     return "ok", f"All {len(matrix.rows)} are there and fresh."
 

@@ -28,7 +28,10 @@ _TREND_DRILLS: Final = 24
 """Drills of which the trend is drawn, the newest at the right."""
 _SOON_DAYS: Final = 30
 """From here on the overview says when the next drill is due."""
-_NAME, _ROLE, _FACT = 16, 12, 17
+_ROLE, _STATED, _FACT = 12, 14, 17
+_LONGEST_NAME: Final = 20
+_WIDE: Final = 100
+"""From so many columns on there is room for addresses."""
 _MS: Final = 1000
 
 
@@ -149,7 +152,8 @@ def topology_lines(found: Topology | None, now: datetime, view: View) -> list[Li
     age = coarse_age(seconds_between(found.as_of, now) or 0.0)
     after = ((f"{outside(found.provider, 12)}, {age} old", "dim"),)
     rows = [titled_rule(((name, "head"),), view.width, view.glyphs, after)]
-    rows += [_node_line(node, view) for node in found.nodes]
+    names = min(max((len(node.name) for node in found.nodes), default=0), _LONGEST_NAME) + 2
+    rows += [_node_line(node, names, view) for node in found.nodes]
     if found.problem:
         rows += [line((f"{view.glyphs.bad} ", "bad"), text) for text in wrap(outside(found.problem), view.width - 2)]
     if found.nodes and not found.synchronous_mode:
@@ -160,19 +164,19 @@ def topology_lines(found: Topology | None, now: datetime, view: View) -> list[Li
     return rows
 
 
-def _node_line(node: ClusterNode, view: View) -> Line:
+def _node_line(node: ClusterNode, names: int, view: View) -> Line:
     g = view.glyphs
     sign = recovery_words.node(node.role, g)
     lag = lag_text(node) if node.role is NodeRole.STANDBY else ""
     facts = [
         *([f"timeline {node.timeline}"] if node.timeline is not None else []),
         *(["synchronous"] if node.synchronous else []),
-        *([outside(node.address, 60)] if node.address else []),
+        *([outside(node.address, 60)] if node.address and view.width >= _WIDE else []),
     ]
     return line(
-        (left(outside(node.name, 40), _NAME, g), "bold"),
+        (left(outside(node.name, 40), names - 2, g) + "  ", "bold"),
         (left(f"{sign.glyph} {sign.word}", _ROLE, g), sign.style),
-        left(outside(node.state, 20), 11, g),
+        left(outside(node.state, 20), _STATED - 1, g) + " ",
         (left(lag, _FACT, g), "near" if node.lag_bytes else ""),
         ("  ".join(facts), "dim"),
     )

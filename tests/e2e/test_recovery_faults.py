@@ -38,8 +38,8 @@ def test_a_standby_that_lags_keeps_a_drill_from_touching_anything(faults: Faults
 
 def test_a_plan_whose_program_is_missing_cannot_be_started(faults: Faults) -> None:
     answer = faults.desk.ask_once("POST", "drills", faults.desk.wanted("no-program"))
-    assert answer.status_code == httpx.codes.FORBIDDEN, answer.text
-    assert "there-is-no-such-program" in answer.text
+    assert answer.status_code == httpx.codes.CONFLICT, answer.text
+    assert "there-is-no-such-program is no program that can be run here" in answer.json()["message"]
 
 
 def test_real_executors_halt_in_a_step_and_are_let_go(faults: Faults) -> None:

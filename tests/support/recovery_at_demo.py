@@ -20,6 +20,7 @@ T = TypeVar("T")
 PATIENCE_S: Final = 240.0
 """Of a whole drill on a loaded machine; usually 7."""
 POLL_S: Final = 0.1
+SETTLE_S: Final = 0.5
 SOON_S: Final = 20.0
 """A standby that has just connected is in step within three."""
 PERSON: Final = "admin1"
@@ -59,10 +60,16 @@ class RecoveryDesk:
         )  # fmt: skip
 
     def ready(self, plan: str) -> DryRun:
-        """Wait until a drill of the plan would start."""
-        return self._until(
-            lambda: DryRun.model_validate(self.ask("GET", f"plans/{plan}/dry-run").json()), lambda dry: dry.would_start
-        )
+        """Wait until a drill of the plan would start, and still would a moment later."""
+
+        def look() -> DryRun:
+            return DryRun.model_validate(self.ask("GET", f"plans/{plan}/dry-run").json())
+
+        while True:
+            self._until(look, lambda dry: dry.would_start)
+            time.sleep(SETTLE_S)
+            if (found := look()).would_start:
+                return found
 
     def start(self, plan: str = "failover", *, hands_off: bool = True) -> RecoveryDrill:
         """Start a drill once its preconditions are met."""

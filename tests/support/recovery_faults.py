@@ -100,7 +100,7 @@ class Faults:
             self.desk.step(drill, 2)
             drill = self.desk.ended(drill.ref)
             found = judged(self.desk, writer, drill, "a promotion that fails", _FAILED)
-        return failed_at(found, 2, StepState.FAILED, "did not become primary")
+        return failed_at(found, 2, StepState.FAILED, "nothing was promoted: start a again")
 
     def disk_full(self) -> Round:
         """Nothing more fits on the standby's disk once the primary is gone."""

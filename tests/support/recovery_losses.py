@@ -32,7 +32,7 @@ from watchfloor.pair.state import NODES
 ROWS: Final = 50
 """Acknowledged while nothing arrives at the standby; it takes well under the second after which that is noticed."""
 WRITE_EVERY_S: Final = 0.01
-"""Two that write as fast as they can commit in the same microsecond now and then, and commits are told apart by that."""
+"""Two that write as fast as they can commit in the same microsecond now and then: these could not be told apart."""
 OLDER_XIDS: Final = 500
 """More transactions than can be open at once: some that began before the standby lost its line ended after it."""
 REPLAY_LIMIT_S: Final = 60.0
