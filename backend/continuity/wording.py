@@ -65,15 +65,15 @@ def refused(unmet: Sequence[Precondition]) -> str:
 def unresolved(run: Run, left: Sequence[str]) -> str:
     """It ended and is not as before."""
     things = "1 thing is" if len(left) == 1 else f"{len(left)} things are"
-    return f"{_capital(_why(run))}; {things} left to do: {_plain(left[0])}."
+    return f"{_why(run)}; {things} left to do: {_plain(left[0])}."
 
 
 def _why(run: Run) -> str:
     if run.failed is not None:
-        return _ended(run.failed)
-    if run.abort is not None:
+        return _capital(_ended(run.failed))
+    if run.abort is not None:  # a person's name is written as it is, also where a sentence begins
         return f"{run.abort.by} ended it ({_plain(run.abort.reason)})"
-    return "every step passed"
+    return "Every step passed"
 
 
 def _rolled_back(run: Run) -> str:
@@ -133,7 +133,7 @@ def now(run: Run) -> str:
     if run.turning_back:
         step = next((one for one in reversed(run.steps) if one.undo_begun and one.undone is None), None)
         what = "looking at the steady state" if step is None else f"undoing step {step.number} ({step.plan.title})"
-        return f"Rolling back: {what}. {_capital(_why(run))}."
+        return f"Rolling back: {what}. {_why(run)}."
     if run.before is None:
         return "Looking at the preconditions; nothing has been touched."
     step = run.next_step

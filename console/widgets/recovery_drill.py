@@ -63,10 +63,11 @@ def _lost(one: RecoveryDrill, view: View) -> Line:
         return line(("--", "bold"), f" of {target(found.rpo_target_seconds)}")
     met = words.met(found.rpo_met, view.glyphs)
     count = found.transactions_lost if found.transactions_lost is not None else found.markers_lost
-    what = "transactions" if found.transactions_lost is not None else "markers"
-    lost = "" if count is None else f", {count:,} {what} lost"
-    shown = f"{span(found.rpo_ms)}{lost}"
-    return line((shown, met.style), f" of {target(found.rpo_target_seconds)}  ", (f"{met.glyph} {met.word}", met.style))
+    what = "" if found.transactions_lost is not None else " markers"
+    lost = "" if count is None else f", {count:,}{what} lost"
+    shown = (f"{span(found.rpo_ms)}", met.style)
+    aim = f" of {target(found.rpo_target_seconds)}  "
+    return line(shown, aim, (f"{met.glyph} {met.word}", met.style), (lost, met.style))
 
 
 def left_lines(one: RecoveryDrill, view: View) -> list[Line]:

@@ -137,7 +137,7 @@ class Mishaps:
             self.to_the_end(drill)
             ended = self.desk.ended(drill.ref)
             hit = _was_at_work(ended, step, at)
-            what = f"backend killed {'in' if hit else 'after'} step {step}"
+            what = f"backend killed {'in' if hit else 'beside'} step {step}"
             return judged(self.desk, writer, ended, what), hit
 
     def kill_backend(self) -> None:
@@ -160,6 +160,7 @@ class Mishaps:
         """A drill whose step has just been let run."""
         drill = self.up_to(step)
         self.desk.step(drill, step)
+        self.desk.until(drill.ref, lambda one: one.steps[step - 1].started_at is not None)
         return drill
 
     def to_the_end(self, drill: RecoveryDrill) -> None:
