@@ -74,8 +74,10 @@ class Losses:
 def wrong_with(found: Losses) -> Iterator[str]:
     """What the drill says that is not so."""
     drill, measured = found.drill, found.drill.measured
-    if drill.state is DrillState.PASSED:
-        yield "it passed"
+    if drill.state is DrillState.REFUSED or "nothing lost" in drill.sentence:
+        yield f"it is {drill.state.value}: {drill.sentence}"
+    if drill.state is DrillState.PASSED and not (measured.rpo_met and "transactions lost" in drill.sentence):
+        yield "it passed without saying what was lost, or in spite of it"
     if len(found.acknowledged) < ROWS or not found.acknowledged <= found.rows:
         yield f"{len(found.acknowledged)} acknowledged rows are lost, and only the lost primary has {len(found.rows)}"
     if measured.transactions_lost != found.commits:
