@@ -97,7 +97,8 @@ async def standing(session: AsyncSession, runtime: Runtime) -> tuple[bool, str]:
     failed = await runs.unanswered_failure(session)
     if failed is not None:
         against = ", ".join(sorted(name for name, one in failed.verdicts.items() if one["outcome"] == "failed"))
-        return False, f"The last verification failed: {against}."
+        after = "once the cause is found and accounted for (docs/audit-ledger.md)"
+        return False, f"The last verification failed: {against}. `watchfloor audit verify` {after} settles it."
     sound = not status.faults and status.signer.problem is None and status.working >= status.required
     # without a head that somebody holds, a drill's own check of the ledger would have nothing to compare with
     return sound and not status.unheld, status.sentence()

@@ -95,6 +95,7 @@ async def test_entries_that_a_failover_lost_are_counted(database_url: str, place
             await grown_and_signed(app, 7)
         async with started_app(older, sequence=False) as app:
             outcome = await KINDS["ledger"].run(stand_of(app).at(step_of("ledger")))
+            back = await KINDS["ledger"].undo(stand_of(app).at(step_of("ledger")), outcome.facts)
             await rollback.check_before_append(app.runtime)
             again = await KINDS["ledger"].run(stand_of(app).at(step_of("ledger")))
             standing = (await looked(app, "ledger"))["ledger"]
@@ -104,6 +105,7 @@ async def test_entries_that_a_failover_lost_are_counted(database_url: str, place
     assert outcome.facts["missing_by_log"][LOG] == 7
     assert f"7 of the log {LOG}" in outcome.summary
     assert "watchfloor ledger restore" in outcome.left_to_do[0]
+    assert (back.passed, back.left_to_do) == (False, outcome.left_to_do), "no way back brings them again"
     assert again.facts["missing_by_log"][LOG] == 7
     assert "holds a signed head of 27" in again.output
     assert not standing.ok

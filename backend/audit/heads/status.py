@@ -68,8 +68,9 @@ class HeadStatus:
         if self.working < self.required:
             return f"The ledger's heads are signed, but {self.working} of {self.required} witnesses needed hold them."
         if self.unheld:
-            names = ", ".join(self.unheld)
-            return f"The ledger's heads are signed; of {names} no head is held by {self.required} witnesses yet."
+            logs = f"log{'s' if len(self.unheld) > 1 else ''} {', '.join(self.unheld)}"
+            who = "a witness" if self.required == 1 else f"{self.required} witnesses"
+            return f"The ledger's heads are signed; no head of the {logs} is held by {who} yet."
         return f"The ledger's heads are signed and held by {self.working} of {len(self.witnesses)} witnesses."
 
 

@@ -21,6 +21,10 @@ MAY_HAVE_NOTHING: Final = frozenset({"erasure"})
 """Verdicts about things that need not be there at all: a ledger without personal values has none to look at."""
 _NOTHING_SEEN: Final = "nothing was looked at"
 _JOB: Final = "verification"
+_MISSING: Final = "missing_entries"
+_ACCOUNT_FOR_IT: Final = (
+    "Two people account for the loss; no entry is appended before: watchfloor ledger restore (docs/audit-ledger.md)",
+)
 
 
 class LedgerKind:
@@ -45,7 +49,10 @@ class LedgerKind:
         return _short(lacks) if lacks.total else _judged(done, lacks)
 
     async def undo(self, at: At, facts: Facts) -> Outcome:  # noqa: ARG002  the protocol's
-        """It changed nothing."""
+        """It changed nothing; what it found missing no way back brings again."""
+        if facts.get(_MISSING):
+            summary = "It only read; what is missing stays missing."
+            return Outcome(passed=False, summary=summary, left_to_do=_ACCOUNT_FOR_IT)
         return Outcome(passed=True, summary="It only read.")
 
     async def look(self, at: At, facts: Facts) -> Outcome | None:
@@ -101,10 +108,8 @@ def _short(lacks: Missing) -> Outcome:
         passed=False,
         summary=f"{entries} missing that were signed or witnessed: {told}.",
         output="\n".join(lacks.faults),
-        facts={"missing_entries": lacks.total, "missing_by_log": dict(lacks.entries)},
-        left_to_do=(
-            "Two people account for the loss; no entry is appended before: watchfloor ledger restore (audit-ledger.md)",
-        ),
+        facts={_MISSING: lacks.total, "missing_by_log": dict(lacks.entries)},
+        left_to_do=_ACCOUNT_FOR_IT,
     )
 
 
@@ -123,7 +128,7 @@ def _judged(done: Verification, lacks: Missing) -> Outcome:
         "entries": done.entries,
         "outcomes": {name: verdict.outcome for name, verdict in done.verdicts.items()},
         "heads": done.to_heads,
-        "missing_entries": 0,
+        _MISSING: 0,
     }
     if failed or lacks.faults:
         against = f"The verdict is against {', '.join(failed)}." if failed else lacks.faults[0]
