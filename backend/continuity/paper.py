@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from backend.continuity import wording
 from backend.continuity.report import Facts, proposed_findings, sha256_of
 from backend.documents.document import Document
 from backend.documents.text import literal
+from contract import lengths
 from contract.incidents import FollowUp
 from contract.recovery import DrillState, Recovered
 
@@ -93,8 +93,8 @@ def _measured(facts: Facts) -> str:
     if not facts["with_outage"]:
         return "The plan has no outage: there is no recovery time and no recovery point to measure."
     rows = [
-        ("Recovery time (RTO)", _span(found.rto_ms), wording.target(found.rto_target_seconds), _met(found.rto_met)),
-        ("Recovery point (RPO)", _span(found.rpo_ms), wording.target(found.rpo_target_seconds), _met(found.rpo_met)),
+        ("Recovery time (RTO)", _span(found.rto_ms), lengths.target(found.rto_target_seconds), _met(found.rto_met)),
+        ("Recovery point (RPO)", _span(found.rpo_ms), lengths.target(found.rpo_target_seconds), _met(found.rpo_met)),
     ]
     counted = [
         ("Outage began", _moment(found.outage_began_at)),
@@ -155,7 +155,7 @@ def _steps(facts: Facts) -> str:
     rows = [
         (
             str(step["number"]), literal(step["title"]), step["state"].replace("_", " "), _instant(step["started_at"]),
-            _NONE if step["duration_ms"] is None else wording.span(step["duration_ms"]),
+            _NONE if step["duration_ms"] is None else lengths.span(step["duration_ms"]),
             literal(step["by"]) or _NONE,
         )
         for step in facts["steps"]
@@ -179,7 +179,7 @@ def _end(step: Facts) -> str:
         return "it was never begun"
     if step["ended_at"] is None:
         return "nobody knows: the backend that ran it did not come back"
-    return f"{_instant(step['ended_at'])}; {wording.target(step['timeout_seconds'])} were allowed"
+    return f"{_instant(step['ended_at'])}; {lengths.target(step['timeout_seconds'])} were allowed"
 
 
 def _rollback(facts: Facts) -> str:
@@ -235,7 +235,7 @@ def _listed(things: Sequence[str]) -> str:
 
 
 def _span(ms: int | None) -> str:
-    return NOT_MEASURED if ms is None else wording.span(ms)
+    return NOT_MEASURED if ms is None else lengths.span(ms)
 
 
 def _count(found: int | None) -> str:

@@ -14,6 +14,7 @@ from backend.continuity.core import Run, StepRun
 from backend.continuity.deciding import measured
 from backend.continuity.lines import Line
 from backend.continuity.showing import show
+from contract import lengths
 from contract.recovery import DrillState, DrillStep, Precondition, Recovered, StepState
 from ledger.canon import format_instant
 
@@ -155,11 +156,11 @@ def _objectives(found: Recovered, failed: Sequence[str]) -> list[str]:
     if found.rto_ms is None and not failed:
         proposed.append("Find out why the recovery time could not be measured")
     elif found.rto_met is False:
-        meant = wording.target(found.rto_target_seconds)
-        proposed.append(f"Bring the recovery time below {meant}: it was {wording.span(found.rto_ms or 0)}")
+        meant = lengths.target(found.rto_target_seconds)
+        proposed.append(f"Bring the recovery time below {meant}: it was {lengths.span(found.rto_ms or 0)}")
     if found.rpo_ms is None and not failed:
         proposed.append("Find out why what was lost could not be counted")
     elif found.rpo_met is False:
-        meant = wording.target(found.rpo_target_seconds)
-        proposed.append(f"Bring the recovery point below {meant}: it was {wording.span(found.rpo_ms or 0)}")
+        meant = lengths.target(found.rpo_target_seconds)
+        proposed.append(f"Bring the recovery point below {meant}: it was {lengths.span(found.rpo_ms or 0)}")
     return proposed

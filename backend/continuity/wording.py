@@ -5,11 +5,9 @@ from typing import Final
 
 from backend.continuity.core import Run, StepRun
 from backend.continuity.lines import AbortAsked
+from contract.lengths import span, target
 from contract.recovery import Precondition, Recovered, StepState
 
-_SECOND_MS, _MINUTE_MS, _HOUR_MS = 1000, 60_000, 3_600_000
-_SHORT_MS: Final = 10_000
-"""Below this the tenths count."""
 _STATES: Final = {
     StepState.FAILED: "failed",
     StepState.TIMED_OUT: "took too long",
@@ -20,27 +18,6 @@ _WAITS: Final = {
     "evidence": "waits for what somebody finds",
     "cluster_name": "waits for the cluster's name",
 }
-
-
-def span(ms: int) -> str:
-    """A length of time: 840 ms, 4.2 s, 16 min 2 s, 1 h 5 min."""
-    if ms < _SECOND_MS:
-        return f"{ms} ms"
-    if ms < _SHORT_MS:
-        return f"{ms // 100 / 10:.1f} s"
-    if ms < _MINUTE_MS:
-        return f"{ms // _SECOND_MS} s"
-    if ms < _HOUR_MS:
-        return f"{ms // _MINUTE_MS} min {ms % _MINUTE_MS // _SECOND_MS} s"
-    return f"{ms // _HOUR_MS} h {ms % _HOUR_MS // _MINUTE_MS} min"
-
-
-def target(seconds: int) -> str:
-    """An objective: 15 min, 1 h, 45 s."""
-    for unit, name in ((3600, "h"), (60, "min")):
-        if seconds >= unit and seconds % unit == 0:
-            return f"{seconds // unit} {name}"
-    return f"{seconds} s"
 
 
 def _ended(step: StepRun) -> str:

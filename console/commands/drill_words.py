@@ -5,8 +5,9 @@ from typing import Final
 
 from console.commands.base import cell, glyph_set, sign
 from console.commands.output import Cell, age, instant, now_of, outside, table, wrapped
-from console.state.recovery import due_text, lag_text, span, target, topology_text, waiting_step
+from console.state.recovery import due_text, lag_text, span, topology_text, waiting_step
 from console.widgets import recovery_words as words
+from contract.lengths import target
 from contract.recovery import (
     DrillHistory,
     DrillStep,

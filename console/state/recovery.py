@@ -5,6 +5,8 @@ from datetime import date, datetime
 from typing import Final
 
 from console.state.freshness import seconds_between
+from contract import lengths
+from contract.lengths import HOUR_MS, MINUTE_MS, SECOND_MS
 from contract.recovery import (
     ClusterNode,
     DrillHistory,
@@ -15,9 +17,6 @@ from contract.recovery import (
 )
 from contract.recovery_states import ENDED, NodeRole, StepState
 
-_SECOND_MS, _MINUTE_MS, _HOUR_MS = 1000, 60_000, 3_600_000
-_SHORT_MS: Final = 10_000
-"""Below this the tenths count."""
 SILENT_AFTER_S: Final = 5.0
 """A backend that runs a drill speaks every second or so; from here on its silence is said."""
 _RAN: Final = frozenset({
@@ -43,37 +42,19 @@ def clock(drill: RecoveryDrill, now: datetime) -> Clock:
         return Clock(found.rto_ms)
     if found.outage_began_at is None or drill.state in ENDED:
         return Clock()
-    return Clock(round((seconds_between(found.outage_began_at, now) or 0.0) * _SECOND_MS), runs=True)
+    return Clock(round((seconds_between(found.outage_began_at, now) or 0.0) * SECOND_MS), runs=True)
 
 
 def clock_text(ms: int) -> str:
     """A clock's reading: 00:04.1, 12:31.0, 1:02:03."""
-    if ms >= _HOUR_MS:
-        return f"{ms // _HOUR_MS}:{ms % _HOUR_MS // _MINUTE_MS:02d}:{ms % _MINUTE_MS // _SECOND_MS:02d}"
-    return f"{ms // _MINUTE_MS:02d}:{ms % _MINUTE_MS // _SECOND_MS:02d}.{ms % _SECOND_MS // 100}"
+    if ms >= HOUR_MS:
+        return f"{ms // HOUR_MS}:{ms % HOUR_MS // MINUTE_MS:02d}:{ms % MINUTE_MS // SECOND_MS:02d}"
+    return f"{ms // MINUTE_MS:02d}:{ms % MINUTE_MS // SECOND_MS:02d}.{ms % SECOND_MS // 100}"
 
 
 def span(ms: int | None) -> str:
-    """A length of time: 840 ms, 4.2 s, 16 min 2 s, 1 h 5 min; what was not measured is `--`."""
-    if ms is None:
-        return "--"
-    if ms < _SECOND_MS:
-        return f"{ms} ms"
-    if ms < _SHORT_MS:
-        return f"{ms // 100 / 10:.1f} s"
-    if ms < _MINUTE_MS:
-        return f"{ms // _SECOND_MS} s"
-    if ms < _HOUR_MS:
-        return f"{ms // _MINUTE_MS} min {ms % _MINUTE_MS // _SECOND_MS} s"
-    return f"{ms // _HOUR_MS} h {ms % _HOUR_MS // _MINUTE_MS} min"
-
-
-def target(seconds: int) -> str:
-    """An objective: 15 min, 1 h, 45 s."""
-    for unit, name in ((3600, "h"), (60, "min")):
-        if seconds >= unit and seconds % unit == 0:
-            return f"{seconds // unit} {name}"
-    return f"{seconds} s"
+    """A length of time; what was not measured is `--`."""
+    return "--" if ms is None else lengths.span(ms)
 
 
 def silent_s(drill: RecoveryDrill, now: datetime) -> float | None:

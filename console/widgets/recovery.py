@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Final
 
 from console.state.freshness import coarse_age, seconds_between
-from console.state.recovery import clock_text, due_text, lag_text, span, target
+from console.state.recovery import clock_text, due_text, lag_text, span
 from console.widgets import recovery_words, words
 from console.widgets.lines import EMPTY, Line, cut, left, line, outside, right, titled_rule, wrap
 from console.widgets.view import View
+from contract.lengths import target
 from contract.recovery import (
     BackupMatrix,
     BackupState,

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Final
 
 from console.state.freshness import exact_age
-from console.state.recovery import clock, clock_text, silent_s, span, target, to_undo, waiting_step
+from console.state.recovery import clock, clock_text, silent_s, span, to_undo, waiting_step
 from console.widgets import recovery_words as words
 from console.widgets.lines import EMPTY, Line, cut, left, line, outside, right, spread, titled_rule, wrap
 from console.widgets.recovery import topology_lines
 from console.widgets.view import View
+from contract.lengths import target
 from contract.recovery import DrillStep, Precondition, RecoveryDrill
 from contract.recovery_states import ENDED, DrillState, StepState
 

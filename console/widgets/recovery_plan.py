@@ -1,10 +1,10 @@
 """Owns how a plan of the policy is drawn before it is run: what it would do, on what, and what it needs."""
 
-from console.state.recovery import target
 from console.widgets.lines import EMPTY, Line, line, outside, titled_rule, wrap
 from console.widgets.recovery import topology_lines
 from console.widgets.recovery_drill import check_lines
 from console.widgets.view import View
+from contract.lengths import target
 from contract.recovery import DryRun, PlannedStep, RecoveryPlans
 
 

@@ -24,6 +24,7 @@ from backend.continuity.deciding import (
 )
 from backend.continuity.lines import LINES, Line
 from backend.continuity.showing import show
+from contract import lengths
 from contract.recovery import ENDED, DrillState, Precondition, StepState, Topology
 from tests.support.recovery import plan_of
 
@@ -218,9 +219,9 @@ TestDrillMachine.settings = settings(max_examples=120, stateful_step_count=25, d
 
 
 def test_times_are_told_in_words() -> None:
-    told = [wording.span(ms) for ms in (0, 840, 4_250, 45_000, 962_000, 3_900_000)]
+    told = [lengths.span(ms) for ms in (0, 840, 4_250, 45_000, 962_000, 3_900_000)]
     assert told == ["0 ms", "840 ms", "4.2 s", "45 s", "16 min 2 s", "1 h 5 min"]
-    assert [wording.target(seconds) for seconds in (900, 3600, 86_400, 45)] == ["15 min", "1 h", "24 h", "45 s"]
+    assert [lengths.target(seconds) for seconds in (900, 3600, 86_400, 45)] == ["15 min", "1 h", "24 h", "45 s"]
 
 
 def test_an_objective_that_is_missed_is_said_although_every_step_passed() -> None:

@@ -1,12 +1,11 @@
 """The dialog that writes a drill's evidence pack into a file: outcomes, holds, and the executors' signed statements."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from console.asking import Question
 from console.client import freeze_drills
-from console.client.errors import ClientError
+from console.client.new_file import write_new
 from console.screens.form import SEND, Entry, FormScreen
 from console.state.new_file import why_not
 from console.widgets.lines import Line, line, outside, wrap
@@ -24,16 +23,7 @@ async def save(api: "Api", ident: str, target: Path) -> int:
     """
     pack = await freeze_drills.evidence(api, ident)
     content = pack.model_dump_json(indent=1).encode() + b"\n"
-    try:
-        await asyncio.to_thread(_write_new, target, content)
-    except OSError as error:
-        raise ClientError(f"The file cannot be written: {error.strerror or error}.") from error
-    return len(content)
-
-
-def _write_new(target: Path, content: bytes) -> None:
-    with target.open("xb") as file:
-        file.write(content)
+    return await write_new(target, content)
 
 
 class EvidenceScreen(FormScreen):

@@ -2,7 +2,6 @@
 
 import asyncio
 import mimetypes
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -11,6 +10,7 @@ from console.actions import Context
 from console.asking import Call, Question
 from console.client import incidents
 from console.client.errors import ClientError
+from console.client.new_file import write_new
 from console.screens.form import SEND, Entry, FormScreen
 from console.screens.reading.screen import Row
 from console.screens.reading.watched import WatchedScreen
@@ -58,22 +58,7 @@ async def save(api: "Api", ident: str, evidence_id: str, target: Path) -> int:
         ClientError: the backend refused, or the file cannot be written.
     """
     content = await incidents.content(api, ident, evidence_id)
-    await asyncio.to_thread(write_new, target, content)
-    return len(content)
-
-
-def write_new(target: Path, content: bytes) -> None:
-    """Write a file that does not exist yet, readable by its owner alone.
-
-    Raises:
-        ClientError: it cannot be written.
-    """
-    try:
-        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-    except OSError as error:
-        raise ClientError(f"The file cannot be written: {error.strerror or error}.") from error
+    return await write_new(target, content)
 
 
 class EvidenceListScreen(WatchedScreen):

@@ -1,6 +1,5 @@
 """The dialogs of a post-mortem: opening, approving, sending back, amending, writing it into a file."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -8,9 +7,9 @@ from textual import on
 
 from console.asking import Question
 from console.client import postmortems
+from console.client.new_file import write_new
 from console.screens.form import SEND, Entry, FormScreen
 from console.screens.incidents.drafted import DraftedForm
-from console.screens.incidents.evidence import write_new
 from console.state.new_file import why_not
 from console.widgets.field import Field
 from console.widgets.lines import Line, left, line, outside, wrap
@@ -47,8 +46,7 @@ async def export(api: "Api", ident: str, form: ExportFormat, version: int | None
         ClientError: the backend refused, or the file cannot be written.
     """
     content = await postmortems.export(api, ident, form, version)
-    await asyncio.to_thread(write_new, target, content)
-    return len(content)
+    return await write_new(target, content)
 
 
 class OpenDialog(FormScreen):

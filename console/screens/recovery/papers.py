@@ -1,13 +1,12 @@
 """What a drill leaves behind: read the report, sign it off, write it into a file, make a finding a follow-up action."""
 
-import asyncio
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from console.asking import Question
 from console.client import recovery
-from console.client.errors import ClientError
+from console.client.new_file import write_new
 from console.screens.form import SEND, Entry, FormScreen
 from console.screens.reading.screen import ReadingScreen, Row
 from console.state.new_file import why_not
@@ -205,16 +204,7 @@ async def save(api: "Api", ref: str, target: Path) -> int:
         content = await recovery.report_pdf(api, ref)
     else:
         content = (await recovery.report(api, ref, form)).text.encode()
-    try:
-        await asyncio.to_thread(_write_new, target, content)
-    except OSError as error:
-        raise ClientError(f"The file cannot be written: {error.strerror or error}.") from error
-    return len(content)
-
-
-def _write_new(target: Path, content: bytes) -> None:
-    with target.open("xb") as file:
-        file.write(content)
+    return await write_new(target, content)
 
 
 class ExportScreen(FormScreen):
