@@ -287,7 +287,7 @@ def test_watching_one_freeze_ends_when_it_is_thawed(run: Commands) -> None:
     ran = run(ADMIN, "freezes", "watch", ref)
     thread.join()
     assert ran.code == 0
-    said = ran.out.splitlines()
+    said = [line for line in ran.out.splitlines() if not line.startswith("level=")]  # the backend lives in this process
     assert [next(line for line in said if word in line) for word in ("active", "thaw requested", "thawed")], said
     assert "thawed" in said[-1], said
     assert "live" in ran.err

@@ -254,6 +254,7 @@ async def test_a_finding_becomes_a_follow_up_and_the_report_a_file(tmp_path: Pat
         await run.shows("Wrote 8 bytes")
     assert (tmp_path / "drill.pdf").read_bytes() == b"%PDF-1.7"
     [body] = paper.posted(f"{DRILL}/findings")
+    assert body.pop("idempotency_key")
     assert body == {"action": "make pg-b larger", "owner": "ops1", "due": "2027-01-31"}
 
 

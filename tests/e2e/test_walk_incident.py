@@ -5,11 +5,13 @@ What stands on the screens is kept as text, without times and amounts: `UPDATE_G
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from console.widgets.rows import UNREAD_S
 from tests.e2e.walking import DEAF_S, Walk, log_in, trades_file, walking
 from tests.support.terminal import Terminal, TimedOutError
 
@@ -88,6 +90,7 @@ def test_from_the_page_to_the_approved_post_mortem(walk: Walk, tmp_path: Path) -
     terminal.wait_for("GAS_SPEND_LIMIT", "has not been seen by anybody")
     _keep(terminal, "1-paged", about="GAS")
 
+    time.sleep(2 * UNREAD_S)  # what has just come under the cursor nobody has read yet
     terminal.press("a")
     terminal.wait_for("Acknowledged")
     _dialog(terminal, "i", "Declare an incident", "officer1")
