@@ -51,11 +51,13 @@ def test_an_abort_after_the_promotion_brings_the_first_primary_back(happens: Mis
     assert [step.number for step in found.drill.steps if step.undone_at is not None] == [1, 2]
 
 
+@pytest.mark.long
 def test_a_backend_killed_in_the_promotion_leaves_nothing_unknown(happens: Mishaps) -> None:
     found = happens.killed_within(2)
     assert not found.wrong, found
 
 
+@pytest.mark.long
 def test_consoles_that_are_killed_in_each_step_change_nothing(desk: RecoveryDesk, data_dir: Path) -> None:
     found = killed_in_each_step(desk, data_dir)
     assert not found.wrong, found
