@@ -68,6 +68,9 @@ async def test_without_waiting_the_loss_is_counted_exactly() -> None:
             writer.stop()
         await pair.cluster.kill_primary()
         os.kill(receiver, signal.SIGKILL)  # what lies in its socket is never read
+        log = pair.directory / "postgres" / "data" / "pg_wal"
+        for number in (0, 99):  # what a server was just making when it was killed
+            (log / f"00000001{0:08X}{number:08X}").touch()
         assert await pair.cluster.fail_over("b") == "b"
         loss = await pair.cluster.only_there("a")
         assert loss is not None

@@ -106,6 +106,8 @@ def test_a_log_that_was_never_written_so_far_is_told_from_one_that_is_not_kept(t
     for number in (2, 3):
         (tmp_path / f"00000001{0:08X}{number:08X}").write_bytes(b"")
         os.truncate(tmp_path / f"00000001{0:08X}{number:08X}", SEGMENT)
+    for number in (0, 4):  # what a server was just making when it was killed
+        (tmp_path / f"00000001{0:08X}{number:08X}").touch()
     assert reaches(tmp_path, 1, "0/3FFFFFF") is True
     assert reaches(tmp_path, 1, "0/4000000") is False
     assert reaches(tmp_path, 1, "1/0") is False

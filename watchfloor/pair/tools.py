@@ -104,8 +104,16 @@ class Tools:
         return {name.strip(): value.strip() for name, _, value in pairs}
 
     async def commits(self, log: Path, timeline: int, since: str) -> int | None:
-        """Count the transactions that a log committed from a place on; None where the log does not reach back to it."""
-        argv = ["-p", str(log), "-t", str(timeline), "-s", since, "--rmgr=Transaction"]
+        """Count the transactions that a log committed from a place on; None where the log does not reach back to it.
+
+        The files are named: left to itself the program asks any of them for the size of all, also one that was just
+        being made when its server was killed, and is empty.
+        """
+        files = _written(log, timeline)
+        first = _holding(files, timeline, since)
+        if first is None:
+            return None
+        argv = ["-p", str(log), "-s", since, "--rmgr=Transaction", first, files[-1].name]
         async with self._started("pg_waldump", argv) as process:
             if process.stdout is None or process.stderr is None:
                 raise RuntimeError("the program was started without pipes")
@@ -176,15 +184,27 @@ def lsn(text: str) -> int:
 
 def reaches(log: Path, timeline: int, place: str) -> bool | None:
     """Whether a log was written up to a place; None where it was and is not kept any more."""
-    files = sorted(log.glob(f"{timeline:08X}" + "[0-9A-F]" * 16))
-    size = files[0].stat().st_size if files else 0
-    if not size:
-        return None
-    high, low = divmod(lsn(place) // size, _HIGH // size)
-    wanted = f"{timeline:08X}{high:08X}{low:08X}"
-    if wanted in {path.name for path in files}:
+    files = _written(log, timeline)
+    if _holding(files, timeline, place) is not None:
         return True
-    return False if wanted > files[-1].name else None
+    return False if files and _name(files, timeline, place) > files[-1].name else None
+
+
+def _written(log: Path, timeline: int) -> list[Path]:
+    """The files of a timeline in which something may stand, in their order."""
+    return [path for path in sorted(log.glob(f"{timeline:08X}" + "[0-9A-F]" * 16)) if path.stat().st_size]
+
+
+def _holding(files: Sequence[Path], timeline: int, place: str) -> str | None:
+    """The file that a place is in, if it is there."""
+    wanted = _name(files, timeline, place) if files else None
+    return wanted if wanted in {path.name for path in files} else None
+
+
+def _name(files: Sequence[Path], timeline: int, place: str) -> str:
+    size = files[0].stat().st_size
+    high, low = divmod(lsn(place) // size, _HIGH // size)
+    return f"{timeline:08X}{high:08X}{low:08X}"
 
 
 def _is_end_of_log(complaint: str) -> bool:
