@@ -85,7 +85,7 @@ async def _silences(session: AsyncSession, now: datetime, *wanted: ColumnElement
 async def _beginning(
     session: AsyncSession, runtime: Runtime, row: SilenceRow, *also: ColumnElement[bool]
 ) -> list[Step]:
-    """None: trying its regular expressions takes too long. It is set aside, and somebody is told."""
+    """Nothing where trying its regular expressions takes too long: it is set aside, and somebody is told."""
     try:
         return [await silencing.beginning(session, row, *also)]
     except TooLongError:
