@@ -2,6 +2,8 @@
 # ARGS adds arguments: make demo ARGS="--scenario drawdown", make test ARGS="-k freeze".
 .DEFAULT_GOAL := help
 .PHONY: help install develop peers demo test lint bench bench-alerts bench-audit bench-freeze bench-recovery soak histories-incidents fuzz bench-audit-search lock picture clean
+# hundreds of processes start from here: each would compile the whole product anew
+unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
 ENTRIES ?= 5000000
 CASES ?= 20000

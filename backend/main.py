@@ -265,7 +265,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     _equip(app, runtime)
     app.state.check_ledger = partial(_check_ledger, runtime)
     http.install(app, runtime, limiter)
-    for router in ROUTERS:
-        app.include_router(router)
+    for router in ROUTERS:  # as they are: include_router would build every route anew for every application
+        app.router.routes.extend(router.routes)
     refuse_unguarded_routes(app)
     return app

@@ -3,6 +3,7 @@
 Must import nothing heavy at module level: the console's first frame comes before everything else.
 """
 
+import gc
 import os
 import sys
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 EXIT_USAGE = 2
 EXIT_CONFIGURATION = 3
 _CONSOLE = "console"
+_NEW_OBJECTS = 50_000
+"""How many more objects than before call for a garbage collection; with Python's 700, imports take a fifth longer."""
 _URL_VARIABLE = "WATCHFLOOR_URL"
 _DEBUG_VARIABLE = "WATCHFLOOR_DEBUG"
 
@@ -44,6 +47,7 @@ def main() -> None:
         sys.exit(open_console(arguments[1:]))
     if arguments[0].partition("=")[0] in {*_OPTIONS, _PER_KEY}:
         sys.exit(open_console(arguments))
+    gc.set_threshold(_NEW_OBJECTS)
     from watchfloor.commands import dispatch
 
     sys.exit(dispatch(arguments))

@@ -11,7 +11,15 @@ from fastapi.routing import APIRoute
 from sqlalchemy import select
 
 from backend.audit.tables import AuditLog
-from backend.guard import PUBLIC, api_routes, needs, refuse_unguarded_routes, stated_demand, stated_permission
+from backend.guard import (
+    PUBLIC,
+    api_routes,
+    needs,
+    refuse_unguarded_routes,
+    socket_routes,
+    stated_demand,
+    stated_permission,
+)
 from contract.errors import HTTP_STATUS, ErrorCode, ErrorEnvelope
 from contract.permissions import Permission
 from tests.support.app import App
@@ -142,7 +150,7 @@ async def test_a_body_that_is_not_json_answers_the_envelope(app: App) -> None:
 
 def test_no_route_hides_from_the_walk(app: App) -> None:
     """Whatever the framework can serve is either walked or named here."""
-    walked = {route.path for route in api_routes(app.app)}
+    walked = {route.path for route in (*api_routes(app.app), *socket_routes(app.app))}
     plain = {getattr(route, "path", "") for route in app.app.routes} - {""}
     assert plain <= walked | FRAMEWORK_ROUTES
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -161,6 +162,7 @@ def _add_probe_monitor() -> None:
 
 def main() -> int:
     """Be such a process."""
+    gc.set_threshold(50_000)  # as `watchfloor` has it
     from backend.server import serve
     from backend.settings import Settings
 

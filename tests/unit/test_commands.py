@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from backend.audit.heads.configured import witnesses_of
+from backend.errors import ConfigurationError
+from backend.settings import Settings
 from ledger.note import SignerKey
 from tests.support.parties import signing
 from watchfloor import commands
@@ -116,10 +119,15 @@ def test_a_wrong_master_key_is_one_line(database_url: str, tmp_path: Path) -> No
 
 
 def test_a_witness_that_is_written_wrongly_is_one_line(database_url: str) -> None:
-    for witnesses in ("ftp://x", "dir:", "https://host", "http://auditor.example/ key", "dir:/a dir:/a"):
-        result = run("serve", "--port", "0", WATCHFLOOR_DATABASE_URL=database_url, WATCHFLOOR_WITNESSES=witnesses)
-        assert (result.returncode, "Traceback" in result.stderr) == (3, False)
-        assert result.stderr.splitlines()[-1].startswith("watchfloor serve: WATCHFLOOR_WITNESSES")
+    result = run("serve", "--port", "0", WATCHFLOOR_DATABASE_URL=database_url, WATCHFLOOR_WITNESSES="dir:")
+    assert (result.returncode, "Traceback" in result.stderr) == (3, False)
+    assert result.stderr.splitlines()[-1].startswith("watchfloor serve: WATCHFLOOR_WITNESSES")
+
+
+@pytest.mark.parametrize("witnesses", ["ftp://x", "https://host", "http://auditor.example/ key", "dir:/a dir:/a"])
+def test_what_is_no_witness_is_refused(witnesses: str) -> None:
+    with pytest.raises(ConfigurationError, match="WATCHFLOOR_WITNESSES"):
+        witnesses_of(Settings(database_url="postgresql://nobody/nothing", witnesses=witnesses))
 
 
 def test_the_signer_needs_no_database_and_reads_no_address_of_one(tmp_path: Path) -> None:

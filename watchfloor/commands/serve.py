@@ -3,8 +3,6 @@
 import click
 
 from backend.errors import ConfigurationError
-from backend.migrate import current_revision, head_revision
-from backend.server import serve
 from backend.settings import Settings
 
 
@@ -20,6 +18,8 @@ def command(host: str | None, port: int | None) -> None:
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = Settings(**given)  # type: ignore[arg-type]  # the rest comes from the environment
     refuse_unmigrated(settings.database_url)
+    from backend.server import serve  # the whole product: not for a help text, nor for a refusal
+
     if not serve(settings, on_ready=lambda url: click.echo(f"Watchfloor answers at {url}")):
         raise ConfigurationError("The backend could not start; the log above says why.")
 
@@ -30,6 +30,8 @@ def refuse_unmigrated(database_url: str) -> None:
     Raises:
         ConfigurationError: it cannot be reached, or is not at the schema of this version.
     """
+    from backend.migrate import current_revision, head_revision  # every table
+
     current = current_revision(database_url)
     if current is None:
         raise ConfigurationError("The database is empty: run `watchfloor migrate` first.")

@@ -8,7 +8,7 @@ import click
 
 from backend.clock import SYSTEM_CLOCK
 from backend.errors import ConfigurationError
-from backend.server import url_of
+from backend.listening import url_of
 from witness.asgi import WitnessService, application, serve
 from witness.cosigner import Cosigner, WrongKeyError
 from witness.files import DirectoryTakenError, take_directory
