@@ -150,7 +150,7 @@ async def test_a_body_that_is_not_json_answers_the_envelope(app: App) -> None:
 
 def test_no_route_hides_from_the_walk(app: App) -> None:
     """Whatever the framework can serve is either walked or named here."""
-    walked = {route.path for route in (*api_routes(app.app), *socket_routes(app.app))}
+    walked = {route.path for route in api_routes(app.app)} | {route.path for route in socket_routes(app.app)}
     plain = {getattr(route, "path", "") for route in app.app.routes} - {""}
     assert plain <= walked | FRAMEWORK_ROUTES
 
