@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from console.screens import registry
 from console.screens.base import FloorScreen
-from console.telling import Telling
+from console.turning import Turning
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contract.recovery import RecoveryDrill
 
 
-class Doing(Telling):
+class Doing(Turning):
     """The actions that belong to no single screen."""
 
     feed: "Feed | None" = None
@@ -95,54 +95,6 @@ class Doing(Telling):
         """Search the audit log from anywhere."""
         await self.do_go_audit(argument)
 
-    async def _show(self, page: type[FloorScreen]) -> None:
-        """Show one of the pages that lie above the root screens, in place of another one."""
-        if isinstance(self.screen, FloorScreen) and self.screen.IS_PAGE:
-            if not isinstance(self.screen, page):
-                await self.switch_screen(page())
-        else:
-            await self.push_screen(page())
-
-    async def do_go_verify(self, _: str) -> None:
-        """Show verifications of the ledger."""
-        from console.screens.verify.screen import VerifyScreen
-
-        await self._show(VerifyScreen)
-
-    async def do_audit_verify(self, argument: str) -> None:
-        """Show verifications of the ledger, above the audit log."""
-        await self.do_go_verify(argument)
-
-    async def do_go_ledger(self, _: str) -> None:
-        """Show how the ledger stands."""
-        from console.screens.ledger.screen import LedgerScreen
-
-        await self._show(LedgerScreen)
-
-    async def do_go_erasures(self, _: str) -> None:
-        """Show requests to erase people."""
-        from console.screens.erasures.screen import ErasuresScreen
-
-        await self._show(ErasuresScreen)
-
-    async def do_go_legal_holds(self, _: str) -> None:
-        """Show legal holds."""
-        from console.screens.legal_holds.screen import LegalHoldsScreen
-
-        await self._show(LegalHoldsScreen)
-
-    async def do_go_freeze_drills(self, _: str) -> None:
-        """Show freeze drills."""
-        from console.screens.drills.screen import DrillsScreen
-
-        await self._show(DrillsScreen)
-
-    async def do_go_recovery(self, _: str) -> None:
-        """Show recovery drills."""
-        from console.screens.recovery.screen import RecoveryScreen
-
-        await self._show(RecoveryScreen)
-
     async def show_recovery_drill(self, drill: "RecoveryDrill", above: "FloorScreen") -> None:
         """Show a recovery drill in place of the dialog that started it."""
         from console.screens.recovery.detail import RecoveryDrillScreen
@@ -150,37 +102,11 @@ class Doing(Telling):
         if self.screen is above:
             await self.switch_screen(RecoveryDrillScreen(drill))
 
-    async def do_go_sessions(self, _: str) -> None:
-        """Show who is signed in."""
-        from console.screens.sessions.screen import SessionsScreen
-
-        await self._show(SessionsScreen)
-
-    async def do_go_silences(self, _: str) -> None:
-        """Show which alerts are muted."""
-        from console.screens.silences.screen import SilencesScreen
-
-        await self._show(SilencesScreen)
-
     async def do_drill_start(self, argument: str) -> None:
         """Open the dialog that starts a drill."""
         from console.screens.drills.dialog import DrillDialog
 
         await self.push_screen(DrillDialog(argument))
-
-    async def do_go_incidents(self, argument: str) -> None:
-        """Show incidents, searched for what was typed."""
-        from console.screens.incidents.screen import IncidentsScreen
-
-        await self._show(IncidentsScreen)
-        if argument and isinstance(self.screen, IncidentsScreen):
-            self.screen.set_filter(argument)
-
-    async def do_go_follow_ups(self, _: str) -> None:
-        """Show what is left to do after all incidents."""
-        from console.screens.incidents.follow_ups import FollowUpsScreen
-
-        await self._show(FollowUpsScreen)
 
     async def show_incident(self, ident: str, above: "FloorScreen | None" = None) -> None:
         """Show an incident, in place of the dialog that declared it."""

@@ -6,7 +6,18 @@ Key line, `?` help, palette, `:` line, documents and tests read it. Must never i
 from collections.abc import Iterable
 from typing import Final
 
-from console.actions import alerts, audit, everywhere, floor, incidents, moving, privacy, recovery, sessions
+from console.actions import (
+    alerts,
+    audit,
+    everywhere,
+    floor,
+    incidents,
+    moving,
+    notifications,
+    privacy,
+    recovery,
+    sessions,
+)
 from console.actions.kinds import Action, Context, Danger
 from contract.permissions import Permission
 
@@ -29,6 +40,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *recovery.LISTED,
     *recovery.ONE,
     *recovery.BACKUPS,
+    *notifications.TOLD,
     *incidents.LISTED,
     *incidents.RECORD,
     *incidents.FIGURES,
@@ -45,6 +57,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *moving.SCREENS,
     *incidents.GO,
     *recovery.GO,
+    *notifications.GO,
     *everywhere.EVERYWHERE,
     *everywhere.DIALOGS,
 )

@@ -51,6 +51,7 @@ class Context(StrEnum):
     RECOVERY = "recovery drills"
     RECOVERY_DRILL = "one recovery drill"
     BACKUPS = "backups"
+    NOTIFICATIONS = "notifications"
     VERIFY = "verify"
     INCIDENTS = "incidents"
     INCIDENT = "one incident"

@@ -34,6 +34,7 @@ _TITLES = {
     Context.RECOVERY: "Recovery drills",
     Context.RECOVERY_DRILL: "On a recovery drill",
     Context.BACKUPS: "Backups",
+    Context.NOTIFICATIONS: "Notifications",
     Context.VERIFY: "Verification",
     Context.INCIDENTS: "Incidents",
     Context.INCIDENT: "On an incident",

@@ -26,6 +26,7 @@ from contract.verification import Verification
 from tests.console import drill_models, ledger_models
 from tests.console import floor_models as models
 from tests.console.incident_paper import IncidentPaper
+from tests.console.notification_paper import NotificationPaper
 from tests.console.recovery_paper import RecoveryPaper
 
 Answer = httpx.Response
@@ -77,6 +78,7 @@ class Paper(Holding):
     legal_holds: list[LegalHold] = field(default_factory=ledger_models.legal_holds)
     incidents: IncidentPaper = field(default_factory=IncidentPaper)
     recovery: RecoveryPaper = field(default_factory=RecoveryPaper)
+    notifications: NotificationPaper = field(default_factory=NotificationPaper)
     keeping: int = 0
     """Legal holds that keep the person whose erasure is looked at."""
     saved: dict[str, SavedSearch] = field(default_factory=dict)
@@ -167,8 +169,8 @@ class Paper(Holding):
             return _json(LoginAnswer(token="t" * 20, expires_at=models.NOW + timedelta(hours=8)))
         if not self.signed_in:
             return refusal(401, "not_authenticated", "Your session has ended.", "Log in again.")
-        others = self.incidents if self.database_up else self.recovery
-        if told := self.recovery.answer(method, path, body) or others.answer(method, path, body):
+        parts = (self.recovery, self.incidents, self.notifications) if self.database_up else (self.recovery,)
+        if told := next(filter(None, (part.answer(method, path, body) for part in parts)), None):
             return told
         if not self.database_up and not path.startswith("/v1/freezes"):
             return refusal(503, "unavailable", "The database is not answering.")
@@ -289,8 +291,7 @@ class Paper(Holding):
             shown = [one for one in self.legal_holds if lifted or one.state is not LegalHoldState.LIFTED]
             return _json(Page[LegalHold](items=shown))
         if len(parts) == 4:
-            by = {"placed_by": "officer1", "placed_at": models.NOW}
-            made = ledger_models.legal_hold("hold-9", **{**body, **by})
+            made = ledger_models.legal_hold("hold-9", **body, placed_by="officer1", placed_at=models.NOW)
             self.legal_holds = [made, *self.legal_holds]
             return _json(made)
         found = next(one for one in self.legal_holds if one.id == parts[4])

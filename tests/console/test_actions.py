@@ -40,6 +40,7 @@ from console.screens.incidents.screen import IncidentsScreen
 from console.screens.legal_holds.screen import LegalHoldsScreen
 from console.screens.locked.screen import LockedScreen
 from console.screens.login.screen import LoginScreen
+from console.screens.notifications.screen import NotificationsScreen
 from console.screens.operations.screen import OperationsScreen
 from console.screens.overview.screen import OverviewScreen
 from console.screens.palette.screen import PaletteScreen
@@ -80,6 +81,7 @@ DOERS: dict[Context, list[type]] = {
     Context.RECOVERY: [RecoveryScreen],
     Context.RECOVERY_DRILL: [RecoveryDrillScreen],
     Context.BACKUPS: [BackupsScreen],
+    Context.NOTIFICATIONS: [NotificationsScreen],
     Context.SESSIONS: [SessionsScreen],
     Context.INCIDENTS: [IncidentsScreen],
     Context.INCIDENT: [IncidentScreen],
@@ -160,9 +162,9 @@ def test_what_is_dangerous_needs_a_permission() -> None:
     ending = {"session.end", "locked.freeze"}
     holding = {"legal-hold.place", "legal-hold.lift", "legal-hold.approve"}
     drilling = {"recovery.start", "recovery.step", "recovery.abort", "recovery.sign"}
-    backups = {"backup.check", "backup.restore"}
+    looking = {"backup.check", "backup.restore", "notifications.test"}
     incidents = {action.id for action in dangerous if action.permission in _OF_INCIDENTS}
-    known = drilling | backups | trading | erasing | holding | ending | working | silencing
+    known = drilling | looking | trading | erasing | holding | ending | working | silencing
     assert {action.id for action in dangerous} - incidents == known - {"alert.incident"}
     assert all(action.permission is not None for action in dangerous)
 

@@ -8,6 +8,7 @@ from console.screens.form import FormScreen
 from console.widgets.field import Field
 from tests.console.alert_models import Desk
 from tests.console.driving import Running, compare_golden, running
+from tests.console.notification_paper import NotificationPaper
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -127,6 +128,19 @@ async def _end(run: Running) -> None:
     await run.opens("x", "End a silence")
 
 
+async def _notifications(run: Running) -> None:
+    await run.press("N")
+    await run.at("Notifications")
+    await run.shows("as of")
+
+
+async def _notification(run: Running) -> None:
+    await _notifications(run)
+    await run.press(*["j"] * 8, "enter")
+    await run.at("Notification")
+    await run.shows("no answer within 10 s")
+
+
 SCREENS: dict[str, tuple[Callable[[], Desk], Callable[[Running], Awaitable[None]]]] = {
     "overview-worked": (Desk, _overview),
     "alerts-worked": (Desk, _alerts),
@@ -145,8 +159,11 @@ SCREENS: dict[str, tuple[Callable[[], Desk], Callable[[Running], Awaitable[None]
     "silences": (Desk, _silences),
     "silences-none": (lambda: Desk(silences=[]), _no_silences),
     "silence-end": (Desk, _end),
+    "notifications": (Desk, _notifications),
+    "notifications-none": (lambda: Desk(notifications=NotificationPaper(channels=[], log=[])), _notifications),
+    "notification": (Desk, _notification),
 }
-WIDE = {"overview-worked", "alerts-worked", "alert", "alert-groups"}
+WIDE = {"overview-worked", "alerts-worked", "alert", "alert-groups", "notifications"}
 """Those that look different where there is room."""
 CASES = [(name, size) for name in SCREENS for size in SIZES if size == SIZES[0] or name in WIDE]
 
