@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import service as alerts
 from backend.alerts.service import AlertDraft
-from backend.audit.apart import replay
+from backend.audit.apart import OtherLedgerError, replay
 from backend.context import Runtime, system_caller
 from backend.spool import Spool, SpoolError
 from backend.write_path import LOOK_BUSY_S, LOOK_EVERY_S
@@ -161,6 +161,11 @@ async def _replay(runtime: Runtime) -> None:
 async def _take_over(runtime: Runtime, other: Spool) -> None:
     try:
         await _take_over_whole(runtime, other)
+    except OtherLedgerError as error:  # a backend of that ledger takes it over
+        name = other.file.path.name
+        if name not in runtime.write_path.foreign:
+            runtime.write_path.foreign.add(name)
+            log.warning("audit_spool_of_another_ledger", file=name, why=str(error))
     except SpoolError as error:  # its process lives: its lock says so
         log.debug("audit_spool_not_taken_over", file=other.file.path.name, why=str(error))
     finally:  # else our own lock would keep us from ever trying again

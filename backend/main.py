@@ -186,7 +186,7 @@ async def _check_ledger(runtime: Runtime) -> None:
     """Refuse to start on a ledger begun under another master key; a database that is away is asked by the sequencer."""
     with suppress(OperationalError, SQLAlchemyTimeoutError, ProgrammingError):
         async with runtime.database.transaction() as session:
-            await ledger_of(session, runtime)
+            runtime.write_path.ledger = (await ledger_of(session, runtime)).name
 
 
 @asynccontextmanager

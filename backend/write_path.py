@@ -30,6 +30,10 @@ class WritePath:
     """The state as it was seen last."""
 
     spool: Spool
+    ledger: str | None = None
+    """Name of the ledger in the database; None before the database was asked."""
+    foreign: set[str] = field(default_factory=set)
+    """Files of other ledgers that lie in the same directory."""
     waiting: int = 0
     """Committed entries without a place in the ledger, counted up to a bound, and what this process has added since."""
     oldest_s: float = 0.0

@@ -16,12 +16,13 @@ GC_THRESHOLDS = (20_000, 20, 20)
 """A screen of the console makes thousands of objects that live as long as it does."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Hear Ctrl-C and hang-ups whoever started us: under nohup or in the background both are ignored, and inherited."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    # backends under test keep their files where nobody's own are; the workers of a parallel run inherit it
-    os.environ.setdefault("WATCHFLOOR_DATA_DIR", tempfile.mkdtemp(prefix="wf-test-state-"))
+    # backends under test keep their files where nobody's own are, nor those of another worker of a parallel run
+    if hasattr(config, "workerinput") or "WATCHFLOOR_DATA_DIR" not in os.environ:
+        os.environ["WATCHFLOOR_DATA_DIR"] = tempfile.mkdtemp(prefix="wf-test-state-")
 
 
 def pytest_collection_finish() -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend.audit import doubts
 from backend.audit.canonical import clean_text, clean_values
 from backend.audit.events import AuditEvent
+from backend.audit.identity import ledger_of
 from backend.audit.service import AuditDraft, introduce, record
 from backend.clock import Clock
 from backend.context import STORED_OF_CALLER, Caller, Runtime, system_caller
@@ -42,6 +43,10 @@ class NotRecordedError(Exception):
     """The entry could neither be written nor kept: the act must not happen."""
 
 
+class OtherLedgerError(SpoolError):
+    """A file holds entries of another ledger: here their numbers would read as if earlier ones were lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spooled:
     """One line of the file, opened."""
@@ -49,8 +54,10 @@ class Spooled:
     id: UUID
     at: datetime
     stamp: Stamp
+    ledger: str | None
+    """Its name, as the process knew it."""
     generation: int | None
-    """Of the ledger, as the process knew it."""
+    """Likewise."""
     caller: Caller
     draft: AuditDraft
 
@@ -137,7 +144,10 @@ async def _keep(runtime: Runtime, ident: UUID, at: datetime, caller: Caller, dra
     stamp = runtime.emitter.take()
     try:
         await runtime.write_path.spool.append(
-            _line(runtime, Spooled(ident, at, stamp, runtime.emitter.generation, caller, draft))
+            _line(
+                runtime,
+                Spooled(ident, at, stamp, runtime.write_path.ledger, runtime.emitter.generation, caller, draft),
+            )
         )
     except BaseException as error:
         runtime.emitter.withdraw(stamp)
@@ -154,6 +164,7 @@ def _line(runtime: Runtime, one: Spooled) -> bytes:
         "at": one.at.isoformat(),
         "stamp": [one.stamp.settled, *one.stamp.void],
         "node": one.stamp.node,
+        "ledger": one.ledger,
         "generation": one.generation,
         "caller": {name: getattr(one.caller, name) for name in STORED_OF_CALLER},
         "draft": {name: clean_values(value) if isinstance(value, dict) else value for name, value in said.items()},
@@ -182,24 +193,30 @@ def _opened(runtime: Runtime, line: bytes) -> Spooled:
     draft = AuditDraft(**whole["draft"] | {"result": AuditResult(whole["draft"]["result"])})
     stamp = Stamp(whole["node"], boot.decode(), int(n), settled, tuple(void))
     at = datetime.fromisoformat(whole["at"])
-    return Spooled(UUID(whole["id"]), at, stamp, whole["generation"], caller, draft)
+    return Spooled(UUID(whole["id"]), at, stamp, whole.get("ledger"), whole["generation"], caller, draft)
 
 
 async def replay(runtime: Runtime, spool: Spool) -> int:
     """Record what a spool holds and take it out of the file; returns how many lines that were.
 
     Raises:
+        OtherLedgerError: its entries belong into another ledger than this database's; the file stays as it is.
         SpoolError: the file cannot be read or shortened.
         SQLAlchemyError: the database is still away.
     """
     lines = (await spool.lines())[:REPLAY_LINES]
+    if lines:
+        async with runtime.database.transaction() as session:
+            runtime.write_path.ledger = (await ledger_of(session, runtime)).name
     for line in lines:
         try:
             one = _opened(runtime, line)
         except ValueError as error:
             await _set_aside(runtime, line, str(error))
-        else:
-            await _record_again(runtime, one)
+            continue
+        if one.ledger not in {None, runtime.write_path.ledger}:
+            raise OtherLedgerError(f"{one.ledger} instead of {runtime.write_path.ledger}")
+        await _record_again(runtime, one)
     if lines:
         await spool.clear(len(lines))
     return len(lines)

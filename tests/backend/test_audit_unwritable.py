@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
@@ -24,6 +24,7 @@ from backend.spool import SpoolError
 from backend.write_path import PUSH_BACK_FROM
 from contract.audit import AuditResult
 from contract.freeze import Freeze
+from tests.support import databases
 from tests.support.app import SYSTEM, App, started_app
 from tests.support.holds import stored
 from tests.support.ledger import settled
@@ -178,6 +179,29 @@ async def test_what_a_process_left_behind_is_recorded_by_another(database_url: s
     assert look(database_url).faults == []
 
 
+async def test_what_belongs_into_another_ledger_waits_for_a_backend_of_that(
+    app: App, database_url: str, template_database: str
+) -> None:
+    name, other_url = databases.create_database(template_database)
+    try:
+        async with started_app(other_url) as other:
+            spool = other.runtime.write_path.spool
+            with outage(other_url):
+                await record_apart(other.runtime, SYSTEM, OPERATIONS)
+                held = spool.file.path.read_bytes()
+                left = spool.file.path.with_name("left-behind.spool")
+                left.write_bytes(held)  # as its process would leave it: nobody holds its lock
+                await _until(lambda: left.name in app.runtime.write_path.foreign)
+            assert left.read_bytes() == held
+            assert _count(database_url, "audit_entries WHERE event_type = 'executors.process.moved'") == 0
+            await _until(lambda: not left.exists())
+            await settled(other)
+            assert _count(other_url, "audit_entries WHERE event_type = 'executors.process.moved'") == 1
+        assert look(database_url).faults == []
+    finally:
+        databases.drop_database(name)
+
+
 async def test_a_take_over_that_breaks_off_is_taken_up_again(
     app: App, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +228,12 @@ async def test_a_take_over_that_breaks_off_is_taken_up_again(
     assert not gone.write_path.spool.file.path.exists()
     await settled(app)
     assert _count(database_url, "audit_entries WHERE event_type = 'executors.process.moved'") == 1
+
+
+async def _until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not so():  # noqa: ASYNC110  files and tables tell nobody
+            await asyncio.sleep(0.02)
 
 
 async def test_a_line_of_somebody_else_is_refused_in_the_open(app: App, database_url: str) -> None:

@@ -165,7 +165,7 @@ async def test_an_entry_spooled_before_a_restore_is_numbered_anew_after_it(
     await runtime.database.engine.dispose()
     await approved(database_url)
     draft = AuditDraft(AuditEvent.ALERT_RAISED, "raise an alert", "alert", "1")
-    spooled = apart.Spooled(runtime.clock.new_id(), at, stamp, generation, SYSTEM, draft)
+    spooled = apart.Spooled(runtime.clock.new_id(), at, stamp, None, generation, SYSTEM, draft)
     await runtime.write_path.spool.append(apart._line(runtime, spooled))
     await apart.replay(runtime, runtime.write_path.spool)
     await acted(busy, 2)

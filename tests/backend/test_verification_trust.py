@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -27,8 +28,8 @@ VALUES (gen_random_uuid(), %s, convert_to(%s, 'UTF8'), sha256(''), now() + inter
 
 
 @pytest.fixture
-async def still(database_url: str) -> AsyncIterator[App]:
-    """A backend whose sequencer takes what waits only when it is told to."""
+async def still(database_url: str, directory: Path) -> AsyncIterator[App]:
+    """A backend whose sequencer takes what waits only when it is told to; its master key is nobody else's."""
     async with started_app(database_url, sequence=False) as app:
         for number in range(3):
             await act(app, number)
