@@ -131,9 +131,8 @@ class WatchfloorApp(Beginning):
     def repaint(self) -> None:
         """Redraw what is shown and plan the next look at the clock."""
         self._painted_s = asyncio.get_running_loop().time()
-        for screen in self.screen_stack[-2:]:
-            if isinstance(screen, FloorScreen):
-                screen.redraw()
+        if isinstance(self.screen, FloorScreen):
+            self.screen.redraw()
         from console.state.pulse import next_look_s
 
         if self.latest is not None:

@@ -89,6 +89,12 @@ class FloorScreen(AskingScreen):
         yield CommandLine(id="command")
         yield Panel(id="keys", grows=False)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether it is seen. Textual counts the one below as well, which ours cover: nobody would see it drawn."""
+        stack = self.app.screen_stack
+        return bool(stack) and stack[-1] is self
+
     def on_mount(self) -> None:
         """Draw at once: a screen is never empty."""
         self.redraw()

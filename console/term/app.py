@@ -22,6 +22,9 @@ from console.term.driver import ConsoleDriver, TerminalLink
 from console.term.lifecycle import Lifecycle
 
 ResultT = TypeVar("ResultT")
+_NEW_OBJECTS = 20_000
+"""How many more objects than before call for a garbage collection. With Python's 700, reading a list of five hundred
+alerts has all older objects looked through, which holds a key up for a tenth of a second."""
 
 
 class TerminalApp(App[ResultT], Generic[ResultT]):
@@ -125,4 +128,5 @@ class TerminalApp(App[ResultT], Generic[ResultT]):
         """Start garbage collection, held back by `run_console`; what the start made will not become garbage."""
         if not gc.isenabled():
             gc.freeze()
+            gc.set_threshold(_NEW_OBJECTS)
             gc.enable()

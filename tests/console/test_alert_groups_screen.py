@@ -3,7 +3,7 @@
 import pytest
 
 from contract.alerts import AlertStatus
-from contract.stream import Topic
+from contract.stream import AlertsChanged, Topic
 from tests.console import alert_models
 from tests.console import floor_models as models
 from tests.console.alert_models import PROD, Desk, grouped
@@ -116,6 +116,26 @@ async def test_groups_follow_what_changes(monkeypatch: pytest.MonkeyPatch) -> No
         desk.emit(Topic.ALERT, cleared)
         await run.shows("GROUPS 3")
         await run.hides("DAILY_LOSS_LIMIT")
+
+
+async def test_the_list_below_the_groups_asks_nothing_until_it_is_seen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.screens.alerts.screen.RENEW_GAP_S", 0.0)
+    monkeypatch.setattr("console.screens.alerts.groups.RENEW_GAP_S", 0.0)
+    desk = Desk()
+
+    def asked(path: str) -> int:
+        return sum((method, where) == ("GET", path) for method, where, _ in desk.asked)
+
+    async with running(desk) as run:
+        await _groups(run)
+        lists, groups = asked("/v1/alerts"), asked("/v1/alerts/groups")
+        desk.emit(Topic.ALERTS, AlertsChanged(count=500, at=models.NOW))
+        await run.until(lambda: asked("/v1/alerts/groups") > groups, "groups read again")
+        await run.pilot.pause(0.2)
+        assert asked("/v1/alerts") == lists
+        await run.press("v")
+        await run.at("Alerts")
+        await run.until(lambda: asked("/v1/alerts") > lists, "the list read again")
 
 
 async def test_groups_that_cannot_be_had_say_why() -> None:

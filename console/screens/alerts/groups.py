@@ -121,6 +121,8 @@ class GroupsScreen(ListScreen, AlertWork):
 
     def _renew(self, floor: Floor) -> None:
         state = (floor.alerts, floor.many_changed)
+        if not self.is_current:  # nobody sees it
+            return
         same = len(self._read_for) == len(state) and all(a is b for a, b in zip(state, self._read_for, strict=True))
         if same or self.desk.api is None or self.questions.is_waiting(_RENEW):
             return

@@ -170,8 +170,12 @@ class AlertsScreen(ListScreen, ListedAlerts):
         return self.desk.floor.many_changed if self.desk.floor is not None else 0
 
     def _renew(self) -> None:
-        """Read again what is loaded, after many alerts changed at once; what is shown stays meanwhile."""
-        if self._renewed_for == self._many_changed() or not self._book.loaded or self._new_book is not None:
+        """Read again what is loaded, after many alerts changed at once; what is shown stays meanwhile.
+
+        Not below another screen: whoever is there would feel it, and nobody sees it.
+        """
+        news = self._renewed_for != self._many_changed()
+        if not (news and self.is_current and self._book.loaded) or self._new_book is not None:
             return
         wait_s = self._renewed_s + RENEW_GAP_S - monotonic()
         if wait_s > 0:
