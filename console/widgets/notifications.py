@@ -143,8 +143,8 @@ def detail_lines(one: Delivery, view: View) -> list[Line]:
         ("queued", _instant(one.queued_at)),
         ("sent", _instant(one.sent_at)),
         ("tries", f"{one.attempts:,}"),
-        ("again", _instant(one.next_at)),
-        ("why", outside(one.reason or "--")),
+        *((("again", _instant(one.next_at)),) if one.next_at is not None else ()),
+        *((("why", outside(one.reason)),) if one.reason is not None else ()),
     ]
     rows = []
     for name, value in facts:

@@ -50,6 +50,8 @@ async def test_what_did_not_arrive_is_shown_alone_and_enter_narrows_to_a_channel
         await run.shows("INC-2026-015 declared")
         await run.press("j", "enter")
         await run.shows("ops-chat only (Enter on it: all)")
+        await run.press("j", "t")  # why it fails stands below it, and is of it
+        await run.shows("A test is on its way to ops-chat.")
         asked = [query for method, path, query in run.paper.asked if (method, path) == ("GET", "/v1/notifications")]
         assert asked[-1]["channel"] == "ops-chat"
 

@@ -148,7 +148,7 @@ class NotificationsScreen(WatchedScreen):
 
 
 def _linked(lines: list[Line], link: Link) -> list[Row]:
-    return [(lines[0], link), *((row, None) for row in lines[1:])]
+    return [(row, link) for row in lines]
 
 
 def _detail(sent: Delivery, view: View) -> list[Row]:
