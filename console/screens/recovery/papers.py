@@ -99,7 +99,10 @@ class SignScreen(FormScreen):
         drill = self._drill
         rows = [
             line(("drill   ", "dim"), (outside(drill.ref, 40), "bold"), f"  {drill.state.value}"),
-            *(line(("found   ", "dim"), part) for part in wrap(outside(drill.sentence, 300), view.width - 8)[:2]),
+            *(
+                line(("        " if at else "found   ", "dim"), part)
+                for at, part in enumerate(wrap(outside(drill.sentence, 300), view.width - 8)[:2])
+            ),
         ]
         if drill.signed_by:
             rows.append(line(("signed  ", "dim"), (f"already, by {outside(drill.signed_by, 40)}", "near")))
