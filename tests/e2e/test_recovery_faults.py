@@ -50,6 +50,12 @@ def test_real_executors_halt_in_a_step_and_are_let_go(faults: Faults) -> None:
 
 
 @pytest.mark.long
+def test_a_standby_that_replays_nothing_has_everything_once_it_is_promoted(faults: Faults) -> None:
+    found = faults.replay_is_paused()
+    assert not found.wrong, found
+
+
+@pytest.mark.long
 def test_a_promotion_that_fails_is_taken_back(faults: Faults) -> None:
     found = faults.promotion_fails()
     assert not found.wrong, found

@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from contract.recovery import DrillState, RecoveryDrill, StepState
 from simulator.fleet import fleet
@@ -22,11 +24,14 @@ from tests.support.pair import child_of, walreceiver
 from tests.support.processes import until, until_gone
 from tests.support.recovery_at_demo import RecoveryDesk, signed_in
 from tests.support.recovery_mishaps import Mishaps, Round, judged, writing
+from watchfloor.embedded.cluster import SUPERUSER
 
 PLANS: Final = Path(__file__).with_name("recovery_faults.toml")
 STANDBY: Final = "postgres-b"
 DISK_MB: Final = 640
 """Room for the standby's data and its log, and for little more."""
+_UNREPLAYED: Final = "SELECT pg_last_wal_receive_lsn() - pg_last_wal_replay_lsn() > 100000"
+"""Bytes that were taken and not replayed."""
 _REFUSED: Final = frozenset({DrillState.REFUSED})
 _FAILED: Final = frozenset({DrillState.FAILED})
 
@@ -58,7 +63,7 @@ class Faults:
         """Everything that can be had on a disk that is not full."""
         return (
             self.wrong_answer, self.hanging_probe, self.lags_from_the_start, self.lags_before_the_first_step,
-            self.promotion_fails,
+            self.replay_is_paused, self.promotion_fails,
         )  # fmt: skip
 
     def wrong_answer(self) -> Round:
@@ -92,6 +97,18 @@ class Faults:
         what = "a standby that lags before the first step"
         return refused_for(judged(self.desk, writer, drill, what, _REFUSED), "follow")
 
+    def replay_is_paused(self) -> Round:
+        """The standby takes everything and replays nothing: promoted, it has all of it. The one that may pass."""
+        with writing(self.desk) as writer:
+            drill = self._mishaps.up_to(1)
+            with psycopg.connect(self._standby_url(), autocommit=True) as standby:
+                standby.execute("SELECT pg_wal_replay_pause()")
+                until(lambda: standby.execute(_UNREPLAYED).fetchone() == (True,), "a backlog that nobody replays")
+            self.desk.step(drill, 1)
+            self._mishaps.to_the_end(drill)
+            drill = self.desk.ended(drill.ref)
+            return judged(self.desk, writer, drill, "a standby whose replay is paused", {DrillState.PASSED})
+
     def promotion_fails(self) -> Round:
         """The standby's process that replays the log stands still: it cannot become the primary."""
         with writing(self.desk) as writer:
@@ -115,6 +132,10 @@ class Faults:
             drill = self.desk.ended(drill.ref)
             filling.unlink()
             return judged(self.desk, writer, drill, "a full disk on the standby", _FAILED | {DrillState.UNRESOLVED})
+
+    def _standby_url(self) -> str:
+        hosts = conninfo_to_dict(self.desk.database_url)["host"]
+        return make_conninfo(host=str(hosts).split(",")[1], user=SUPERUSER, dbname="postgres")
 
     def _standby(self) -> int:
         file = self._data_dir / STANDBY / "data" / "postmaster.pid"
