@@ -10,13 +10,15 @@ from backend.auth import service as auth
 from backend.context import CurrentRuntime
 from backend.db import Tx
 from backend.guard import CurrentCaller, needs
+from backend.openapi import refusals
 from contract.alert_work import AlertActAnswer, AlertActRequest
+from contract.errors import ErrorCode
 from contract.permissions import Permission
 
 router = APIRouter(tags=["alerts"])
 
 
-@router.post("/v1/alerts/acts", **needs(Permission.ACKNOWLEDGE_ALERTS))
+@router.post("/v1/alerts/acts", responses=refusals(ErrorCode.NOT_FOUND), **needs(Permission.ACKNOWLEDGE_ALERTS))
 async def act_on_alerts(
     body: AlertActRequest, session: Tx, runtime: CurrentRuntime, caller: CurrentCaller
 ) -> AlertActAnswer:

@@ -7,6 +7,8 @@ from backend.continuity import backups
 from backend.continuity.backups import CurrentChecks
 from backend.db import Tx
 from backend.guard import CurrentCaller, needs
+from backend.openapi import refusals
+from contract.errors import ErrorCode
 from contract.permissions import Permission
 from contract.recovery import BackupCheck, BackupCheckRequest, BackupMatrix
 
@@ -19,7 +21,12 @@ async def list_backups(session: Tx, runtime: CurrentRuntime, checks: CurrentChec
     return checks.marked(await backups.matrix(session, runtime))
 
 
-@router.post("/backups/check", status_code=202, **needs(Permission.RUN_RECOVERY_DRILLS))
+@router.post(
+    "/backups/check",
+    status_code=202,
+    responses=refusals(ErrorCode.NOT_FOUND),
+    **needs(Permission.RUN_RECOVERY_DRILLS),
+)
 async def check_backup(
     session: Tx, checks: CurrentChecks, caller: CurrentCaller, request: BackupCheckRequest
 ) -> BackupCheck:

@@ -10,7 +10,9 @@ from backend.continuity.reaching import Driller, Looking, Seen
 from backend.continuity.running import CurrentDrills
 from backend.db import Tx
 from backend.guard import CurrentCaller, needs, states
+from backend.openapi import refusals
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
+from contract.errors import ErrorCode
 from contract.permissions import Permission
 from contract.recovery import (
     AbortRequest,
@@ -46,7 +48,9 @@ async def get_cluster(drills: CurrentDrills, _: Looking) -> Topology:
     return await drills.parts.cluster.topology()
 
 
-@router.post("/drills", status_code=201, **needs(Permission.RUN_RECOVERY_DRILLS))
+@router.post(
+    "/drills", status_code=201, responses=refusals(ErrorCode.NOT_FOUND), **needs(Permission.RUN_RECOVERY_DRILLS)
+)
 async def start_drill(
     session: Tx, runtime: CurrentRuntime, drills: CurrentDrills, caller: CurrentCaller, request: DrillRequest
 ) -> RecoveryDrill:

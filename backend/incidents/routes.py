@@ -12,8 +12,10 @@ from backend.guard import CurrentCaller, needs
 from backend.incidents import checking, service
 from backend.incidents.service import IncidentFilter
 from backend.incidents.timeline import Order
+from backend.openapi import refusals
 from backend.paging import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS
 from contract.base import Page, storable
+from contract.errors import ErrorCode
 from contract.incident_records import IncidentSnapshot, ReportSentRequest
 from contract.incidents import (
     AdvanceRequest,
@@ -47,7 +49,7 @@ def _since(at: datetime | None, runtime: CurrentRuntime) -> datetime | None:
     return None if at is None else checking.instant(at, runtime.clock.now())
 
 
-@router.post("", status_code=201, **_HANDLES)
+@router.post("", status_code=201, responses=refusals(ErrorCode.NOT_FOUND), **_HANDLES)
 async def declare(session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, request: DeclareRequest) -> Incident:
     """Declare an incident: from alerts, from freezes, or from nothing."""
     return await service.declare(session, runtime, caller, request)

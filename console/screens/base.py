@@ -17,7 +17,7 @@ from console.screens.asking import AskingScreen
 from console.widgets import frame
 from console.widgets.command_line import COMMAND, FILTER, CommandLine
 from console.widgets.field import Typing
-from console.widgets.lines import EMPTY, Line, line, outside
+from console.widgets.lines import EMPTY, Line, folded, line, outside
 from console.widgets.panel import Panel
 from console.widgets.rows import Rows
 from console.widgets.view import View
@@ -82,7 +82,7 @@ class FloorScreen(AskingScreen):
     def compose(self) -> ComposeResult:
         """Line 1, line 2, the banner, the body, messages and keys."""
         yield Panel(id="top", fill="bar", grows=False)
-        yield Panel(id="sentence", grows=False)
+        yield Panel(id="sentence")
         yield Panel(id="banner", fill="banner")
         yield from self.compose_body()
         yield Panel(id="message")
@@ -118,7 +118,7 @@ class FloorScreen(AskingScreen):
             return
         view = self.view()
         self.query_one("#top", Panel).show([frame.top_line(self.TITLE_TEXT, self.desk.who, self.desk.pulse(), view)])
-        self.query_one("#sentence", Panel).show([self.sentence(view)])
+        self.query_one("#sentence", Panel).show(folded(self.sentence(view), view.width, view.glyphs))
         banner = self.query_one("#banner", Panel)
         holds = self.desk.holds()
         banner.show([frame.banner_line(holds, view)] if holds else [])

@@ -166,6 +166,19 @@ def wrap(text: str, width: int) -> list[str]:
     return rows
 
 
+def folded(content: Line, width: int, glyphs: Glyphs) -> list[Line]:
+    """A line in at most two rows: what its last part has no room for goes on below it, indented as it began."""
+    if width_of(content) <= width or not content:
+        return [content]
+    *before, (text, style) = content
+    indent = width_of(tuple(before))
+    first, *rest = wrap(text, max(width - indent, 1))
+    if not rest:
+        return [content]
+    below = cut(" ".join(rest), max(width - indent, 1), glyphs)
+    return [(*before, (first, style)), line(" " * indent, (below, style))]
+
+
 def paragraph(text: str, width: int, glyphs: Glyphs) -> list[Line]:
     """What somebody wrote, indented, in at most three rows; the ellipsis says that the command line has more."""
     room = max(width - _INDENT, 10)

@@ -260,7 +260,9 @@ async def test_deliveries_that_wait_are_taken_together_and_a_bad_one_alone_is_no
         if "bad" in named:
             raise RuntimeError("a fault of ours")
         if "refused" in named:
-            await session.execute(text("SELECT 1 / 0"))
+            await session.execute(text("SELECT FROM what_is_not_there"))
+        if "no-value" in named:
+            await session.execute(text("SELECT 99999999999::int"))
         return await take(session, runtime, source, deliveries)
 
     monkeypatch.setattr(receiving, "received", counted)
@@ -269,7 +271,7 @@ async def test_deliveries_that_wait_are_taken_together_and_a_bad_one_alone_is_no
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.json()["raised"] for answer in answers} == {1}
     assert len(together) < sum(together) == 12
-    for letter, wrong, answered in (("B", "bad", 500), ("C", "refused", 503)):
+    for letter, wrong, answered in (("B", "bad", 500), ("C", "refused", 503), ("D", "no-value", 422)):
         bodies = [delivery(told(f"{letter}{n}"), groupKey=wrong if n == 3 else f"g{n}") for n in range(8)]
         answers = await asyncio.gather(*(hook.post(HOOK, json=body) for body in bodies))
         assert [answer.status_code for answer in answers] == [answered if n == 3 else 200 for n in range(8)]

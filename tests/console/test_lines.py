@@ -9,6 +9,7 @@ from console.widgets.glyphs import ASCII, UNICODE, Glyphs
 from console.widgets.lines import (
     beside,
     crop,
+    folded,
     left,
     line,
     middle_cut,
@@ -49,6 +50,16 @@ def test_wrapping_loses_no_word_and_fits(text: str, width: int) -> None:
     rows = wrap(text, width)
     assert all(width_of(line(row)) <= width for row in rows)
     assert "".join("".join(rows).split()) == "".join(text.split())
+
+
+@given(st.text(max_size=200).map(outside), st.integers(min_value=8, max_value=60))
+def test_a_sentence_has_at_most_two_rows_that_fit_and_says_all_or_shows_that_it_does_not(text: str, width: int) -> None:
+    rows = folded(line((" ! ", "bad"), (text, "bold")), width, UNICODE)
+    assert len(rows) <= 2
+    assert all(width_of(row) <= width for row in rows)
+    said = "".join("".join(map(text_of, rows)).split())
+    whole = "".join(f" ! {text}".split())
+    assert said == whole or (said.endswith("…") and whole.startswith(said[:-1]))
 
 
 def test_two_columns_stand_side_by_side() -> None:

@@ -42,6 +42,7 @@ async def _unreachable(run: Running) -> None:
     run.clock.advance(seconds=12)
     await run.shows("STALE: no answer for 12s")
     await run.shows("LOST 12s")
+    await run.pilot.pause(0.3)
 
 
 async def _step(run: Running) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 from fastapi import Request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -146,10 +146,10 @@ def _fail(some: Sequence[_Waiting], error: Exception) -> None:
 async def in_line(request: Request) -> AsyncIterator[None]:
     """A dependency of the routes: looks who delivers, takes a place in the line, then reads the body.
 
-    It ends after the answer is known: whatever the database refuses is a delivery that may be taken later.
+    It ends after the answer is known: what the database refuses may be taken later, unless it is a value of it.
 
     Raises:
-        WatchfloorError: UNAVAILABLE; NOT_AUTHENTICATED or NOT_ALLOWED before anything is read.
+        WatchfloorError: UNAVAILABLE; NOT_AUTHENTICATED or NOT_ALLOWED before anything is read; INVALID_REQUEST.
     """
     counted = request.app.state.runtime.metrics.alert_deliveries
     deliveries: Deliveries = request.app.state.deliveries
@@ -158,6 +158,10 @@ async def in_line(request: Request) -> AsyncIterator[None]:
         with deliveries.place() as request.state.place:
             await _read(request)
             yield
+    except DataError as error:
+        log.error("delivery_never_taken", error=str(error.orig).partition("\n")[0])  # noqa: TRY400  one line is enough
+        counted.labels("refused").inc()
+        raise WatchfloorError(ErrorCode.INVALID_REQUEST, "A value of this delivery cannot be stored.") from error
     except (DBAPIError, PoolTimeoutError) as error:
         log.warning("delivery_not_taken", error=type(error).__name__)
         counted.labels("later").inc()
