@@ -156,6 +156,13 @@ class LinkRequest(WireRequest):
     id: str = Field(min_length=1, max_length=100)
 
 
+class UnlinkRequest(WireRequest):
+    """Make an alert part of no incident."""
+
+    alert: str = Field(min_length=1, max_length=100)
+    why: Why
+
+
 class TimelineEntry(Wire):
     """One line of an incident's timeline; never changed, only corrected by a later one."""
 

@@ -14,14 +14,14 @@ from backend.incidents.scribing import alert_link
 from backend.incidents.tables import IncidentEntry, IncidentLink
 from backend.incidents.writing import Writing, writing
 from contract.errors import ErrorCode
-from contract.incidents import Incident
+from contract.incidents import Incident, UnlinkRequest
 
 _LINK: Final = "link"
 """Kind of the line that says what is part of an incident."""
 
 
-async def unlink(  # noqa: PLR0917  what a route has
-    session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, alert_id: str, why: str
+async def unlink(
+    session: AsyncSession, runtime: Runtime, caller: Caller, ident: str, request: UnlinkRequest
 ) -> Incident:
     """Make an alert part of no incident; doing it twice changes nothing. One that a drill muted is raised again.
 
@@ -31,10 +31,10 @@ async def unlink(  # noqa: PLR0917  what a route has
     """
     work = await writing(session, runtime, caller, ident)
     work.refuse_closed()
-    alert = await alerts.get_alert(session, alert_id)
+    alert = await alerts.get_alert(session, request.alert)
     linked = await _line_about(work, alert.id)
     if linked is None:
-        raise not_found(f"alert of {work.row.id}", alert_id)
+        raise not_found(f"alert of {work.row.id}", request.alert)
     if alert.incident is None:
         return await views.show(session, runtime, work.row)
     if alert.incident != work.row.id:
@@ -42,10 +42,10 @@ async def unlink(  # noqa: PLR0917  what a route has
     alert = await alerts.link_incident(session, runtime, caller, alert.id, None)
     gone = (IncidentLink.incident == work.row.id, IncidentLink.kind == ALERT, IncidentLink.target == alert.id)
     await session.execute(delete(IncidentLink).where(*gone))
-    text = f"alert {alert.rule} is not part of this incident: {why}"
+    text = f"alert {alert.rule} is not part of this incident: {request.why}"
     await work.entry("correction", text, corrects=linked.id, link=alert_link(alert))
     work.changed()
-    told = {"kind": ALERT, "id": alert.id, "why": why, "corrects": linked.number}
+    told = {"kind": ALERT, "id": alert.id, "why": request.why, "corrects": linked.number}
     return await work.finish("incidents.record.unlinked", "unlink from incident", told)
 
 

@@ -33,7 +33,7 @@ from contract.incidents import (
     RoleRequest,
     StepActionRequest,
     TimelineEntry,
-    Why,
+    UnlinkRequest,
 )
 from contract.permissions import Permission
 from contract.states import IncidentStatus, Severity
@@ -172,12 +172,12 @@ async def link(
     return await service.link(session, runtime, caller, ident, request)
 
 
-@router.delete("/{ident}/alerts/{alert}", **_HANDLES)
-async def unlink(  # noqa: PLR0917  FastAPI hands these in by name
-    session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, ident: str, alert: str, why: Annotated[Why, Query()]
+@router.post("/{ident}/unlink", **_HANDLES)
+async def unlink(
+    session: Tx, runtime: CurrentRuntime, caller: CurrentCaller, ident: str, request: UnlinkRequest
 ) -> Incident:
     """Make an alert that was wrongly made part of it part of no incident; the timeline says so, and why."""
-    return await service.unlink(session, runtime, caller, ident, alert, why)
+    return await service.unlink(session, runtime, caller, ident, request)
 
 
 @router.post("/{ident}/resolve", **_HANDLES)

@@ -28,6 +28,7 @@ from contract.incidents import (
     RoleRequest,
     StepActionRequest,
     TimelineEntry,
+    UnlinkRequest,
 )
 
 _INCIDENTS: Final = "incidents"
@@ -103,7 +104,7 @@ async def link(api: Api, ident: str, wanted: LinkRequest) -> Incident:
 
 async def unlink(api: Api, ident: str, alert: str, why: str) -> Incident:
     """Make an alert part of no incident; one that is part of none already stays so."""
-    return await api.take_away(of(ident, "alerts", alert), Incident, {"why": why})
+    return await api.act(of(ident, "unlink"), Incident, UnlinkRequest(alert=alert, why=why))
 
 
 async def resolve(api: Api, ident: str, wanted: ResolveRequest) -> Incident:

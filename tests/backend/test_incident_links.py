@@ -17,7 +17,7 @@ WHY = "another router's"
 
 
 async def taken_out(client: httpx.AsyncClient, incident: str, alert: str, why: str = WHY) -> httpx.Response:
-    return await client.delete(f"/v1/incidents/{incident}/alerts/{alert}", params={"why": why})
+    return await client.post(f"/v1/incidents/{incident}/unlink", json={"alert": alert, "why": why})
 
 
 async def alert_of(app: App, alert: Alert) -> Alert:

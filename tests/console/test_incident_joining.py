@@ -200,7 +200,7 @@ async def test_declaring_a_drill_from_an_alert_says_that_it_mutes() -> None:
 
 
 def _parted(desk: Desk) -> list[tuple[str, dict[str, object]]]:
-    return [(path, body) for method, path, body in desk.asked if method == "DELETE" and "/alerts/" in path]
+    return [(path, body) for method, path, body in desk.asked if method == "POST" and path.endswith("/unlink")]
 
 
 async def test_an_alert_is_taken_off_its_incident_with_a_reason() -> None:
@@ -220,12 +220,12 @@ async def test_an_alert_is_taken_off_its_incident_with_a_reason() -> None:
         await run.shows("1 alert is part of no incident now.")
         assert run.title == "Alerts"
         await run.until(lambda: not desk.incidents.drafts, "its draft is gone")
-    assert _parted(desk) == [(f"/v1/incidents/{OPEN}/alerts/alert-3", {"why": "another cause"})]
+    assert _parted(desk) == [(f"/v1/incidents/{OPEN}/unlink", {"alert": "alert-3", "why": "another cause"})]
 
 
 async def test_an_alert_that_cannot_be_taken_off_says_why() -> None:
     desk = Desk()
-    desk.refuse[f"DELETE /v1/incidents/{OPEN}/alerts/alert-3"] = refusal(409, "conflict", "It is closed.")
+    desk.refuse[f"POST /v1/incidents/{OPEN}/unlink"] = refusal(409, "conflict", "It is closed.")
     async with running(desk) as run:
         await run.press("2")
         await run.at("Alerts")
