@@ -12,7 +12,6 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from console.locking import Locking
-from console.screens.base import FloorScreen
 
 if TYPE_CHECKING:
     from console.client.api import Api
@@ -116,8 +115,7 @@ class Answering(Locking):
         if self._verdicts.notes is not event.notes:
             self._verdicts = Verdicts(event.notes)
         self._verdicts.learn(event.key, event.became)
-        if isinstance(self.screen, FloorScreen):
-            self.screen.redraw()
+        self.redraw()
 
     def verdict_lines(self) -> list[tuple[str, str]]:
         """Kind and text of what became of unanswered freezes; of nobody's while nobody is signed in."""

@@ -94,7 +94,7 @@ class WatchfloorApp(Beginning):
 
     async def on_event(self, event: events.Event) -> None:
         """Give keys to the screen before any widget sees them: one after the other, so that none is lost or misread."""
-        screen = self.screen if self._screen_stack else None
+        screen = self.on_top()
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
             self.somebody_is_there()
         if isinstance(screen, FloorScreen) and isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
@@ -131,8 +131,7 @@ class WatchfloorApp(Beginning):
     def repaint(self) -> None:
         """Redraw what is shown and plan the next look at the clock."""
         self._painted_s = asyncio.get_running_loop().time()
-        if isinstance(self.screen, FloorScreen):
-            self.screen.redraw()
+        self.redraw()
         from console.state.pulse import next_look_s
 
         if self.latest is not None:

@@ -10,6 +10,8 @@ from console.screens.base import FloorScreen
 from console.term.app import TerminalApp
 
 if TYPE_CHECKING:
+    from textual.screen import Screen
+
     from console.client.errors import ClientError
 
 
@@ -32,8 +34,17 @@ class Telling(TerminalApp[None]):
     def say(self, kind: str, text: str) -> None:
         """Show what happened: `error` stays until dismissed, the others until the next key."""
         self.message = (kind, text)
-        if isinstance(self.screen, FloorScreen):
-            self.screen.redraw()
+        self.redraw()
+
+    def on_top(self) -> "Screen[object] | None":
+        """What is seen; nothing while the console ends, which takes as long as what it waits for (a hung disk)."""
+        return self.screen if self._screen_stack else None
+
+    def redraw(self) -> None:
+        """Draw what is seen anew from what is known."""
+        screen = self.on_top()
+        if isinstance(screen, FloorScreen):
+            screen.redraw()
 
     def tell(self, text: str) -> None:
         """Say from a worker what has to be read while its answer is waited for."""
