@@ -55,6 +55,10 @@ class Topology(Wire):
     """Why nobody could be asked, or what is wrong; empty when all is well."""
     remarks: list[str] = []
     """What the cluster's own settings mean for a drill, in sentences; nothing of it is wrong."""
+    leads: str = ""
+    """Which node is the primary by the cluster's own record, also while it is down; empty where there is none."""
+    under_way: str = ""
+    """What is being done to the cluster now, and may yet change who is what; empty while nothing is."""
 
     @property
     def primary(self) -> ClusterNode | None:

@@ -30,7 +30,7 @@ def waiting_step(run: Run, caller: Caller, request: StepRequest) -> StepRun:
             hint="Look at the drill again: somebody may have been faster.",
         )
     refuse_role(step.plan, caller)
-    if step.plan.destructive:
+    if action.waits_for == "cluster_name":
         refuse_name(request.cluster, run.started.cluster)
     if action.waits_for == "evidence":
         _refuse_no_evidence(request.evidence)

@@ -94,7 +94,8 @@ def _forth(run: Run) -> Action:
 def _on(run: Run, step: StepRun) -> Action:
     if step.ran:
         return Wait(step.number, "evidence") if isinstance(step.plan, ManualStep) else Find(step.number)
-    if not (step.allowed or run.started.hands_off or isinstance(step.plan, ManualStep)):
+    by_hand = isinstance(step.plan, ManualStep) and not step.plan.destructive
+    if not (step.allowed or run.started.hands_off or by_hand):
         return Wait(step.number, "cluster_name" if step.plan.destructive else "step")
     return Begin(step.number)
 

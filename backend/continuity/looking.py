@@ -39,7 +39,7 @@ class Looking:
         run = self._telling.run
         until = self._clock.monotonic() + (SETTLE_S if after else 0.0)
         while True:
-            checks = await self._checks(self._steady(run))
+            checks = await looked(self._parts, self._steady(run))
             if not unmet(checks) or self._clock.monotonic() >= until:
                 break
             await asyncio.sleep(SETTLE_EVERY_S)
@@ -52,7 +52,7 @@ class Looking:
         step = run.step(number)
         if not step.plan.destructive or run.looked_at is None or self._clock.now() - run.looked_at <= limit:
             return ""
-        checks = await self._checks(self._steady_in_between(run))
+        checks = await looked(self._parts, self._steady_in_between(run))
         await self._say(checks, after=False, step=number)
         missing = unmet(checks)
         if not missing:
@@ -75,12 +75,15 @@ class Looking:
         line = lines.Looked(at=self._clock.now(), after=after, step=step, checks=checks, topology=topology)
         await self._telling.say(line)
 
-    async def _checks(self, steady: Steady) -> list[Precondition]:
-        try:
-            async with asyncio.timeout(LOOK_S):
-                return await self._parts.look(steady)
-        # the boundary to what is looked at: what cannot be found out is not good
-        except Exception as error:
-            log.exception("recovery_look_failed", drill=self._telling.run.ref)
-            found = f"it could not be looked at: {type(error).__name__}: {error}"[:300]
-            return [Precondition(name="looked", title="The steady state", ok=False, found=found)]
+
+async def looked(parts: Parts, steady: Steady) -> list[Precondition]:
+    """How everything stands that a plan names; what cannot be found out in time is not good. Never raises."""
+    try:
+        async with asyncio.timeout(LOOK_S):
+            return await parts.look(steady)
+    # the boundary to what is looked at: what cannot be found out is not good
+    except Exception as error:
+        log.exception("recovery_look_failed", plan=steady.plan.name)
+        why = f"not within {LOOK_S:.0f} s" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+        found = f"it could not be looked at: {why}"[:300]
+        return [Precondition(name="looked", title="The steady state", ok=False, found=found)]

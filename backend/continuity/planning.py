@@ -5,6 +5,7 @@ from typing import Final
 
 from backend.context import Runtime
 from backend.continuity.kinds.base import Kind
+from backend.continuity.looking import looked
 from backend.continuity.measuring import Steady
 from backend.continuity.stepping import Parts
 from backend.errors import not_found
@@ -13,8 +14,6 @@ from contract.recovery import DryRun, PlannedStep, RecoveryPlan, RecoveryPlans, 
 
 DESCRIBE_S: Final = 5.0
 """A step that cannot say in this time what it would do says so."""
-LOOK_S: Final = 30.0
-"""A dry run looks at everything that a plan names."""
 _MINUTE_S: Final = 60
 
 
@@ -74,8 +73,7 @@ async def dry_run(parts: Parts, name: str) -> DryRun:
     plan = plan_named(parts.runtime, name)
     wire = await _wire(parts, plan)
     topology = await parts.cluster.topology()
-    async with asyncio.timeout(LOOK_S):
-        checks = await parts.look(Steady(parts.runtime, parts.cluster, plan))
+    checks = await looked(parts, Steady(parts.runtime, parts.cluster, plan))
     return DryRun(
         plan=wire,
         topology=topology,

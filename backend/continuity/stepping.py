@@ -16,21 +16,24 @@ import structlog
 from backend.context import Runtime
 from backend.continuity import lines
 from backend.continuity.cluster.port import Cluster, ClusterError
-from backend.continuity.core import StepRun
+from backend.continuity.core import Run, StepRun
+from backend.continuity.kinds import putting_right, standing
 from backend.continuity.kinds.base import At, Facts, Kind, Outcome, StoppedError
 from backend.continuity.lines import caller_of
 from backend.continuity.measuring import Look, Measure
 from backend.continuity.outage import Outage
 from backend.continuity.telling import Telling
-from backend.policy.recovery import ManualStep
+from backend.policy.recovery import ClusterStep, ManualStep
 from contract.recovery import StepState
 
 log = structlog.get_logger(__name__)
 
 CANCEL_S: Final = 10.0
 """How long a step that was cut off may take to let go; then it is left behind, and said to be."""
-UNDO_LEAST_S: Final = 3600.0
+COPY_LIMIT_S: Final = 3600.0
 """A rollback waits for a server that cannot be rewound and is copied whole, however short its step's own time is."""
+UNDO_LEAST_S: Final = 60.0
+"""What hangs in the rollback of anything else keeps the database down until its time is over."""
 LOOK_S: Final = 60.0
 """Finding out what came of a step after a crash."""
 MAX_LINE_CHARS: Final = 500
@@ -100,10 +103,9 @@ class Stepping:
         """Undo a step that ran, wholly or partly."""
         step = self._telling.run.step(number)
         await self._telling.say(lines.UndoBegun(at=self._clock.now(), step=number))
-        limit_s = max(UNDO_LEAST_S, step.plan.timeout_seconds)
-        kind = self._kind(step)
-        work = kind.undo(self._at(step, undoing=True), step.facts)
-        state, outcome = await self._until(work, limit_s, abortable=False)
+        least_s = COPY_LIMIT_S if _touches_cluster(step) else UNDO_LEAST_S
+        limit_s = max(least_s, step.plan.timeout_seconds)
+        state, outcome = await self._until(self._undone(step), limit_s, abortable=False)
         if self._telling.given_up.is_set():  # whoever ended the drill has said that this was not undone
             return
         await self._telling.say(
@@ -116,6 +118,22 @@ class Stepping:
                 evidence_sha256=evidence_of(outcome),
                 left_to_do=[_clean(one) for one in outcome.left_to_do],
             )
+        )
+
+    async def _undone(self, step: StepRun) -> Outcome:
+        """Undo it; where it is not the cluster's and began the outage, the cluster may not get right by that alone."""
+        at = self._at(step, undoing=True)
+        outcome = await self._kind(step).undo(at, step.facts)
+        if isinstance(step.plan, ClusterStep) or not step.plan.begins_outage or at.first_primary is None:
+            return outcome
+        seen = await standing.until_at_rest(at)
+        led = await putting_right.lead_again(at, at.first_primary, "the outage", seen)
+        return Outcome(
+            passed=outcome.passed and led.passed,
+            summary=f"{outcome.summary.rstrip('.')}; {led.summary}",
+            output=outcome.output,
+            facts=outcome.facts,
+            left_to_do=(*outcome.left_to_do, *led.left_to_do),
         )
 
     async def found_by_person(self, number: int, outcome: Outcome, caller: lines.Facts) -> None:
@@ -170,6 +188,7 @@ class Stepping:
             note=note,
             progress=lambda percent: telling.progress(number, percent),
             first_primary=telling.run.first_primary,
+            put_right_by=_put_right_by(telling.run, number),
             drill_began_at=telling.run.started.at,
             markers_back=lambda: self._outage.wrote_since(telling.run.step(number).begun_at),
         )
@@ -212,6 +231,17 @@ class Stepping:
         finally:
             task.cancel()
             asked.cancel()
+
+
+def _touches_cluster(step: StepRun) -> bool:
+    return isinstance(step.plan, ClusterStep) or step.plan.begins_outage
+
+
+def _put_right_by(run: Run, number: int) -> int | None:
+    """See `At`."""
+    earlier = run.steps[: number - 1]
+    began = (step for step in earlier if step.plan.begins_outage and step.ran and step.undone is None)
+    return next((step.number for step in began if not isinstance(step.plan, ClusterStep)), None)
 
 
 def _outcome(task: "asyncio.Task[Outcome | None]") -> tuple[StepState, Outcome]:

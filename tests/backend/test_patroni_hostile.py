@@ -1,7 +1,9 @@
 """The adapter of Patroni against nodes that lie, ramble, refuse, hang or are not there. No cluster is needed."""
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from backend.settings import Settings
 from contract.recovery import NodeRole, Topology
 
 A, B = "http://127.0.0.1:8008", "http://127.0.0.1:8009"
-Answer = Callable[[httpx.Request], httpx.Response]
+Answer = Callable[[httpx.Request], httpx.Response | Awaitable[httpx.Response]]
 
 
 def own(name: str, role: str = "replica", **more: Any) -> dict[str, Any]:
@@ -53,9 +55,10 @@ def healthy() -> dict[str, Any]:
 def cluster(answers: dict[str, Any], orders: Answer | None = None) -> Patroni:
     """The adapter on made-up nodes; what is an exception is raised, what is bytes is sent as it is."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    async def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "POST" and orders is not None:
-            return orders(request)
+            said = orders(request)
+            return said if isinstance(said, httpx.Response) else await said
         found = answers[f"{request.url.scheme}://{request.url.netloc.decode()}"].get(request.url.path)
         if isinstance(found, Exception):
             raise found
@@ -295,3 +298,30 @@ def test_whatever_nodes_answer_becomes_a_view_that_can_be_shown(
     assert all(text.isprintable() and len(text) < 5_000 for text in shown)
     found = Topology(cluster=view.scope, provider="patroni", nodes=nodes, as_of=datetime.now(UTC))
     assert Topology.model_validate_json(found.model_dump_json()).nodes == nodes
+
+
+async def test_a_switchover_whose_asker_went_away_is_told_until_it_has_shown() -> None:
+    answers, hold = healthy(), asyncio.Event()
+
+    async def never(_request: httpx.Request) -> httpx.Response:
+        hold.set()
+        await asyncio.sleep(60)
+        raise AssertionError("nobody waits so long")
+
+    one = cluster(answers, never)
+    assert (await one.topology()).under_way == ""
+    asking = asyncio.create_task(one.switch_over())
+    await hold.wait()
+    asking.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asking
+    assert (await one.topology()).under_way == "a switchover"
+    answers[A]["/patroni"], answers[B]["/patroni"] = own("a"), own("b", "primary")
+    assert (await one.topology()).under_way == ""
+
+
+async def test_a_switchover_that_was_refused_is_not_under_way() -> None:
+    one = cluster(healthy(), lambda _: httpx.Response(412, text="no"))
+    with pytest.raises(ClusterError, match="Patroni refuses"):
+        await one.switch_over()
+    assert (await one.topology()).under_way == ""

@@ -331,3 +331,61 @@ async def test_without_the_database_the_drill_that_runs_here_is_seen_stepped_and
         drill = await here.ended(ref)
         assert drill.state is DrillState.ABORTED
         assert (await here.get(ref)).sentence == drill.sentence
+
+
+async def test_a_rollback_of_what_began_the_outage_has_the_first_primary_lead_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    steps = ({"name": "first", "begins_outage": True}, {"name": "second", "ends_outage": True})
+    async with floor(database_url, tmp_path, *steps) as here:
+        here.stage.kind.does["second"] = "hang"
+        ref = (await here.start()).json()["ref"]
+        await here.until(ref, lambda _: "run second" in here.stage.kind.happened)
+        here.stage.cluster.primary = "b"  # it was replaced by itself, as Patroni does
+        answer = await here.http.post(f"/v1/recovery/drills/{ref}/abort", json={"reason": "somebody trades"})
+        assert answer.status_code == 200, answer.text
+        drill = await here.ended(ref)
+        assert (drill.state, here.stage.cluster.primary) == (DrillState.ABORTED, "a")
+        said = drill.steps[0].undo_summary
+        assert said.startswith("first was undone; a is the primary again and all others follow it"), said
+
+
+async def test_a_rollback_that_hangs_is_given_up_and_the_earlier_steps_are_undone(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.continuity.stepping.UNDO_LEAST_S", 0.2)
+    steps = ({"name": "first"}, {"name": "second", "timeout_seconds": 1}, {"name": "third"})
+    async with floor(database_url, tmp_path, *steps) as here:
+        here.stage.kind.does["third"] = "fail"
+        here.stage.kind.undoes["second"] = "hang"
+        drill = await here.whole()
+        assert drill.state is DrillState.UNRESOLVED
+        assert here.stage.kind.happened[-1] == "undo first"
+        assert drill.left_to_do == ["Undo step 2 (Step 2) by hand: It was not over within 1 s."]
+
+
+async def test_a_destructive_step_of_a_person_is_confirmed_before_it_begins(database_url: str, tmp_path: Path) -> None:
+    step = {"name": "pull", "kind": "manual", "instructions": "Pull the plug.", "destructive": True}
+    async with floor(database_url, tmp_path, step) as here:
+        ref = (await here.start(hands_off=False, cluster="")).json()["ref"]
+        path = f"/v1/recovery/drills/{ref}/step"
+        waiting = await here.until(ref, lambda one: bool(one.steps[0].waits_for))
+        assert (waiting.steps[0].waits_for, waiting.steps[0].started_at) == ("cluster_name", None)
+        said = {"number": 1, "evidence": "it is out"}
+        assert (await here.http.post(path, json=said)).status_code == 422
+        assert (await here.http.post(path, json={"number": 1, "cluster": CLUSTER})).status_code == 200
+        await here.until(ref, lambda one: one.steps[0].waits_for == "evidence")
+        assert (await here.http.post(path, json=said)).status_code == 200
+        assert (await here.ended(ref)).state is DrillState.PASSED
+
+
+async def test_a_dry_run_that_cannot_look_in_time_says_so(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.continuity.looking.LOOK_S", 0.2)
+    async with floor(database_url, tmp_path) as here:
+        here.stage.steady.hangs = True
+        answer = await here.http.get("/v1/recovery/plans/failover/dry-run")
+        assert answer.status_code == 200, answer.text
+        assert not answer.json()["would_start"]
+        assert answer.json()["preconditions"][0]["found"] == "it could not be looked at: not within 0 s"

@@ -3,7 +3,7 @@
 import pytest
 
 from contract.recovery import StepState
-from tests.support.recovery_patroni import PLANS, drilled
+from tests.support.recovery_patroni import ABORTS, PLANS, drilled
 
 
 @pytest.mark.long
@@ -17,3 +17,11 @@ def test_a_switchover_and_a_failover_by_kill_pass_and_lose_nothing() -> None:
             assert measured.rto_met, measured
             assert (measured.markers_lost, measured.rpo_ms) == (0, 0)
             assert measured.transactions_lost is None, "Patroni shows nobody a node's log: not counted is not 0"
+
+
+@pytest.mark.long
+def test_an_abort_after_the_kill_and_after_the_failover_has_the_first_node_lead_again() -> None:
+    with drilled() as cluster:
+        for plan, step in ABORTS:
+            found = cluster.aborted(plan, step)
+            assert not found.wrong, found

@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from backend.continuity import service as continuity
 from backend.continuity.measuring import Lost
+from backend.continuity.tables import RecoveryDrillRow, RecoveryLineRow
 from backend.documents.pressing import Presses
 from contract.recovery import DrillReport, RecoveryDrill
 from contract.recovery_states import DrillState
@@ -238,6 +240,29 @@ async def test_a_signed_report_whose_person_was_erased_says_that_it_differs(data
         assert "They differ" in after.text
         assert "by person-7f3a" in after.text.replace("\\", "")
         assert f"by {ADMIN.name}" not in after.text
+
+
+async def test_sentences_of_the_product_name_no_erased_person(database_url: str, tmp_path: Path) -> None:
+    look = {"name": "look", "kind": "manual", "instructions": "Look."}
+    async with floor(database_url, tmp_path, look, {"name": "second"}) as here:
+        here.stage.kind.does["second"] = "hang"
+        ref = (await here.start()).json()["ref"]
+        await here.until(ref, lambda one: one.steps[0].waits_for == "evidence")
+        path = f"/v1/recovery/drills/{ref}"
+        assert (await here.http.post(f"{path}/step", json={"number": 1, "evidence": "all is green"})).is_success
+        await here.until(ref, lambda _: "run second" in here.stage.kind.happened)
+        assert (await here.http.post(f"{path}/abort", json={"reason": "enough of it"})).is_success
+        drill = await here.ended(ref)
+        assert drill.sentence.startswith(f"{ADMIN.name} ended it: enough of it")
+        assert drill.steps[0].summary == f"{ADMIN.name}: all is green"
+        async with here.app.runtime.database.transaction() as session:
+            await continuity.forget_person(session, ADMIN.name, stand_in="person-7f3a")
+        after = await report(here.http, ref)
+        assert "person-7f3a ended it: enough of it" in after.text.replace("\\", "")
+        assert ADMIN.name not in after.text
+        async with here.app.runtime.database.transaction() as session:
+            for column in (RecoveryDrillRow.shown, RecoveryLineRow.data):
+                assert not [one for one in await session.scalars(select(column)) if ADMIN.name in str(one)]
 
 
 async def test_without_the_database_there_is_no_report(database_url: str, tmp_path: Path) -> None:

@@ -62,6 +62,12 @@ def test_a_promotion_that_fails_is_taken_back(faults: Faults) -> None:
 
 
 @pytest.mark.long
+def test_a_promotion_that_fails_in_a_switchover_leaves_the_primary_as_it_was(faults: Faults) -> None:
+    found = faults.promotion_fails_in_order()
+    assert not found.wrong, found
+
+
+@pytest.mark.long
 def test_a_full_disk_on_the_standby_is_no_pass() -> None:
     with public_directory() as directory, full_disk_demo(directory) as faults:
         found = faults.disk_full()

@@ -90,7 +90,7 @@ class FakeKind:
     does: dict[str, str] = field(default_factory=dict)
     """By the name of a step: fail, raise, hang, stubborn, note; nothing: it passes."""
     undoes: dict[str, str] = field(default_factory=dict)
-    """By the name of a step: fail, raise."""
+    """By the name of a step: fail, raise, hang."""
     found: dict[str, bool] = field(default_factory=dict)
     """What looking after a crash says; nothing: that nobody knows."""
     directory: Path | None = None
@@ -144,8 +144,9 @@ class FakeKind:
                 return Outcome(passed=False, summary="it stays as it is", left_to_do=("run the other thing",))
             case "raise":
                 raise ClusterError("the cluster is gone")
-            case _:
-                return Outcome(passed=True, summary=f"{name} was undone")
+            case "hang":
+                await asyncio.sleep(LONG_S)
+        return Outcome(passed=True, summary=f"{name} was undone")
 
     async def look(self, at: At, facts: Facts) -> Outcome | None:
         name = at.step.name
@@ -165,7 +166,9 @@ class FakeCluster:
 
     async def topology(self) -> Topology:
         nodes = [
-            ClusterNode(name=name, role=NodeRole.PRIMARY if name == self.primary else NodeRole.STANDBY)
+            ClusterNode(name=name, role=NodeRole.PRIMARY, state="running")
+            if name == self.primary
+            else ClusterNode(name=name, role=NodeRole.STANDBY, state="streaming", lag_bytes=0, synchronous=True)
             for name in ("a", "b")
         ]
         return Topology(
@@ -179,7 +182,8 @@ class FakeCluster:
         raise ClusterError("not here")
 
     async def switch_over(self, to: str | None = None) -> str:
-        raise ClusterError("not here")
+        self.primary = to or ("b" if self.primary == "a" else "a")
+        return self.primary
 
     async def rejoin(self, node: str) -> None:
         raise ClusterError("not here")
@@ -232,8 +236,11 @@ class Steadiness:
     before: bool = True
     after: bool = True
     raises: bool = False
+    hangs: bool = False
 
     async def look(self, steady: Steady) -> list[Precondition]:
+        if self.hangs:
+            await asyncio.sleep(LONG_S)
         if self.raises:
             raise OSError("nobody answers")
         ok = self.after if steady.before else self.before

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from contract.recovery import DrillState, RecoveryDrill, StepState
+from contract.recovery import DrillState, NodeRole, RecoveryDrill, StepState
 from simulator.fleet import fleet
 from tests.support.demo import headless_demo
 from tests.support.pair import child_of, walreceiver
@@ -63,7 +63,7 @@ class Faults:
         """Everything that can be had on a disk that is not full."""
         return (
             self.wrong_answer, self.hanging_probe, self.lags_from_the_start, self.lags_before_the_first_step,
-            self.replay_is_paused, self.promotion_fails,
+            self.replay_is_paused, self.promotion_fails, self.promotion_fails_in_order,
         )  # fmt: skip
 
     def wrong_answer(self) -> Round:
@@ -119,6 +119,17 @@ class Faults:
             found = judged(self.desk, writer, drill, "a promotion that fails", _FAILED)
         return failed_at(found, 2, StepState.FAILED, "nothing was promoted: start a again")
 
+    def promotion_fails_in_order(self) -> Round:
+        """The same in a switchover: the primary was shut down, and is the primary again."""
+        with writing(self.desk) as writer:
+            drill = self.desk.start("switchover", hands_off=False)
+            drill = self.desk.until(drill.ref, lambda one: one.step == 1 and one.state is DrillState.WAITING)
+            os.kill(child_of(self._standby(), b"startup"), signal.SIGSTOP)
+            self.desk.step(drill, 1)
+            drill = self.desk.ended(drill.ref)
+            found = judged(self.desk, writer, drill, "a promotion that fails in a switchover", _FAILED)
+        return failed_at(found, 1, StepState.FAILED, "nothing has changed, a is primary as before")
+
     def disk_full(self) -> Round:
         """Nothing more fits on the standby's disk once the primary is gone."""
         filling = self._data_dir / STANDBY / "filling"
@@ -131,7 +142,8 @@ class Faults:
             self._mishaps.to_the_end(drill)
             drill = self.desk.ended(drill.ref)
             filling.unlink()
-            return judged(self.desk, writer, drill, "a full disk on the standby", _FAILED | {DrillState.UNRESOLVED})
+            found = judged(self.desk, writer, drill, "a full disk on the standby", _FAILED | {DrillState.UNRESOLVED})
+        return failed_on_a_full_disk(found)
 
     def _standby_url(self) -> str:
         hosts = conninfo_to_dict(self.desk.database_url)["host"]
@@ -167,6 +179,27 @@ def failed_at(found: Round, step: int, state: StepState, says: str) -> Round:
     if any(one.started_at is not None and not one.undo_summary for one in drill.steps):
         wrong.append("a step that ran does not say how it was undone")
     return replace(found, wrong=(*found.wrong, *wrong))
+
+
+def failed_on_a_full_disk(found: Round) -> Round:
+    """The round, and what its drill does not say: which step, that the disk is full, and how what is down gets up."""
+    drill = found.drill
+    failed = next((step for step in drill.steps if step.state not in {StepState.PASSED, StepState.PENDING}), None)
+    wrong = [] if failed is not None and failed.title in drill.sentence else ["the sentence does not name the step"]
+    if not any("disk is full" in one or "No space left" in one for one in (drill.sentence, *drill.left_to_do)):
+        wrong.append("nobody says that the disk is full")
+    commands = [one for one in drill.left_to_do if "http://pair/" in one]
+    if drill.left_to_do and not (commands and all(_is_of(one, drill) for one in commands)):
+        wrong.append(f"the way back does not fit what is down: {commands}")
+    return replace(found, wrong=(*found.wrong, *wrong))
+
+
+def _is_of(command: str, drill: RecoveryDrill) -> bool:
+    """Whether a command starts or brings back a node that is not up as what it should be."""
+    roles = {node.name: node.role for node in (drill.topology.nodes if drill.topology else [])}
+    node = command.rpartition("node=")[2].rstrip("'")
+    up = roles.get(node) is NodeRole.PRIMARY
+    return not up or "switch-over" in command
 
 
 def refused_for(found: Round, says: str) -> Round:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contract.recovery import DrillState
+from contract.recovery import DrillState, RecoveryDrill
 from tests.support.backends import eventually
 from tests.support.patroni import ROOT, STOP_LIMIT_S, credentials, patroni_cluster
 from tests.support.patroni_rounds import LIMIT_S, Floor
@@ -20,6 +20,8 @@ from tests.support.recovery_at_demo import RecoveryDesk
 from tests.support.recovery_mishaps import Round
 
 PLANS = ("switchover", "failover")
+ABORTS = (("failover", 2), ("failover", 3), ("failover", 6), ("switchover", 2))
+"""Before which step each plan is aborted: the node is dead, replaced, and up again; and the two have changed places."""
 
 
 @contextmanager
@@ -50,7 +52,23 @@ class Drilled:
         """Run a plan hands-off, and say what is wrong afterwards."""
         first = self._floor.cluster.until_healthy().name
         drill = self.desk.ended(self.desk.start(plan).ref)
-        wrong = [] if drill.state is DrillState.PASSED else [f"it {drill.state.value}"]
+        return self._judged(f"{plan} through Patroni", first, drill, DrillState.PASSED)
+
+    def aborted(self, plan: str, step: int) -> Round:
+        """Abort while a step waits to be let run, and say what is wrong afterwards."""
+        first = self._floor.cluster.until_healthy().name
+        drill = self.desk.start(plan, hands_off=False)
+        for number in range(1, step):
+            self.desk.step(self._waiting(drill, number), number)
+        self.desk.abort(self._waiting(drill, step))
+        what = f"{plan} through Patroni, aborted after step {step - 1}"
+        return self._judged(what, first, self.desk.ended(drill.ref), DrillState.ABORTED)
+
+    def _waiting(self, drill: RecoveryDrill, step: int) -> RecoveryDrill:
+        return self.desk.until(drill.ref, lambda one: one.step == step and one.state is DrillState.WAITING)
+
+    def _judged(self, what: str, first: str, drill: RecoveryDrill, state: DrillState) -> Round:
+        wrong = [] if drill.state is state else [f"it {drill.state.value}"]
         wrong += [f"left to do: {one}" for one in drill.left_to_do]
         if not self.desk.is_whole(first):
             wrong.append(f"the cluster is not as before: {self.desk.stands()}")
@@ -60,7 +78,7 @@ class Drilled:
             wrong.append(f"{lost} of {of} acknowledged writes are lost")
         if self._floor.frozen_let or self._floor.frozen() != ["active"]:
             wrong.append("the freeze did not hold")
-        return Round(f"{plan} through Patroni", drill, tuple(wrong))
+        return Round(what, drill, tuple(wrong))
 
 
 @contextmanager

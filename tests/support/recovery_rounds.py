@@ -29,7 +29,7 @@ from tests.support.recovery_console import killed_in_each_step
 from tests.support.recovery_faults import faulty_demo, full_disk_demo
 from tests.support.recovery_losses import lose, wrong_with
 from tests.support.recovery_mishaps import STEPS, Mishaps, Round, judged, writing
-from tests.support.recovery_patroni import PLANS, drilled
+from tests.support.recovery_patroni import ABORTS, PLANS, drilled
 
 SEED: Final = 1
 STARTS: Final = 3
@@ -98,11 +98,13 @@ def on_a_pair(asked: argparse.Namespace) -> Iterator[list[Round]]:
 
 
 def through_patroni(asked: argparse.Namespace) -> Iterator[list[Round]]:
-    """Switchovers and failovers on a real cluster; one list each."""
+    """Switchovers and failovers on a real cluster, one list each; then what is aborted between their steps."""
     if asked.patroni:
         with drilled() as cluster:
             for plan in PLANS:
                 yield _told(cluster.round(plan) for _ in range(asked.patroni))
+            if asked.aborts:
+                yield _told(cluster.aborted(plan, step) for plan, step in ABORTS)
 
 
 def with_losses(asked: argparse.Namespace) -> Iterator[list[Round]]:

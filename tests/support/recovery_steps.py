@@ -36,6 +36,7 @@ class Stand:
     first_primary: str | None = "a"
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     back: bool = True
+    put_right_by: int | None = None
 
     def at(self, step: AnyStep, caller: Caller | None = None) -> At:
         """For one step."""
@@ -54,6 +55,7 @@ class Stand:
             progress=self.percent.append,
             drill_began_at=self.began_at,
             first_primary=self.first_primary,
+            put_right_by=self.put_right_by,
             markers_back=lambda: self.back,
         )
 
@@ -77,6 +79,10 @@ class MemoryCluster:
     synchronous: bool = True
     lag: int | None = 0
     problem: str = ""
+    leads: str = ""
+    """Who is the primary by the record, also while it is down."""
+    under_way: list[str] = field(default_factory=list)
+    """What is being done, a look each."""
     deadline: datetime | None = None
     """Until when the last kill might have begun."""
 
@@ -90,7 +96,8 @@ class MemoryCluster:
         ]
         return Topology(
             cluster=self.name, provider=self.provider, synchronous_mode=self.synchronous, nodes=nodes,
-            as_of=datetime.now(UTC), problem=self.problem,
+            as_of=datetime.now(UTC), problem=self.problem, leads=self.leads,
+            under_way=self.under_way.pop(0) if self.under_way else "",
         )  # fmt: skip
 
     def _role(self, node: str) -> NodeRole:
@@ -140,7 +147,8 @@ class MemoryCluster:
         if self.primary is not None:
             raise ClusterError(f"{self.primary} has become the primary.")
         self.stopped.discard(node)
-        self.primary = node
+        if self.leads in {"", node}:
+            self.primary = node
 
     async def only_there(self, node: str) -> OnlyThere | None:
         return None

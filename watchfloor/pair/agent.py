@@ -168,7 +168,8 @@ class Pair:
                 await promoting.promote(new)
                 await promoting.takes_writes(new)
             except PairError as error:
-                await self._take_back(new, before.in_step, error)
+                former = await self._unpromoted(new, error, in_step=before.in_step, held_down=True)
+                raise PairError(f"{error}; nothing was promoted: start {former} again") from error
             return new.name
 
     async def switch_over(self, to: str | None, asked: Asked | None = None) -> str:
@@ -189,8 +190,13 @@ class Pair:
                 raise PairError(f"nothing has changed, {old.name} is primary as before: {error}") from error
             await old.as_standby()
             self.kept.change(primary=new.name, in_step=False, held_down=False, diverged=None, lost=None, lost_of=None)
-            await promoting.promote(new)
-            await promoting.takes_writes(new)
+            try:
+                await promoting.promote(new)
+                await promoting.takes_writes(new)
+            except PairError as error:
+                await self._unpromoted(new, error)
+                await self.start_primary()
+                raise PairError(f"nothing has changed, {old.name} is primary as before: {error}") from error
             try:
                 await old.start()
                 await self.following.until_it_follows(STREAM_S)
@@ -264,14 +270,17 @@ class Pair:
         if not self.synchronous and (too_much := self.lag.too_much(new.name, still_runs=old.runs)):
             raise PairError(f"{too_much}: start {old.name} again")
 
-    async def _take_back(self, node: Node, in_step: bool, error: PairError) -> None:  # noqa: FBT001  what it was
-        """Undo a promotion that failed, if it has not happened after all: while the signal is there, nobody wrote."""
+    async def _unpromoted(self, node: Node, error: PairError, **also: bool) -> str:
+        """Undo a promotion that failed, if it has not happened after all: while the signal is there, nobody wrote.
+
+        Answers with the name of the former primary, which is it again.
+        """
         await node.kill()
         if not (node.cluster / SIGNAL_FILE).exists():
             raise PairError(f"{error}; it is the primary by its own files all the same: start it again") from error
         former = self.standby.name
-        self.kept.change(primary=former, in_step=in_step, diverged=None, held_down=True)
-        raise PairError(f"{error}; nothing was promoted: start {former} again") from error
+        self.kept.change(primary=former, diverged=None, **also)
+        return former
 
     def lacks_data(self, node: Node) -> bool:
         """Whether a node has no data, or only some."""

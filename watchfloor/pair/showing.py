@@ -46,6 +46,7 @@ class Showing:
         return Topology(
             cluster=self.name, provider=PROVIDER, synchronous_mode=pair.synchronous, nodes=nodes,
             as_of=self.now(), problem=self._problem(nodes, standing), remarks=self._remarks(),
+            leads=pair.primary.name, under_way=pair.doing,
         )  # fmt: skip
 
     def _remarks(self) -> list[str]:

@@ -53,6 +53,8 @@ class Patroni:
         self._clock = clock
         self._names: dict[str, str] = {}
         self._scope = ""
+        self._ordered: tuple[float, str] | None = None
+        """When a switchover was ordered of which nobody has heard the end, and of whom; monotonic seconds."""
 
     @property
     def name(self) -> str:
@@ -107,7 +109,12 @@ class Patroni:
         if heir is None:
             who = "No standby" if to is None else f"{to}, which was asked for,"
             raise ClusterError(f"{who} was in step within {IN_STEP_LIMIT_S:.0f} s. {problem_of(await self._look())}")
-        await self._order("/switchover", {"leader": primary.name, "candidate": heir.name})
+        self._ordered = (self._clock.monotonic(), primary.name)
+        try:
+            await self._order("/switchover", {"leader": primary.name, "candidate": heir.name})
+        except ClusterError:
+            self._ordered = None
+            raise
         rules = view.rules or Rules()
         found = await self._until(lambda seen: _primary(seen, not_this=primary.name), rules.ttl_s + _SLACK_S)
         if found is None or found.name != heir.name:
@@ -190,7 +197,19 @@ class Patroni:
             as_of=self._now(),
             problem=problem_of(view),
             remarks=remarks_of(view),
+            under_way=self._under_way(view),
         )
+
+    def _under_way(self, view: View) -> str:
+        """A switchover whose asker went away goes on at the nodes; by then it has shown, or comes no more."""
+        if self._ordered is None:
+            return ""
+        at, of = self._ordered
+        primary = _primary(view)
+        if self._clock.monotonic() - at <= _SLACK_S and (primary is None or primary.name == of):
+            return "a switchover"
+        self._ordered = None
+        return ""
 
     def _now(self) -> datetime:
         return self._clock.now()

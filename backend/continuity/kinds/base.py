@@ -42,6 +42,9 @@ class At:
     """When the drill was started."""
     first_primary: str | None
     """The node that was primary when the drill began."""
+    put_right_by: int | None
+    """The number of an earlier step, not of the cluster, which began the outage and is undone after this one: what it
+    took away comes back only then. None where there is none."""
     markers_back: Callable[[], bool]
     """Whether a write has been acknowledged on a connection made since the outage began; after that has ended, since
     the step began."""

@@ -1,27 +1,18 @@
 """Cluster steps: kill the primary, fail over, switch over, fail back, and the way back from each.
 
-Rolling back never discards a write that was acknowledged: a primary that was killed and not replaced is started again;
-one that was replaced rejoins as a standby, catches up, and only then they change places. What was noted before an act
-tells `undo` and `look` what may have happened; what is so the cluster tells.
+What was noted before an act tells `undo` and `look` what may have happened; what is so the cluster tells.
 """
 
-import asyncio
 from datetime import timedelta
 from typing import Final
 
 from backend.context import Runtime
-from backend.continuity.cluster.port import Cluster, ClusterError
-from backend.continuity.kinds import standing, ways_back
+from backend.continuity.cluster.port import Cluster
+from backend.continuity.kinds import putting_right, standing, ways_back
 from backend.continuity.kinds.base import At, Facts, Outcome, of_kind
 from backend.policy.recovery import AnyStep, ClusterStep
 from contract.recovery import ClusterAction, NodeRole, Topology
 
-SETTLE_S: Final = 15.0
-"""How long a cluster may take to get whole by itself before a rollback lends a hand."""
-BACK_LIMIT_S: Final = 120.0
-"""After so long without a write or a standby a person has to look."""
-CATCH_UP_LIMIT_S: Final = 3_000.0
-"""A node that is copied whole takes its time; less than the engine gives a rollback."""
 NO_PROVIDER: Final = "none"
 _BEFORE: Final = "primary_before"
 _KILLED: Final = "killed"
@@ -66,14 +57,13 @@ class ClusterKind:
         if not facts.get(_BEFORE):
             return Outcome(passed=True, summary="Nothing had been done to the cluster.")
         first = at.first_primary or str(facts[_BEFORE])
-        seen = await at.cluster.topology()
-        primary = standing.names_primary(seen)
-        if primary is None:
-            # of a promotion that never came the kill before it is undone next; undone here, it is done already then
-            return await _restarted(at, str(facts.get(_KILLED) or first))
-        if primary == first and await _becomes_whole(at, first):
-            return Outcome(passed=True, summary=f"{first} is the primary and all others follow it.")
-        return await _brought_back(at, first, action)
+        seen = await standing.until_at_rest(at)
+        if at.put_right_by is not None and not _is_up(seen, first):
+            return Outcome(
+                passed=True, summary=f"{first} is out until step {at.put_right_by} is undone, which goes on."
+            )
+        # of a promotion that never came the kill before it is undone next; undone here, it is done already then
+        return await putting_right.lead_again(at, first, action.value.replace("_", " "), seen)
 
     async def look(self, at: At, facts: Facts) -> Outcome | None:
         """By who is what now."""
@@ -101,6 +91,10 @@ def _own(step: AnyStep) -> ClusterStep:
 
 def _is_down(topology: Topology, name: str) -> bool:
     return any(node.name == name and node.role in {NodeRole.STOPPED, NodeRole.UNKNOWN} for node in topology.nodes)
+
+
+def _is_up(topology: Topology, name: str) -> bool:
+    return any(node.name == name and node.role in {NodeRole.PRIMARY, NodeRole.STANDBY} for node in topology.nodes)
 
 
 async def _kill(at: At) -> Outcome:
@@ -169,7 +163,7 @@ async def _fail_back(at: At) -> Outcome:
     before = standing.names_primary(await at.cluster.topology())
     await at.note({_BEFORE: before or first})
     if before != first:
-        await _rejoin_and_lead(at, first)
+        await putting_right.rejoin_and_lead(at, first)
         await standing.until_markers(at)
     taken = await standing.until_written(at)
     seen = await standing.until(at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}")
@@ -178,70 +172,3 @@ async def _fail_back(at: At) -> Outcome:
         summary=f"{first} is the primary again and all others follow it; {taken}.",
         output=standing.in_words(seen),
     )
-
-
-async def _rejoin_and_lead(at: At, first: str) -> None:
-    seen = await at.cluster.topology()
-    if not standing.follows(seen, first):
-        at.log(f"{first} rejoins as a standby.")
-        await at.cluster.rejoin(first)
-    await standing.until(at, at.cluster, lambda now: standing.follows(now, first), f"{first} follows")
-    await at.cluster.switch_over(first)
-    at.log(f"{first} leads again.")
-
-
-async def _becomes_whole(at: At, first: str) -> bool:
-    """Whether all others follow a primary, or soon do by themselves."""
-    try:
-        async with asyncio.timeout(SETTLE_S):
-            await standing.until(
-                at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}"
-            )
-    except TimeoutError:
-        return False
-    return True
-
-
-async def _restarted(at: At, node: str) -> Outcome:
-    """The way back while nobody was promoted."""
-    try:
-        await at.cluster.restart(node)
-        async with asyncio.timeout(BACK_LIMIT_S):
-            taken = await standing.until_written(at)
-    except TimeoutError:
-        summary = f"{node} was started again and takes no write."
-        return Outcome(passed=False, summary=summary, left_to_do=ways_back.restart(at.cluster, node))
-    except ClusterError as error:
-        primary = standing.names_primary(await at.cluster.topology())
-        if primary is not None and primary != node:  # promoted meanwhile
-            return await _brought_back(at, at.first_primary or node, ClusterAction.KILL_PRIMARY)
-        return Outcome(passed=False, summary=str(error), left_to_do=ways_back.restart(at.cluster, node))
-    return Outcome(passed=True, summary=f"{node} was started again as the primary; {taken}.")
-
-
-async def _brought_back(at: At, first: str, action: ClusterAction) -> Outcome:
-    """The way back once another was promoted, or a standby was lost on the way."""
-    try:
-        await _bring_back(at, first)
-        async with asyncio.timeout(BACK_LIMIT_S):
-            await standing.until(
-                at, at.cluster, lambda now: standing.is_whole(now, first), f"all others follow {first}"
-            )
-            taken = await standing.until_written(at)
-    except (ClusterError, TimeoutError) as error:
-        so = str(error) or f"it is not as before: {standing.in_words(await at.cluster.topology())}."
-        summary = f"{action.value.replace('_', ' ').capitalize()} could not be undone: {so}"
-        return Outcome(passed=False, summary=summary, left_to_do=ways_back.back(at.cluster, first))
-    return Outcome(passed=True, summary=f"{first} is the primary again and all others follow it; {taken}.")
-
-
-async def _bring_back(at: At, first: str) -> None:
-    seen = await at.cluster.topology()
-    if standing.names_primary(seen) != first:
-        async with asyncio.timeout(CATCH_UP_LIMIT_S):
-            await _rejoin_and_lead(at, first)
-        return
-    for node in seen.nodes:
-        if node.name != first and not standing.follows(seen, node.name):
-            at.log(f"{node.name} rejoins as a standby.")
-            await at.cluster.rejoin(node.name)

@@ -58,6 +58,17 @@ async def until(at: At, cluster: Cluster, holds: Callable[[Topology], bool], wha
     return seen
 
 
+async def until_at_rest(at: At) -> Topology:
+    """Wait until nothing is being done to the cluster: an act whose asker is gone may be, and changes who is what."""
+    told = False
+    while (seen := await at.cluster.topology()).under_way:
+        if not told:
+            at.log(f"Waits until the cluster is done with {seen.under_way}.")
+            told = True
+        await asyncio.sleep(LOOK_EVERY_S)
+    return seen
+
+
 async def until_written(at: At) -> str:
     """Write until a write is taken; where it was."""
     told = False

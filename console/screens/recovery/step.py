@@ -30,6 +30,7 @@ class StepScreen(FormScreen):
     def __init__(self, drill: RecoveryDrill, step: DrillStep) -> None:
         self._drill, self._step = drill, step
         self._is_manual = step.waits_for == "evidence"
+        self._wants_name = step.waits_for == "cluster_name"
         self.FIELDS = tuple(self._entries())  # type: ignore[misc]
         self.BUTTON = "Keep it" if self._is_manual else f"Run step {step.number}"  # type: ignore[misc]
         super().__init__(f"{drill.ref} step {step.number}")
@@ -39,7 +40,7 @@ class StepScreen(FormScreen):
         if self._is_manual:
             entries.append(Entry("evidence", "Evidence", "what was done, and what was found", MAX_EVIDENCE_CHARS))
             entries.append(Entry("verdict", "Result", "passed or failed", 10))
-        if self._step.destructive:
+        if self._wants_name:
             entries.append(Entry("cluster", "Confirm", f"type {outside(self._drill.cluster, _SHORT)}", 100))
         return entries
 
@@ -47,7 +48,7 @@ class StepScreen(FormScreen):
         """What this is."""
         if self._is_manual:
             return line((f" {view.glyphs.near} ", "near"), "What you write becomes evidence, under your name.")
-        text = "DESTRUCTIVE: it runs as soon as you press the button." if self._step.destructive else "It runs at once."
+        text = "DESTRUCTIVE: it runs as soon as you press the button." if self._wants_name else "It runs at once."
         return line((f" {view.glyphs.near} ", "near"), (text, "bold"))
 
     def about(self, view: View) -> list[Line]:
@@ -60,7 +61,7 @@ class StepScreen(FormScreen):
         )
         rows.append(line(("kind    ", "dim"), step.kind.value, f", at most {step.timeout_seconds:,} s"))
         rows += [line(part) for part in wrap(outside(step.instructions, 600), view.width)] if step.instructions else []
-        if step.destructive:
+        if self._wants_name:
             said = (
                 "This really happens to the database: until it takes writes again nothing is stored, executors run out "
                 "of permits and may only cancel. If the step fails, what ran is rolled back."
@@ -75,7 +76,7 @@ class StepScreen(FormScreen):
                 return "say what was found"
             if self.text("verdict").lower() not in _VERDICTS:
                 return "say passed or failed"
-        if self._step.destructive and self.text("cluster") != self._drill.cluster:
+        if self._wants_name and self.text("cluster") != self._drill.cluster:
             return "type the cluster's name"
         return ""
 
@@ -83,7 +84,7 @@ class StepScreen(FormScreen):
         """Let it run; another step than the one seen is refused by the backend."""
         request = StepRequest(
             number=self._step.number,
-            cluster=self.text("cluster") if self._step.destructive else "",
+            cluster=self.text("cluster") if self._wants_name else "",
             evidence=self.text("evidence") if self._is_manual else "",
             passed=_VERDICTS[self.text("verdict").lower()] if self._is_manual else True,
         )
