@@ -36,6 +36,9 @@ _SIGNED: Final = "recovery.report.signed"
 Form = Literal["md", "html", "json"]
 MAX_FINDINGS: Final = 200
 """Of one report: whoever has more has not decided what matters."""
+MIRRORED_S: Final = 2.0
+"""Who runs a drill says that it has ended a moment before the tables have its last line."""
+_LOOK_EVERY_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,11 @@ async def read(session: AsyncSession, runtime: Runtime, ref: str) -> Read:
 
 
 async def _facts(session: AsyncSession, row: RecoveryDrillRow) -> Facts:
-    told = await kept.told_of(session, row.ref)
-    run = core.fold(told)
-    if run.ended is None:
+    until = asyncio.get_running_loop().time() + MIRRORED_S
+    while (run := core.fold(told := await kept.told_of(session, row.ref))).ended is None:
+        if asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            continue
         raise WatchfloorError(
             ErrorCode.CONFLICT, f"{row.ref} has not ended.", hint="A drill has a report once it has ended."
         )

@@ -1,6 +1,7 @@
 """`watchfloor drill`, `watchfloor cluster` against a real backend whose drills touch nothing."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from contract.errors import ExitCode
 from tests.support.backends import eventually
 from tests.support.commands import Commands, Ran
 from tests.support.floor import Floor
-from tests.support.people import ADMIN, ADMIN2, AUDITOR, OPERATOR
+from tests.support.people import ADMIN, ADMIN2, AUDITOR, OFFICER, OPERATOR
 from tests.support.recovery import CLUSTER
 from tests.support.recovery_desk import HARMLESS, TOUCHING, Drilling, drilling
 
@@ -68,7 +69,7 @@ def test_plans_a_dry_run_and_the_cluster_are_shown_and_nothing_is_done(run: Comm
     assert run(AUDITOR, "drill", "dry-run", "no-such").code == ExitCode.NOT_FOUND
     cluster = run(AUDITOR, "cluster")
     assert cluster.code == 0
-    assert "a is primary; b is standby, lag unknown." in plain(cluster)
+    assert "a is primary; b is standby, in step." in plain(cluster)
 
 
 def test_a_hands_off_drill_is_waited_for_and_each_step_is_said_as_it_ends(run: Commands, desk: Drilling) -> None:
@@ -138,3 +139,39 @@ def test_nobody_to_ask_and_a_destructive_drill_without_its_name_touch_nothing(ru
     assert run(OPERATOR, *START, "--plan", HARMLESS).code == ExitCode.NOT_ALLOWED
     assert run(ADMIN, "drill", "show", "DR-TEST-19700101").code == ExitCode.NOT_FOUND
     assert run(ADMIN, "drill", "list", "--json").body["running"] is None
+
+
+def test_a_report_is_read_signed_by_somebody_else_and_its_findings_are_kept(
+    run: Commands, desk: Drilling, tmp_path: Path
+) -> None:
+    desk.let("fourth")
+    begun = begin(run, "--plan", HARMLESS, "--hands-off", "--wait", "--timeout", "60", "--json")
+    ref = str(run(ADMIN, "drill", "list", "--json").body["items"][0]["ref"])
+    assert begun.code == 0, begun.err
+    report = run(OFFICER, "drill", "report", ref)
+    assert report.out.startswith(f"# Recovery drill {ref}")
+    sha256 = report.err.partition("SHA-256 of the facts ")[2][:64]
+    assert report.err.rstrip().endswith("not signed.")
+    assert run(OFFICER, "drill", "report", ref, "--format", "pdf").code == ExitCode.USAGE
+    pdf = tmp_path / "report.pdf"
+    assert run(OFFICER, "drill", "report", ref, "--format", "pdf", "--output", str(pdf)).code == 0
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert run(OFFICER, "drill", "report", ref, "--format", "html", "--output", str(pdf)).code == ExitCode.USAGE
+    assert pdf.read_bytes().startswith(b"%PDF"), "nothing that is there is overwritten"
+
+    sign = ("drill", "sign", ref, "--statement", "I have read it")
+    own = run(ADMIN, *sign, "--sha256", sha256)
+    assert own.code == ExitCode.REFUSED_BY_POLICY, own
+    assert run(OFFICER, *sign, "--sha256", "0" * 64).code == ExitCode.CHECK_FAILED
+    signed = run(OFFICER, *sign, "--sha256", sha256)
+    assert (signed.code, signed.out) == (0, f"{ref} is signed by {OFFICER.name}.\n")
+    assert f"signed by {OFFICER.name}" in run(AUDITOR, "drill", "report", ref).err
+    assert run(AUDITOR, "drill", "report", ref, "--json").body["signed_by"] == OFFICER.name
+
+    finding = ("drill", "finding", ref, "--action", "Watch the disk", "--owner", OPERATOR.name)
+    assert run(ADMIN, *finding, "--due", "soon").code == ExitCode.USAGE
+    kept = run(ADMIN, *finding, "--due", "2030-01-31")
+    assert kept.code == 0, kept.err
+    assert "Watch the disk" in kept.out
+    assert "due 2030-01-31" in plain(kept)
+    assert run(AUDITOR, "drill", "report", "DR-TEST-19700101").code == ExitCode.NOT_FOUND
