@@ -84,10 +84,12 @@ async def _until_probe(_: Runtime) -> None:
 
 async def _look(runtime: Runtime) -> None:
     state, metrics = runtime.write_path, runtime.metrics
+    before = state.committed
     async with asyncio.timeout(LOOK_LIMIT_S), runtime.database.read() as session:
         found = (await session.execute(_LOOK)).one()
     waiting, state.oldest_s, state.quarantined = found
-    state.see(waiting)
+    # what was committed while it was asked may be in its answer or not: counted twice until the next look, but not lost
+    state.see(waiting + state.committed - before)
     state.seen_at = runtime.clock.monotonic()
     if state.seen_first_at is None:
         state.seen_first_at = state.seen_at

@@ -36,6 +36,8 @@ class WritePath:
     """Files of other ledgers that lie in the same directory."""
     waiting: int = 0
     """Committed entries without a place in the ledger, counted up to a bound, and what this process has added since."""
+    committed: int = 0
+    """Entries that this process has added since it started."""
     oldest_s: float = 0.0
     """For how long the oldest of them has waited, by the database's clock."""
     quarantined: int = 0
@@ -51,6 +53,7 @@ class WritePath:
 
     def filed(self, entries: int) -> None:
         """Count what this process has committed: a burst of its own slows it down before anybody has looked."""
+        self.committed += entries
         self.see(self.waiting + entries)
 
     @property
