@@ -355,12 +355,13 @@ class Interval(StrEnum):
 
 
 class IntervalStat(Wire):
-    """One interval over a group of incidents."""
+    """One interval over a group. Answered by whoever saw it first and declared it: `unmeasured`, no part of `n`."""
 
     interval: Interval
     n: int
     missing: int
-    """Incidents of the group that lack one of the two milestones; never counted as 0."""
+    """Incidents of the group that lack one of the two milestones, or have them in the wrong order; never 0."""
+    unmeasured: int = 0
     median_s: float | None = None
     p90_s: float | None = None
     max_s: float | None = None
@@ -377,7 +378,7 @@ class StatGroup(Wire):
 
 
 class ResponseCompliance(Wire):
-    """How many incidents of a severity were answered within the policy's response time."""
+    """How many incidents of a severity were answered within the policy's response time; `unmeasured` ones are apart."""
 
     severity: Severity
     target_minutes: int
@@ -385,6 +386,7 @@ class ResponseCompliance(Wire):
     late: int
     unanswered: int
     """Nobody has acknowledged them: open ones whose time runs still are not counted."""
+    unmeasured: int = 0
 
 
 class IncidentStats(Wire):

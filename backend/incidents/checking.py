@@ -27,7 +27,7 @@ def refused(message: str, hint: str | None = None) -> WatchfloorError:
 
 
 def instant(at: datetime | None, now: datetime) -> datetime:
-    """An instant that somebody named, as UTC; none is now.
+    """An instant that somebody named, as UTC; none is now, and so is one that only a clock ahead of ours can name.
 
     Raises:
         WatchfloorError: INVALID_REQUEST for one that has not come yet, or is before the year 2000.
@@ -42,7 +42,7 @@ def instant(at: datetime | None, now: datetime) -> datetime:
         raise refused(f"{named:%Y-%m-%d %H:%M:%S} UTC has not come yet.", hint="Say when it happened, with its zone.")
     if named < _EARLIEST:
         raise refused(f"{named.isoformat()} is before the year 2000.", hint="Say when it happened, with its zone.")
-    return named
+    return min(named, now)
 
 
 def name(what: str, text: str) -> str:

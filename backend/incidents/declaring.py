@@ -32,7 +32,8 @@ async def declare(session: AsyncSession, runtime: Runtime, caller: Caller, reque
     """Declare an incident; the same key of the same person answers with the same one.
 
     Raises:
-        WatchfloorError: INVALID_REQUEST; NOT_FOUND for an alert or freeze; CONFLICT for an alert of another incident.
+        WatchfloorError: INVALID_REQUEST, also for a start after it was detected; NOT_FOUND for an alert or freeze;
+            CONFLICT for an alert of another incident.
     """
     ends = await places.ends(session, runtime)  # before the instant: whatever is later lies behind them
     now = runtime.clock.now()
@@ -59,6 +60,8 @@ async def declare(session: AsyncSession, runtime: Runtime, caller: Caller, reque
     found = await take_in_alerts(work, request.alerts)
     await take_in_freezes(work, request.freezes)
     await work.first(MilestoneName.DETECTED, now)
+    if started_at is not None:
+        checking.in_order(MilestoneName.STARTED, started_at, await work.known())
     if caller.kind == "user":  # whoever declares it has taken it on
         await work.first(MilestoneName.ACKNOWLEDGED, now)
     await snapshots.keep(work, seen)

@@ -85,16 +85,43 @@ async def take_in_alerts(work: Writing, idents: Sequence[str]) -> list[Alert]:
     ]
     await add_links(work, ALERT, [alert_link(one) for one in found])
     _widen(work, [str(one.scope) for one in found])
+    await _date_start(work, found)
+    await _tell_of_alerts(work, found)
+    return found
+
+
+async def _date_start(work: Writing, found: Sequence[Alert]) -> None:
+    """By another clock than ours: it cannot have begun after it was detected here.
+
+    Where something else is known to be earlier than all that its alerts say, when it began is not known.
+    """
+    said = [one.starts_at for one in found if one.starts_at is not None]
+    known = dict(await work.known())
+    if not said and MilestoneName.STARTED not in known:
+        return
+    at = min([*said, *(one.raised_at for one in found)])
+    known.pop(MilestoneName.STARTED, None)
+    if all(at <= reached for reached in known.values()):
+        await work.first(MilestoneName.STARTED, at)
+
+
+async def _tell_of_alerts(work: Writing, found: Sequence[Alert]) -> None:
     by_id = {one.id: one for one in found}
     told = await _history(work.session, list(by_id))
     lines = [alert_line(by_id[one.alert_id], one.event) for one in told]
     heard = {one.alert_id for one in told if one.event.kind == "raised"}
     lines += [_raised(one) for one in found if one.id not in heard]
     await add_lines(work, [line for line in lines if line is not None])
-    started = [one.starts_at for one in found if one.starts_at is not None]
-    if started:  # by another clock than ours: it cannot have begun after it was detected here
-        await work.first(MilestoneName.STARTED, min([*started, *(one.raised_at for one in found)]))
-    return found
+
+
+async def catch_up(work: Writing) -> None:
+    """Tell what has happened to all that is part of the incident, as far as its timeline does not say so already."""
+    query = select(IncidentLink.kind, IncidentLink.target).where(IncidentLink.incident == work.row.id)
+    linked = (await work.session.execute(query)).all()
+    named = await alerts.alerts_named(work.session, {one.target for one in linked if one.kind == ALERT})
+    await _tell_of_alerts(work, list(named.values()))
+    holds = sorted(one.target for one in linked if one.kind == FREEZE)
+    await _tell_of_freezes(work, [await freeze.get_freeze(work.session, work.runtime, one) for one in holds])
 
 
 def quietens(work: Writing) -> bool:
@@ -136,8 +163,12 @@ async def take_in_freezes(work: Writing, idents: Sequence[str]) -> list[Freeze]:
     links = [Link(kind=FREEZE, id=one.id, label=one.ref) for one in found.values()]
     await add_links(work, FREEZE, links)
     _widen(work, [str(one.scope) for one in found.values()])
-    await add_lines(work, [line for one in found.values() for line in freeze_lines(one, work.now)])
+    await _tell_of_freezes(work, list(found.values()))
     return list(found.values())
+
+
+async def _tell_of_freezes(work: Writing, found: Sequence[Freeze]) -> None:
+    await add_lines(work, [line for one in found for line in freeze_lines(one, work.now)])
 
 
 def _widen(work: Writing, scopes: Sequence[str]) -> None:

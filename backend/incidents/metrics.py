@@ -1,8 +1,9 @@
 """What the numbers of incidents mean. Pure: the one place where TTD, TTA, TTM and TTR are defined.
 
-TTD = detected − started. TTA = acknowledged − notified, or − detected where nobody was sent anything.
+TTD = detected − started. TTA = acknowledged − notified, or − detected where nobody had been sent anything by then.
 TTM = mitigated − started. TTR = resolved − started, of incidents that are over.
 An interval of which one end is unknown is missing; one that would run backwards is missing too: neither is ever 0.
+Where whoever declared it was the first to see it, nobody was waited for: its TTA is not measured, and counted apart.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +15,11 @@ from typing import Final
 from contract.incidents import Interval, IntervalStat, MilestoneName, ResponseCompliance, StatGroup
 from contract.states import Severity
 
-_ENDS: Final[Mapping[Interval, tuple[tuple[MilestoneName, ...], MilestoneName]]] = {
-    Interval.TTD: ((MilestoneName.STARTED,), MilestoneName.DETECTED),
-    Interval.TTA: ((MilestoneName.NOTIFIED, MilestoneName.DETECTED), MilestoneName.ACKNOWLEDGED),
-    Interval.TTM: ((MilestoneName.STARTED,), MilestoneName.MITIGATED),
-    Interval.TTR: ((MilestoneName.STARTED,), MilestoneName.RESOLVED),
+_ENDS: Final[Mapping[Interval, MilestoneName]] = {
+    Interval.TTD: MilestoneName.DETECTED,
+    Interval.TTA: MilestoneName.ACKNOWLEDGED,
+    Interval.TTM: MilestoneName.MITIGATED,
+    Interval.TTR: MilestoneName.RESOLVED,
 }
 _P90: Final = 90
 
@@ -36,15 +37,28 @@ class Measured:
         """Of its declaration, UTC: 2026-11."""
         return f"{self.declared_at:%Y-%m}"
 
+    @property
+    def answered_itself(self) -> bool:
+        """Whether its declaration alone stands for both that it was seen and that somebody answered."""
+        seen, answered = (self.milestones.get(one) for one in (MilestoneName.DETECTED, MilestoneName.ACKNOWLEDGED))
+        return seen == answered == self.declared_at
+
 
 def interval_s(milestones: Mapping[MilestoneName, datetime], interval: Interval) -> float | None:
     """Seconds of an interval; None if one of its ends is unknown or it runs backwards."""
-    begins, end = _ENDS[interval]
-    begun = next((milestones[one] for one in begins if one in milestones), None)
-    ended = milestones.get(end)
+    begun = _told_at(milestones) if interval is Interval.TTA else milestones.get(MilestoneName.STARTED)
+    ended = milestones.get(_ENDS[interval])
     if begun is None or ended is None or ended < begun:
         return None
     return (ended - begun).total_seconds()
+
+
+def _told_at(milestones: Mapping[MilestoneName, datetime]) -> datetime | None:
+    """From when on somebody is waited for: when people were told, or when it was seen if the answer came before."""
+    told, answered = milestones.get(MilestoneName.NOTIFIED), milestones.get(MilestoneName.ACKNOWLEDGED)
+    if told is None or (answered is not None and answered < told):
+        return milestones.get(MilestoneName.DETECTED)
+    return told
 
 
 def nearest_rank(values: Sequence[float], percent: int) -> float | None:
@@ -65,12 +79,14 @@ def median(values: Sequence[float]) -> float | None:
 
 def interval_stat(incidents: Sequence[Measured], interval: Interval) -> IntervalStat:
     """One interval over some incidents."""
-    found = [interval_s(one.milestones, interval) for one in incidents]
+    measured = [one for one in incidents if interval is not Interval.TTA or not one.answered_itself]
+    found = [interval_s(one.milestones, interval) for one in measured]
     known = [one for one in found if one is not None]
     return IntervalStat(
         interval=interval,
         n=len(known),
         missing=len(found) - len(known),
+        unmeasured=len(incidents) - len(measured),
         median_s=median(known),
         p90_s=nearest_rank(known, _P90),
         max_s=max(known, default=None),
@@ -106,17 +122,19 @@ def _group(month: str | None, severity: Severity | None, incidents: Sequence[Mea
 
 
 def asked_at(milestones: Mapping[MilestoneName, datetime], declared_at: datetime) -> datetime:
-    """When somebody could first have answered: when people were told, else when it was detected, else declared."""
-    first = (milestones.get(MilestoneName.NOTIFIED), milestones.get(MilestoneName.DETECTED), declared_at)
-    return next(at for at in first if at is not None)
+    """From when on somebody is waited for; of what nobody has seen, its declaration."""
+    return _told_at(milestones) or declared_at
 
 
 def compliance(
     incidents: Iterable[Measured], targets_minutes: Mapping[Severity, int], now: datetime
 ) -> list[ResponseCompliance]:
     """How many were answered within the policy's time. Open ones whose time still runs count nowhere."""
-    counted = {severity: {"in_time": 0, "late": 0, "unanswered": 0} for severity in Severity}
+    counted = {severity: {"in_time": 0, "late": 0, "unanswered": 0, "unmeasured": 0} for severity in Severity}
     for one in incidents:
+        if one.answered_itself:
+            counted[one.severity]["unmeasured"] += 1
+            continue
         due = asked_at(one.milestones, one.declared_at) + timedelta(minutes=targets_minutes[one.severity])
         answered = one.milestones.get(MilestoneName.ACKNOWLEDGED)
         if answered is not None:

@@ -7,6 +7,7 @@ somebody declares is lost, and what is read twice is written once.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
@@ -20,6 +21,8 @@ from backend.incidents.tables import IncidentRow, ScribeCursor
 
 ALERT_EVENTS: Final = "alerts"
 _LOG: Final = "audit:"
+_ALL_READ: Final = "all-read"
+"""Not a source: when all of them were last read to their ends, in seconds since 1970."""
 _BETWEEN: Final = " "
 """Between an incident's id and the name of a source."""
 
@@ -100,6 +103,18 @@ async def go_on(session: AsyncSession, place: Place, until: int) -> None:
         return
     for key in sorted(key for key, end in place.notes.items() if end < until):
         await _put(session, key, until)
+
+
+async def all_read_at(session: AsyncSession) -> datetime | None:
+    """When every source was last known to be read to its end."""
+    query = select(ScribeCursor.position).where(ScribeCursor.source == _ALL_READ)
+    found = await session.scalar(query)
+    return None if found is None else datetime.fromtimestamp(found, UTC)
+
+
+async def note_all_read(session: AsyncSession, at: datetime) -> None:
+    """Note that every source has been read to its end, as it was at an instant."""
+    await _put(session, _ALL_READ, int(at.timestamp()))
 
 
 async def skip(session: AsyncSession, found: Mapping[str, int]) -> None:

@@ -1,15 +1,17 @@
 """Writes the timelines of open incidents by itself: alerts, freezes with their proofs, entries of the audit ledger.
 
 Run by one leader, and safe to repeat: each thing has a key under which it is written once. What is part of an incident
-is always told; what merely touches its scope only while it is open, and only so much of it.
+is always told; what merely touches its scope only while it is open, and only so much of it. One that is over is let go
+only once all that happened until then has been read.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import service as alerts
@@ -42,13 +44,17 @@ _ENTRIES_AT_ONCE: Final = 200
 _SPAN_AT_ONCE: Final = 20_000
 """Places of a log that are looked through in one tick."""
 _FREEZES: Final = 50
+_COMES_LATE: Final = timedelta(minutes=1)
+"""How long after something happened its line may still be on its way: the ledger numbers its entries afterwards."""
+_NOTED_EVERY: Final = timedelta(seconds=30)
+"""How old the note may be that all has been read: writing it at each tick would tell nothing more."""
 _MORE_AT_ONCE_S: Final = 0.05
 """When the next tick comes while there is more to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """An open incident, and what is told on its timeline."""
+    """An incident that is open, or was a moment ago, and what is told on its timeline."""
 
     row: IncidentRow
     scopes: Sequence[Scope]
@@ -60,12 +66,29 @@ class _Open:
 
 async def tick(session: AsyncSession, runtime: Runtime) -> float | None:
     """Write down whatever is new; answers soon when there is more than fits into one tick."""
-    query = select(IncidentRow).where(IncidentRow.status == IncidentStatus.OPEN.value).order_by(IncidentRow.id.desc())
-    rows = (await session.scalars(query.limit(MAX_INCIDENTS))).all()
-    if not rows:
-        # what an incident takes in later brings its own history
+    now = runtime.clock.now()
+    read_at = await marks.all_read_at(session)
+    rows = await _looked_after(session, min(read_at or now, now) - _COMES_LATE)
+    more = False
+    if rows:
+        more = await _tell(session, runtime, rows)
+    else:  # what an incident takes in later brings its own history
         await marks.skip(session, await marks.ends(session, runtime))
-        return None
+    if not more and len(rows) < MAX_INCIDENTS and (read_at is None or now - read_at >= _NOTED_EVERY):
+        await marks.note_all_read(session, now)
+    return _MORE_AT_ONCE_S if more else None
+
+
+async def _looked_after(session: AsyncSession, over_since: datetime) -> Sequence[IncidentRow]:
+    """Incidents that are open, then those that are over only since an instant."""
+    is_open = IncidentRow.status == IncidentStatus.OPEN.value
+    just_over = and_(IncidentRow.status == IncidentStatus.RESOLVED.value, IncidentRow.resolved_at > over_since)
+    query = select(IncidentRow).where(or_(is_open, just_over)).order_by(is_open.desc(), IncidentRow.id.desc())
+    return (await session.scalars(query.limit(MAX_INCIDENTS))).all()
+
+
+async def _tell(session: AsyncSession, runtime: Runtime, rows: Sequence[IncidentRow]) -> bool:
+    """Write down what is new for those incidents; True: there is more to read."""
     open_ones = [_Open(row, [Scope.parse(text) for text in row.scopes]) for row in rows]
     places = (await roster.everyone(session)).executors
     lines: dict[str, list[Line]] = defaultdict(list)
@@ -74,22 +97,27 @@ async def tick(session: AsyncSession, runtime: Runtime) -> float | None:
     more |= await _of_ledger(session, runtime, open_ones, lines)
     for one in sorted(open_ones, key=lambda one: one.row.id):
         if found := lines.get(one.row.id):
-            await _write(session, runtime, one.row.id, found)
-    return _MORE_AT_ONCE_S if more else None
+            await _write(session, runtime, one.row, found)
+    return more
 
 
-async def _write(session: AsyncSession, runtime: Runtime, incident: str, lines: Sequence[Line]) -> None:
-    keys = [line.source_key for line in lines]
-    known = select(func.count()).where(IncidentEntry.incident == incident, IncidentEntry.source_key.in_(keys))
-    if await session.scalar(known) == len(set(keys)):
+async def _write(session: AsyncSession, runtime: Runtime, incident: IncidentRow, lines: Sequence[Line]) -> None:
+    keys = {line.source_key for line in _until_over(incident, lines)}
+    known = select(func.count()).where(IncidentEntry.incident == incident.id, IncidentEntry.source_key.in_(keys))
+    if await session.scalar(known) == len(keys):
         return  # nothing new, which is so at most ticks: nobody's work on it is held up
-    locked = select(IncidentRow).where(IncidentRow.id == incident).with_for_update()
+    locked = select(IncidentRow).where(IncidentRow.id == incident.id).with_for_update()
     row = await session.scalar(locked.execution_options(populate_existing=True))
     if row is None or row.status == IncidentStatus.CLOSED.value:
         return
     work = Writing(session, runtime, CALLER, row, runtime.clock.now())
-    if await add_lines(work, lines):
+    if await add_lines(work, _until_over(row, lines)):
         await work.finish("incidents.timeline.filled", "fill timeline of incident")
+
+
+def _until_over(row: IncidentRow, lines: Sequence[Line]) -> list[Line]:
+    """What happened before it was over; of one that is open, all."""
+    return [line for line in lines if row.resolved_at is None or line.occurred_at <= row.resolved_at]
 
 
 async def _of_alerts(

@@ -10,7 +10,7 @@ from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
 from backend.incidents import checking, places, telling, views
-from backend.incidents.filling import quietens
+from backend.incidents.filling import catch_up, quietens
 from backend.incidents.tables import IncidentAction, IncidentStep
 from backend.incidents.writing import INCIDENT, Writing, writing
 from backend.policy.notifying import IncidentTopic
@@ -135,8 +135,8 @@ async def resolve(
     if work.row.status != IncidentStatus.OPEN.value:
         raise WatchfloorError(ErrorCode.CONFLICT, f"{work.row.id} is {work.row.status} already.")
     at = checking.instant(request.occurred_at, work.now)
-    known = (await views.known_milestones(session, [work.row]))[work.row.id]
-    checking.in_order(MilestoneName.RESOLVED, at, known)
+    checking.in_order(MilestoneName.RESOLVED, at, await work.known())
+    await catch_up(work)  # it may be closed before the scribe comes round
     work.row.status, work.row.resolved_at = IncidentStatus.RESOLVED.value, work.now
     await work.milestone(MilestoneName.RESOLVED, at, auto=request.occurred_at is None)
     if work.row.drill:
@@ -161,6 +161,7 @@ async def reopen(
         raise WatchfloorError(ErrorCode.CONFLICT, f"{work.row.id} is open.")
     await places.note(session, work.row, await places.ends(session, runtime))
     work.row.status, work.row.resolved_at = IncidentStatus.OPEN.value, None
+    await catch_up(work)  # the scribe goes on from here: nobody has followed what is part of it since it was over
     if quietens(work):
         await alerts.drill_again(session, runtime, caller, work.row.id)
     await work.entry("milestone", f"opened again: {request.why}")

@@ -27,12 +27,13 @@ from contract.incidents import (
     Incident,
     IncidentChange,
     LinkRequest,
+    MilestoneName,
     MilestoneRequest,
     NoteRequest,
     RoleRequest,
     TimelineEntry,
 )
-from contract.states import Severity
+from contract.states import IncidentStatus, Severity
 
 _SHOWN: Final[Mapping[str, str]] = {"loss_usd": "loss in USD", "loss_eth": "loss in ETH", "users": "users affected"}
 
@@ -191,12 +192,14 @@ async def set_milestone(
     """Say when a milestone was reached; what was said before stays on the timeline.
 
     Raises:
-        WatchfloorError: NOT_FOUND; CONFLICT once it is closed; INVALID_REQUEST for an instant that cannot be.
+        WatchfloorError: NOT_FOUND; CONFLICT once it is closed, and for the end of one that is not over;
+            INVALID_REQUEST for an instant that cannot be.
     """
     work = await writing(session, runtime, caller, ident)
     work.refuse_closed()
+    _refuse_not_over(work, request.name)
     at = checking.instant(request.occurred_at, work.now)
-    known = (await views.known_milestones(session, [work.row]))[work.row.id]
+    known = await work.known()
     checking.in_order(request.name, at, known)
     before = known.get(request.name)
     await work.milestone(request.name, at, auto=False)
@@ -207,6 +210,17 @@ async def set_milestone(
     told = {"milestone": request.name.value, "occurred_at": _instant(at), "why": request.why}
     old = None if before is None else {"occurred_at": _instant(before)}
     return await work.finish("incidents.milestone.set", "set milestone of incident", told, old=old)
+
+
+def _refuse_not_over(work: Writing, name: MilestoneName) -> None:
+    """The end of an incident is an act: a time of it can be put right, and does not stand for it."""
+    row = work.row
+    if name is MilestoneName.CLOSED:
+        hint = f"Close it: `watchfloor incidents close {row.id}`, or D on its screen."
+        raise WatchfloorError(ErrorCode.CONFLICT, f"{row.id} is not closed by naming a time.", hint=hint)
+    if name is MilestoneName.RESOLVED and row.status == IncidentStatus.OPEN.value:
+        hint = f"Resolve it: `watchfloor incidents resolve {row.id} --at TIME --note TEXT`, or R on its screen."
+        raise WatchfloorError(ErrorCode.CONFLICT, f"{row.id} is not resolved by naming a time.", hint=hint)
 
 
 def _instant(at: datetime) -> str:

@@ -118,10 +118,9 @@ class Writing:
         )
         await self.session.flush()
 
-    async def reached(self, name: MilestoneName) -> datetime | None:
-        """When a milestone was reached, as far as anybody has said and it still stands."""
-        known = await views.known_milestones(self.session, [self.row])
-        return known[self.row.id].get(name)
+    async def known(self) -> Mapping[MilestoneName, datetime]:
+        """When it reached what, as far as anybody has said and it still stands."""
+        return (await views.known_milestones(self.session, [self.row]))[self.row.id]
 
     async def first(self, name: MilestoneName, at: datetime, *, by: str | None = None) -> bool:
         """Stamp a milestone, unless it is known; an earlier stamp of Watchfloor's own is put right, never a person's.
@@ -138,7 +137,19 @@ class Writing:
         if known is not None and (not known.auto or known.occurred_at <= at):
             return False
         await self.milestone(name, at, auto=True, by=by)
+        await self._say_if_before_start(name, at)
         return True
+
+    async def _say_if_before_start(self, name: MilestoneName, at: datetime) -> None:
+        """A person's start is not overridden, and what has happened is not denied: that they contradict is told."""
+        started = (await self.known()).get(MilestoneName.STARTED)
+        if started is None or started <= at:
+            return
+        text = (
+            f"{name.value} at {at:%Y-%m-%d %H:%M:%S} UTC, before it started ({started:%Y-%m-%d %H:%M:%S} UTC): one of "
+            "the two has to be put right. Until then a time that would run backwards counts as missing."
+        )
+        await self.entry("milestone", text, auto=True)
 
     def changed(self, *facts: str) -> None:
         """Note that facts of the record have changed: whoever had an older version on the screen is told."""

@@ -12,6 +12,8 @@ from contract.states import Severity
 
 COMMANDER: Final = "commander"
 """The one role that every incident has."""
+_ACTS: Final = frozenset({MilestoneName.RESOLVED, MilestoneName.CLOSED})
+"""Milestones that are acts of people: a step that stamped one would say that an open incident is over."""
 
 
 class ReportRules(PolicyTable):
@@ -63,6 +65,13 @@ class IncidentRules(PolicyTable):
     reports: ReportRules = ReportRules()
     templates: dict[str, PostMortem] = {}
     """Templates of post-mortems besides the document's own, which is `incidents.post_mortem`."""
+
+    @model_validator(mode="after")
+    def _is_ended_by_people(self) -> Self:
+        for step, reached in (*self.begun.items(), *self.done.items()):
+            if reached in _ACTS:
+                raise ValueError(f"{step} cannot reach {reached.value}: somebody says so, by that act")
+        return self
 
     @model_validator(mode="after")
     def _has_a_commander(self) -> Self:

@@ -129,10 +129,18 @@ def numbers(stats: IncidentStats) -> list[str]:
     lines += table(("MONTH", "SEVERITY", "N", "TTD", "TTA", "TTM", "TTR"), rows, right=(2,))
     lines += ["", "Answered within the time of the policy:"]
     answered: list[Sequence[Cell]] = [
-        (one.severity, f"{one.target_minutes:,} min", f"{one.in_time:,}", f"{one.late:,}", f"{one.unanswered:,}")
+        (one.severity, f"{one.target_minutes:,} min", *_counts(one.in_time, one.late, one.unanswered, one.unmeasured))
         for one in stats.compliance
     ]
-    return lines + table(("SEVERITY", "TARGET", "IN TIME", "LATE", "NEVER"), answered, right=(1, 2, 3, 4))
+    heads = ("SEVERITY", "TARGET", "IN TIME", "LATE", "NEVER", "NOT MEASURED")
+    lines += table(heads, answered, right=(1, 2, 3, 4, 5))
+    if any(one.unmeasured for one in stats.compliance):
+        lines += ["", *wrapped("Not measured: answered by being declared, by whoever saw them first.", 0)]
+    return lines
+
+
+def _counts(*counts: int) -> list[str]:
+    return [f"{count:,}" for count in counts]
 
 
 def _cell(stat: IntervalStat) -> str:
@@ -144,9 +152,10 @@ def _bars(stats: Sequence[IntervalStat]) -> list[str]:
     lines = []
     for one in stats:
         share = one.median_s / longest if one.median_s is not None and longest else 0.0
-        missing = f", {one.missing} missing" if one.missing else ""
+        missing = f", {one.missing:,} missing" if one.missing else ""
+        apart = f", {one.unmeasured:,} not measured" if one.unmeasured else ""
         bar = ("#" * round(share * _BAR_COLUMNS)).ljust(_BAR_COLUMNS)
-        lines.append(f"{one.interval.upper()}  {bar}  {span(one.median_s)}{missing}")
+        lines.append(f"{one.interval.upper()}  {bar}  {span(one.median_s)} of {one.n:,}{missing}{apart}")
     return lines
 
 

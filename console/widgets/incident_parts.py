@@ -132,17 +132,21 @@ def _table(name: str, group: StatGroup, view: View, what: str) -> list[Line]:
         for text, width in (("n", 5), ("missing", _COUNT), ("median", _VALUE), ("p90", _VALUE), ("max", _VALUE))
     )
     title = titled_rule(line((f"{name} ", "head"), (count, "bold")), view.width, g, ((heads, "head"),))
-    return [title, *(_interval(one, view) for one in group.intervals)]
+    return [title, *(row for one in group.intervals for row in _interval(one, view))]
 
 
-def _interval(one: IntervalStat, view: View) -> Line:
+def _interval(one: IntervalStat, view: View) -> list[Line]:
     g = view.glyphs
     name = f"{one.interval.value.upper()}  {_NAMES[one.interval]}"
     values = "".join(right(duration(value), _VALUE, g) for value in (one.median_s, one.p90_s, one.max_s))
     counts = right(f"{one.n:,}", 5, g)
     missing = right(f"{one.missing:,}" if one.missing else "", _COUNT, g)
     room = max(view.width - len(counts) - len(missing) - len(values), 5)
-    return line(left(name, room, g), counts, (missing, "near"), (values, "bold"))
+    row = line(left(name, room, g), counts, (missing, "near"), (values, "bold"))
+    if not one.unmeasured:
+        return [row]
+    apart = f"     {one.unmeasured:,} not measured: declared by whoever saw it first"
+    return [row, line((cut(apart, view.width, g), "dim"))]
 
 
 def duration(value_s: float | None) -> str:
@@ -156,13 +160,15 @@ def _compliance(compliance: list[ResponseCompliance], view: View) -> list[Line]:
     for one in compliance:
         sign = words.severity(one.severity, g)
         total = one.in_time + one.late + one.unanswered
-        if not total:
+        if not total and not one.unmeasured:
             continue
-        share = f"{one.in_time * 100 // total} %"
+        share = f"{one.in_time * 100 // total} %" if total else "--"
         late = f", {one.late:,} late" if one.late else ""
         never = f", {one.unanswered:,} never" if one.unanswered else ""
-        style = "ok" if one.in_time == total else "near"
-        text = f"{one.in_time:,} of {total:,} within {one.target_minutes:,} min{late}{never}"
+        apart = f", {one.unmeasured:,} not measured" if one.unmeasured else ""
+        style = "dim" if not total else "ok" if one.in_time == total else "near"
+        answered = f"{one.in_time:,} of {total:,}" if total else "none"
+        text = f"{answered} within {one.target_minutes:,} min{late}{never}{apart}"
         rows.append(
             line((left(f"{sign.glyph} {sign.word}", 8, g), sign.style), (right(share, 6, g), style), f"  {text}")
         )

@@ -41,6 +41,10 @@ async def test_an_alert_is_acknowledged_with_one_key_from_the_overview() -> None
 async def test_an_alert_is_declared_an_incident_with_two_keys_from_the_overview() -> None:
     desk = Desk()
     desk.overview = desk.overview.model_copy(update={"incidents": []})
+    ahead = {"starts_at": models.NOW + timedelta(minutes=2)}
+    top = [one.model_copy(update=ahead) for one in desk.overview.alerts]
+    desk.overview = desk.overview.model_copy(update={"alerts": top})
+    desk.alerts = [one.model_copy(update=ahead) for one in desk.alerts]
     async with running(desk) as run:
         await run.shows("NodeDown")
         await run.opens("i", "Declare an incident")
@@ -50,6 +54,7 @@ async def test_an_alert_is_declared_an_incident_with_two_keys_from_the_overview(
         declared = desk.posted("/v1/incidents")[0]
         assert (declared["alerts"], declared["severity"]) == (["alert-1"], "critical")
         assert declared["commander"] == "officer1", "whoever declares it commands it"
+        assert declared["started_at"] is None, "nobody has said so: the backend has its alerts"
 
 
 async def test_marks_take_the_act_together_after_their_number_was_shown() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.commands.incident_words import numbers
 from console.state.incident_record import (
     Record,
     current_step,
@@ -22,7 +23,15 @@ from console.widgets.incident_parts import chart_rows, figure_rows, size_text
 from console.widgets.lines import text_of, width_of
 from console.widgets.markdown import markdown_lines
 from contract.base import Page
-from contract.incidents import Clock, IncidentStats, MilestoneName, TimelineEntry
+from contract.incidents import (
+    Clock,
+    IncidentStats,
+    Interval,
+    MilestoneName,
+    ResponseCompliance,
+    Severity,
+    TimelineEntry,
+)
 from contract.postmortem import PostmortemState
 from tests.console import incident_models as models
 from tests.console.floor_models import NOW, ago
@@ -182,6 +191,27 @@ def test_figures_without_incidents_say_so_and_missing_ones_are_never_zero() -> N
     november = next(row for row in rows if row.startswith("2026-11"))
     assert november.rstrip().endswith("--")
     assert "█" not in november
+
+
+def test_what_nobody_was_waited_for_is_counted_apart() -> None:
+    stats = models.stats()
+    whole = stats.groups[0]
+    apart = [one.model_copy(update={"unmeasured": 2 * (one.interval is Interval.TTA)}) for one in whole.intervals]
+    none = ResponseCompliance(severity=Severity.LOW, target_minutes=15, in_time=0, late=0, unanswered=0, unmeasured=2)
+    stats = stats.model_copy(
+        update={
+            "groups": [whole.model_copy(update={"intervals": apart})],
+            "compliance": [stats.compliance[0].model_copy(update={"unmeasured": 1}), none],
+        }
+    )
+    for width in (80, 120):
+        rows = [text_of(row) for row in figure_rows(stats, view(width))]
+        assert rows[3].strip() == "2 not measured: declared by whoever saw it first"
+        assert any(row.endswith("1 of 1 within 15 min, 1 not measured") for row in rows)
+        assert any("LOW" in row and row.endswith("--  none within 15 min, 2 not measured") for row in rows)
+    said = "\n".join(numbers(stats))
+    assert "of 4, 2 not measured" in said
+    assert "Not measured: answered by being declared" in said
 
 
 def test_the_longest_bar_is_the_longest_month() -> None:

@@ -39,6 +39,28 @@ def test_without_a_notification_the_answer_is_counted_from_detection() -> None:
     assert metrics.interval_s(measured(detected=5, acknowledged=10).milestones, Interval.TTA) == 300
 
 
+def test_an_answer_before_anybody_was_sent_anything_is_counted_from_detection() -> None:
+    early = measured(detected=5, acknowledged=10, notified=12)
+    assert metrics.interval_s(early.milestones, Interval.TTA) == 300
+    assert metrics.asked_at(early.milestones, T) == T + timedelta(minutes=5)
+    [high] = [one for one in metrics.compliance([early], dict.fromkeys(Severity, 4), T) if one.late]
+    assert high.severity is Severity.HIGH, "being told later does not make a late answer one in time"
+
+
+def test_whoever_sees_it_first_answers_nobody() -> None:
+    some = [
+        measured(detected=0, acknowledged=0),
+        measured(detected=0, acknowledged=0, notified=4),
+        measured(detected=-10, acknowledged=0),
+        measured(detected=0),
+    ]
+    stat = metrics.interval_stat(some, Interval.TTA)
+    assert (stat.n, stat.missing, stat.unmeasured, stat.median_s) == (1, 1, 2, 600.0)
+    assert metrics.interval_stat(some, Interval.TTD).unmeasured == 0
+    high = metrics.compliance(some, dict.fromkeys(Severity, 15), T + timedelta(hours=1))[1]
+    assert (high.in_time, high.late, high.unanswered, high.unmeasured) == (1, 0, 1, 2)
+
+
 def test_what_is_unknown_or_runs_backwards_is_missing_and_never_0() -> None:
     some = [measured(started=0, detected=4), measured(detected=4), measured(started=9, detected=4)]
     stat = metrics.interval_stat(some, Interval.TTD)
@@ -161,7 +183,13 @@ def test_a_position_is_read_as_it_was_written(at: datetime, number: int) -> None
 @given(st.datetimes(timezones=st.timezones()))
 def test_any_instant_is_taken_or_refused(at: datetime) -> None:
     with suppress(WatchfloorError):
-        assert checking.instant(at, T) == at
+        assert checking.instant(at, T) == min(at.astimezone(UTC), T)
+
+
+def test_a_clock_that_is_a_little_ahead_names_now() -> None:
+    assert checking.instant(T + timedelta(seconds=59), T) == T
+    with pytest.raises(WatchfloorError, match="has not come yet"):
+        checking.instant(T + timedelta(seconds=61), T)
 
 
 def test_nothing_precedes_the_start() -> None:

@@ -21,8 +21,6 @@ from contract.alerts import Alert, Severity
 from contract.incidents import MAX_TITLE_CHARS, DeclareRequest, Incident
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from contract.freeze import Freeze
 
 _ALERTS_SHOWN: Final = 3
@@ -153,14 +151,10 @@ class DeclareDialog(DraftedForm):
             commander=self.text("commander") or None,
             alerts=[alert.id for alert in self._alerts],
             freezes=[self._freeze] if self._freeze else [],
-            started_at=self._started_at(),
             drill=self.text("drill").lower() in _DRILL,
             idempotency_key=self._key,
         )
         self.ask(SEND, lambda api: incidents.declare(api, wanted))
-
-    def _started_at(self) -> "datetime | None":
-        return min((alert.starts_at for alert in self._alerts if alert.starts_at), default=None)
 
     def answered(self, question: Question, value: object) -> None:
         """Show it in place of the dialog, once its draft is dropped."""
