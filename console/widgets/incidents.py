@@ -106,7 +106,8 @@ def milestones_sentence(one: Incident, now: datetime, g: Glyphs) -> tuple[str, s
     parts = [f"{'Detected' if one.at(MilestoneName.DETECTED) else 'Declared'} {start:%H:%M}"]
     for name, word in _COUNTED:
         if (at := one.at(name)) is not None:
-            parts.append(f"{word} +{exact_age(max((at - start).total_seconds(), 0.0))}")
+            after_s = (at - start).total_seconds()
+            parts.append(f"{word} {'-' if after_s < 0 else '+'}{exact_age(abs(after_s))}")
     late = [clock for clock in one.clocks if clock.done_at is None and clock.due_at < now]
     if one.status is IncidentStatus.OPEN:
         parts.append(f"open for {coarse_age(seconds_between(start, now) or 0.0)}")
