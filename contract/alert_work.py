@@ -1,7 +1,7 @@
 """Wire types of what people do with alerts: acts on one or many, history, silences, what changed around one."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
@@ -178,6 +178,18 @@ class SilenceState(StrEnum):
     ENDED = "ended"
 
 
+class CopyState(StrEnum):
+    """Where the copy of a silence in one Alertmanager stands."""
+
+    PENDING = "pending"
+    """It has not been created there yet."""
+    STANDING = "standing"
+    ENDED_THERE = "ended_there"
+    """Somebody ended it there before its time; it is not created again."""
+    ENDED = "ended"
+    """It has ended with ours."""
+
+
 class SilenceCopy(Wire):
     """The same silence in one Alertmanager."""
 
@@ -185,6 +197,16 @@ class SilenceCopy(Wire):
     id: str | None = None
     """None while it could not be created there."""
     error: str | None = None
+    """Why it does not stand there as it should; it is tried again."""
+    state: CopyState = CopyState.PENDING
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stands_where_it_has_an_id(cls, data: Any) -> Any:
+        """Copies stored before they had a state, and answers of older backends, have an id once they were created."""
+        if isinstance(data, dict) and "state" not in data and data.get("id"):
+            return {**data, "state": CopyState.STANDING}
+        return data
 
 
 class Silence(Wire):

@@ -74,7 +74,7 @@ async def create(session: AsyncSession, runtime: Runtime, caller: Caller, reques
 async def _created(session: AsyncSession, runtime: Runtime, caller: Caller, request: SilenceRequest) -> Silence:
     now = runtime.clock.now()
     starts_at, ends_at = _times(request, now)
-    copies = [SilenceCopy(source=name).model_dump() for name in await _elsewhere(session)]
+    copies = [SilenceCopy(source=name).model_dump(mode="json") for name in await _elsewhere(session)]
     values = {
         "id": runtime.clock.new_id(),
         "source": OWN_SOURCE,

@@ -10,7 +10,7 @@ from console.client.api import Api
 from console.commands.base import Call, command, glyph_set, paging
 from console.commands.output import counted, instant, note, outside, wrapped
 from console.widgets import words
-from contract.alert_work import Silence, SilenceState
+from contract.alert_work import CopyState, Silence, SilenceCopy, SilenceState
 from contract.alerts import Alert, AlertStatus
 from contract.base import Page
 
@@ -106,6 +106,18 @@ def _entry(one: Silence) -> list[str]:
     told = f"{outside(one.created_by, 60)}, {outside(one.source, 60)}: {outside(one.comment, 500)}"
     lines += wrapped(f"mutes {counted(one.muted_now, 'alert')}; by {told}", 2)
     for copy in one.copies:
-        state = copy.id or copy.error or "not created yet"
-        lines += wrapped(f"in {outside(copy.source, 60)}: {outside(state, 200)}", 2)
+        lines += wrapped(f"in {outside(copy.source, 60)}: {_stands(copy)}", 2)
     return lines
+
+
+def _stands(copy: SilenceCopy) -> str:
+    ident, error = copy.id and outside(copy.id, 100), copy.error and outside(copy.error, 200)
+    match copy.state:
+        case CopyState.ENDED_THERE:
+            return f"ended there by somebody, not created again ({ident})"
+        case CopyState.ENDED:
+            return f"ended ({ident})" if ident else "ended"
+        case CopyState.STANDING:
+            return f"{ident}, may still mute there: {error}" if error else f"{ident}"
+        case CopyState.PENDING:
+            return f"not created: {error}" if error else "not created yet"

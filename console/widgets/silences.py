@@ -7,7 +7,7 @@ from console.state.freshness import coarse_age
 from console.state.matchers import matchers_text
 from console.widgets.lines import Line, line, outside, paragraph, wrap
 from console.widgets.view import View
-from contract.alert_work import Silence, SilenceState
+from contract.alert_work import CopyState, Silence, SilenceState
 
 _STATE: Final = 10
 _WORDS: Final = {SilenceState.SET_ASIDE: "set aside, too slow"}
@@ -65,7 +65,13 @@ def _copies(one: Silence, view: View) -> list[Line]:
     rows = []
     for copy in one.copies:
         name = outside(copy.source, 80)
-        if copy.error:
+        if copy.state is CopyState.ENDED_THERE:
+            rows.append(line("  ", (f"{g.near} ended in {name} by somebody there: not made there again", "near")))
+        elif copy.state is CopyState.ENDED:
+            rows.append(line("  ", (f"{g.idle} ended in {name}", "dim")))
+        elif copy.error and copy.state is CopyState.STANDING:
+            rows.append(line("  ", (f"{g.bad} may still mute in {name}: {outside(copy.error, 200)}", "bad")))
+        elif copy.error:
             rows.append(line("  ", (f"{g.bad} not in {name}: {outside(copy.error, 200)}", "bad")))
         elif copy.id is None:
             rows.append(line("  ", (f"{g.partial} not in {name} yet", "near")))

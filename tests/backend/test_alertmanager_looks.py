@@ -18,6 +18,7 @@ from backend.alerts.alertmanager.polling import Watched, note_source
 from backend.alerts.tables import AlertEventRow, AlertmanagerSource, AlertRow
 from backend.errors import ConfigurationError
 from backend.settings import Settings
+from contract.alertmanager import MAX_ALERTS
 from tests.support.alertmanager_bodies import BEGAN, HOOK, deliverer, delivery, go_time, told
 from tests.support.app import App, started_app
 from tests.support.clocks import SetClock
@@ -31,6 +32,11 @@ URL = "http://alertmanager.example:9093"
 class There:
     """An Alertmanager's API in memory."""
 
+    away: bool = False
+    away_for: set[str] = field(default_factory=set)
+    """Verbs that nobody answers."""
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    """What was asked, by verb."""
     alerts: list[dict[str, Any]] = field(default_factory=list)
     silences: dict[str, dict[str, Any]] = field(default_factory=dict)
     refuses: int | None = None
@@ -49,6 +55,10 @@ class There:
         made |= {"updatedAt": go_time(BEGAN + timedelta(minutes=updated or begun)), "status": known | status}
         self.alerts = [*(one for one in self.alerts if one["fingerprint"] != made["fingerprint"]), made]
 
+    def ends(self, ident: str) -> None:
+        """Have a silence ended by somebody there."""
+        self.silences[ident] |= {"status": {"state": "expired"}, "endsAt": go_time(BEGAN + timedelta(minutes=31))}
+
     def silence(self, ident: str, comment: str, state: str = "active") -> None:
         """Have a silence."""
         self.silences[ident] = {
@@ -59,6 +69,9 @@ class There:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """As its API answers."""
+        self.asked.setdefault(request.method, []).append(request.url.path)
+        if self.away or request.method in self.away_for:
+            raise httpx.ConnectError("nobody there")
         status, content = self._answered(request)
         return httpx.Response(status, content=content if self.raw is None else self.raw)
 
@@ -193,11 +206,13 @@ async def test_a_silence_is_made_there_once_and_ended_there(looking: Looking) ->
     silence = await looking.silenced()
     looking.there.refuses = 400
     await looking.look()
-    assert await looking.copy(silence) == {"source": "main", "id": None, "error": 'It answers 400: " [31mno"'}
+    assert await looking.copy(silence) == {
+        "source": "main", "id": None, "error": 'It answers 400: " [31mno"', "state": "pending",
+    }  # fmt: skip
     looking.there.refuses = None
     await looking.look()
     await looking.look()
-    assert await looking.copy(silence) == {"source": "main", "id": "copy-1", "error": None}
+    assert await looking.copy(silence) == {"source": "main", "id": "copy-1", "error": None, "state": "standing"}
     assert looking.there.silences["copy-1"]["comment"] == f"planned move (Watchfloor {silence})"
     operator = await looking.app.as_(OPERATOR)
     assert len((await operator.get("/v1/silences")).json()["items"]) == 1, "the copy is no silence of theirs"
@@ -221,12 +236,80 @@ async def test_a_copy_whose_id_was_never_written_down_is_found(looking: Looking)
 async def test_a_copy_that_was_ended_there_stays_ended(looking: Looking) -> None:
     silence = await looking.silenced()
     await looking.look()
-    looking.there.silences["copy-1"]["status"]["state"] = "expired"
+    looking.there.ends("copy-1")
     await looking.look()
-    assert looking.there.created == 1
-    looking.there.silences.clear()  # it has lost everything
+    ended = {"source": "main", "id": "copy-1", "error": None, "state": "ended_there"}
+    assert await looking.copy(silence) == ended
+    looking.there.silences.clear()  # it forgets ended silences after five days
+    await looking.look()
+    assert (looking.there.created, await looking.copy(silence)) == (1, ended)
+    assert [entry.action for entry in await entries_of(looking.app, "alerts.silence.copied")] == [
+        "silence created in an Alertmanager", "silence found ended in an Alertmanager",
+    ]  # fmt: skip
+
+
+async def test_a_copy_that_was_lost_there_is_made_again(looking: Looking) -> None:
+    silence = await looking.silenced()
+    await looking.look()
+    looking.there.silences.clear()
     await looking.look()
     assert (looking.there.created, (await looking.copy(silence))["id"]) == (2, "copy-2")
+
+
+async def test_a_copy_that_somebody_changed_there_is_the_one_that_ends_with_ours(looking: Looking) -> None:
+    silence = await looking.silenced()
+    await looking.look()
+    looking.there.ends("copy-1")
+    looking.there.silence("longer", f"planned move (Watchfloor {silence})")
+    await looking.look()
+    assert ((await looking.copy(silence))["id"], (await looking.copy(silence))["state"]) == ("longer", "standing")
+    operator = await looking.app.as_(OPERATOR)
+    await operator.post(f"/v1/silences/{silence}/end")
+    await looking.look()
+    assert looking.there.ended == ["/silence/longer"]
+
+
+async def test_a_copy_that_runs_out_a_little_early_was_ended_by_nobody(looking: Looking) -> None:
+    silence = await looking.silenced()
+    await looking.look()
+    ends_at = go_time(BEGAN + timedelta(minutes=89, seconds=59.5))
+    looking.there.silences["copy-1"] |= {"status": {"state": "expired"}, "endsAt": ends_at}
+    await looking.look()
+    assert (await looking.copy(silence))["state"] == "ended"
+
+
+async def test_silences_are_made_and_ended_while_there_are_too_many_alerts(looking: Looking) -> None:
+    looking.there.alerts = [{}] * (MAX_ALERTS + 1)
+    silence = await looking.silenced()
+    await looking.look()
+    assert await looking.copy(silence) == {"source": "main", "id": "copy-1", "error": None, "state": "standing"}
+    assert "more than 10,000 alerts" in str((await looking.source()).last_error)
+    assert (await looking.source()).last_poll_at is None
+    operator = await looking.app.as_(OPERATOR)
+    await operator.post(f"/v1/silences/{silence}/end")
+    await looking.look()
+    assert (looking.there.ended, (await looking.copy(silence))["state"]) == (["/silence/copy-1"], "ended")
+
+
+async def test_a_silence_shows_that_its_alertmanager_does_not_answer(looking: Looking) -> None:
+    silence = await looking.silenced()
+    later = await looking.silenced("Other")
+    looking.there.away = True
+    await looking.look()
+    away = {"source": "main", "id": None, "error": "It does not answer (ConnectError).", "state": "pending"}
+    assert (await looking.copy(silence), await looking.copy(later)) == (away, away)
+    looking.there.away, looking.there.away_for = False, {"POST"}
+    await looking.look()
+    assert len(looking.there.asked["POST"]) == 1, "the second would wait as long"
+    looking.there.away_for = set()
+    await looking.look()
+    assert [(await looking.copy(one))["error"] for one in (silence, later)] == [None, None]
+    operator = await looking.app.as_(OPERATOR)
+    await operator.post(f"/v1/silences/{silence}/end")
+    looking.there.away = True
+    await looking.look()
+    assert (await looking.copy(silence))["error"] == away["error"], "it goes on muting there"
+    assert (await looking.copy(later))["error"] is None
 
 
 async def test_an_alertmanager_that_talks_nonsense_changes_nothing(looking: Looking) -> None:

@@ -1,10 +1,17 @@
 """Silences: made with a preview of what they mute, listed with where they are, ended before their time."""
 
-from contract.alert_work import SilenceState
+import pytest
+
+from console.commands.silences import _entry
+from console.widgets.glyphs import UNICODE
+from console.widgets.silences import _copies
+from console.widgets.view import View
+from contract.alert_work import SilenceCopy, SilenceState
 from contract.permissions import Permission
 from tests.console import alert_models
 from tests.console.alert_models import Desk, silence
 from tests.console.driving import Running, running
+from tests.console.floor_models import NOW
 
 PREVIEW = "/v1/silences/preview"
 
@@ -147,3 +154,27 @@ async def test_a_label_that_is_no_text_reaches_the_silence_whole_and_the_termina
         await run.at("Alerts")
         await run.opens("i", "Which incident?")
         assert not {"\x1b", "\x07", "\r", "\u202e"} & set(run.screen)
+
+
+@pytest.mark.parametrize(
+    ("copy", "shown", "printed"),
+    [
+        ({}, "not in prod yet", "in prod: not created yet"),
+        ({"error": "It answers 500"}, "not in prod: It answers 500", "in prod: not created: It answers 500"),
+        ({"id": "0c1e"}, "also in prod", "in prod: 0c1e"),
+        (
+            {"id": "0c1e", "error": "It does not answer"}, "may still mute in prod: It does not answer",
+            "in prod: 0c1e, may still mute there: It does not answer",
+        ),
+        (
+            {"id": "0c1e", "state": "ended_there"}, "ended in prod by somebody there: not made there again",
+            "in prod: ended there by somebody, not created again (0c1e)",
+        ),
+        ({"id": "0c1e", "state": "ended"}, "ended in prod", "in prod: ended (0c1e)"),
+    ],
+)  # fmt: skip
+def test_where_the_copy_of_a_silence_stands_is_said_in_words(copy: dict[str, str], shown: str, printed: str) -> None:
+    one = silence().model_copy(update={"copies": [SilenceCopy.model_validate({"source": "prod"} | copy)]})
+    [row] = _copies(one, View(100, 40, UNICODE, NOW))
+    assert "".join(text for text, _ in row).strip()[2:] == shown
+    assert _entry(one)[-1].strip() == printed

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.alerts import service as alerts
 from backend.alerts.alertmanager import copying, polling
 from backend.alerts.alertmanager.configured import Configured, alertmanagers_of
-from backend.alerts.alertmanager.line import Line, SourceError
+from backend.alerts.alertmanager.line import Line
 from backend.alerts.alertmanager.polling import Watched
 from backend.alerts.service import AlertDraft
 from backend.alerts.tables import OWN_SOURCE, AlertmanagerSource, SilenceRow
@@ -69,7 +69,9 @@ class Asking:
     async def _look(self, source: Configured) -> None:
         try:
             async with Line(source.url, access=source.access) as line:
-                await _told(self._runtime, Watched(source.name, source.url, line, _unfenced))
+                watched = Watched(source.name, source.url, line, _unfenced)
+                found = await polling.seen(self._runtime, line)
+                await _take_in(self._runtime, watched, found)
         except _AWAY as error:
             log.warning("alertmanager_not_looked_at", source=source.name, error=type(error).__name__)
         # the task's boundary: the poll takes what this one did not
@@ -78,21 +80,26 @@ class Asking:
 
 
 async def look(runtime: Runtime, source: Watched) -> None:
-    """Look at one source: take what it says, and have it mute what is silenced here. One backend at a time."""
-    found = await _told(runtime, source)
-    if found is not None:
+    """Look at one source: take what it says, and have it mute what is silenced here. One backend at a time.
+
+    Silences do not wait for alerts: in a storm there are more of those than one answer may have.
+    """
+    found = await polling.seen(runtime, source.line)
+    if found.silences is not None:
         await copying.reconcile(runtime, _CALLER, source, found.silences)
+    elif found.error is not None:
+        await copying.note_unreached(runtime, _CALLER, source, found.error)
+    await _take_in(runtime, source, found)
 
 
-async def _told(runtime: Runtime, source: Watched) -> polling.Seen | None:
-    """Take what a source says; None if it says nothing."""
-    try:
-        found = await polling.seen(runtime, source.line)
-    except SourceError as error:
-        await polling.note_failure(runtime, source, error)
-        return None
-    await polling.take_in(runtime, _CALLER, source, found)
-    return found
+async def _take_in(runtime: Runtime, source: Watched, found: polling.Seen) -> None:
+    """Take what a source has said."""
+    if found.silences is not None:
+        mutes = await polling.take_silences(runtime, source, found.silences)
+        if found.alerts is not None:
+            await polling.take_alerts(runtime, _CALLER, source, found, mutes)
+    if found.error is not None:
+        await polling.note_failure(runtime, source, found.error)
 
 
 async def judge_silence(session: AsyncSession, runtime: Runtime, name: str, since: datetime) -> None:

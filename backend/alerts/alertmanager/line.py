@@ -29,6 +29,10 @@ class SourceError(Exception):
     """An Alertmanager did not answer, or not as it should; the text says how, in a line that may be shown."""
 
 
+class SilentSourceError(SourceError):
+    """It did not answer at all, or not in time: asking it something else takes as long again."""
+
+
 class Line:
     """Asks one Alertmanager. A client is opened at first need and kept."""
 
@@ -101,11 +105,11 @@ class Line:
                 async with client.stream(verb, f"{self._url}/api/v2{path}", json=sent, headers=headers) as answer:
                     body = await _bounded(answer)
         except TimeoutError as error:
-            raise SourceError("It does not answer in time.") from error
+            raise SilentSourceError("It does not answer in time.") from error
         except ConfigurationError as error:
             raise SourceError(f"It cannot be asked: {error}") from error
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise SourceError(f"It does not answer ({type(error).__name__}).") from error
+            raise SilentSourceError(f"It does not answer ({type(error).__name__}).") from error
         if answer.status_code == _OK or (gone_is_fine and answer.status_code == _GONE):
             return body
         if answer.status_code in _STRANGER:  # what it says may repeat what it was shown

@@ -25,7 +25,7 @@ from contract.alertmanager import ForeignAlert, ForeignSilence
 Fence = Callable[[AsyncSession], Awaitable[None]]
 """Refuses a transaction of whoever no longer leads."""
 MAX_SILENCES: Final = 2_000
-"""Of one source that are looked at; the newest of them."""
+"""Of one source that are kept here; the newest of them."""
 AT_ONCE: Final = 1_000
 """Alerts taken in one transaction: it must not hold its locks for seconds."""
 MAX_GONE: Final = 1_000
@@ -45,24 +45,31 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How things stand at an Alertmanager."""
+    """How things stand at an Alertmanager, as far as it says."""
 
     asked_at: datetime
-    alerts: tuple[ForeignAlert, ...]
-    silences: tuple[ForeignSilence, ...]
-    cluster: str
+    alerts: tuple[ForeignAlert, ...] | None
+    """None: it does not say, or does not say what mutes them."""
+    silences: tuple[ForeignSilence, ...] | None
+    """None: it does not say."""
+    cluster: str | None
+    error: SourceError | None
+    """The first of what went wrong; None: it answered all of it."""
 
 
 async def seen(runtime: Runtime, line: Line) -> Seen:
-    """Ask.
-
-    Raises:
-        SourceError: it does not answer all of it.
-    """
+    """Ask: for its silences also where its alerts cannot be read, as silences are made in storms."""
     asked_at = runtime.clock.now()
-    alerts, silences = await line.alerts(), await line.silences()
-    silences = tuple(sorted(silences, key=lambda one: one.updated_at, reverse=True)[:MAX_SILENCES])
-    return Seen(asked_at, alerts, silences, await line.cluster())
+    alerts = cluster = silences = error = None
+    try:
+        alerts, cluster = await line.alerts(), await line.cluster()
+    except SourceError as failed:
+        error = failed
+    try:
+        silences = await line.silences()
+    except SourceError as failed:
+        alerts, error = None, error or failed
+    return Seen(asked_at, alerts, silences, cluster, error)
 
 
 async def note_source(session: AsyncSession, name: str, **values: Any) -> None:
@@ -72,35 +79,45 @@ async def note_source(session: AsyncSession, name: str, **values: Any) -> None:
 
 
 async def note_failure(runtime: Runtime, source: Watched, error: SourceError) -> None:
-    """Write down that a source did not answer."""
+    """Write down that a source did not answer all of it."""
     async with runtime.database.transaction() as session:
         await source.fence(session)
         await note_source(session, source.name, last_error=str(error), last_error_at=runtime.clock.now())
 
 
-async def take_in(runtime: Runtime, caller: Caller, source: Watched, found: Seen) -> None:
-    """Store how things stand; in several transactions, each of which is right by itself."""
+async def take_silences(
+    runtime: Runtime, source: Watched, silences: Sequence[ForeignSilence]
+) -> Mapping[str, Mute | None]:
+    """Store the silences of a source; returns what each mutes with, None for the copies of ours."""
     async with runtime.database.transaction() as session:
         await source.fence(session)
-        await note_source(session, source.name, url=source.url, cluster=found.cluster)
-        mutes = await _silences_stored(session, runtime, source.name, found.silences)
-    for first in range(0, len(found.alerts), AT_ONCE):
+        await note_source(session, source.name, url=source.url)
+        newest = sorted(silences, key=lambda one: one.updated_at, reverse=True)[:MAX_SILENCES]
+        return await _silences_stored(session, runtime, source.name, newest)
+
+
+async def take_alerts(
+    runtime: Runtime, caller: Caller, source: Watched, found: Seen, mutes: Mapping[str, Mute | None]
+) -> None:
+    """Store which alerts there are; in several transactions, each of which is right by itself."""
+    alerts = found.alerts or ()
+    for first in range(0, len(alerts), AT_ONCE):
         async with runtime.database.transaction() as session:
             await source.fence(session)
             await note_source(session, source.name, url=source.url)
-            some = found.alerts[first : first + AT_ONCE]
+            some = alerts[first : first + AT_ONCE]
             report = Report(caller, source.name, some, current=True, silences=mutes)
             await occurrences_taken(session, runtime, [report])
     async with runtime.database.transaction() as session:
         await source.fence(session)
-        await note_source(session, source.name, last_poll_at=found.asked_at, last_error=None)
+        await note_source(session, source.name, last_poll_at=found.asked_at, last_error=None, cluster=found.cluster)
         await _gone(session, runtime, caller, source.name, found)
 
 
 async def _gone(session: AsyncSession, runtime: Runtime, caller: Caller, name: str, found: Seen) -> None:
     """Clear what has been missing for long: its end was never delivered, or its Alertmanager has forgotten it."""
     source = source_named(name)
-    there = {fingerprint_here(source, alert.fingerprint) for alert in found.alerts}
+    there = {fingerprint_here(source, alert.fingerprint) for alert in found.alerts or ()}
     since = found.asked_at - runtime.policy.alertmanager.gone_after
     rows = await session.scalars(
         select(AlertRow)
@@ -117,7 +134,6 @@ async def _gone(session: AsyncSession, runtime: Runtime, caller: Caller, name: s
 async def _silences_stored(
     session: AsyncSession, runtime: Runtime, name: str, silences: Sequence[ForeignSilence]
 ) -> Mapping[str, Mute | None]:
-    """Keep the silences of a source; returns what each mutes with, None for the copies of ours."""
     copies = await _copies_in(session, name)
     theirs = [silence for silence in silences if silence.id not in copies]
     known = set(await session.scalars(select(SilenceRow.source_id).where(SilenceRow.source == source_named(name))))
