@@ -92,7 +92,7 @@ from backend.leader import run_monitors
 from backend.limits import Limiter
 from backend.limits_store import Accounts
 from backend.monitors import Duty, Monitor
-from backend.notifications import delivering, following
+from backend.notifications import absent, delivering, following
 from backend.notifications import routes as notifications_routes
 from backend.notifications.channels import configured_channels
 from backend.openapi import DescribedApi
@@ -219,7 +219,7 @@ def create_app(settings: Settings, *, clock: Clock = SYSTEM_CLOCK, monitors: boo
     runtime = build_runtime(settings, clock)
     witnesses_of(settings)  # a witness that is written wrongly is told now, not when the first head is signed
     open_stores(settings.archives)
-    configured_channels(settings)
+    absent.tell(runtime.policy, configured_channels(settings))
     asking = alertmanagers.Asking(runtime)
     limiter = Limiter(Accounts(runtime.database), runtime.metrics, runtime.clock.monotonic)
 

@@ -93,7 +93,7 @@ class AlertEvent(Wire):
 
     id: str
     kind: str
-    """raised, raised_again, changed, acknowledged, acknowledgement_ended, assigned, noted, escalated, silenced,
+    """raised, raised_again, changed, acknowledged, acknowledgement_ended, assigned, noted, escalated, named, silenced,
     silence_ended, muted, unmuted, cleared, notified, linked."""
     at: UtcDatetime
     """When it happened, by the clock of whoever knows."""

@@ -40,6 +40,8 @@ class Escalation(Wire):
     """0 while it is with whoever is on call."""
     to: str
     """Who has it now: a title of the policy's escalation table."""
+    people: list[str] = []
+    """Who that is by name: accounts of the policy's directory; empty where it names nobody."""
     next_to: str | None = None
     next_at: UtcDatetime | None = None
     """When it goes on to `next_to` unless somebody acknowledges it; None at the top, and once it is acknowledged."""

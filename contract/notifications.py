@@ -29,7 +29,9 @@ class Channel(Wire):
 
     name: str
     service: str
-    """What kind of place by its address: mailto, slack, pagerduty, tgram, json …"""
+    """What kind of place by its address: mailto, slack, pagerduty, tgram, json …; empty if there is no address."""
+    in_file: bool = True
+    """False: the policy names it and the file of channels does not have it, so that nobody is told there."""
     severities: list[Severity]
     sent_24h: int = 0
     failed_24h: int = 0

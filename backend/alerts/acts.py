@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import escalating
-from backend.alerts.history import KEY, TO, Asked, Happening, Kind, acts_under, happened, is_done
+from backend.alerts.history import KEY, TO, Asked, Happening, Kind, acts_under, happened, is_done, named
 from backend.alerts.rows import announce, note, put, standing_values, wire
 from backend.alerts.service import acknowledge_row
 from backend.alerts.tables import AlertRow
@@ -69,6 +69,7 @@ class _Act:
         put(row, standing_values(standing, running=row.acknowledged_at is None and not row.muted_by))
         row.updated_at = now
         await self._tell(row, Kind.ESCALATED, facts={TO: standing.to or "", "level": str(standing.level)})
+        happened(self.session, self.runtime, self.caller, *named(row.id, standing.to or "", standing.people))
         return True
 
     async def _tell(

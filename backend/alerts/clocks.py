@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import ColumnElement
 
 from backend.alerts import escalating, silencing
-from backend.alerts.history import BREACHED, TO, Happening, Kind, happened
+from backend.alerts.history import BREACHED, TO, Happening, Kind, happened, named
 from backend.alerts.matching import TooLongError
 from backend.alerts.rows import LIVE, UNMUTED, announce, note, put, standing_values
 from backend.alerts.setting_aside import set_one_aside
@@ -123,8 +123,9 @@ async def _pass_on(session: AsyncSession, runtime: Runtime, row: AlertRow, now: 
     row.updated_at = now
     facts = {"from": had, TO: reached.to or "", "level": str(reached.level), BREACHED: due.isoformat()}
     text = f"not acknowledged in time by {had}: it is with {reached.to} now"
-    happened(session, runtime, _CALLER, Happening(row.id, Kind.ESCALATED, text, facts, at=due))
-    await audit.record(session, runtime, _CALLER, note(row, "escalated", **facts))
+    names = named(row.id, reached.to or "", reached.people, due)
+    happened(session, runtime, _CALLER, Happening(row.id, Kind.ESCALATED, text, facts, at=due), *names)
+    await audit.record(session, runtime, _CALLER, note(row, "escalated", **facts, people=list(reached.people)))
 
 
 async def _until_next(session: AsyncSession, now: datetime) -> float:

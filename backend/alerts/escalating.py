@@ -20,6 +20,8 @@ class Standing:
     next_to: str | None = None
     next_at: datetime | None = None
     """None at the top."""
+    people: tuple[str, ...] = ()
+    """Who has it by name, where the policy says."""
 
 
 def begin(steps: Sequence[EscalationStep], raised_at: datetime) -> Standing:
@@ -52,5 +54,6 @@ def _at(steps: Sequence[EscalationStep], level: int, at: datetime) -> Standing:
         return Standing(level=0, to=None)
     here, above = steps[level], steps[level + 1] if level + 1 < len(steps) else None
     if above is None:
-        return Standing(level, here.title)
-    return Standing(level, here.title, above.title, at + timedelta(minutes=above.after_minutes - here.after_minutes))
+        return Standing(level, here.title, people=here.people)
+    due = at + timedelta(minutes=above.after_minutes - here.after_minutes)
+    return Standing(level, here.title, above.title, due, here.people)

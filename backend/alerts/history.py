@@ -53,6 +53,8 @@ class Kind(StrEnum):
     ASSIGNED = "assigned"
     NOTED = "noted"
     ESCALATED = "escalated"
+    NAMED = "named"
+    """Somebody who has it by name since it was escalated."""
     SILENCED = "silenced"
     SILENCE_ENDED = "silence_ended"
     MUTED = "muted"
@@ -111,6 +113,11 @@ def happened(session: AsyncSession, runtime: Runtime, caller: Caller, *lines: Ha
         }
         for line in lines
     ]
+
+
+def named(alert_id: UUID, step: str, people: Sequence[str], at: datetime | None = None) -> list[Happening]:
+    """Who has an alert by name now that it has come to a step: a line each, so that a name can be erased."""
+    return [Happening(alert_id, Kind.NAMED, facts={"step": step}, person=person, at=at) for person in people]
 
 
 async def _last(session: AsyncSession) -> None:

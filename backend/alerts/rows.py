@@ -69,7 +69,11 @@ def _escalation(row: AlertRow) -> Escalation | None:
     if row.escalation_to is None:
         return None
     return Escalation(
-        level=row.escalation_level, to=row.escalation_to, next_to=row.escalation_next_to, next_at=row.escalates_at
+        level=row.escalation_level,
+        to=row.escalation_to,
+        people=row.escalation_people,
+        next_to=row.escalation_next_to,
+        next_at=row.escalates_at,
     )
 
 
@@ -96,6 +100,7 @@ def standing_values(standing: Standing, *, running: bool) -> dict[str, Any]:
     return {
         "escalation_level": standing.level,
         "escalation_to": standing.to,
+        "escalation_people": list(standing.people),
         "escalation_next_to": standing.next_to,
         "escalates_at": standing.next_at if running else None,
     }

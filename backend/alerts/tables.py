@@ -60,6 +60,8 @@ class AlertRow(Base):
     escalation_level: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     escalation_to: Mapped[str | None] = mapped_column(String(200))
     """Who has it, and below who is next: as the policy said when it was passed on."""
+    escalation_people: Mapped[list[str]] = mapped_column(JSONB, server_default=_ARRAY)
+    """Who has it by name, at the same time."""
     escalation_next_to: Mapped[str | None] = mapped_column(String(200))
     escalates_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When it goes on to the next; NULL at the top, while muted, and once acknowledged or cleared."""

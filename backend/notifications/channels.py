@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from backend.errors import ConfigurationError
+from backend.notifications.sending import services
+from backend.policy.mistakes import did_you_mean
 from backend.settings import Settings
 from contract.alerts import Severity
 
@@ -51,9 +53,15 @@ def configured_channels(settings: Settings) -> Channels:
     Raises:
         ConfigurationError: the file cannot be used; the message says which entry is wrong, and holds no address.
     """
-    path = settings.notifications_file
-    if path is None:
-        return NONE
+    return NONE if settings.notifications_file is None else channels_in(settings.notifications_file)
+
+
+def channels_in(path: Path) -> Channels:
+    """The channels of a file, by name.
+
+    Raises:
+        ConfigurationError: as `configured_channels`.
+    """
     try:
         found = path.stat()
         if stat.S_IMODE(found.st_mode) & _OTHERS:
@@ -123,6 +131,10 @@ def _entry(path: Path, name: str, table: Any) -> ChannelEntry:
     url = table.get("url")
     if not isinstance(url, str) or "\x00" in url or not (service := _service(url)):
         raise ConfigurationError(f"{path}: [channels.{name}] needs url, an address of apprise such as mailtos://…")
+    known = services()
+    if service not in known:  # it may be anything that was put in the wrong place: not quoted
+        meant = did_you_mean(service, known)
+        raise ConfigurationError(f"{path}: [channels.{name}] has a url that begins as none of apprise's does{meant}")
     return ChannelEntry(name, service, url, _severities(path, name, table.get("severities")))
 
 

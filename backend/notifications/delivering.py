@@ -15,25 +15,26 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.alerts import service as alerts
-from backend.alerts.service import AlertDraft
 from backend.audit import service as audit
 from backend.audit.service import AuditDraft
 from backend.context import Runtime, system_caller
 from backend.monitors import Duty, Lead
-from backend.notifications import waiting
+from backend.notifications import absent, waiting
+from backend.notifications.absent import FAILING, failing, fingerprint
 from backend.notifications.channels import ChannelEntry, channels_now
-from backend.notifications.following import CHANNEL_FACT, FAILING, SUBJECT
+from backend.notifications.following import SUBJECT
 from backend.notifications.sending import Lane, Message, Outcome
 from backend.notifications.tables import NotificationRow
 from contract.alerts import Severity
 from contract.audit import AuditResult
 from contract.notifications import DeliveryState
-from contract.scope import Scope, ScopeKind
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 0.5
 """How late something due is seen."""
+JUDGE_EVERY_S: Final = 10.0
+"""How late an alert about a channel that has gone meanwhile is cleared."""
 _CALLER: Final = system_caller("notifications")
 
 
@@ -45,6 +46,9 @@ class Deliverer:
         self._lead = lead
         self._lanes: dict[str, Lane] = {}
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._judged: frozenset[str] | None = None
+        """The channels by which it was judged last which alerts about channels there are to be."""
+        self._judge_at = 0.0
 
     async def run(self) -> None:
         """Work for ever; returns only by an exception."""
@@ -62,6 +66,7 @@ class Deliverer:
     async def _look(self, group: asyncio.TaskGroup) -> None:
         channels = channels_now(self._runtime.settings)
         now = self._runtime.clock.now()
+        await self._judge(frozenset(channels))
         async with self._runtime.database.read() as session:
             due = await waiting.due(session, now)
         self._busy = {name: task for name, task in self._busy.items() if not task.done()}
@@ -72,6 +77,18 @@ class Deliverer:
             async with self._fenced() as session:
                 before = now - timedelta(seconds=self._runtime.policy.notifications.wait_seconds)
                 await waiting.give_up_unknown(session, list(channels), before)
+
+    async def _judge(self, known: frozenset[str]) -> None:
+        """Look after the alerts about channels: at once when the file has changed, and now and then.
+
+        A try that was under way raises one after its channel has gone.
+        """
+        at = self._runtime.clock.monotonic()
+        if known == self._judged and at < self._judge_at:
+            return
+        async with self._fenced() as session:
+            await absent.judge(session, self._runtime, _CALLER, known)
+        self._judged, self._judge_at = known, at + JUDGE_EVERY_S
 
     async def _drain(self, channel: ChannelEntry) -> None:
         """Send what is due to one channel, as much as its rate allows."""
@@ -120,8 +137,8 @@ async def _tell_sent(session: AsyncSession, runtime: Runtime, row: NotificationR
     await audit.record(session, runtime, _CALLER, _draft(row, "sent", AuditResult.SUCCESS))
     if row.subject_kind == SUBJECT:
         alerts.note_notified(session, runtime, _CALLER, row.subject_id, channel=row.channel)
-    for fingerprint, alert in await alerts.live_of_rules(session, [FAILING]):
-        if fingerprint == _fingerprint(row.channel):
+    for known, alert in await alerts.live_of_rules(session, [FAILING]):
+        if known == fingerprint(row.channel):
             await alerts.clear_alert(session, runtime, _CALLER, alert.id, why=f"{row.channel} took a notification")
 
 
@@ -129,20 +146,9 @@ async def _tell_failed(session: AsyncSession, runtime: Runtime, row: Notificatio
     if row.state != DeliveryState.GIVEN_UP.value:
         return
     await audit.record(session, runtime, _CALLER, _draft(row, "given_up", AuditResult.FAILURE))
-    draft = AlertDraft(
-        fingerprint=_fingerprint(row.channel),
-        rule=FAILING,
-        severity=Severity.HIGH,
-        scope=Scope(kind=ScopeKind.GLOBAL),
-        message=f"Notifications do not reach the channel {row.channel}: {row.reason}, {row.attempts} times.",
-        facts={CHANNEL_FACT: row.channel, "reason": row.reason or "", "tries": f"{row.attempts}"},
-        moves=False,
-    )
+    message = f"Notifications do not reach the channel {row.channel}: {row.reason}, {row.attempts} times."
+    draft = failing(row.channel, message, row.reason or "", tries=f"{row.attempts}")
     await alerts.raise_alert(session, runtime, _CALLER, draft)
-
-
-def _fingerprint(channel: str) -> str:
-    return f"{FAILING}:{channel}"
 
 
 def _draft(row: NotificationRow, act: str, result: AuditResult) -> AuditDraft:

@@ -12,10 +12,12 @@ from backend.context import Runtime
 from backend.freeze import service as freeze
 from backend.monitors import Monitor
 from backend.notifications import waiting, wording
+from backend.notifications.absent import CHANNEL_FACT, FAILING
 from backend.notifications.channels import Channels, channels_now
 from backend.notifications.tables import NotificationCursor, NotificationRow
 from backend.notifications.waiting import Notice
 from backend.policy import Policy
+from backend.policy.notifying import EVERY_CHANNEL
 from contract.alerts import Alert, AlertStatus, Severity
 from contract.stream import Topic
 
@@ -27,13 +29,13 @@ LINES_AT_ONCE: Final = 100
 MORE_AT_ONCE_S: Final = 0.05
 """When the next tick comes while there is more to read."""
 SUBJECT: Final = "alert"
-FAILING: Final = "NOTIFICATIONS_FAILING"
-"""Rule of the alert that a channel takes nothing."""
-CHANNEL_FACT: Final = "channel"
 _CLEARED: Final = "cleared"
 _ESCALATED: Final = "escalated"
-KINDS: Final = ("raised", "raised_again", _ESCALATED, _CLEARED)
-"""Lines of an alert's history that somebody is told of."""
+_ACKNOWLEDGED: Final = "acknowledged"
+KINDS: Final = ("raised", "raised_again", _ESCALATED, _CLEARED, _ACKNOWLEDGED)
+"""Lines of an alert's history that somebody is told of, or that spare somebody being told."""
+_NO_NEWS: Final = frozenset({_CLEARED, _ACKNOWLEDGED})
+_SEEN: Final = "acknowledged before it was sent"
 _OVER: Final = "over before it was sent"
 _PRUNED_AT_ONCE: Final = 1_000
 
@@ -52,18 +54,21 @@ class Practice:
 
 
 def channels_for(policy: Policy, channels: Channels, alert: Alert) -> frozenset[str]:
-    """Who is told of an alert: the channels of its severity, and those of the step that it has been escalated to.
+    """Who is told of an alert: the channels of its severity, and those of the step that it has been escalated to
+    and of its people.
 
     A channel that the policy names and the file does not have is among them, so that its absence shows.
     """
     rules = policy.notifications
-    named = {name for name in rules.severities[alert.severity] if name != "*" and name not in channels}
+    unknown = {name for name in rules.severities[alert.severity] if name != EVERY_CHANNEL and name not in channels}
     told = {name for name, entry in channels.items() if rules.told(alert.severity, name, entry.severities)}
     steps = policy.escalation[alert.severity]
     level = alert.escalation.level if alert.escalation else 0
-    stepped = set(steps[min(level, len(steps) - 1)].channels)
+    stepped = set(policy.step_channels(steps[min(level, len(steps) - 1)]))
+    if EVERY_CHANNEL in stepped:
+        stepped = stepped - {EVERY_CHANNEL} | set(channels)
     failing = {alert.facts.get(CHANNEL_FACT)} if alert.rule == FAILING else set()
-    return frozenset((named | told | stepped) - failing)
+    return frozenset((unknown | told | stepped) - failing)
 
 
 def quiet_because(policy: Policy, alert: Alert, practice: Practice, *, muted: bool) -> str | None:
@@ -97,8 +102,7 @@ async def tick(session: AsyncSession, runtime: Runtime) -> float | None:
 
 def _anybody(policy: Policy, channels: Channels) -> bool:
     """Whether there is a channel at all, or one that the policy names and the file does not have."""
-    stepped = any(step.channels for steps in policy.escalation.values() for step in steps)
-    return bool(channels) or stepped or any(set(named) - {"*"} for named in policy.notifications.severities.values())
+    return bool(channels) or bool(policy.named_channels)
 
 
 async def _queue(
@@ -109,6 +113,9 @@ async def _queue(
     holds = {link.id for alert in known.values() for link in alert.links if link.kind == "freeze"}
     practice = Practice(await freeze.holds_of_drills(session, holds), await freeze.scopes_in_drills(session))
     new = list(_news(runtime.policy, channels, practice, lines, known))
+    seen = {line.alert_id for line in lines if line.event.kind == _ACKNOWLEDGED}
+    if seen := {ident for ident in seen if known[ident].status is AlertStatus.ACKNOWLEDGED}:
+        await waiting.over(session, SUBJECT, seen, _SEEN)
     if ended := [line for line in ended if known[line.alert_id].status is AlertStatus.CLEARED]:  # not raised again
         idents = {line.alert_id for line in ended}
         await waiting.over(session, SUBJECT, idents, _OVER)
@@ -127,16 +134,23 @@ def _news(
 ) -> Iterator[tuple[Notice, Collection[str]]]:
     for line in lines:
         alert = known[line.alert_id]
-        told = () if line.event.kind == _CLEARED else channels_for(policy, channels, alert)
+        told = () if line.event.kind in _NO_NEWS else channels_for(policy, channels, alert)
         if not told:
             continue
         to = alert.escalation.to if alert.escalation else None
         title, body = wording.of_alert(alert, line.event.kind, to=to)
         quiet = quiet_because(policy, alert, practice, muted=line.muted)
-        by_clock = line.event.kind == _ESCALATED and alerts.BREACHED in line.event.facts
-        if quiet is None and by_clock and alert.status is AlertStatus.ACKNOWLEDGED:
-            quiet = "acknowledged before it was sent"
+        if quiet is None and _is_seen(alert, line):
+            quiet = _SEEN
         yield _notice(line, alert.severity, title, body, quiet), told
+
+
+def _is_seen(alert: Alert, line: alerts.Told) -> bool:
+    """Whether somebody took the alert on after this happened to it: passed on by whoever has it, it is for the next."""
+    if alert.status is not AlertStatus.ACKNOWLEDGED or alert.acknowledged_at is None:
+        return False
+    by_hand = line.event.kind == _ESCALATED and alerts.BREACHED not in line.event.facts
+    return not by_hand or line.event.recorded_at < alert.acknowledged_at
 
 
 def _ends(

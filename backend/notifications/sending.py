@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from backend.diskthread import DiskSilentError, DiskThread
 from contract.alerts import Severity
@@ -66,6 +66,15 @@ class Lane:
     def end(self) -> None:
         """Let the thread end once it has nothing to do."""
         self._thread.end()
+
+
+def services() -> frozenset[str]:
+    """The schemes of the addresses that apprise knows."""
+    with _silenced():
+        from apprise import manager_plugins  # hundreds of plug-ins: only where there are channels
+
+        untyped: Any = manager_plugins
+        return frozenset(untyped.NotificationManager().schemas())
 
 
 def _opened(url: str) -> "Apprise | None":

@@ -14,7 +14,7 @@ from backend.audit.service import AuditDraft
 from backend.context import Caller, Runtime
 from backend.errors import WatchfloorError, not_found
 from backend.lookup import row_named
-from backend.notifications import waiting, wording
+from backend.notifications import absent, waiting, wording
 from backend.notifications.channels import channels_now
 from backend.notifications.core import GRAVITY
 from backend.notifications.tables import NotificationRow
@@ -157,7 +157,10 @@ async def list_deliveries(
 
 
 async def list_channels(session: AsyncSession, runtime: Runtime) -> list[Channel]:
-    """Where people are told, by name, with what became of the last day's notifications."""
+    """Where people are told, by name, with what became of the last day's notifications.
+
+    Channels that only the policy names are among them.
+    """
     rules = runtime.policy.notifications
     since = runtime.clock.now() - _DAY
     found = await session.execute(
@@ -171,19 +174,25 @@ async def list_channels(session: AsyncSession, runtime: Runtime) -> list[Channel
     counted = {row.channel: row for row in found}
     errors = await session.execute(_LAST_ERRORS)
     wrong = {row.channel: row for row in errors}
+    known = channels_now(runtime.settings)
+    named = runtime.policy.named_channels
     listed = []
-    for name, entry in sorted(channels_now(runtime.settings).items()):
-        row, error = counted.get(name), wrong.get(name)
+    for name in sorted({*known, *named}):
+        entry, row, error = known.get(name), counted.get(name), wrong.get(name)
         last = row.last if row else None
+        wrong_since = error.reason if error and (last is None or error.queued_at > last) else None
         listed.append(
             Channel(
                 name=name,
-                service=entry.service,
-                severities=[one for one in GRAVITY if rules.told(one, name, entry.severities)],
+                service=entry.service if entry else "",
+                in_file=entry is not None,
+                severities=[
+                    one for one in GRAVITY if rules.told(one, name, entry.severities if entry else named[name])
+                ],
                 sent_24h=row.sent if row else 0,
                 failed_24h=row.failed if row else 0,
                 last_sent_at=last,
-                last_error=error.reason if error and (last is None or error.queued_at > last) else None,
+                last_error=wrong_since if entry else absent.NOT_IN_FILE,
             )
         )
     return listed

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.clock import Clock
 from backend.notifications import wording
+from backend.notifications.absent import NOT_IN_FILE
 from backend.notifications.core import GRAVITY, Rate, pause_after
 from backend.notifications.tables import NotificationRate, NotificationRow
 from backend.policy.notifying import NotificationRules
@@ -28,7 +29,6 @@ DEAD_AFTER: Final = timedelta(seconds=10)
 """Beyond the time a try may take: whoever took it has not written down what became of it, and is taken for dead."""
 _WAITING: Final = (DeliveryState.QUEUED.value, DeliveryState.FAILED.value)
 _RATE_SPENT: Final = "more than the channel takes at a time; counted in a digest"
-_UNKNOWN: Final = "there is no such channel in the file of channels"
 _FIRST: Final = -1
 """Gravity of what goes before everything else."""
 _HELD_AT_ONCE: Final = 5_000
@@ -274,7 +274,7 @@ async def give_up_unknown(session: AsyncSession, known: Collection[str], before:
     found = await session.scalars(
         update(NotificationRow)
         .where(NotificationRow.id.in_(await _locked(session, unknown)))
-        .values(state=DeliveryState.GIVEN_UP.value, next_at=None, reason=_UNKNOWN, body="")
+        .values(state=DeliveryState.GIVEN_UP.value, next_at=None, reason=NOT_IN_FILE, body="")
         .returning(NotificationRow.id)
     )
     return list(found)

@@ -7,11 +7,15 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from backend.policy.base import Count, PolicyTable, PositiveCount, Text, each_of
+from backend.policy.base import Count, PolicyTable, PositiveCount, Text, each_of, unique
 from contract.states import AlertCategory, Severity
 
 LONGEST_AROUND_MINUTES: Final = 24 * 60
 """What changed longer ago did so for reasons of its own."""
+
+
+MAX_PEOPLE: Final = 10
+"""Of one step: more are nobody in particular."""
 
 
 class EscalationStep(PolicyTable):
@@ -21,10 +25,21 @@ class EscalationStep(PolicyTable):
     """Who it is, in the words of the compliance document."""
     after_minutes: Count
     """How long after an alert was raised it comes here, unless somebody has acknowledged it."""
-    people: tuple[Text, ...] = ()
-    """Names of accounts."""
+    people: Annotated[tuple[Text, ...], Field(max_length=MAX_PEOPLE), AfterValidator(unique)] = ()
+    """Who that is by name: entries of the directory. The alert names them."""
     channels: tuple[Text, ...] = ()
     """Names of notification channels that are told as well."""
+
+
+class Contact(PolicyTable):
+    """An entry of the directory: somebody whom alerts may be escalated to, by the name of their account."""
+
+    channels: Annotated[tuple[Text, ...], AfterValidator(unique)] = ()
+    """Names of notification channels that reach this person."""
+
+
+Directory = dict[Annotated[str, Field(max_length=100)], Contact]
+"""Name of an account → how to reach whoever has it."""
 
 
 def _upwards(steps: tuple[EscalationStep, ...]) -> tuple[EscalationStep, ...]:

@@ -47,6 +47,7 @@ def wrong_names(data: dict[str, Any]) -> Iterator[Finding]:
     yield from _unknown_classes(data)
     yield from _unknown_of_access(data, roles)
     yield from _unknown_steps(data)
+    yield from _unknown_people(data)
     yield from recovery_checks.wrong_names(data)
 
 
@@ -67,6 +68,16 @@ def _unknown_steps(data: dict[str, Any]) -> Iterator[Finding]:
         for step in _table(data, "watchfloor", "incidents", when):
             if step not in known:
                 yield ("watchfloor", "incidents", when, step), _no_such("step of the procedure", step, known)
+
+
+def _unknown_people(data: dict[str, Any]) -> Iterator[Finding]:
+    directory = _table(data, "watchfloor", "directory")
+    for severity, steps in _table(data, "watchfloor", "escalation").items():
+        for at, step in enumerate(steps if isinstance(steps, list) else []):
+            for index, name in enumerate(_list(step, "people")):
+                if isinstance(name, str) and name.strip() not in directory:
+                    place = ("watchfloor", "escalation", severity, at, "people", index)
+                    yield place, _no_such("entry of watchfloor.directory", name.strip(), directory)
 
 
 def _unknown_permissions(roles: dict[str, Any], inherit: dict[str, Any]) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """The validated shape of a policy: every section of the compliance documents, and what services ask of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated
@@ -15,7 +15,7 @@ from backend.policy.base import PolicyTable, each_of
 from backend.policy.freezing import AutomaticFreezes, FreezeDrills, Freezes, Permits, ThawRules
 from backend.policy.identity import IdentityRules
 from backend.policy.incidents import IncidentRules
-from backend.policy.notifying import NotificationRules
+from backend.policy.notifying import EVERY_CHANNEL, NotificationRules
 from backend.policy.operations import (
     FOREVER,
     Audit,
@@ -33,6 +33,20 @@ from backend.policy.sessions import SessionRules
 from backend.policy.sso import SsoRules
 from backend.policy.transport import Transport, TransportRules
 from contract.alerts import Severity
+
+
+def channel_names(policy: "Policy") -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Each place where a policy names a notification channel, and which; not `*`."""
+    rules, own = policy.notifications, ("watchfloor",)
+    lists: list[tuple[tuple[str | int, ...], Sequence[str]]] = [
+        *(((*own, "notifications", "severities", key), names) for key, names in rules.severities.items()),
+        *(((*own, "notifications", "incidents", key), names) for key, names in rules.incidents.items()),
+        *(((*own, "directory", key, "channels"), one.channels) for key, one in policy.watchfloor.directory.items()),
+    ]
+    for severity, steps in policy.escalation.items():
+        lists += [((*own, "escalation", severity, at, "channels"), step.channels) for at, step in enumerate(steps)]
+    for path, names in lists:
+        yield from (((*path, at), name) for at, name in enumerate(names) if name != EVERY_CHANNEL)
 
 
 class Policy(PolicyTable):
@@ -137,6 +151,19 @@ class Policy(PolicyTable):
     def escalation(self) -> Mapping[Severity, Sequence[EscalationStep]]:
         """Who has an alert that nobody acknowledges, one after another."""
         return self.watchfloor.escalation
+
+    def step_channels(self, step: EscalationStep) -> frozenset[str]:
+        """The channels that are told of an alert when it comes to a step: its own, and those of its people."""
+        reached = (self.watchfloor.directory[name].channels for name in step.people)
+        return frozenset(step.channels).union(*reached)
+
+    @cached_property
+    def named_channels(self) -> Mapping[str, frozenset[Severity]]:
+        """Every notification channel that is named, with the severities of alerts that it is named for by itself."""
+        found: dict[str, set[Severity]] = {}
+        for path, name in channel_names(self):
+            found.setdefault(name, set()).update([Severity(str(path[3]))] if path[2] == "severities" else ())
+        return {name: frozenset(severities) for name, severities in found.items()}
 
     @property
     def sessions(self) -> SessionRules:

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from backend.policy.access import AccessRules
-from backend.policy.alerting import AlertRules, Escalation
+from backend.policy.alerting import AlertRules, Directory, Escalation
 from backend.policy.alertmanager import AlertmanagerRules
 from backend.policy.base import (
     Count,
@@ -372,6 +372,7 @@ class Watchfloor(PolicyTable):
     alerts: AlertRules
     alertmanager: AlertmanagerRules
     escalation: Escalation
+    directory: Directory = {}
     notifications: NotificationRules
     incidents: IncidentRules
     recovery: RecoveryRules

@@ -11,6 +11,7 @@ from console.commands.base import Call, command, finish, glyph_set
 from console.commands.output import counted, instant, note, outside, wrapped
 from console.state.matchers import FORMS, parse_matchers
 from console.widgets import words
+from console.widgets.alerts import with_people
 from contract.alert_work import (
     MAX_SILENCE_MINUTES,
     AlertAct,
@@ -106,7 +107,7 @@ def _told(act: AlertAct, answer: AlertActAnswer) -> list[str]:
 
 def _standing(alert: Alert) -> str:
     to = f", assigned to {outside(alert.assigned_to, 60)}" if alert.assigned_to else ""
-    up = f", with {outside(alert.escalation.to, 60)}" if alert.escalation else ""
+    up = f", with {with_people(alert.escalation)}" if alert.escalation else ""
     return f": {alert.status.value}{to}{up}"
 
 

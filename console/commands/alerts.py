@@ -14,6 +14,7 @@ from console.commands.base import Call, command, glyph_set, paging, sign
 from console.commands.nearby import around
 from console.commands.output import age, instant, now_of, outside, wrapped
 from console.widgets import words
+from console.widgets.alerts import with_people
 from contract.alert_work import AlertEvent, Around
 from contract.alerts import Alert, AlertStatus
 
@@ -60,7 +61,7 @@ def _with(alert: Alert) -> list[str]:
     if alert.assigned_to is not None:
         return [f"with {outside(alert.assigned_to, 40)}"]
     if alert.status is AlertStatus.OPEN and alert.escalation is not None and alert.escalation.level > 0:
-        return [f"with {outside(alert.escalation.to, 40)}"]
+        return [f"with {with_people(alert.escalation)}"]
     return []
 
 
@@ -141,7 +142,7 @@ def _work(alert: Alert) -> list[str]:
     if alert.escalation is not None:
         above = alert.escalation
         then = f", then {outside(above.next_to, 40)} at {instant(above.next_at)}" if above.next_at else ""
-        lines += wrapped(f"with     {outside(above.to, 40)}{then}", 2)
+        lines += wrapped(f"with     {with_people(above)}{then}", 2)
     if alert.assigned_to is not None:
         lines.append(f"  given to {outside(alert.assigned_to, 60)}")
     for mute in alert.muted_by:

@@ -84,11 +84,13 @@ def _channel(one: Channel) -> list[str]:
     severities = ", ".join(one.severities) or "nothing"
     day = f"{counted(one.sent_24h, 'notification')} sent in 24 h, {one.failed_24h} not"
     lines = [
-        f"{outside(one.name, 63)}  {outside(one.service, 40)}",
+        f"{outside(one.name, 63)}  {outside(one.service, 40) if one.in_file else 'not in the file'}",
         f"  told of {severities}",
         f"  {day}; last sent {instant(one.last_sent_at)}",
     ]
-    if one.last_error is not None:
+    if not one.in_file:
+        lines += wrapped("The policy names it, the file has it not: nobody is told there.", 2)
+    elif one.last_error is not None:
         lines += wrapped(f"fails: {outside(one.last_error)}", 2)
     return lines
 

@@ -146,7 +146,9 @@ _RISK: Final = _record(
     indicators=_list(_INDICATOR),
 )
 _MUTING: Final = _record(kind=_text, id=_text, by=_or_none(_text), comment=_text, until=_or_none(_time))
-_ESCALATION: Final = _record(level=_count, to=_text, next_to=_or_none(_text), next_at=_or_none(_time))
+_ESCALATION: Final = _record(
+    level=_count, to=_text, people=_list(_text), next_to=_or_none(_text), next_at=_or_none(_time)
+)
 _ALERT: Final = _record(
     id=_text,
     rule=_text,

@@ -122,12 +122,18 @@ def _work(alert: Alert, now: datetime, view: View) -> list[tuple[str, str]]:
 
 def escalation_text(step: Escalation, now: datetime) -> str:
     """Who has it, and who gets it when."""
-    has = outside(step.to, 60)
+    has = with_people(step)
     if step.next_at is None:
         return has
     left_s = (step.next_at - now).total_seconds()
     when = f"in {coarse_age(left_s)}" if left_s > 0 else "now"
     return f"{has}, then {outside(step.next_to or 'the next', 60)} {when} unless acknowledged"
+
+
+def with_people(step: Escalation) -> str:
+    """Who has it: the title, and who that is by name."""
+    names = f" ({', '.join(outside(name, 40) for name in step.people)})" if step.people else ""
+    return f"{outside(step.to, 60)}{names}"
 
 
 def muting_text(one: Muting, now: datetime) -> str:

@@ -17,6 +17,7 @@ _STATE, _NAME, _AGE = 12, 18, 7
 _SERVICE, _SENT, _NOT = 11, 10, 5
 _NAMED: Final = _STATE + 2
 """Width of the names on the page of one notification."""
+_NOT_IN_FILE: Final = "the policy names it, and it is not in the file of channels"
 _DELIVERIES: Final = {
     DeliveryState.QUEUED: ("partial", "queued", "near"),
     DeliveryState.SENT: ("ok", "sent", "ok"),
@@ -30,6 +31,10 @@ def said(channels: Sequence[Channel]) -> tuple[str, str]:
     """Line 2: whether somebody would be told."""
     if not channels:
         return "bad", "No channel is configured: outside this console nobody is told of anything."
+    unknown = [one for one in channels if not one.in_file]
+    if unknown:
+        many = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        return "bad", f"{outside(unknown[0].name, 40)}{many}: not in the file of channels, nobody is told there."
     failing = [one for one in channels if one.last_error is not None]
     if failing:
         first = failing[0]
@@ -62,13 +67,13 @@ def channel_lines(one: Channel, now: datetime, view: View) -> list[Line]:
     first = line(
         (left(f"{sign.glyph} {sign.word}", _STATE, g), sign.style),
         (column(outside(one.name, 63), _NAME, g), "bold"),
-        (column(outside(one.service, 40), _SERVICE, g), "dim"),
+        (column(outside(one.service, 40) if one.in_file else "none", _SERVICE, g), "dim"),
         column(_told_of(one, g), _told_width(view), g),
         right(f"{one.sent_24h:,}", _SENT, g),
         (right(f"{one.failed_24h:,}", _NOT, g), "bad" if one.failed_24h else "dim"),
         (right(_age(one.last_sent_at, now), _AGE, g), "dim"),
     )
-    return [first, *_why(one.last_error, "bad", view)]
+    return [first, *_why(one.last_error if one.in_file else _NOT_IN_FILE, "bad", view)]
 
 
 def _told_of(one: Channel, g: Glyphs) -> str:
@@ -82,6 +87,8 @@ def _told_width(view: View) -> int:
 
 
 def _of_channel(one: Channel, g: Glyphs) -> Sign:
+    if not one.in_file:
+        return Sign(g.bad, "ABSENT", "bad")
     if one.last_error is not None:
         return Sign(g.bad, "FAILS", "bad")
     if one.last_sent_at is None:

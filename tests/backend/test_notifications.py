@@ -14,6 +14,7 @@ from backend.alerts.tables import AlertRow
 from backend.events import keep_order
 from backend.freeze.tables import FreezeDrillRow
 from backend.notifications import following, service
+from backend.notifications.absent import FAILING
 from backend.notifications.tables import NotificationCursor
 from contract.alerts import AcknowledgeRequest, Alert, Severity
 from contract.scope import Scope
@@ -133,7 +134,7 @@ async def test_a_channel_that_takes_nothing_is_an_alert_until_it_does(app: App, 
         await delivered(app, "oncall")
         hand.pass_(minutes=5)
     async with app.runtime.database.read() as session:
-        [(_, alert)] = await alerts.live_of_rules(session, [following.FAILING])
+        [(_, alert)] = await alerts.live_of_rules(session, [FAILING])
     assert alert.message == "Notifications do not reach the channel oncall: refused with status 500, 3 times."
     await followed(app)
     assert len(await rows(app)) == 1, "a channel is not told that it takes nothing"
@@ -141,7 +142,7 @@ async def test_a_channel_that_takes_nothing_is_an_alert_until_it_does(app: App, 
     await raised(app, draft("other"))
     await told(app, "oncall")
     async with app.runtime.database.read() as session:
-        assert await alerts.live_of_rules(session, [following.FAILING]) == []
+        assert await alerts.live_of_rules(session, [FAILING]) == []
 
 
 async def test_a_channel_takes_so_many_and_the_rest_is_counted(app: App, hook: Receiver, hand: SetClock) -> None:
@@ -363,7 +364,11 @@ async def test_no_address_shows_anywhere(
     assert file is not None
     admin = await app.as_(ADMIN)
     hook.status = 403
-    urls = {"oncall": hook.url(SECRET), "away": f"json://user:{SECRET}@127.0.0.1:1/{SECRET}", "odd": f"odd://{SECRET}"}
+    urls = {
+        "oncall": hook.url(SECRET),
+        "away": f"json://user:{SECRET}@127.0.0.1:1/{SECRET}",
+        "odd": f"slack://{SECRET}",
+    }
     channel_file(file, urls)
     [alert] = await raised(app, draft())
     await followed(app)

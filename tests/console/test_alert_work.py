@@ -6,7 +6,7 @@ import pytest
 
 from console.screens.alerts.screen import AlertsScreen
 from console.screens.overview.screen import OverviewScreen
-from contract.alerts import Alert, AlertCounts, AlertStatus
+from contract.alerts import Alert, AlertCounts, AlertStatus, Escalation
 from contract.permissions import Permission
 from contract.stream import AlertsChanged, Topic
 from tests.console import alert_models
@@ -322,6 +322,27 @@ def test_an_escalation_that_is_due_says_so_until_it_happens() -> None:
         update={"escalation": due.escalation.model_copy(update={"next_at": models.NOW - timedelta(seconds=1)})}
     )
     assert text_of(alert_row(late, Floor(), view())).endswith("↑ now")
+
+
+def test_who_has_it_by_name_is_said_beside_the_title() -> None:
+    from console.commands.alerts import _details, _entry
+    from console.widgets.alert_page import history_rows
+    from console.widgets.alerts import escalation_text
+    from console.widgets.lines import text_of
+    from contract.alert_work import AlertEvent
+
+    here = alert_models.alerts()[1]
+    step = Escalation(level=1, to="Team lead", people=["mia.keller", "jo\x1b[31m"])
+    one = here.model_copy(update={"escalation": step, "assigned_to": None})
+    assert escalation_text(step, models.NOW).startswith("Team lead (mia.keller, jo")
+    assert "\x1b" not in escalation_text(step, models.NOW)
+    assert "with     Team lead (mia.keller, jo" in "\n".join(_details(one))
+    assert "with Team lead (mia.keller, jo" in "\n".join(_entry(one, "4m"))
+    line = AlertEvent(
+        id="1", kind="named", at=models.NOW, recorded_at=models.NOW, actor="service:alert-clocks",
+        facts={"step": "Team lead", "to": "mia.keller"},
+    )  # fmt: skip
+    assert text_of(history_rows([line], "", view())[-1][0]).endswith("step Team lead, to mia.keller")
 
 
 def test_every_width_keeps_the_clock_and_the_escalation_of_a_row() -> None:

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from console.commands.notifications import _channel
 from contract.errors import ExitCode
+from contract.notifications import Channel
 from tests.support.commands import Commands
 from tests.support.floor import Floor, running_floor
 from tests.support.notifying import channel_file
@@ -47,6 +49,9 @@ def test_channels_and_what_was_sent_are_listed_without_an_address(run: Commands)
     assert "away  json\n  told of low\n" in channels.out
     assert "fails: no connection" in channels.out
     assert "oncall  json\n  told of critical, high\n" in channels.out
+    absent = Channel(name="pagr", service="", severities=[], in_file=False, last_error="there is no such channel")
+    assert _channel(absent)[0] == "pagr  not in the file"
+    assert "nobody is told there" in _channel(absent)[-1]
     listed = run(ADMIN, "notifications", "list", "--state", "sent", "--channel", "oncall")
     assert listed.out.startswith("sent  oncall  sent ")
     failed = run(ADMIN, "notifications", "list", "--channel", "away", "--json").body["items"]

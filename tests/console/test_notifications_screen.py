@@ -26,6 +26,11 @@ async def opened(run: Running) -> None:
     ("channels", "sentence"),
     [
         ([], "No channel is configured: outside this console nobody is told of anything."),
+        (
+            [channel("pagr", in_file=False, last_error="none there"), channel(last_error="HTTP 410")],
+            "pagr: not in the file of channels, nobody is told there.",
+        ),
+        ([channel("a", in_file=False), channel("b", in_file=False)], "a and 1 more: not in the file of channels"),
         ([channel(last_error="HTTP 410"), channel("b")], "oncall-pager fails: HTTP 410"),
         ([channel(last_error="x"), channel("b", last_error="y")], "2 of 2 channels fail, oncall-pager first: x"),
         ([channel(severities=[Severity.HIGH])], "No channel is told of critical alerts."),
@@ -37,6 +42,13 @@ async def test_the_first_sentence_says_whether_somebody_would_be_told(channels: 
     async with running(on_paper(*channels)) as run:
         await opened(run)
         await run.shows(sentence)
+
+
+async def test_a_channel_that_only_the_policy_names_shows_as_absent() -> None:
+    async with running(on_paper(channel(), channel("pagr", service="", in_file=False, sent_24h=0))) as run:
+        await opened(run)
+        await run.shows("ABSENT")
+        assert "the policy names it, and it is not in the file of channels" in run.screen
 
 
 async def test_what_did_not_arrive_is_shown_alone_and_enter_narrows_to_a_channel() -> None:

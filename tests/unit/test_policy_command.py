@@ -38,6 +38,25 @@ def test_warnings_are_shown_and_end_with_0(capsys: pytest.CaptureFixture[str], t
     assert ok == f"{file}: ok, over built-in mev"
 
 
+def test_channels_that_a_file_does_not_have_are_warned_of(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file, channels = tmp_path / "own.toml", tmp_path / "channels.toml"
+    file.write_text(
+        'extends = "mev"\n[watchfloor.notifications.incidents]\nreview = ["*", "revewers"]\n'
+        '[watchfloor.directory.alice]\nchannels = ["reviewers"]\n'
+    )
+    channels.write_text('[channels.reviewers]\nurl = "json://localhost"\n')
+    channels.chmod(0o600)
+    assert _run("check", str(file), "--channels", str(channels)) == 0
+    warning, _ = capsys.readouterr().out.splitlines()
+    assert warning == (
+        f"{file}: warning: watchfloor.notifications.incidents.review.1: there is no channel 'revewers' in {channels}; "
+        "did you mean 'reviewers'?"
+    )
+    assert _run("check", "--json", str(file), "--channels", str(channels)) == 0
+    assert len(json.loads(capsys.readouterr().out)["warnings"]) == 1
+    assert _run("check", str(file), "--channels", str(tmp_path / "none.toml")) == 3
+
+
 def test_a_hostile_file_reaches_no_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text('extends = "mev"\n"\\u001b[31mred\\u0007" = 1\n')

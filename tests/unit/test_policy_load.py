@@ -120,6 +120,14 @@ DEEPER = [
         "ratings: minimum_percent must fall from band to band and end at 0",
     ),
     ('replaces = ["severities.low"]', "severities: lacks low"),
+    (
+        '[watchfloor.directory.rob]\n[[watchfloor.escalation.low]]\ntitle = "x"\nafter_minutes = 0\npeople = ["bob"]',
+        "watchfloor.escalation.low.0.people.0: there is no entry of watchfloor.directory 'bob'; did you mean 'rob'?",
+    ),
+    (
+        '[[watchfloor.escalation.low]]\ntitle = "Desk"\nafter_minutes = 0\npeople = ["bob", "bob"]',
+        "watchfloor.escalation.low.0.people: names bob more than once",
+    ),
 ]
 
 

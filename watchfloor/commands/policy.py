@@ -1,12 +1,15 @@
 """`watchfloor policy`: check a policy file, or show the policy in force. Needs no database and no backend."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
 
+from backend.notifications.channels import channels_in
 from backend.policy.load import LoadedPolicy, load_with_warnings
-from backend.policy.mistakes import Mistake, PolicyError, did_you_mean
+from backend.policy.mistakes import Mistake, PolicyError, did_you_mean, dotted
+from backend.policy.model import channel_names
 from backend.settings import Settings
 from console.commands.output import outside, wrapped, write_json, write_lines, write_whole_lines
 from contract.errors import ExitCode
@@ -25,8 +28,9 @@ def command() -> None:
 
 @command.command("check")
 @click.argument("file")
+@click.option("--channels", type=click.Path(path_type=Path), help="Also warn of channels that this file does not have.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object to stdout.")
-def check(file: str, *, as_json: bool) -> int:
+def check(file: str, *, channels: Path | None, as_json: bool) -> int:
     """Check a policy FILE (or a built-in name) and whatever it extends.
 
     Prints each mistake on one line as FILE: key: reason and ends with exit code 3 if there is any.
@@ -39,12 +43,13 @@ def check(file: str, *, as_json: bool) -> int:
         else:
             write_whole_lines(outside(str(mistake), _MISTAKE_CHARS) for mistake in error.mistakes)
         return ExitCode.CONFIGURATION
+    doubts = loaded.warnings + _channels_not_in(channels, loaded)
     if as_json:
-        warnings = _bodies(loaded.warnings)
+        warnings = _bodies(doubts)
         write_json("policy.check", {"ok": True, "files": loaded.files, "mistakes": [], "warnings": warnings})
     else:
         below = f", over {', '.join(loaded.files[1:])}" if loaded.files[1:] else ""
-        warned = [Mistake(warning.file, "warning", f"{warning.key}: {warning.reason}") for warning in loaded.warnings]
+        warned = [Mistake(warning.file, "warning", f"{warning.key}: {warning.reason}") for warning in doubts]
         write_whole_lines(outside(str(line), _MISTAKE_CHARS) for line in warned)
         write_whole_lines(
             [f"{outside(loaded.files[0], _MISTAKE_CHARS)}: ok{outside(below, _MISTAKE_CHARS) if below else ''}"]
@@ -68,6 +73,18 @@ def show(section: str, source: str | None, *, as_json: bool) -> None:
         write_lines(_lines(part, 0))
     else:
         write_lines(_overview(loaded, body))
+
+
+def _channels_not_in(channels: Path | None, loaded: LoadedPolicy) -> tuple[Mistake, ...]:
+    """Where the policy names channels that a file of channels does not have."""
+    if channels is None:
+        return ()
+    known = channels_in(channels)
+    return tuple(
+        Mistake(loaded.files[0], dotted(path), f"there is no channel {name!r} in {channels}{did_you_mean(name, known)}")
+        for path, name in channel_names(loaded.policy)
+        if name not in known
+    )
 
 
 def _bodies(mistakes: tuple[Mistake, ...]) -> list[dict[str, str]]:
