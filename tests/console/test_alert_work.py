@@ -337,7 +337,7 @@ def test_who_has_it_by_name_is_said_beside_the_title() -> None:
     assert escalation_text(step, models.NOW).startswith("Team lead (mia.keller, jo")
     assert "\x1b" not in escalation_text(step, models.NOW)
     assert "with     Team lead (mia.keller, jo" in "\n".join(_details(one))
-    assert "with Team lead (mia.keller, jo" in "\n".join(_entry(one, "4m"))
+    assert "with Team lead (mia.keller, jo" in " ".join(" ".join(_entry(one, "4m")).split())
     line = AlertEvent(
         id="1", kind="named", at=models.NOW, recorded_at=models.NOW, actor="service:alert-clocks",
         facts={"step": "Team lead", "to": "mia.keller"},
