@@ -99,13 +99,22 @@ class Questions:
 
 
 async def ask_backend(poster: MessagePump, api: "Api | None", question: Question, call: Call) -> None:
-    """Ask, and post what came of it. Any other error than the client's own also reaches the central worker handler."""
+    """Ask, and post what came of it. Any other error than the client's own also reaches the central worker handler.
+
+    A request that breaks the contract is refused before it is sent: nobody has to wonder what the backend did.
+    """
+    from pydantic import ValidationError
+
     from console.client.errors import ClientError
 
     try:
         value = await call(api)
     except ClientError as error:
         poster.post_message(Refused(question, error))
+    except ValidationError as error:
+        from console.state.unsendable import why_not_sent
+
+        poster.post_message(Refused(question, ClientError(why_not_sent(error))))
     except Exception:
         poster.post_message(Died(question))  # nobody may wait for it for ever
         raise

@@ -15,6 +15,10 @@ MAX_COMMENT_CHARS = 2_000
 """Room for a paragraph."""
 MAX_SILENCE_MINUTES = 31 * 24 * 60
 """Whoever needs more than a month wants another rule."""
+MAX_LABEL_CHARS = 200
+"""Of the name of a label in a matcher."""
+MAX_VALUE_CHARS = 1_000
+"""Of what a matcher compares with: room for an alternation of many names."""
 
 
 class AlertAct(StrEnum):
@@ -115,9 +119,9 @@ class MatchOp(StrEnum):
 class Matcher(WireRequest):
     """One condition on one label; a label that is missing has the empty value."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=MAX_LABEL_CHARS)
     op: MatchOp = MatchOp.IS
-    value: str = Field(max_length=1_000)
+    value: str = Field(max_length=MAX_VALUE_CHARS)
 
     _texts = field_validator("name", "value")(storable)
 

@@ -19,11 +19,16 @@ from contract.states import Severity as Severity  # noqa: PLC0414  part of what 
 INCIDENT_ID: Final = re.compile(r"^INC-\d{4}-\d{3,6}$")
 MAX_TITLE_CHARS: Final = 200
 MAX_NOTE_CHARS: Final = 10_000
+MAX_NAME_CHARS: Final = 100
+MAX_DECLARED_ALERTS: Final = 200
+"""Alerts that one incident is declared from: as many as one act takes; others are linked to it later."""
+MAX_SERVICES: Final = 50
+"""More than anybody lists one by one."""
 MAX_EVIDENCE_BYTES: Final = 10 * 1024 * 1024
 """A log excerpt or a picture; whole disks are evidence of another kind."""
 
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS), AfterValidator(storable)]
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(storable)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(storable)]
 Note = Annotated[str, Field(min_length=1, max_length=MAX_NOTE_CHARS), AfterValidator(has_words)]
 Why = Annotated[str, Field(max_length=MAX_REASON_CHARS), AfterValidator(has_words)]
 Key = Annotated[str, Field(max_length=64), AfterValidator(storable)]
@@ -140,7 +145,7 @@ class DeclareRequest(WireRequest):
     severity: Severity
     commander: Name | None = None
     """None: whoever declares it."""
-    alerts: list[str] = Field(default=[], max_length=200)
+    alerts: list[str] = Field(default=[], max_length=MAX_DECLARED_ALERTS)
     freezes: list[str] = Field(default=[], max_length=50)
     scopes: list[Scope] = Field(default=[], max_length=20)
     """Besides those of its alerts and freezes."""
@@ -247,7 +252,7 @@ class IncidentChange(WireRequest):
     title: Title | None = None
     type: Name | None = None
     severity: Severity | None = None
-    services: list[Name] | None = Field(default=None, max_length=50)
+    services: list[Name] | None = Field(default=None, max_length=MAX_SERVICES)
     loss_usd: Money | None = None
     loss_eth: Money | None = None
     users: int | None = Field(default=None, ge=0)

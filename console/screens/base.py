@@ -206,7 +206,7 @@ class FloorScreen(AskingScreen):
             self.desk.clear_note()
         do = self._doer(action)
         if do is not None:
-            await self._attempt(do, action, argument)
+            await self.attempt(do, action.id, argument)
 
     def _doer(self, action: Action) -> Callable[[str], object] | None:
         """The method behind an action: of the focused widget, this screen, or the application."""
@@ -216,13 +216,14 @@ class FloorScreen(AskingScreen):
                 return do
         return None
 
-    async def _attempt(self, do: Callable[[str], object], action: Action, argument: str) -> None:
+    async def attempt(self, do: Callable[[str], object], action: str, argument: str) -> None:
+        """Do an action by its id; what it raises is said, and ends nothing."""
         try:
             done = do(argument)
             if inspect.isawaitable(done):
                 await done
         except Exception as error:  # noqa: BLE001  boundary of one action: it must not take the console down
-            self.desk.say("error", f"{action.id} failed: {type(error).__name__}: {error}")
+            self.desk.say("error", f"{action} failed: {_told(error)}")
 
     async def do_back(self, _: str) -> None:
         """Undo the nearest thing: the message, the filter, the screen."""
@@ -318,3 +319,11 @@ class FloorScreen(AskingScreen):
         """Show only rows that contain these words."""
         self.filter_text = text
         self.redraw()
+
+
+def _told(error: Exception) -> str:
+    from pydantic import ValidationError
+
+    from console.state.unsendable import why_not_sent
+
+    return why_not_sent(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"

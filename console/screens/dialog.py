@@ -1,5 +1,6 @@
 """Owns what dialogs and covers share: deaf to keys typed before they were seen; in dialogs Cancel is focused."""
 
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import ClassVar, Final
 
@@ -40,6 +41,20 @@ class DialogScreen(DeafScreen):
     CONTEXTS = (Context.DIALOG,)
     CLOSED = True
     AUTO_FOCUS = "#cancel"
+
+    def problem_of(self, do: Callable[[], object]) -> str:
+        """Do something with what is typed, and return why that could not be done; nothing if it could."""
+        try:
+            do()
+        except Exception as error:  # noqa: BLE001  boundary of one dialog: no text may end the console, or be lost by it
+            from console.state.unsendable import why_not_sent
+
+            return why_not_sent(error, self.labels())
+        return ""
+
+    def labels(self) -> Mapping[str, str]:
+        """What the dialog calls the fields of its request."""
+        return {}
 
     @on(Press.Pressed, "#cancel")
     def _cancelled(self) -> None:

@@ -3,6 +3,7 @@
 Cancel has the focus, Enter in a field never sends, and a line that drops leaves it said that nobody knows.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
@@ -41,6 +42,8 @@ class FormScreen(DialogScreen):
 
     CSS_PATH = [_HERE / "base.tcss", _HERE / "form.tcss"]
     FIELDS: ClassVar[tuple[Entry, ...]] = ()
+    NAMES: ClassVar[Mapping[str, str]] = {}
+    """What the screen calls fields of the request that it does not call as the contract does."""
     LABEL_COLUMNS: ClassVar[int] = 10
     BUTTON: ClassVar[str] = "Send"
     BUTTON_STYLE: ClassVar[str] = "near"
@@ -67,6 +70,10 @@ class FormScreen(DialogScreen):
     def text(self, field: str) -> str:
         """What a field holds."""
         return self.query_one(f"#{field}", Field).value.strip()
+
+    def labels(self) -> Mapping[str, str]:
+        """The fields as they are called on the screen."""
+        return {one.id: one.label for one in self.FIELDS} | self.NAMES
 
     def beside(self) -> Line:
         """What else there is to know, beside the buttons."""
@@ -117,7 +124,7 @@ class FormScreen(DialogScreen):
             has_focus = self.focused is not None and self.focused.id == field.id
             label = left(f"{g.arrow if has_focus else ' '} {field.label}", self.LABEL_COLUMNS, g)
             self.query_one(f"#label-{field.id}", Panel).show([line((label, "key" if has_focus else "dim"))])
-        missing, sending = self.missing(), self.is_sending
+        missing, sending = self.lacks(), self.is_sending
         label = f"Sending{g.ellipsis}" if sending else self.BUTTON
         self.query_one("#send", Press).set(label, on=not missing and not sending)
         todo = line((f"{g.unknown} to do: {outside(missing, 120)}  ", "dim")) if missing else ()
@@ -139,10 +146,15 @@ class FormScreen(DialogScreen):
 
     @on(Press.Pressed, "#send")
     def _send(self) -> None:
-        if not self.missing() and not self.is_sending:
+        if not self.lacks() and not self.is_sending:
             self._problem = ""
-            self.send()
+            self._problem = self.problem_of(self.send) or self._problem
             self.redraw()
+
+    def lacks(self) -> str:
+        """What is missing; what cannot even be looked through is missing, too."""
+        found: list[str] = []
+        return self.problem_of(lambda: found.append(self.missing())) or found[0]
 
     def done(self, text: str) -> None:
         """Close, and say what became of it."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from contract.alert_work import MAX_SILENCE_MINUTES, Matcher, MatchOp
+from contract.alert_work import MAX_LABEL_CHARS, MAX_SILENCE_MINUTES, MAX_VALUE_CHARS, Matcher, MatchOp
 from contract.alerts import Alert
 
 FORMS: Final = 'name="value", name!="value", name=~"pattern" or name!~"pattern"'
@@ -36,13 +36,20 @@ def parse_matchers(text: str) -> list[Matcher]:
         after = _end(inner, match.end()) if match else at
         if match is None or (after == match.end() and after < len(inner)):
             raise ValueError(f"write matchers as {FORMS}")
-        found.append(Matcher(name=match[1], op=MatchOp(match[2]), value=_value(match[3])))
+        found.append(_matcher(match))
         at = after
     if not found:
         raise ValueError("say which alerts are meant")
     if len(found) > _MOST:
         raise ValueError(f"at most {_MOST} matchers")
     return found
+
+
+def _matcher(match: re.Match[str]) -> Matcher:
+    name, value = match[1], _value(match[3])
+    if len(name) > MAX_LABEL_CHARS or len(value) > MAX_VALUE_CHARS:
+        raise ValueError(f"a label's name takes at most {MAX_LABEL_CHARS:,} characters, its value {MAX_VALUE_CHARS:,}")
+    return Matcher(name=name, op=MatchOp(match[2]), value=value)
 
 
 def _end(text: str, at: int) -> int:
@@ -62,21 +69,24 @@ def matchers_text(matchers: Sequence[Matcher]) -> str:
 
 
 def matchers_for(alerts: Sequence[Alert]) -> list[Matcher]:
-    """What a silence of these alerts starts with: their names, and what all of them share of where they are."""
+    """What a silence of these alerts starts with: their names, and what all of them share of where they are.
+
+    Nothing where that is longer than a matcher may be: without a part of it the silence would mute more than was meant.
+    """
     labels = [alert.labels or {_NAME_LABEL: alert.rule} for alert in alerts]
     names = sorted({one.get(_NAME_LABEL, alert.rule) for one, alert in zip(labels, alerts, strict=True)})
     if not names:
         return []
-    if len(names) == 1:
-        found = [Matcher(name=_NAME_LABEL, value=names[0])]
-    else:
-        pattern = "|".join(re.escape(name) for name in names)
-        found = [Matcher(name=_NAME_LABEL, op=MatchOp.MATCHES, value=pattern)]
+    one_name = len(names) == 1
+    pattern = names[0] if one_name else "|".join(re.escape(name) for name in names)
+    wanted = [(_NAME_LABEL, MatchOp.IS if one_name else MatchOp.MATCHES, pattern)]
     for name in _NARROW:
         values = {one.get(name, "") for one in labels}
         if len(values) == 1 and (value := values.pop()):
-            found.append(Matcher(name=name, value=value))
-    return found
+            wanted.append((name, MatchOp.IS, value))
+    if any(len(value) > MAX_VALUE_CHARS for _, _, value in wanted):
+        return []
+    return [Matcher(name=name, op=op, value=value) for name, op, value in wanted]
 
 
 def parse_minutes(text: str) -> int:

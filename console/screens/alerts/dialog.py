@@ -116,7 +116,7 @@ class ActScreen(DraftedForm):
         """Enter does it to one alert, where nobody is called by it; to many the button does."""
         event.stop()
         event.prevent_default()
-        if len(self._alerts) > 1 or self._act is AlertAct.ESCALATE or self.missing():
+        if len(self._alerts) > 1 or self._act is AlertAct.ESCALATE or self.lacks():
             self.focus_next()
         else:
             self._send()

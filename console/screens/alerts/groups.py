@@ -52,8 +52,8 @@ class GroupsScreen(ListScreen, AlertWork):
         self._marks: dict[str, None] = {}
         self._members: list[Alert] = []
         """The alerts that the act under way is about."""
-        self._begun: tuple[Act, str] | None = None
-        """What is to be done with them once they are known."""
+        self._begun: tuple[Act, str, str] | None = None
+        """What is to be done with them once they are known: the act, its id and its argument."""
 
     # what is shown
 
@@ -145,7 +145,7 @@ class GroupsScreen(ListScreen, AlertWork):
         if question.topic == _MEMBERS and isinstance(value, list):
             self._members = value
             if self._begun is not None:
-                self.call_later(*self._begun)
+                self.call_later(self.attempt, *self._begun)
         elif isinstance(value, Page):
             page = {group.id: group for group in value.items}
             self._groups = page if question.topic == _RENEW else {**self._groups, **page}
@@ -178,7 +178,7 @@ class GroupsScreen(ListScreen, AlertWork):
         idents = list(self._marks) or [self.rows.selected or ""]
         return [self._groups[ident] for ident in idents if ident in self._groups]
 
-    def _begin(self, act: Act, argument: str, *, most: int = MAX_AT_ONCE) -> None:
+    def _begin(self, act: Act, action: str, argument: str, *, most: int = MAX_AT_ONCE) -> None:
         """Ask for the alerts of the chosen groups; the act's own dialog then shows them."""
         chosen = self._chosen()
         total = sum(group.total for group in chosen)
@@ -190,40 +190,40 @@ class GroupsScreen(ListScreen, AlertWork):
             self.desk.say("refused", f"{text}, an act takes {most}: Enter opens a group, * marks the most urgent.")
         else:
             idents = [group.id for group in chosen]
-            self._begun = (act, argument)
+            self._begun = (act, action, argument)
             self.ask(_MEMBERS, lambda api: alert_work.members(api, idents))
 
     async def do_alert_ack(self, argument: str) -> None:
         """Acknowledge all alerts of the groups, after their number was shown."""
-        self._begin(super().do_alert_comment, argument)
+        self._begin(super().do_alert_comment, "alert.ack", argument)
 
     async def do_alert_comment(self, argument: str) -> None:
         """Acknowledge with a comment."""
-        self._begin(super().do_alert_comment, argument)
+        self._begin(super().do_alert_comment, "alert.comment", argument)
 
     async def do_alert_assign(self, argument: str) -> None:
         """Give them to a person."""
-        self._begin(super().do_alert_assign, argument)
+        self._begin(super().do_alert_assign, "alert.assign", argument)
 
     async def do_alert_note(self, argument: str) -> None:
         """Write into their histories."""
-        self._begin(super().do_alert_note, argument)
+        self._begin(super().do_alert_note, "alert.note", argument)
 
     async def do_alert_escalate(self, argument: str) -> None:
         """Pass them on."""
-        self._begin(super().do_alert_escalate, argument)
+        self._begin(super().do_alert_escalate, "alert.escalate", argument)
 
     async def do_alert_silence(self, argument: str) -> None:
         """Mute what they share; the dialog shows all that this mutes, however many."""
-        self._begin(super().do_alert_silence, argument, most=2**31)
+        self._begin(super().do_alert_silence, "alert.silence", argument, most=2**31)
 
     async def do_alert_incident(self, argument: str) -> None:
         """Make them an incident, or part of one."""
-        self._begin(super().do_alert_incident, argument)
+        self._begin(super().do_alert_incident, "alert.incident", argument)
 
     async def do_alert_unlink(self, argument: str) -> None:
         """Take them off their incident."""
-        self._begin(super().do_alert_unlink, argument)
+        self._begin(super().do_alert_unlink, "alert.unlink", argument)
 
     # other actions
 

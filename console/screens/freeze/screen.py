@@ -227,12 +227,14 @@ class FreezeScreen(DialogScreen):
         scope = self._draft.scope
         if self._draft.missing or scope is None or self.questions.is_waiting("freeze"):
             return
+        self._problem = self.problem_of(lambda: self._ask_freeze(scope))
+        self.redraw()
+
+    def _ask_freeze(self, scope: Scope) -> None:
         request = FreezeRequest(
             scope=scope, mode=self._draft.mode, reason=self._draft.reason, idempotency_key=self._key
         )
-        self._problem = ""
         self.ask("freeze", self.sending(request), str(scope))
-        self.redraw()
 
     def answered(self, question: Question, value: object) -> None:  # noqa: ARG002  one topic
         """The blast radius, or the freeze."""

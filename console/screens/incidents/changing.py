@@ -16,7 +16,9 @@ from console.state.floor import SEVERITIES
 from console.widgets.lines import Line, line, outside, wrap
 from console.widgets.view import View
 from contract.incidents import (
+    MAX_NAME_CHARS,
     MAX_NOTE_CHARS,
+    MAX_SERVICES,
     MAX_TITLE_CHARS,
     CorrectionRequest,
     Incident,
@@ -26,6 +28,8 @@ from contract.incidents import (
 )
 
 _AMOUNTS: Final = (("loss_eth", "the loss in ETH"), ("loss_usd", "the loss in USD"))
+_EXPONENT_MAX: Final = 40
+"""Beyond any amount; written out, as it is sent, 1E+999999999 would take a gigabyte."""
 
 
 class EditDialog(ContestedForm, IncidentForm):
@@ -84,8 +88,10 @@ class EditDialog(ContestedForm, IncidentForm):
         for name, what in _AMOUNTS:
             if changed.get(name) and _amount(changed[name]) is None:
                 return f"write {what} as a number"
-        if changed.get("users") and not changed["users"].isdigit():
+        if changed.get("users") and not (changed["users"].isascii() and changed["users"].isdecimal()):
             return "write how many users as a number"
+        if too_much := _services_problem(changed.get("services", "")):
+            return too_much
         emptied = [name for name in changed if not changed[name] and name not in {"services", "description"}]
         if emptied:
             return f"{_shown(emptied[0])} cannot be made unknown again"
@@ -127,13 +133,25 @@ def _value(name: str, text: str) -> object:
         case "severity":
             return _severity(text)
         case "services":
-            return [part.strip() for part in text.split(",") if part.strip()]
+            return _services(text)
         case "loss_eth" | "loss_usd":
             return _amount(text)
         case "users":
             return int(text)
         case _:
             return text
+
+
+def _services(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _services_problem(text: str) -> str:
+    names = _services(text)
+    if len(names) > MAX_SERVICES:
+        return f"name at most {MAX_SERVICES} services, not {len(names):,}"
+    too_long = next((place for place, name in enumerate(names, start=1) if len(name) > MAX_NAME_CHARS), None)
+    return "" if too_long is None else f"service {too_long:,}: write at most {MAX_NAME_CHARS} characters"
 
 
 def _severity(text: str) -> Severity | None:
@@ -146,7 +164,7 @@ def _amount(text: str) -> Decimal | None:
         value = Decimal(text)
     except InvalidOperation:
         return None
-    return value if value.is_finite() else None
+    return value if value.is_finite() and abs(value.adjusted()) <= _EXPONENT_MAX else None
 
 
 class CorrectDialog(IncidentForm):

@@ -18,7 +18,7 @@ from console.widgets.lines import EMPTY, Line, line, outside, wrap
 from console.widgets.overview import scope_text
 from console.widgets.view import View
 from contract.alerts import Alert, Severity
-from contract.incidents import MAX_TITLE_CHARS, DeclareRequest, Incident
+from contract.incidents import MAX_DECLARED_ALERTS, MAX_TITLE_CHARS, DeclareRequest, Incident
 
 if TYPE_CHECKING:
     from contract.freeze import Freeze
@@ -115,7 +115,9 @@ class DeclareDialog(DraftedForm):
         return [*rows, line((f"        and {more:,} more alerts", "dim"))] if more > 0 else rows
 
     def missing(self) -> str:
-        """What is still to be typed, or cannot be read."""
+        """What is still to be typed, or cannot be read; more alerts than it takes are said before anything is typed."""
+        if len(self._alerts) > MAX_DECLARED_ALERTS:
+            return f"mark at most {MAX_DECLARED_ALERTS} alerts"
         if not self.text("title"):
             return "say what is wrong"
         if self._severity() is None:
@@ -134,7 +136,7 @@ class DeclareDialog(DraftedForm):
         """Declare, if nothing is missing: nobody should have to look for the button."""
         event.stop()
         event.prevent_default()
-        if self.missing():
+        if self.lacks():
             self.focus_next()
         else:
             self._send()

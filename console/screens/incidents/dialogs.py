@@ -37,6 +37,7 @@ class IncidentForm(DraftedForm):
     """A dialog about one incident; nothing in it stops trading, so the first field has the focus."""
 
     AUTO_FOCUS = "Field"
+    NAMES: ClassVar[Mapping[str, str]] = {"occurred_at": "When", "sent_at": "When"}
     LABEL_COLUMNS: ClassVar[int] = 12
     FACTS: ClassVar[str] = ""
     """What it does, in a sentence or two."""

@@ -162,7 +162,10 @@ class AttachDialog(_Dialog):
         """A file that is there."""
         if not self.text("file"):
             return "name the file"
-        return "" if self._path().is_file() else "name a file that is there"
+        try:
+            return "" if self._path().is_file() else "name a file that is there"
+        except (OSError, RuntimeError, ValueError):  # too long, of nobody's home directory, with NUL in it
+            return "name a file that is there"
 
     def send(self) -> None:
         """Attach it."""

@@ -122,6 +122,7 @@ class FollowUpDialog(ContestedForm):
         Entry("due", "Until", "a day: 2026-12-01", 10),
         Entry("note", "Note", "what has become of it", MAX_NOTE_CHARS),
     )
+    NAMES: ClassVar[Mapping[str, str]] = {"due_on": "Until"}
     BUTTON = "Write down"
     AUTO_FOCUS = "Field"
 

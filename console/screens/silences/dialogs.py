@@ -1,5 +1,6 @@
 """The dialogs that make a silence and end one: what it mutes is shown before anything happens."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -44,6 +45,7 @@ class SilenceScreen(DraftedForm):
         Entry("for", "For", "45m, 2h, 1d", 20),
         Entry("why", "Reason", "why nobody needs to be told meanwhile", MAX_REASON_CHARS),
     )
+    NAMES: ClassVar[Mapping[str, str]] = {"matchers": "Mute", "minutes": "For", "comment": "Reason"}
     BUTTON = "Mute"
     DRAFTED = ("why",)
 
