@@ -73,7 +73,7 @@ class FormScreen(DialogScreen):
 
     def labels(self) -> Mapping[str, str]:
         """The fields as they are called on the screen."""
-        return {one.id: one.label for one in self.FIELDS} | self.NAMES
+        return {**{one.id: one.label for one in self.FIELDS}, **self.NAMES}
 
     def beside(self) -> Line:
         """What else there is to know, beside the buttons."""

@@ -9,6 +9,17 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 _NO_NAMES: Final[Mapping[str, str]] = {}
+_LIMITS: Final[Mapping[str, str]] = {
+    "string_too_long": "takes at most {max_length:,} characters",
+    "too_long": "takes at most {max_length:,}, and there are {actual_length:,}",
+    "string_too_short": "is wanted",
+    "too_short": "is wanted",
+    "missing": "is wanted",
+    "less_than_equal": "is at most {le:,}",
+    "greater_than_equal": "is at least {ge:,}",
+    "value_error": "is refused: {error}",
+}
+"""By the kind that pydantic gives a refusal."""
 
 
 def why_not_sent(error: Exception, labels: Mapping[str, str] = _NO_NAMES) -> str:
@@ -30,18 +41,4 @@ def _field(place: Sequence[str | int], labels: Mapping[str, str]) -> str:
 
 
 def _limit(kind: str, context: Mapping[str, Any]) -> str:
-    match kind:
-        case "string_too_long":
-            return f"takes at most {context['max_length']:,} characters"
-        case "too_long":
-            return f"takes at most {context['max_length']:,}, and there are {context['actual_length']:,}"
-        case "string_too_short" | "too_short" | "missing":
-            return "is wanted"
-        case "less_than_equal":
-            return f"is at most {context['le']:,}"
-        case "greater_than_equal":
-            return f"is at least {context['ge']:,}"
-        case "value_error":
-            return f"is refused: {context['error']}"
-        case _:
-            return "cannot be read"
+    return _LIMITS.get(kind, "cannot be read").format(**context)

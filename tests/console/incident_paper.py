@@ -53,6 +53,8 @@ class IncidentPaper:
     """Of the one incident, the newest last."""
     drafts: dict[str, Draft] = field(default_factory=dict)
     reports: list[ImportedReport] = field(default_factory=lambda: [models.report()])
+    taken: dict[str, str] = field(default_factory=dict)
+    """By idempotency key: the incident that was declared under it already."""
     conflict: str | None = None
     """What the next edit of a section is answered with: its text with both versions between marks."""
     merged: str | None = None
@@ -92,6 +94,8 @@ class IncidentPaper:
         return _json(Page[ImportedReport](items=[one for one in self.reports if words in one.title.lower()]))
 
     def _list(self, method: str, body: Body) -> httpx.Response:
+        if method == "POST" and body["idempotency_key"] in self.taken:
+            return _json(next(one for one in self.items if one.id == self.taken[body["idempotency_key"]]))
         if method == "POST":
             wanted = {"title": body["title"], "severity": Severity(body["severity"]), "drill": body["drill"]}
             made = models.incident("INC-2026-015", commander=body["commander"], declared_at=NOW, **wanted)

@@ -3,8 +3,10 @@
 import httpx
 
 from console.screens.incidents.declare import DeclareDialog
+from console.widgets.field import Field
 from contract.alerts import Alert, Severity
 from tests.console import floor_models as models
+from tests.console import incident_models
 from tests.console.driving import Running, running
 from tests.console.paper import Paper, refusal
 
@@ -16,6 +18,10 @@ async def _declare(run: Running, alerts: list[Alert] | None = None, freeze: str 
     await run.app.push_screen(DeclareDialog(alerts or (), freeze))
     await run.at(TITLE)
     await run.listens()
+
+
+def _field(run: Running, name: str) -> Field:
+    return run.app.screen.query_one(f"#{name}", Field)
 
 
 async def test_enter_declares_from_alerts_and_shows_the_record() -> None:
@@ -88,6 +94,60 @@ async def test_an_answer_that_did_not_come_is_asked_for_again_under_the_same_key
     first, second = run.paper.posted(PATH)
     assert first == second
     assert first["idempotency_key"]
+
+
+async def _taken_without_an_answer(run: Running, **changed: object) -> None:
+    """Send, have the backend take it, and lose the answer."""
+    run.paper.refuse[f"POST {PATH}"] = httpx.ReadTimeout("no answer")
+    await run.press("enter")
+    await run.shows("UNKNOWN whether it was taken")
+    run.paper.refuse.clear()
+    (sent,) = run.paper.posted(PATH)
+    said = {"title": sent["title"], "severity": Severity(str(sent["severity"])), "commander": sent["commander"]}
+    taken = incident_models.incident("INC-2026-015", **said, **changed)
+    run.paper.incidents.items.insert(0, taken)
+    run.paper.incidents.taken[str(sent["idempotency_key"])] = "INC-2026-015"
+
+
+async def test_a_title_typed_anew_after_an_unknown_answer_becomes_that_of_the_one_incident() -> None:
+    async with running() as run:
+        await _declare(run, models.alerts()[:1])
+        await _taken_without_an_answer(run)
+        _field(run, "title").value = "RPC of arbitrum is down"
+        await run.press("enter")
+        await run.at("INC-2026-015")
+        await run.shows("An earlier try declared it; now as typed last: title.")
+        await run.shows("RPC of arbitrum is down")
+    first, second = run.paper.posted(PATH)
+    assert first["idempotency_key"] == second["idempotency_key"]
+    changes = [body for method, path, body in run.paper.asked if (method, path) == ("PATCH", f"{PATH}/INC-2026-015")]
+    assert changes == [{"title": "RPC of arbitrum is down", "version": 4}]
+
+
+async def test_what_cannot_be_changed_or_somebody_else_has_changed_is_told() -> None:
+    async with running() as run:
+        await _declare(run, models.alerts()[:1])
+        await _taken_without_an_answer(run)
+        paper = run.paper.incidents
+        paper.items = [one.model_copy(update={"title": "Another's title"}) for one in paper.items[:1]]
+        _field(run, "title").value = "RPC of arbitrum is down"
+        _field(run, "drill").value = "yes"
+        await run.press("enter")
+        await run.at("INC-2026-015")
+        await run.shows("NOT as typed last: title, drill.")
+    assert not [1 for method, _, _ in run.paper.asked if method == "PATCH"]
+
+
+async def test_a_change_that_is_refused_leaves_the_incident_shown_and_is_told() -> None:
+    async with running() as run:
+        await _declare(run, models.alerts()[:1])
+        await _taken_without_an_answer(run)
+        _field(run, "title").value = "RPC of arbitrum is down"
+        refused = refusal(409, "conflict", "Somebody else has changed it.")
+        run.paper.refuse[f"PATCH {PATH}/INC-2026-015"] = refused
+        await run.press("enter")
+        await run.at("INC-2026-015")
+        await run.shows("NOT as typed last: title.")
 
 
 async def test_the_backends_refusal_stands_beside_the_buttons() -> None:

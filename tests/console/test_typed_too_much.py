@@ -13,12 +13,13 @@ from console.state.matchers import matchers_for, parse_matchers
 from console.state.unsendable import why_not_sent
 from console.widgets.field import Field
 from contract.alert_work import MAX_COMMENT_CHARS, AlertAct, AlertActRequest, MatchOp
+from contract.alerts import Alert
 from contract.incidents import MAX_DECLARED_ALERTS, IncidentChange
 from tests.console import floor_models, incident_models
 from tests.console.driving import Running, running
 
 
-def _alerts(count: int) -> list[floor_models.Alert]:
+def _alerts(count: int) -> list[Alert]:
     return [floor_models.alert(f"many-{number}", rule="NODE_DOWN", minutes=1) for number in range(count)]
 
 

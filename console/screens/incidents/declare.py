@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from textual import on
 
 from console.asking import Question
-from console.client import incidents
 from console.client.api import new_idempotency_key
+from console.client.declaring import Declared, declare
 from console.screens.form import SEND, Entry
 from console.screens.incidents.drafted import DraftedForm
 from console.state.floor import SEVERITIES, Floor
@@ -18,7 +18,7 @@ from console.widgets.lines import EMPTY, Line, line, outside, wrap
 from console.widgets.overview import scope_text
 from console.widgets.view import View
 from contract.alerts import Alert, Severity
-from contract.incidents import MAX_DECLARED_ALERTS, MAX_TITLE_CHARS, DeclareRequest, Incident
+from contract.incidents import MAX_DECLARED_ALERTS, MAX_TITLE_CHARS, DeclareRequest
 
 if TYPE_CHECKING:
     from contract.freeze import Freeze
@@ -48,6 +48,8 @@ class DeclareDialog(DraftedForm):
         self._alerts = tuple(alerts)
         self._freeze = freeze
         self._key = new_idempotency_key()
+        self._tried: list[DeclareRequest] = []
+        """What was sent under the key, of which something may have been taken though no answer came."""
 
     def draft_key(self) -> str:
         """One for each alert or freeze that it is declared from, and one from nothing."""
@@ -142,7 +144,7 @@ class DeclareDialog(DraftedForm):
             self._send()
 
     def send(self) -> None:
-        """Declare it; sent again under the same key if the answer does not come."""
+        """Declare it; sent again under the same key, whatever was typed anew: no answer must not make two of them."""
         severity = self._severity()
         if severity is None:
             return
@@ -156,13 +158,22 @@ class DeclareDialog(DraftedForm):
             drill=self.text("drill").lower() in _DRILL,
             idempotency_key=self._key,
         )
-        self.ask(SEND, lambda api: incidents.declare(api, wanted))
+        tried = tuple(self._tried)
+        self._tried = [*(one for one in tried if one != wanted), wanted]
+        self.ask(SEND, lambda api: declare(api, wanted, tried))
 
     def answered(self, question: Question, value: object) -> None:
         """Show it in place of the dialog, once its draft is dropped."""
-        if not self.draft_answered(question, value) and isinstance(value, Incident):
-            ident = value.id
-            self.finish(lambda: self._shown(ident))
+        if not self.draft_answered(question, value) and isinstance(value, Declared):
+            self.finish(lambda: self._shown(value))
 
-    def _shown(self, ident: str) -> None:
-        self.desk.call_later(self.desk.show_incident, ident, self)
+    def _shown(self, declared: Declared) -> None:
+        self.desk.call_later(self.desk.show_incident, declared.incident.id, self)
+        if declared.changed or declared.kept:
+            self.desk.call_later(self.desk.say, "notice" if declared.kept else "done", _told(declared))
+
+
+def _told(declared: Declared) -> str:
+    kept = f"; NOT as typed last: {', '.join(declared.kept)}" if declared.kept else ""
+    changed = f"; now as typed last: {', '.join(declared.changed)}" if declared.changed else ""
+    return f"An earlier try declared it{kept}{changed}."
