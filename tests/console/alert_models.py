@@ -226,7 +226,8 @@ class Desk(Paper):
         if path == "/v1/alerts/acts":
             return told(self._act(body))
         if path == "/v1/alerts/groups":
-            return told(Page[AlertGroup](items=grouped(self.alerts), total=len(grouped(self.alerts))))
+            found = grouped([one for one in self.alerts if self._is_meant(one, body)])
+            return told(Page[AlertGroup](items=found[: int(str(body["limit"]))], total=len(found)))
         if path == "/v1/alerts" and "group" in body:
             return told(Page[Alert](items=self._of_group(str(body["group"]))))
         if path.startswith("/v1/alerts/") and parts[-1] in {"events", "around"}:
@@ -234,6 +235,10 @@ class Desk(Paper):
         if path.startswith("/v1/silences"):
             return self._silence(method, parts, body)
         return super()._answer(method, path, body)
+
+    def _is_meant(self, one: Alert, body: dict[str, object]) -> bool:
+        in_status = not self._statuses or one.status in self._statuses
+        return in_status and ("muted" not in body or bool(one.muted_by) == (body["muted"] == "true"))
 
     def _of_group(self, ident: str) -> list[Alert]:
         return [one for one in self.alerts if group_id(one) == ident and one.status in self._statuses]

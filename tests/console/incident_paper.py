@@ -1,7 +1,7 @@
 """The part of the backend on paper that knows incidents, post-mortems and drafts."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,18 @@ def _json(model: BaseModel, status: int = 200) -> httpx.Response:
     return httpx.Response(status, content=model.model_dump_json(), headers={"content-type": "application/json"})
 
 
+def _limit(body: Body) -> int:
+    return int(body.get("limit", 500))
+
+
+def _more(found: Sequence[object], body: Body) -> str | None:
+    return "more" if len(found) > _limit(body) else None
+
+
+def _is_in(one: FollowUp, state: str) -> bool:
+    return state == "all" or bool(one.done_at) == (state == "done")
+
+
 def _missing(what: str) -> httpx.Response:
     body = {"code": "not_found", "message": f"There is no {what}.", "hint": None, "request_id": "req-1"}
     return httpx.Response(404, json=body)
@@ -67,11 +79,8 @@ class IncidentPaper:
             case ["drafts", key]:
                 return self._draft(method, key, body)
             case ["follow-ups"]:
-                return _json(
-                    Page[FollowUp](
-                        items=[one for one in self.follow_ups if body.get("state") == "all" or not one.done_at]
-                    )
-                )
+                found = [one for one in self.follow_ups if _is_in(one, str(body.get("state", "open")))]
+                return _json(Page[FollowUp](items=found[: _limit(body)], next_cursor=_more(found, body)))
             case ["incidents", "stats"]:
                 return _json(models.stats(drills=bool(body.get("drills"))))
             case ["incidents"]:
@@ -102,7 +111,9 @@ class IncidentPaper:
             self.items = [made, *self.items]
             return _json(made)
         words = str(body.get("q", "")).lower()
-        return _json(Page[Incident](items=[one for one in self.items if words in one.title.lower()]))
+        status = {str(body["status"])} if "status" in body else set(IncidentStatus)
+        found = [one for one in self.items if words in one.title.lower() and one.status.value in status]
+        return _json(Page[Incident](items=found[: _limit(body)], next_cursor=_more(found, body), total=len(found)))
 
     def _one(self, method: str, ident: str, rest: list[str], body: Body) -> httpx.Response:
         found = next((one for one in self.items if one.id == ident), None)

@@ -269,7 +269,9 @@ class Paper(Holding):
     def _erasure(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
         parts = path.split("/")
         if method == "GET":
-            return _json(Page[Erasure](items=self.erasures))
+            limit = int(str(body["limit"]))
+            more = "more" if len(self.erasures) > limit else None
+            return _json(Page[Erasure](items=self.erasures[:limit], next_cursor=more))
         if parts[-1] == "preview":
             return _json(ledger_models.preview(str(body["subject"]), legal_holds=self.keeping))
         if parts[-1] == "erasures":

@@ -27,7 +27,7 @@ READ_ROWS_MAX: Final = 500
 """The most that the backend gives at once."""
 RENEW_GAP_S: Final = 2.0
 """However often alerts change, the groups are read again at most this often."""
-_GROUPS, _MEMBERS, _RENEW = "groups", "members", "renew"
+_GROUPS, _MEMBERS, _RENEW, _WAITING = "groups", "members", "renew", "waiting"
 
 Act = Callable[[str], Awaitable[None]]
 
@@ -44,6 +44,8 @@ class GroupsScreen(ListScreen, AlertWork):
         self._groups: dict[str, AlertGroup] = {}
         self._cursor: str | None = None
         self._total: int | None = None
+        self._waiting: Page[AlertGroup] | None = None
+        """The gravest group with an alert that waits for somebody, and how many such groups there are."""
         self._asked = False
         self._problem = ""
         self._read_for: tuple[object, ...] = ()
@@ -64,15 +66,16 @@ class GroupsScreen(ListScreen, AlertWork):
             alerts = sum(group.total for group in chosen)
             groups = f"{len(chosen):,} group{' is' if len(chosen) == 1 else 's are'} marked"
             return self.headline_line("near", f"{groups}, with {alerts:,} alerts: a acknowledges, Esc unmarks.")
-        if not self._asked:
-            return line((f" {view.glyphs.unknown} ", "dim"), ("Asking for groups.", "dim"))
         if self._problem:
             return self.headline_line("near", f"What you see may be old: {self._problem}")
-        waiting = [group for group in self._groups.values() if group.open and group.muted < group.total]
-        if not waiting:
+        if not self._asked or self._waiting is None:
+            return line((f" {view.glyphs.unknown} ", "dim"), ("Asking for groups.", "dim"))
+        if not self._waiting.items:
             return self.headline_line("ok", "No group waits for anybody.")
-        mood = "bad" if any(group.severity == "critical" for group in waiting) else "near"
-        count = f"{len(waiting):,} group{' waits' if len(waiting) == 1 else 's wait'} for somebody"
+        mood = "bad" if self._waiting.items[0].severity == "critical" else "near"
+        total, cap = self._waiting.total, self._waiting.total_cap
+        at_least = "At least " if total is None or total >= cap else ""
+        count = f"{at_least}{total or 1:,} group{' waits' if total == 1 else 's wait'} for somebody"
         return self.headline_line(mood, f"{count}: Enter opens one, a acknowledges its alerts.")
 
     def list_title(self, view: View) -> Line:
@@ -133,6 +136,7 @@ class GroupsScreen(ListScreen, AlertWork):
         self._read_for, self._read_s = state, monotonic()
         rows = min(max(len(self._groups), PAGE_ROWS), READ_ROWS_MAX)
         self.ask(_RENEW, lambda api: alert_work.groups(api, limit=rows))
+        self.ask(_WAITING, lambda api: alert_work.groups(api, limit=1, status="open", muted="false"))
 
     def load_more(self) -> None:
         """The next page, if there is one."""
@@ -146,6 +150,8 @@ class GroupsScreen(ListScreen, AlertWork):
             self._members = value
             if self._begun is not None:
                 self.call_later(self.attempt, *self._begun)
+        elif isinstance(value, Page) and question.topic == _WAITING:
+            self._waiting = value
         elif isinstance(value, Page):
             page = {group.id: group for group in value.items}
             self._groups = page if question.topic == _RENEW else {**self._groups, **page}
@@ -159,6 +165,8 @@ class GroupsScreen(ListScreen, AlertWork):
 
         if question.topic == _MEMBERS or ends_session(error):
             return False
+        if question.topic == _WAITING:
+            self._waiting = None
         self._problem = describe(error)
         return True
 

@@ -84,19 +84,27 @@ class AlertsScreen(ListScreen, ListedAlerts):
         if floor is None or floor.loaded_at is None:
             return line((f" {view.glyphs.unknown} ", "dim"), ("Nothing is known yet.", "dim"))
         self._known(floor)
-        waiting = self.tally.waiting
+        waiting, more = self.tally.waiting, self._has_more_open(floor)
         if marked := len(self.marked()):
             acts = "a acknowledges, s silences, r assigns; Esc unmarks."
             return self.headline_line("near", f"{marked:,} alert{' is' if marked == 1 else 's are'} marked: {acts}")
-        if not waiting:
+        if not waiting and more:
+            mood, text = "unknown", f"None of the {self.tally.live:,} alerts loaded waits for anybody; more are open."
+        elif not waiting:
             mood, text = "ok", "Every alert has been seen." if floor.counts.total else "No alert is open."
             if muted := self.tally.muted:
                 mood, text = "near", f"No alert waits for anybody; {muted:,} {'is' if muted == 1 else 'are'} muted."
         else:
             mood = "bad" if self.tally.critical else "near"
-            plural = "s wait" if waiting > 1 else " waits"
-            text = f"{waiting:,} alert{plural} for somebody: press a to acknowledge the selected one."
+            plural = "s wait" if waiting > 1 or more else " waits"
+            count = f"{waiting:,}{'+' if more else ''} alert{plural}"
+            text = f"{count} for somebody: press a to acknowledge the selected one."
         return self.headline_line(mood, text)
+
+    def _has_more_open(self, floor: Floor) -> bool:
+        """Whether not every open alert is loaded: what is counted then is not all."""
+        known = self.tally.live - self.tally.muted
+        return self._book.stage == 0 and (bool(self._book.loaded) or self.total(floor) > known)
 
     def list_title(self, view: View) -> Line:
         """How many are shown."""

@@ -21,6 +21,7 @@ class DrillsScreen(WatchedScreen):
 
     CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.DRILLS, Context.READING)
     ASKING = "Asking for freeze drills."
+    SAYS_ALL = True
 
     def __init__(self) -> None:
         super().__init__("Freeze drills")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 from console.actions import Context
 from console.asking import Call, Question
 from console.client import incidents
+from console.client.open_first import OpenFirst, follow_ups_open_first
 from console.screens.form import SEND, Entry
 from console.screens.incidents.contesting import ContestedForm
 from console.screens.reading.screen import Row
@@ -20,6 +21,8 @@ from contract.base import Page
 from contract.incidents import MAX_NOTE_CHARS, MAX_TITLE_CHARS, FollowUp, FollowUpChange, FollowUpRequest
 
 _DONE = "done"
+_OF_ONE_MAX: Final = 500
+"""As many as one incident can have."""
 _NEW: Final = {"text": "", "owner": "", "due": ""}
 
 
@@ -28,6 +31,8 @@ class FollowUpsScreen(WatchedScreen):
 
     CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.FOLLOW_UPS, Context.READING)
     ASKING = "Asking what is left to do."
+    SHOWN = f"Only the {PAGE_ROWS} that are due first are shown."
+    SAYS_ALL = True
 
     def __init__(self, ident: str = "") -> None:
         """Of one incident by its id, or of all."""
@@ -35,12 +40,13 @@ class FollowUpsScreen(WatchedScreen):
         self._ident = ident
         self._known: list[FollowUp] = []
         self._all = False
+        self._more_open = False
+        """More are left to do than are listed."""
 
     def list_call(self) -> Call:
-        """Open ones, or all."""
-        where = {"incident": self._ident} if self._ident else {}
-        where |= {"state": "all"} if self._all else {}
-        return lambda api: incidents.follow_ups(api, limit=PAGE_ROWS, **where)
+        """Open ones, and those that are done behind them."""
+        where, done = {"incident": self._ident} if self._ident else {}, self._all
+        return lambda api: follow_ups_open_first(api, limit=PAGE_ROWS, done=done, **where)
 
     def take(self, items: list[FollowUp]) -> None:
         """Keep them."""
@@ -52,8 +58,10 @@ class FollowUpsScreen(WatchedScreen):
         late = sum(one.overdue for one in going)
         if not going:
             return "ok", "Nothing is left to do."
-        count = f"{len(going):,} thing{' is' if len(going) == 1 else 's are'} left to do"
-        return ("bad", f"{count}, {late:,} overdue.") if late else ("near", f"{count}; nothing is overdue.")
+        at_least = "At least " if self._more_open else ""
+        count = f"{at_least}{len(going):,} thing{' is' if len(going) == 1 else 's are'} left to do"
+        overdue = f"{at_least.lower() if late == len(going) else ''}{late:,} overdue"  # they come first
+        return ("bad", f"{count}, {overdue}.") if late else ("near", f"{count}; nothing is overdue.")
 
     def listed(self, now: datetime, view: View) -> list[Row]:  # noqa: ARG002  ages come from the backend
         """Each with its date and owner."""
@@ -71,6 +79,8 @@ class FollowUpsScreen(WatchedScreen):
         if question.topic == _DONE and isinstance(value, FollowUp):
             self.desk.say("done", f"{outside(value.text, 100)} is {'done' if value.done_at else 'open again'}.")
             self.look()
+        if isinstance(value, OpenFirst):
+            self._more_open = value.more_open
         super().answered(question, value)
 
     def _selected(self) -> FollowUp | None:
@@ -162,7 +172,7 @@ class FollowUpDialog(ContestedForm):
 
     def look_again(self) -> Call:
         """Read those of the incident: there is no route to one alone."""
-        return lambda api: incidents.follow_ups(api, limit=PAGE_ROWS, incident=self._ident, state="all")
+        return lambda api: incidents.follow_ups(api, limit=_OF_ONE_MAX, incident=self._ident, state="all")
 
     def caught_up(self, value: object) -> Mapping[str, str] | None:
         """The one as it stands now."""

@@ -26,6 +26,7 @@ class ReportsScreen(WatchedScreen):
 
     CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.REPORTS, Context.READING)
     ASKING = "Asking for imported reports."
+    SAYS_ALL = True
 
     def __init__(self, words: str = "") -> None:
         super().__init__("Imported reports")

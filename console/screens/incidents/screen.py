@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import ClassVar
 
 from console.actions import Context
-from console.asking import Call
-from console.client import incidents
+from console.asking import Call, Question
+from console.client.open_first import OpenFirst, incidents_open_first
 from console.screens.reading.screen import Row
 from console.screens.reading.watched import PAGE_ROWS, WatchedScreen
 from console.state.floor import SEVERITIES, Floor
@@ -21,18 +21,27 @@ class IncidentsScreen(WatchedScreen):
 
     CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.INCIDENTS, Context.READING)
     ASKING = "Asking for incidents."
+    SHOWN = f"Open ones and the newest {PAGE_ROWS} of all are shown: / finds others."
+    SAYS_ALL = True
 
     def __init__(self, words_wanted: str = "") -> None:
         super().__init__("Incidents")
         self._known: list[Incident] = []
+        self._page_known = OpenFirst(items=[])
         self._shows_closed = False
         self._heard: object = None
         self.filter_text = words_wanted
 
     def list_call(self) -> Call:
-        """The newest ones."""
+        """Open ones, however old they are, and the newest of all."""
         where = {"q": self.filter_text} if self.filter_text else {}
-        return lambda api: incidents.incidents(api, limit=PAGE_ROWS, **where)
+        return lambda api: incidents_open_first(api, limit=PAGE_ROWS, **where)
+
+    def answered(self, question: Question, value: object) -> None:
+        """The list, and how many there are besides."""
+        if isinstance(value, OpenFirst):
+            self._page_known = value
+        super().answered(question, value)
 
     def take(self, items: list[Incident]) -> None:
         """Keep them."""
@@ -56,18 +65,25 @@ class IncidentsScreen(WatchedScreen):
     def said(self) -> tuple[str, str]:
         """How many go on, and who has the worst of them; of a search, how many it found."""
         if self.filter_text:
-            found = len(self._known)
-            goes_on = sum(one.status is IncidentStatus.OPEN for one in self._known)
-            hits = f"{found:,} incident{' contains' if found == 1 else 's contain'} that, {goes_on:,} of them open"
-            return "unknown", f"{hits}. Esc shows all."
+            return "unknown", f"{self._hits()}. Esc shows all."
         going = [one for one in self._known if one.status is IncidentStatus.OPEN and not one.drill]
+        at_least = "At least " if self._page_known.more_open else ""
+        if not going and at_least:
+            return "unknown", f"The newest {PAGE_ROWS} that are open are drills; there are more."
         if not going:
             return "ok", "No incident is open."
         worst = min(going, key=lambda one: SEVERITIES.index(one.severity))
-        count = f"{len(going):,} incident{' is' if len(going) == 1 else 's are'} open"
+        count = f"{at_least}{len(going):,} incident{' is' if len(going) == 1 else 's are'} open"
         who = f"commander {outside(worst.commander, 40)}" if worst.commander else "nobody commands it"
         mood = "bad" if worst.severity == "critical" else "near"
         return mood, f"{count}: {worst.id}, {worst.severity.value}, {outside(worst.step, 40)}, {who}."
+
+    def _hits(self) -> str:
+        page = self._page_known
+        going = sum(one.status is IncidentStatus.OPEN for one in self._known)
+        found = _number(len(self._known), page.total, page.total_cap, more=self._more)
+        of_them = _number(going, page.open_total, page.total_cap, more=page.more_open)
+        return f"{found} incident{' contains' if found == '1' else 's contain'} that, {of_them} of them open"
 
     def _shown(self) -> list[Incident]:
         order = list(IncidentStatus)
@@ -88,7 +104,8 @@ class IncidentsScreen(WatchedScreen):
         elif not shown:
             rows.append((line(("No incident goes on. i declares one.", "dim")), None))
         if closed > len(shown) and not self.filter_text:
-            rows.append((line((f"{closed - len(shown):,} closed: a shows them.", "dim")), None))
+            count = f"{closed - len(shown):,}{'+' if self._more else ''}"
+            rows.append((line((f"{count} closed: a shows them.", "dim")), None))
         return rows
 
     # actions
@@ -126,3 +143,10 @@ class IncidentsScreen(WatchedScreen):
         from console.screens.incidents.figures import FiguresScreen
 
         await self.desk.push_screen(FiguresScreen())
+
+
+def _number(known: int, total: int | None, cap: int, *, more: bool) -> str:
+    """How many there are: as the backend counted them, else at least as many as are listed."""
+    if total is not None and total < cap:
+        return f"{total:,}"
+    return f"{max(known, total or 0):,}{'+' if more else ''}"

@@ -43,6 +43,7 @@ class NotificationsScreen(WatchedScreen):
 
     CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.NOTIFICATIONS, Context.READING)
     ASKING = "Asking who is told."
+    SAYS_ALL = True
 
     def __init__(self) -> None:
         super().__init__("Notifications")

@@ -31,6 +31,10 @@ class WatchedScreen(ReadingScreen):
     CLOSED = False
     IS_PAGE = True
     ASKING: ClassVar[str] = "Asking."
+    SHOWN: ClassVar[str] = f"Only the newest {PAGE_ROWS} are shown."
+    """What is said below a list that goes on."""
+    SAYS_ALL: ClassVar[bool] = False
+    """Whether `said` is right where the list goes on, too; otherwise it counts what is shown, and that is said."""
 
     def __init__(self, title: str) -> None:
         super().__init__(title, self._page)
@@ -115,14 +119,17 @@ class WatchedScreen(ReadingScreen):
             return self.headline_line("near", text)
         if age_s is None:
             return line((f" {view.glyphs.unknown} ", "dim"), (self.ASKING, "dim"))
-        return self.headline_line(*self.said())
+        mood, text = self.said()
+        if self._more and not self.SAYS_ALL:  # nothing unknown is green
+            mood, text = "unknown" if mood == "ok" else mood, f"Of the {PAGE_ROWS} shown: {text}"
+        return self.headline_line(mood, text)
 
     def _page(self, view: View) -> list[Row]:
         if self._heard_at is None:
             return []
         rows = self.listed(self._now(view), view)
         if self._more:
-            rows += [(EMPTY, None), (line((f"Only the newest {PAGE_ROWS} are shown.", "near")), None)]
+            rows += [(EMPTY, None), (line((self.SHOWN, "near")), None)]
         if self._problem:
             return [(row, link) for row, (_, link) in zip(dimmed(row for row, _ in rows), rows, strict=True)]
         return rows

@@ -22,6 +22,7 @@ class BackupsScreen(WatchedScreen):
 
     CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.BACKUPS, Context.READING)
     ASKING = "Asking for the backups."
+    SAYS_ALL = True
 
     def __init__(self) -> None:
         super().__init__("Backups")

@@ -31,6 +31,7 @@ class RecoveryScreen(WatchedScreen):
 
     CONTEXTS: ClassVar[tuple[Context, ...]] = (Context.RECOVERY, Context.READING)
     ASKING = "Asking for recovery drills."
+    SAYS_ALL = True
 
     def __init__(self) -> None:
         super().__init__("Recovery")
