@@ -57,9 +57,10 @@ bench-audit-search: develop
 bench-audit: develop
 	@exec .venv/bin/python -m tests.bench audit $(ARGS)
 
-# ARGS: alerts a second, seconds, alerts of a delivery, seed
+# ARGS: alerts a second, seconds, alerts of a delivery, seed; then once more without a kill, where answers may not be slow
 bench-alerts: develop
 	@.venv/bin/python -m tests.support.alert_storm $(ARGS)
+	@.venv/bin/python -m tests.support.alert_storm 1000 60 50 1 0
 	@exec .venv/bin/python -m tests.bench alert_storm
 
 # WATCHFLOOR_BENCH_RUNS: bots frozen under mishaps; WATCHFLOOR_BENCH_OUTAGES, WATCHFLOOR_BENCH_HISTORIES likewise

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import select
 
 from backend.alerts.tables import AlertRow
+from tests.console.driving import on_backend
 from tests.support.alertmanager_bodies import TOKEN, receiver_token
 from tests.support.app import App, started_app
 from tests.support.backends import serving
-from tests.support.people import OPERATOR
+from tests.support.people import OPERATOR, sign_in
 from tests.support.prometheus import Peer, free_port, installed, peer
 from tests.support.watching import until
 
@@ -30,8 +31,8 @@ DOWN = ("ChainDown", "arbitrum", "all")
 class Both:
     """The Alertmanager and Watchfloor side by side."""
 
-    def __init__(self, app: App, operator: httpx.AsyncClient, there: Peer) -> None:
-        self.app, self.operator, self.there = app, operator, there
+    def __init__(self, app: App, url: str, operator: httpx.AsyncClient, there: Peer) -> None:
+        self.app, self.url, self.operator, self.there = app, url, operator, there
 
     async def rows(self) -> list[AlertRow]:
         async with self.app.runtime.database.read() as session:
@@ -75,7 +76,7 @@ async def both(database_url: str, tmp_path: Path) -> AsyncIterator[Both]:
         await receiver_token(app.runtime, name="main")
         url = await stack.enter_async_context(serving(app.app))
         there = await asyncio.to_thread(stack.enter_context, peer(tmp_path / "peer", TOKEN, url, port))
-        yield Both(app, await app.as_(OPERATOR), there)
+        yield Both(app, url, await app.as_(OPERATOR), there)
 
 
 async def test_every_alert_is_here_once_and_stands_as_it_does_there(both: Both) -> None:
@@ -117,6 +118,33 @@ async def test_every_alert_is_here_once_and_stands_as_it_does_there(both: Both) 
     rows = await both.rows()
     assert sorted(row.rule for row in rows) == ["ChainDown", "GasSpike", "RpcLag", "RpcLag", "RpcLag"]
     assert len({row.occurrence for row in rows}) == 5
+
+
+async def test_a_silence_that_is_set_by_keys_stands_in_the_alertmanager(both: Both, tmp_path: Path) -> None:
+    there = both.there
+    there.troubles.begin(SPIKE, LAGS[0])
+    await both.agree(2, "two alerts fire")
+    token = await sign_in(both.app.runtime, OPERATOR)
+    async with on_backend(both.url, token, tmp_path / "state") as run:
+        await run.press("2")
+        await run.at("Alerts")
+        await run.press("slash")
+        await run.type("GasSpike")
+        await run.press("enter")
+        await run.shows("1 of")
+        await run.opens("s", "Silence")
+        await run.shows("This mutes 1 alert now")
+        await run.shows("It is made there too: main.")
+        await run.press("tab", "tab", "tab")
+        await run.type("planned gas test")
+        await run.press("enter", "tab", "enter")
+        await run.shows("1 alert muted until")
+    await both.agree(2, "muted alike")
+    (made,) = await asyncio.to_thread(there.ask, "GET", "/silences")
+    assert made["status"]["state"] == "active"
+    assert "planned gas test" in made["comment"]
+    assert OPERATOR.name in made["createdBy"]
+    assert {one["name"]: one["value"] for one in made["matchers"]}["alertname"] == "GasSpike"
 
 
 async def _is(found: Any, wanted: list[str]) -> bool:

@@ -1,9 +1,9 @@
 """A storm of alerts at the webhook of a real backend that is killed in the middle: nothing answered 2xx may be lost.
 
-`python -m tests.support.alert_storm [ALERTS_PER_S [SECONDS [PER_DELIVERY [SEED]]]]` runs one on a server of its own and
-prints what it measured. What is sent is an Alertmanager's: alerts of many groups that fire, some of which end, each
-delivery tried again until it is taken, and some of them delivered twice or late. Must never signal a process that it
-did not start.
+`python -m tests.support.alert_storm [ALERTS_PER_S [SECONDS [PER_DELIVERY [SEED [KILL]]]]]` runs one on a server of its
+own and prints what it measured; without a kill (KILL 0) it ends with 1 if answers were slower than they may be. What is
+sent is an Alertmanager's: alerts of many groups that fire, some of which end, each delivery tried again until it is
+taken, and some of them delivered twice or late. Must never signal a process that it did not start.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +38,10 @@ LINES: Final = 8
 AGAIN_S: Final = 0.2
 """Pause before a delivery that was not taken is tried again."""
 TRY_LIMIT_S: Final = 15.0
+P99_MS_MAX: Final = 200.0
+"""Of answers 2xx: groups wait behind each other at an Alertmanager, so that slow answers add up to late alerts."""
 SOURCE: Final = "storm"
+_NUMBERS: Final = ("per_s", "seconds", "per_delivery", "seed")
 _ENDING = 0.3
 """Part of the alerts that end within the storm."""
 _TWICE = 0.05
@@ -279,10 +282,25 @@ def _server(directory: Path) -> Iterator[str]:
         yield url
 
 
+def storm_of(arguments: list[str]) -> Storm:
+    """The storm that a command line means."""
+    numbers = [int(one) for one in arguments]
+    storm = Storm(**dict(zip(_NUMBERS, numbers, strict=False)))
+    never = numbers[len(_NUMBERS) :] == [0]
+    return replace(storm, kill_at=None) if never else storm
+
+
+def too_slow(storm: Storm, outcome: Outcome) -> list[str]:
+    """Whether answers took too long, as a sentence. With a kill they say more of the start than of the backend."""
+    p99_ms = outcome.quantile_ms(0.99)
+    if storm.kill_at is not None or p99_ms <= P99_MS_MAX:
+        return []
+    return [f"too slow: p99 of answers 2xx is {p99_ms:.0f} ms, at most {P99_MS_MAX:.0f} ms are allowed"]
+
+
 def main() -> int:
     """Run one storm and print what came of it."""
-    numbers = [int(one) for one in sys.argv[1:]]
-    storm = Storm(**dict(zip(("per_s", "seconds", "per_delivery", "seed"), numbers, strict=False)))
+    storm = storm_of(sys.argv[1:])
     with public_directory() as directory, _server(directory) as url:
         outcome = asyncio.run(run(url, directory, storm))
     print(  # noqa: T201  a program
@@ -290,9 +308,9 @@ def main() -> int:
         f"{outcome.tries:,} tries, {outcome.later:,} asked to come back, backend killed {outcome.killed} times; "
         f"p50 {outcome.quantile_ms(0.5):.0f} ms, p99 {outcome.quantile_ms(0.99):.0f} ms; wrong: {len(outcome.wrong)}"
     )
-    for line in outcome.wrong[:20]:
+    for line in [*outcome.wrong[:20], *too_slow(storm, outcome)]:
         print(line)  # noqa: T201  a program
-    return 1 if outcome.wrong else 0
+    return 1 if outcome.wrong or too_slow(storm, outcome) else 0
 
 
 if __name__ == "__main__":

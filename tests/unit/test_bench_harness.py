@@ -1,13 +1,22 @@
 """The measuring harness measures what it claims, on programs whose behaviour is known."""
 
+import json
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from threading import Thread
 
 import pytest
 
 from tests.bench import measures
+from tests.bench.bench_alert_storm import Sent, _storm_rows
 from tests.bench.measures import Keys, Subject
 from tests.bench.pty_session import Line, Session
 from tests.bench.report import Row, table
+from tests.support.alert_storm import P99_MS_MAX, Outcome, storm_of, too_slow
 from tests.support.modes import leftovers
 
 ECHO = """
@@ -79,3 +88,52 @@ def test_a_row_says_whether_its_limit_holds() -> None:
     rows = [Row("a", "b", 2, "ms", 1), Row("a", "b", 2, "ms", 1, at_least=True), Row("a", "b", 2, "ms")]
     assert [row.holds for row in rows] == [False, True, True]
     assert [line[:4] for line in table(rows).splitlines()[1:]] == ["OVER", "ok  ", "    "]
+
+
+@contextmanager
+def hook(*answers: int) -> Iterator[str]:
+    """A webhook that gives these answers one after the other, then the last of them for ever."""
+    numbers = count()
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(answers[min(next(numbers), len(answers) - 1)])
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(("answers", "not_taken", "code"), [((200,), 0, 0), ((503, 503, 422, 200), 3, 1)])
+def test_a_storm_tells_how_many_deliveries_were_not_taken(answers: tuple[int, ...], not_taken: int, code: int) -> None:
+    with hook(*answers) as url:
+        argv = [sys.executable, "-m", "tests.bench.bench_alert_storm", url, "1"]
+        ended = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    sent = Sent(**json.loads(ended.stdout))
+    assert (ended.returncode, sent.not_taken) == (code, not_taken), ended.stderr
+    assert sent.deliveries >= 20
+    assert sent.why == ("1x 422, 2x 503" if not_taken else "")
+    assert all(row.holds for row in _storm_rows(sent)) is not bool(not_taken)
+
+
+def test_a_storm_that_nobody_told_of_holds_nothing() -> None:
+    assert not all(row.holds for row in _storm_rows(Sent()))
+
+
+@pytest.mark.parametrize(("arguments", "told"), [(["1000", "60", "50", "1", "0"], 1), (["1000", "60"], 0), ([], 0)])
+def test_answers_may_be_slow_only_where_the_backend_is_killed(arguments: list[str], told: int) -> None:
+    outcome = Outcome(latencies_s=[0.001] * 50 + [P99_MS_MAX / 1000 + 0.001] * 50)
+    assert len(too_slow(storm_of(arguments), outcome)) == told
+    assert not too_slow(storm_of(arguments), Outcome(latencies_s=[0.001] * 100))
