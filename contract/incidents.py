@@ -30,6 +30,7 @@ MAX_EVIDENCE_BYTES: Final = 10 * 1024 * 1024
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARS), AfterValidator(storable)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(storable)]
 Note = Annotated[str, Field(min_length=1, max_length=MAX_NOTE_CHARS), AfterValidator(has_words)]
+Words = Annotated[str, Field(max_length=MAX_NOTE_CHARS), AfterValidator(storable)]
 Why = Annotated[str, Field(max_length=MAX_REASON_CHARS), AfterValidator(has_words)]
 Key = Annotated[str, Field(max_length=64), AfterValidator(storable)]
 
@@ -220,10 +221,8 @@ class RoleRequest(WireRequest):
     role: Name
     person: Name | None
     """None renounces it."""
-    note: str = Field(default="", max_length=MAX_NOTE_CHARS)
+    note: Words = ""
     """What the next one has to know."""
-
-    _note = field_validator("note")(storable)
 
 
 class StepActionRequest(WireRequest):
@@ -232,18 +231,14 @@ class StepActionRequest(WireRequest):
     step: Name
     number: int = Field(ge=1, le=100)
     done: bool = True
-    note: str = Field(default="", max_length=MAX_NOTE_CHARS)
-
-    _note = field_validator("note")(storable)
+    note: Words = ""
 
 
 class AdvanceRequest(WireRequest):
     """Go on to a step of the procedure; None: the next."""
 
     step: Name | None = None
-    note: str = Field(default="", max_length=MAX_NOTE_CHARS)
-
-    _note = field_validator("note")(storable)
+    note: Words = ""
 
 
 class IncidentChange(WireRequest):
@@ -256,7 +251,7 @@ class IncidentChange(WireRequest):
     loss_usd: Money | None = None
     loss_eth: Money | None = None
     users: int | None = Field(default=None, ge=0)
-    description: Annotated[str, Field(max_length=MAX_NOTE_CHARS), AfterValidator(storable)] | None = None
+    description: Words | None = None
     version: int | None = Field(default=None, ge=1)
     """The version that was on the screen: refused if the same fact was changed since."""
 
@@ -277,9 +272,7 @@ class ReopenRequest(WireRequest):
 class CloseRequest(WireRequest):
     """Put the record away; refused without an approved post-mortem where the policy wants one."""
 
-    note: str = Field(default="", max_length=MAX_NOTE_CHARS)
-
-    _note = field_validator("note")(storable)
+    note: Words = ""
 
 
 class Evidence(Wire):
@@ -345,7 +338,7 @@ class FollowUpChange(WireRequest):
     owner: Name | None = None
     due_on: date | None = None
     done: bool | None = None
-    note: Annotated[str, Field(max_length=MAX_NOTE_CHARS), AfterValidator(storable)] | None = None
+    note: Words | None = None
     version: int | None = Field(default=None, ge=1)
     """The version that was on the screen: refused if somebody has changed the action since."""
 

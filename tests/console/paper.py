@@ -269,9 +269,7 @@ class Paper(Holding):
     def _erasure(self, method: str, path: str, body: dict[str, object]) -> httpx.Response:
         parts = path.split("/")
         if method == "GET":
-            limit = int(str(body["limit"]))
-            more = "more" if len(self.erasures) > limit else None
-            return _json(Page[Erasure](items=self.erasures[:limit], next_cursor=more))
+            return _json(_first(self.erasures, int(str(body["limit"]))))
         if parts[-1] == "preview":
             return _json(ledger_models.preview(str(body["subject"]), legal_holds=self.keeping))
         if parts[-1] == "erasures":
@@ -366,6 +364,10 @@ class Paper(Holding):
             return _json(made)
         found = next((one for one in self.freezes.values() if parts[3] in {one.id, one.ref}), None)
         return _json(found) if found else refusal(404, "not_found", f"There is no freeze {parts[3]}.")
+
+
+def _first(known: list[Erasure], limit: int) -> Page[Erasure]:
+    return Page(items=known[:limit], next_cursor="more" if len(known) > limit else None)
 
 
 def _json(model: BaseModel) -> httpx.Response:
