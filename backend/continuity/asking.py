@@ -34,6 +34,12 @@ def waiting_step(run: Run, caller: Caller, request: StepRequest) -> StepRun:
         refuse_name(request.cluster, run.started.cluster)
     if action.waits_for == "evidence":
         _refuse_no_evidence(request.evidence)
+    elif request.evidence or not request.passed:
+        raise WatchfloorError(
+            ErrorCode.INVALID_REQUEST,
+            f"Step {request.number} has not begun: there is nothing yet of which something could have been found.",
+            hint="Let it run first; it then waits for its evidence, if a person does it.",
+        )
     return step if step.waits_for else _about_to(step, action)
 
 

@@ -19,6 +19,8 @@ from contract.states import IncidentStatus
 
 ALERT, FREEZE = "alert", "freeze"
 _MAX_LABEL_CHARS: Final = 300
+_KEYS_AT_ONCE: Final = 10_000
+"""A statement takes 65,535 values."""
 MAX_SCOPES: Final = 20
 """As many as may be named at a declaration; what else it is about is said by its links."""
 
@@ -28,13 +30,7 @@ async def add_lines(work: Writing, lines: Iterable[Line]) -> int:
     wanted = {line.source_key: line for line in sorted(lines, key=lambda one: one.occurred_at)}
     if not wanted:
         return 0
-    known = set(
-        await work.session.scalars(
-            select(IncidentEntry.source_key).where(
-                IncidentEntry.incident == work.row.id, IncidentEntry.source_key.in_(wanted)
-            )
-        )
-    )
+    known = await _known(work, list(wanted))
     fresh = [line for key, line in wanted.items() if key not in known]
     for line in fresh:
         await work.entry(
@@ -49,6 +45,17 @@ async def add_lines(work: Writing, lines: Iterable[Line]) -> int:
         if line.reaches is not None:
             await work.first(line.reaches, line.occurred_at)
     return len(fresh)
+
+
+async def _known(work: Writing, keys: Sequence[str]) -> set[str]:
+    known: set[str] = set()
+    for begin in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[begin : begin + _KEYS_AT_ONCE]
+        query = select(IncidentEntry.source_key).where(
+            IncidentEntry.incident == work.row.id, IncidentEntry.source_key.in_(some)
+        )
+        known.update(key for key in await work.session.scalars(query) if key is not None)
+    return known
 
 
 async def add_links(work: Writing, kind: str, links: Sequence[Link]) -> list[Link]:

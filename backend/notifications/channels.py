@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from backend.errors import ConfigurationError
-from backend.notifications.sending import services
+from backend.notifications.sending import is_pages_own, services
 from backend.policy.mistakes import did_you_mean
 from backend.settings import Settings
 from contract.alerts import Severity
@@ -28,6 +28,8 @@ _MAX_FILE_BYTES: Final = 262_144
 _OTHERS: Final = 0o077
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 _KEYS: Final = frozenset({"url", "severities"})
+_OF_PAGES: Final = frozenset({"http", "https"})
+"""Schemes of addresses that are copied from a service's own pages; apprise takes some of them as they are."""
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{0,39}")
 
 
@@ -132,7 +134,9 @@ def _entry(path: Path, name: str, table: Any) -> ChannelEntry:
     if not isinstance(url, str) or "\x00" in url or not (service := _service(url)):
         raise ConfigurationError(f"{path}: [channels.{name}] needs url, an address of apprise such as mailtos://…")
     known = services()
-    if service not in known:  # it may be anything that was put in the wrong place: not quoted
+    if service not in known and not (
+        service in _OF_PAGES and is_pages_own(url)
+    ):  # it may be anything that was put in the wrong place: not quoted
         meant = did_you_mean(service, known)
         raise ConfigurationError(f"{path}: [channels.{name}] has a url that begins as none of apprise's does{meant}")
     return ChannelEntry(name, service, url, _severities(path, name, table.get("severities")))

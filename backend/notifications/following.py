@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import delete, select
@@ -36,6 +37,8 @@ KINDS: Final = ("raised", "raised_again", _ESCALATED, _CLEARED, _ACKNOWLEDGED)
 """Lines of an alert's history that somebody is told of, or that spare somebody being told."""
 _NO_NEWS: Final = frozenset({_CLEARED, _ACKNOWLEDGED})
 _SEEN: Final = "acknowledged before it was sent"
+_CLOCKS_APART: Final = timedelta(seconds=5)
+"""Two backends may have written the two instants: one message too many is better than one that nobody gets."""
 _OVER: Final = "over before it was sent"
 _PRUNED_AT_ONCE: Final = 1_000
 
@@ -150,7 +153,7 @@ def _is_seen(alert: Alert, line: alerts.Told) -> bool:
     if alert.status is not AlertStatus.ACKNOWLEDGED or alert.acknowledged_at is None:
         return False
     by_hand = line.event.kind == _ESCALATED and alerts.BREACHED not in line.event.facts
-    return not by_hand or line.event.recorded_at < alert.acknowledged_at
+    return not by_hand or line.event.recorded_at < alert.acknowledged_at - _CLOCKS_APART
 
 
 def _ends(

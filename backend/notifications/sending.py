@@ -77,6 +77,12 @@ def services() -> frozenset[str]:
         return frozenset(untyped.NotificationManager().schemas())
 
 
+def is_pages_own(url: str) -> bool:
+    """Whether it is an address as a service's own pages show it (`https://hooks.slack.com/…`), which apprise knows."""
+    with _silenced():
+        return _opened(url) is not None
+
+
 def _opened(url: str) -> "Apprise | None":
     import apprise  # hundreds of plug-ins are looked at: not before somebody is to be told
 

@@ -89,7 +89,7 @@ async def test_passed_on_and_then_taken_on_needs_no_page_and_the_other_way_round
     for alert, acts in ((before, ("escalate", "acknowledge")), (after, ("acknowledge", "escalate"))):
         for name in acts:
             await act(app, alert, name)
-            hand.pass_(seconds=1)
+            hand.pass_(seconds=10)  # further apart than the clocks of two backends
     await told(app, "oncall")
     found = {(row.subject_id, row.state, row.reason) for row in await rows(app) if row.event.startswith("escalated")}
     assert found == {(before.id, "held_back", SEEN), (after.id, "sent", None)}

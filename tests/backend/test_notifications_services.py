@@ -121,3 +121,10 @@ def test_a_scheme_that_is_written_wrongly_is_told_when_the_file_is_read(tmp_path
         channels_in(wrong)
     assert f"did you mean '{scheme}'?" in str(refused.value)
     assert rest not in str(refused.value)
+
+
+def test_an_address_as_a_services_own_pages_show_it_is_taken(tmp_path: Path) -> None:
+    hook = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+    assert channels_in(channel_file(tmp_path / "right.toml", {"oncall": hook}))["oncall"].service == "https"
+    with pytest.raises(ConfigurationError, match="begins as none of apprise's does"):
+        channels_in(channel_file(tmp_path / "wrong.toml", {"oncall": "https://example.org/a/page"}))

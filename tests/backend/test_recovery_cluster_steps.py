@@ -147,6 +147,23 @@ async def test_a_standby_that_does_not_come_back_is_the_one_that_is_named(
     )
 
 
+async def test_a_primary_that_is_started_again_alone_is_not_as_it_was(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(putting_right, "SETTLE_S", 0.3)
+    cluster = stand.cluster
+    assert isinstance(cluster, MemoryCluster)
+    await KINDS["cluster"].run(stand.at(KILL))
+    cluster.stopped.add("b")
+    cluster.refuses = {"rejoin"}
+    outcome = await KINDS["cluster"].undo(stand.at(KILL), stand.noted)
+    assert (outcome.passed, cluster.primary) == (False, "a")
+    assert "rejoin?node=b" in outcome.left_to_do[0]
+    cluster.refuses.clear()
+    assert (await KINDS["cluster"].undo(stand.at(KILL), stand.noted)).passed
+    assert cluster.stopped == set()
+
+
 async def test_nothing_is_undone_while_the_cluster_is_still_at_what_was_asked(stand: Stand) -> None:
     cluster = stand.cluster
     assert isinstance(cluster, MemoryCluster)

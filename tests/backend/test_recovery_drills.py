@@ -373,6 +373,13 @@ async def test_a_destructive_step_of_a_person_is_confirmed_before_it_begins(data
         assert (waiting.steps[0].waits_for, waiting.steps[0].started_at) == ("cluster_name", None)
         said = {"number": 1, "evidence": "it is out"}
         assert (await here.http.post(path, json=said)).status_code == 422
+        for more in (
+            {"evidence": "it is out"},
+            {"passed": False},
+        ):  # of a step that has not begun: neither kept nor lost
+            refused = await here.http.post(path, json={"number": 1, "cluster": CLUSTER} | more)
+            assert refused.status_code == 422
+            assert "has not begun" in refused.json()["message"]
         assert (await here.http.post(path, json={"number": 1, "cluster": CLUSTER})).status_code == 200
         await here.until(ref, lambda one: one.steps[0].waits_for == "evidence")
         assert (await here.http.post(path, json=said)).status_code == 200

@@ -26,6 +26,8 @@ BUSY_S: Final = 60.0
 STREAM_S: Final = 60.0
 """A standby that was rewound or copied replays a few seconds' worth of log."""
 CHECKPOINT_S: Final = 120.0
+LOOKING_AFTER: Final = "looking after both"
+"""What is done all the time, and makes nobody the primary."""
 
 
 class Pair:
@@ -62,6 +64,11 @@ class Pair:
     def is_busy(self) -> bool:
         """Whether an act is under way."""
         return self._acting.locked()
+
+    @property
+    def under_way(self) -> str:
+        """The act at work that may change who is what; empty while there is none."""
+        return "" if self.doing == LOOKING_AFTER else self.doing
 
     @asynccontextmanager
     async def acting(self, what: str, asked: Asked | None = None) -> AsyncIterator[None]:

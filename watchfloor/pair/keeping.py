@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from watchfloor.pair.agent import Pair
+from watchfloor.pair.agent import LOOKING_AFTER, Pair
 from watchfloor.pair.errors import PairError
 
 LOOK_EVERY_S: Final = 0.5
@@ -37,7 +37,7 @@ class Keeper:
         pair = self._pair
         if pair.is_busy:
             return
-        async with pair.acting("looking after both"):
+        async with pair.acting(LOOKING_AFTER):
             try:
                 await self._look()
                 self.problem = ""

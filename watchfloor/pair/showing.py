@@ -36,6 +36,7 @@ class Showing:
     async def topology(self) -> Topology:
         """How it stands now. Never raises: what cannot be found out is said in `problem`."""
         pair = self.pair
+        under_way = pair.under_way  # both before it is asked and after: what ends in between has changed what was seen
         seen = await asyncio.gather(*(self._seen(node) for node in pair.nodes.values()))
         try:
             standing = await pair.following.standing() if pair.primary.runs else Standing()
@@ -46,7 +47,7 @@ class Showing:
         return Topology(
             cluster=self.name, provider=PROVIDER, synchronous_mode=pair.synchronous, nodes=nodes,
             as_of=self.now(), problem=self._problem(nodes, standing), remarks=self._remarks(),
-            leads=pair.primary.name, under_way=pair.doing,
+            leads=pair.primary.name, under_way=under_way or pair.under_way,
         )  # fmt: skip
 
     def _remarks(self) -> list[str]:

@@ -205,8 +205,8 @@ class Patroni:
         if self._ordered is None:
             return ""
         at, of = self._ordered
-        primary = _primary(view)
-        if self._clock.monotonic() - at <= _SLACK_S and (primary is None or primary.name == of):
+        primary, limit_s = _primary(view), (view.rules or Rules()).ttl_s + _SLACK_S
+        if self._clock.monotonic() - at <= limit_s and (primary is None or primary.name == of):
             return "a switchover"
         self._ordered = None
         return ""

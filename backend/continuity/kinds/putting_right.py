@@ -22,15 +22,15 @@ CATCH_UP_LIMIT_S: Final = 3_000.0
 
 async def lead_again(at: At, first: str, what: str, seen: Topology) -> Outcome:
     """Bring the cluster to where a node leads and all others follow it; `what` is undone by that, in words."""
-    primary = standing.names_primary(seen)
+    primary, done = standing.names_primary(seen), f"{first} is the primary and all others follow it."
     if primary is None:
         # whoever was promoted and is down has what the first primary lacks: that one first
-        last = seen.leads or first
-        started = await _restarted(at, last, first)
-        if not started.passed or standing.names_primary(await at.cluster.topology()) == first:
+        started = await _restarted(at, seen.leads or first, first)
+        if not started.passed:
             return started
-    elif primary == first and await _becomes_whole(at, first):
-        return Outcome(passed=True, summary=f"{first} is the primary and all others follow it.")
+        primary, done = standing.names_primary(await at.cluster.topology()), started.summary
+    if primary == first and await _becomes_whole(at, first):
+        return Outcome(passed=True, summary=done)
     return await _brought_back(at, first, what)
 
 
