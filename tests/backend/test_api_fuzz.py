@@ -6,7 +6,7 @@ pytest.importorskip("schemathesis", reason="of the development lock; this enviro
 
 from tests.support.api_fuzz import ROUTES, run
 
-EXAMPLES = 3
+EXAMPLES = 2
 """Of each route; `make fuzz` asks twenty thousand times."""
 
 

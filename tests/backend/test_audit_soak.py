@@ -3,7 +3,7 @@
 from tests.support.ledger_soak import soak
 from tests.support.places import public_directory
 
-BLOWS = 4
+BLOWS = 2
 
 
 def test_nothing_acknowledged_is_lost_and_nothing_comes_twice() -> None:

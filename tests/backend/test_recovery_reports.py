@@ -92,7 +92,7 @@ async def test_a_failed_drill_tells_its_rollback_and_proposes_what_to_look_into(
         assert "| 1 | Step 1 | not undone |" in read.text
         assert "- run the other thing" in read.text
         assert read.proposed_findings == [
-            "Have the rollback of step 1 (Step 1) work: it stays as it is",
+            "Have the rollback of step 1 (Step 1) work: it stays as it is; a is the primary and all others follow it.",
             "Find out why step 2 (Step 2) ended as failed: it came to nothing",
             "Do what was left: run the other thing",
         ]
